@@ -1,0 +1,348 @@
+"""FLUX.1 in diffusers layout (dev, schnell, Krea and every fine-tune): sign, time, packing, guidance and tokens end here.
+
+The model predicts v itself and takes t (multiplied by 1000 inside). Double blocks project image tokens alone; single
+blocks project text tokens first, then image tokens. Latents are packed by 2 x 2 patches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from dragflow.core.config import InversionConfig
+from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.result import ModelIdentity
+from dragflow.method.backbone import BackboneSpec, Features, Image, KVControl, Latent, Schedule, Site
+from dragflow.ops import flow
+
+if TYPE_CHECKING:
+    from diffusers import FluxPipeline, FluxTransformer2DModel
+
+# The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); smaller models take the same relative depth. Its taps
+# are the last two double blocks.
+_PAPER_BLOCKS = (19, 38)
+_TAPPED_BLOCKS = 2
+_PAPER_DOUBLE_KV, _PAPER_SINGLE_KV = (0, 7, 8, 9, 10, 18), (6, 9, 18, 23, 26, 31, 37)
+_PATCH = 2
+_TEXT_TOKENS = 512
+_PROMPTS_KEPT = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """A prompt as the transformer takes it."""
+
+    tokens: Float[Tensor, "1 m e"]
+    pooled: Float[Tensor, "1 p"]
+
+
+@dataclass(frozen=True, eq=False)
+class FluxConditioning:
+    """A prompt and a guidance."""
+
+    text: Text
+    guidance: float
+
+
+class Flux1:
+    """A `Backbone` on a `FluxTransformer2DModel` and the rest of its pipeline."""
+
+    def __init__(
+        self,
+        transformer: FluxTransformer2DModel,
+        pipeline: FluxPipeline | None = None,
+        *,
+        identity: ModelIdentity | None = None,
+        checkpointing: bool = False,
+        offload: bool = False,
+    ) -> None:
+        """Wrap loaded parts.
+
+        Args:
+            transformer: the diffusion transformer.
+            pipeline: autoencoder, text encoders, tokenizers and scheduler; without it only `velocity` and `features` work.
+            identity: which weights these are.
+            checkpointing: trade time for memory in the backward pass.
+            offload: keep text encoders and autoencoder off the transformer's device while they are not at work.
+
+        Raises:
+            CapabilityError: projections are fused, so that K/V could not be seen.
+        """
+        self._transformer = transformer
+        self._pipeline = pipeline
+        self._identity = identity
+        self._checkpointing = checkpointing
+        self._offload = offload
+        self._texts: dict[str, Text] = {}
+        self.spec = _spec(transformer, pipeline)
+        self._refuse_fused()
+
+    # -- pictures and prompts ------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, image: Image) -> Latent:
+        """See `Backbone.encode`; the mode of the encoder's distribution."""
+        vae = self._parts().vae
+        with self._at_work(vae):
+            encoded = vae.encode((image * 2 - 1).to(vae.device, vae.dtype))
+            z = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+            shift, scale = _vae_affine(vae)
+            return ((z.float() - shift) * scale).to(self._device)
+
+    @torch.no_grad()
+    def decode(self, z: Latent) -> Image:
+        """See `Backbone.decode`."""
+        vae = self._parts().vae
+        with self._at_work(vae):
+            shift, scale = _vae_affine(vae)
+            decoded = vae.decode((z / scale + shift).to(vae.device, vae.dtype)).sample
+            return (decoded.float() / 2 + 0.5).clamp(0, 1).to(self._device)
+
+    @torch.no_grad()
+    def condition(self, prompt: str, *, guidance: float) -> FluxConditioning:
+        """See `Backbone.condition`; the last few prompts are kept, so only a new one costs an encoder."""
+        if prompt not in self._texts:
+            pipeline = self._parts()
+            length = min(_TEXT_TOKENS, int(pipeline.tokenizer_2.model_max_length))
+            with self._at_work(pipeline.text_encoder), self._at_work(pipeline.text_encoder_2):
+                tokens, pooled, _ = pipeline.encode_prompt(
+                    prompt, prompt, device=pipeline.text_encoder.device, max_sequence_length=length
+                )
+            while len(self._texts) >= _PROMPTS_KEPT:
+                del self._texts[next(iter(self._texts))]
+            self._texts[prompt] = Text(tokens.to(self._device), pooled.to(self._device))
+        return FluxConditioning(self._texts[prompt], guidance)
+
+    def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
+        """See `Backbone.schedule`; shifted as the pipeline's scheduler says."""
+        h, w = self.spec.token_grid(latent)
+        scheduler = None if self._pipeline is None else self._pipeline.scheduler.config
+        return Schedule(flow.time_grid(config.steps, _shift(scheduler, h * w)), config.skip)
+
+    # -- the transformer -----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def velocity(self, z: Latent, t: float, cond: FluxConditioning, *, kv: KVControl | None = None) -> Latent:
+        """See `Backbone.velocity`."""
+        transformer = self._transformer
+        stream = self._embed(z, t, cond)
+        for name in self.spec.blocks:
+            stream = self._run_block(name, stream, kv)[0]
+        out = transformer.proj_out(transformer.norm_out(stream.image, stream.temb))
+        return unpack(out.to(z.dtype), *self.spec.token_grid((z.shape[-2], z.shape[-1])))
+
+    def features(
+        self, z: Latent, t: float, cond: FluxConditioning, *, taps: tuple[str, ...], kv: KVControl | None = None
+    ) -> Features:
+        """See `Backbone.features`. Taps: "double.I.norm", the modulated input of block I, and "double.I.out"."""
+        unknown = [tap for tap in taps if tap not in self.spec.tap_names]
+        if unknown or not taps:
+            raise UserError(f"tap {unknown or taps} is not known: this model has {', '.join(self.spec.tap_names)}")
+        wanted = {tap: tap.rpartition(".")[0] for tap in taps}
+        last = max(self.spec.blocks.index(block) for block in wanted.values())
+        stream = self._embed(z, t, cond)
+        found: dict[str, Tensor] = {}
+        for name in self.spec.blocks[: last + 1]:
+            stream, norm = self._run_block(name, stream, kv, checkpointed=self._checkpointing)
+            if name in wanted.values():
+                found |= {f"{name}.out": stream.image, f"{name}.norm": norm}
+        h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
+        return tuple(rearrange(found[tap], "b (h w) d -> b d h w", h=h, w=w) for tap in taps)
+
+    def _embed(self, z: Latent, t: float, cond: FluxConditioning) -> _Stream:
+        transformer = self._transformer
+        h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
+        device, dtype = z.device, transformer.dtype
+        pooled = cond.text.pooled.to(dtype)
+        timestep = (
+            torch.full((z.shape[0],), t, device=device) * 1000
+        )  # float32: bfloat16 would merge neighbouring times
+        times = [timestep]
+        if transformer.config.guidance_embeds:
+            times.append(torch.full((z.shape[0],), cond.guidance, device=device) * 1000)
+        ids = torch.cat([torch.zeros(cond.text.tokens.shape[1], 3, device=device), image_ids(h, w, device)])
+        return _Stream(
+            image=transformer.x_embedder(pack(z).to(dtype)),
+            text=transformer.context_embedder(cond.text.tokens.to(dtype)),
+            temb=transformer.time_text_embed(*times, pooled),
+            rotary=transformer.pos_embed(ids),
+        )
+
+    def _run_block(
+        self, name: str, stream: _Stream, kv: KVControl | None, *, checkpointed: bool = False
+    ) -> tuple[_Stream, Tensor]:
+        """One block; gives the stream after it and the modulated input of its image tokens."""
+        kind, _, index = name.partition(".")
+        blocks = (
+            self._transformer.transformer_blocks if kind == "double" else self._transformer.single_transformer_blocks
+        )
+        block = blocks[int(index)]
+        text_tokens = 0 if kind == "double" else stream.text.shape[1]
+
+        def run(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            # Hooks live inside, so that a recomputation in the backward pass sees the same control.
+            with (
+                _controlled(block.attn, name, text_tokens, kv),
+                _captured(block.norm1 if kind == "double" else block.norm) as seen,
+            ):
+                text, image = block(
+                    hidden_states=image, encoder_hidden_states=text, temb=stream.temb, image_rotary_emb=stream.rotary
+                )
+            return text, image, seen[0][:, text_tokens:]
+
+        if checkpointed and torch.is_grad_enabled():
+            text, image, norm = checkpoint(run, stream.image, stream.text, use_reentrant=False)
+        else:
+            text, image, norm = run(stream.image, stream.text)
+        return _Stream(image, text, stream.temb, stream.rotary), norm
+
+    # -- the machine ---------------------------------------------------------------------------------------------
+
+    def cache_device(self, size: int) -> torch.device:
+        """The transformer's device where the cache takes at most half of the free memory, else the CPU."""
+        if self._device.type == "cuda" and size > torch.cuda.mem_get_info(self._device)[0] / 2:
+            return torch.device("cpu")
+        return self._device
+
+    def identity(self) -> ModelIdentity:
+        """See `Backbone.identity`."""
+        if self._identity is None:
+            raise CapabilityError("this model was put together from parts and has no identity: load it by id or folder")
+        return self._identity
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._transformer.parameters()).device
+
+    def _parts(self) -> Any:
+        if self._pipeline is None:
+            raise CapabilityError(
+                "this backbone has a transformer only: give it a pipeline to encode, decode or condition"
+            )
+        return self._pipeline
+
+    @contextmanager
+    def _at_work(self, module: nn.Module) -> Iterator[None]:
+        """Bring an offloaded part to the transformer's device while it works."""
+        if not self._offload:
+            yield
+            return
+        module.to(self._device)
+        try:
+            yield
+        finally:
+            module.to("cpu")
+
+    def _refuse_fused(self) -> None:
+        for name, module in self._transformer.named_modules():
+            if getattr(module, "fused_projections", False):
+                raise CapabilityError(
+                    f"the projections of {name} are fused, so its keys and values cannot be seen: "
+                    "call unfuse_qkv_projections() on the transformer first"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class _Stream:
+    """What flows from block to block."""
+
+    image: Float[Tensor, "b n d"]
+    text: Float[Tensor, "b m d"]
+    temb: Float[Tensor, "b d"]
+    rotary: tuple[Tensor, Tensor] = field(repr=False)
+
+
+def pack(z: Latent) -> Float[Tensor, "b n k"]:
+    """Latent pixels to tokens: token row * w + column, channel c * 4 + 2 * (pixel row) + (pixel column)."""
+    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=_PATCH, q=_PATCH)
+
+
+def unpack(tokens: Float[Tensor, "b n k"], h: int, w: int) -> Latent:
+    """The inverse of `pack` for an h x w token grid."""
+    return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=h, w=w, p=_PATCH, q=_PATCH)
+
+
+def image_ids(h: int, w: int, device: torch.device) -> Float[Tensor, "n 3"]:
+    """Rotary positions (0, row, column) of the image tokens."""
+    rows, columns = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
+    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
+
+
+@contextmanager
+def _controlled(attention: Any, name: str, text_tokens: int, kv: KVControl | None) -> Iterator[None]:
+    """Let a control see and replace the image tokens' projections while one block runs."""
+    if kv is None or name not in kv.blocks:
+        yield
+        return
+
+    def hook(site: Site) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def replace(_: nn.Module, __: Any, out: Tensor) -> Tensor:
+            image = kv(site, out[:, text_tokens:])
+            return image if text_tokens == 0 else torch.cat([out[:, :text_tokens], image], dim=1)
+
+        return replace
+
+    with ExitStack() as stack:
+        for part, projection in (("k", attention.to_k), ("v", attention.to_v)):
+            handle = projection.register_forward_hook(hook(Site(name, part)))  # pyright: ignore[reportArgumentType]
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def _captured(norm: nn.Module) -> Iterator[list[Tensor]]:
+    """Catch the modulated output of an adaptive norm while one block runs."""
+    seen: list[Tensor] = []
+    handle = norm.register_forward_hook(lambda _, __, out: seen.append(out[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _spec(transformer: FluxTransformer2DModel, pipeline: FluxPipeline | None) -> BackboneSpec:
+    doubles, singles = transformer.config.num_layers, transformer.config.num_single_layers
+    stride = 8 if pipeline is None else pipeline.vae_scale_factor
+    width = transformer.config.num_attention_heads * transformer.config.attention_head_dim
+    taps = tuple(f"double.{i}.{part}" for i in range(doubles) for part in ("norm", "out"))
+    kv = [f"double.{i}" for i in _at_depth(_PAPER_DOUBLE_KV, _PAPER_BLOCKS[0], doubles)]
+    kv += [f"single.{i}" for i in _at_depth(_PAPER_SINGLE_KV, _PAPER_BLOCKS[1], singles)]
+    return BackboneSpec(
+        family="flux1",
+        latent_channels=transformer.config.in_channels // _PATCH**2,
+        latent_stride=stride,
+        pixel_multiple=stride * _PATCH,
+        blocks=(*(f"double.{i}" for i in range(doubles)), *(f"single.{i}" for i in range(singles))),
+        tap_names=taps,
+        taps=taps[-2 * _TAPPED_BLOCKS :],
+        kv_blocks=tuple(kv),
+        kv_token_bytes=width * transformer.dtype.itemsize,
+    )
+
+
+def _at_depth(chosen: tuple[int, ...], of: int, have: int) -> list[int]:
+    """Block numbers chosen for a model of `of` blocks, at the same relative depth of one that has `have`."""
+    return sorted({round(i * (have - 1) / (of - 1)) for i in chosen}) if have else []
+
+
+def _vae_affine(vae: Any) -> tuple[float, float]:
+    return float(getattr(vae.config, "shift_factor", 0) or 0), float(vae.config.scaling_factor)
+
+
+def _shift(scheduler: Any, tokens: int) -> float | None:
+    """mu of the time shift: dynamic in the number of tokens (FLUX.1-dev), fixed, or none (schnell)."""
+    if scheduler is None:
+        return flow.flux_mu(tokens)
+    if scheduler.use_dynamic_shifting:
+        low = (scheduler.base_image_seq_len, scheduler.base_shift)
+        return flow.flux_mu(tokens, low=low, high=(scheduler.max_image_seq_len, scheduler.max_shift))
+    return math.log(scheduler.shift) if scheduler.shift != 1 else None

@@ -1,0 +1,209 @@
+"""Loading FLUX.1 pipelines from disk: device, dtype, quantisation, LoRA, and the self-test that gradients flow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dragflow.backbones.fingerprint import fingerprint
+from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.registry import LoadOptions
+from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.result import ModelIdentity
+
+_PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(options: LoadOptions) -> Flux1:
+    """Load a FLUX.1 pipeline, and make sure that gradients reach the latent.
+
+    Raises:
+        UserError: a part is missing or of another architecture; an unknown device, dtype or quantisation.
+        CapabilityError: the quantisation gives no gradients, or its library is missing.
+    """
+    device, dtype = _device(options.device), _dtype(options.dtype, options.device)
+    loras = tuple(parse_lora(text) for text in options.lora)
+    _check_parts(options)
+    from diffusers import FluxPipeline, FluxTransformer2DModel
+
+    try:
+        transformer = _transformer(FluxTransformer2DModel, options, dtype)
+        pipeline = FluxPipeline.from_pretrained(options.folder, transformer=transformer, dtype=dtype)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise UserError(f"model {options.model} cannot be loaded: {error}") from error
+    _add_loras(pipeline, loras)
+    transformer.to(device)
+    for part in (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
+        part.to("cpu" if options.offload else device)
+    for part in (transformer, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
+        part.eval().requires_grad_(False)
+    pipeline.set_progress_bar_config(disable=True)
+    checkpointing = device.type != "cpu" if options.checkpointing is None else options.checkpointing
+    backbone = Flux1(
+        transformer, pipeline, identity=_identity(options, dtype), checkpointing=checkpointing, offload=options.offload
+    )
+    gradient_self_test(backbone, device)
+    return backbone
+
+
+def gradient_self_test(backbone: Flux1, device: torch.device) -> None:
+    """One tiny features-and-backward: the gradient must be finite and not zero.
+
+    Raises:
+        CapabilityError: it is not; no drag could work on this model.
+    """
+    side = 2 * backbone.spec.pixel_multiple // backbone.spec.latent_stride
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(1, backbone.spec.latent_channels, side, side, generator=generator).to(device).requires_grad_(True)
+    features = backbone.features(z, 0.8, backbone.condition("", guidance=1.0), taps=backbone.spec.taps)
+    try:
+        (gradient,) = torch.autograd.grad(torch.stack([f.float().square().mean() for f in features]).sum(), z)
+        size = float(gradient.abs().max())
+    except RuntimeError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise CapabilityError(
+            f"gradients do not reach the latent through this model (largest: {size}): use another quantisation "
+            f"({', '.join(_QUANTISATIONS)}, or none)"
+        )
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r} is not to be had here: use cpu, or see `dragflow doctor`") from error
+    return device
+
+
+def _dtype(name: str | None, device: str | None) -> torch.dtype:
+    if name is None:
+        return torch.float32 if _device(device).type == "cpu" else torch.bfloat16
+    if name not in _DTYPES:
+        raise UserError(f"dtype {name!r} is not known: choose one of {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def _check_parts(options: LoadOptions) -> None:
+    for part in _PARTS:
+        if not (options.folder / part).is_dir():
+            raise UserError(f"model {options.model} has no {part}/: download or export the whole pipeline")
+    config = options.folder / "transformer" / "config.json"
+    try:
+        name = json.loads(config.read_text(encoding="utf-8")).get("_class_name")
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{config} is missing or damaged: download or export the model again") from error
+    if name != "FluxTransformer2DModel":
+        raise UserError(f"model {options.model} has a {name} as its transformer: a FluxTransformer2DModel is needed")
+
+
+def _torchao(config_name: str) -> Callable[[], Any]:
+    def build() -> Any:
+        try:
+            from diffusers import TorchAoConfig
+            from torchao import quantization
+        except ImportError as error:
+            raise CapabilityError("this quantisation needs torchao: pip install 'dragflow[quant]'") from error
+        return TorchAoConfig(getattr(quantization, config_name)())
+
+    return build
+
+
+_QUANTISATIONS: dict[str, Callable[[], Any] | None] = {
+    "int8": _torchao("Int8WeightOnlyConfig"),
+    "fp8": _torchao("Float8WeightOnlyConfig"),
+    "layerwise-fp8": None,
+    "gguf:FILE": None,
+}
+
+
+def quantisations() -> tuple[str, ...]:
+    """Values of `quantize`; through all of these gradients were seen to reach the latent."""
+    return tuple(_QUANTISATIONS)
+
+
+def _transformer(cls: Any, options: LoadOptions, dtype: torch.dtype) -> Any:
+    quantize = options.quantize
+    if quantize is not None and quantize.startswith("gguf:"):
+        return _from_gguf(cls, Path(quantize.removeprefix("gguf:")), options, dtype)
+    if quantize is not None and quantize not in _QUANTISATIONS:
+        raise UserError(f"quantisation {quantize!r} is not known: choose one of {', '.join(_QUANTISATIONS)}")
+    build = None if quantize is None else _QUANTISATIONS[quantize]
+    settings = {} if build is None else {"quantization_config": build()}
+    transformer = cls.from_pretrained(options.folder, subfolder="transformer", dtype=dtype, **settings)
+    if quantize == "layerwise-fp8":
+        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+    return transformer
+
+
+def _from_gguf(cls: Any, path: Path, options: LoadOptions, dtype: torch.dtype) -> Any:
+    if not path.is_file():
+        raise UserError(f"quantised transformer {path} does not exist: check the path")
+    try:
+        from diffusers import GGUFQuantizationConfig
+
+        return cls.from_single_file(
+            str(path),
+            quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
+            config=str(options.folder),
+            subfolder="transformer",
+            dtype=dtype,
+        )
+    except ImportError as error:
+        raise CapabilityError("GGUF files need the gguf library: pip install 'dragflow[quant]'") from error
+
+
+def _add_loras(pipeline: Any, loras: tuple[Lora, ...]) -> None:
+    for i, lora in enumerate(loras):
+        try:
+            pipeline.load_lora_weights(str(lora.file.parent), weight_name=lora.file.name, adapter_name=f"lora{i}")
+        except (ValueError, RuntimeError, KeyError, OSError) as error:
+            raise UserError(f"LoRA {lora.file} does not fit this model: {error}") from error
+        if f"lora{i}" not in pipeline.get_list_adapters().get("transformer", []):
+            raise UserError(f"LoRA {lora.file} holds nothing for the transformer of this model")
+    if loras:
+        pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], adapter_weights=[lora.scale for lora in loras])
+
+
+def _identity(options: LoadOptions, dtype: torch.dtype) -> ModelIdentity:
+    return ModelIdentity(
+        id=options.model,
+        revision=options.revision,
+        fingerprint=fingerprint(options.folder),
+        dtype=str(dtype).removeprefix("torch."),
+        quantize=options.quantize,
+        lora=options.lora,
+    )
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA file and its scale."""
+
+    file: Path
+    scale: float
+
+
+def parse_lora(text: str) -> Lora:
+    """A LoRA from FILE or FILE:SCALE.
+
+    Raises:
+        UserError: no such file.
+    """
+    name, _, scale = text.rpartition(":")
+    try:
+        lora = Lora(Path(name), float(scale)) if name else Lora(Path(text), 1.0)
+    except ValueError:
+        lora = Lora(Path(text), 1.0)
+    if not lora.file.is_file():
+        raise UserError(
+            f"LoRA {lora.file} does not exist: give a safetensors file, with an optional scale as in FILE:0.8"
+        )
+    return lora

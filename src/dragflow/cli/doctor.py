@@ -1,0 +1,109 @@
+"""`dragflow doctor`: what is installed, which devices there are, what fits them, and whether a model can be dragged."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PACKAGES = (
+    "dragflow",
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "peft",
+    "torchao",
+    "gguf",
+    "opencv-python-headless",
+)
+_BILLION = 1e9
+_FLUX_TRANSFORMER, _FLUX_REST = 11.9 * _BILLION, 4.97 * _BILLION
+"""Parameters of FLUX.1-dev: the transformer; T5-XXL encoder, CLIP and autoencoder."""
+_BYTES = {"none (bfloat16)": 2.0, "int8": 1.0, "fp8": 1.0, "layerwise-fp8": 1.0, "gguf Q8": 1.07}
+
+
+def doctor(
+    model: Annotated[str | None, typer.Argument(help="Also load this model and test that gradients flow.")] = None,
+    quantize: Annotated[str | None, typer.Option(help="Quantisation to test with the model.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device to test the model on.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="dtype to test the model with.")] = None,
+) -> None:
+    """Report versions, devices, memory, what fits; and test a model when one is named."""
+    from rich.console import Console
+
+    console = Console()
+    _versions(console)
+    memory = _devices(console)
+    _fits(console, memory)
+    if model is not None:
+        _self_test(console, model, quantize, device, dtype)
+
+
+def _versions(console: Console) -> None:
+    from rich.table import Table
+
+    table = Table("package", "version", title=f"Python {platform.python_version()} on {platform.platform()}")
+    for name in _PACKAGES:
+        try:
+            table.add_row(name, version(name))
+        except PackageNotFoundError:
+            table.add_row(name, "not installed (optional: pip install 'dragflow[quant]')")
+    console.print(table)
+
+
+def _devices(console: Console) -> float:
+    """Show them; gives the memory in bytes of the best one."""
+    import os
+
+    import torch
+    from rich.table import Table
+
+    main = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    table = Table("device", "what", "memory", title="Devices")
+    table.add_row("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads", f"{main / 2**30:.0f} GiB")
+    best = float(main)
+    for i in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(i)
+        best = float(properties.total_memory)
+        table.add_row(f"cuda:{i}", properties.name, f"{best / 2**30:.0f} GiB")
+    console.print(table)
+    free = shutil.disk_usage(".").free
+    console.print(f"free disk space here: {free / 2**30:.0f} GiB", highlight=False)
+    return best
+
+
+def _fits(console: Console, memory: float) -> None:
+    """Estimates for FLUX.1-dev at 1024 x 1024: weights, and activations of the optimisation with checkpointing."""
+    from rich.table import Table
+
+    from dragflow.io.presets import load_preset, preset_names
+
+    table = Table("preset", *_BYTES, title="FLUX.1-dev at 1024 x 1024, estimated memory (with --offload)")
+    for preset in preset_names():
+        optimises = load_preset(preset).optimise.moving + load_preset(preset).optimise.refining > 0
+        cells = []
+        for size in _BYTES.values():
+            alone = _FLUX_TRANSFORMER * size + (3.5 if optimises else 1.5) * 2**30
+            offloaded, whole = max(alone, _FLUX_REST * 2), alone + _FLUX_REST * 2
+            fits = "fits" if whole < memory else "fits with --offload" if offloaded < memory else "too large"
+            cells.append(f"{whole / 2**30:.0f} GiB ({offloaded / 2**30:.0f}): {fits}")
+        table.add_row(preset, *cells)
+    console.print(table)
+
+
+def _self_test(console: Console, model: str, quantize: str | None, device: str | None, dtype: str | None) -> None:
+    from dragflow.editor import Editor
+
+    editor = Editor.load(model, quantize=quantize, device=device, dtype=dtype)
+    identity, spec = editor.backbone.identity(), editor.backbone.spec
+    console.print(
+        f"{model}: {spec.family}, {len(spec.blocks)} blocks, {identity.dtype}, weights {identity.fingerprint}"
+    )
+    console.print("gradients reach the latent: this model can be dragged", style="green")

@@ -1,0 +1,206 @@
+"""Operations on the command line: each region option begins one, and what follows it up to the next belongs to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from typer.core import TyperCommand
+
+from dragflow.core.errors import UserError
+from dragflow.core.motion import about, rotation
+from dragflow.core.task import (
+    Affine,
+    Box,
+    Instruction,
+    MaskFile,
+    Motion,
+    Operation,
+    Point,
+    Polygon,
+    Region,
+    Rotate,
+    Scale,
+    Translate,
+)
+from dragflow.io.instruction import load_instruction
+
+T = TypeVar("T")
+
+REGION_OPTIONS = ("--mask", "--box", "--polygon")
+MOTION_OPTIONS = ("--at", "--to", "--handle", "--about", "--degrees", "--scale", "--matrix", "--label")
+ORDERED = "ordered"
+"""Key in the context's `meta` under which the options stand in the order in which they were typed."""
+
+
+class OperationCommand(TyperCommand):
+    """A command that remembers the order of its operation options, which the parser alone would lose."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note the order, then parse as usual."""
+        ctx.meta[ORDERED] = ordered_options(args)
+        return super().parse_args(ctx, args)
+
+
+def ordered_options(args: list[str]) -> list[tuple[str, str]]:
+    """(option, value) of every operation option, in order."""
+    found: list[tuple[str, str]] = []
+    rest = iter(args)
+    for arg in rest:
+        name, equals, value = arg.partition("=")
+        if name in REGION_OPTIONS + MOTION_OPTIONS:
+            found.append((name, value if equals else next(rest, "")))
+    return found
+
+
+@dataclass
+class _Draft:
+    region: tuple[str, str]
+    motion: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def operations(ordered: list[tuple[str, str]]) -> tuple[Operation, ...]:
+    """The operations that options describe.
+
+    Raises:
+        UserError: a motion before any region, an option twice, numbers that cannot be read, a motion that is not whole.
+    """
+    drafts: list[_Draft] = []
+    for name, value in ordered:
+        if name in REGION_OPTIONS:
+            drafts.append(_Draft((name, value)))
+        elif not drafts:
+            raise UserError(
+                f"{name} {value} stands before any region: begin each operation with --mask, --box or --polygon"
+            )
+        elif name in drafts[-1].motion:
+            raise UserError(f"{name} stands twice for one region ({drafts[-1].region[1]}): begin a new one with --mask")
+        else:
+            drafts[-1].motion[name] = value
+    return tuple(_operation(draft) for draft in drafts)
+
+
+def instruction(
+    task: Path | None, ordered: list[tuple[str, str]], prompt: str | None, edit_prompt: str | None, area: Path | None
+) -> Instruction:
+    """The instruction of a command: a file (prompts may be replaced), or options.
+
+    Raises:
+        UserError: both or neither are given.
+    """
+    if task is not None and ordered:
+        raise UserError(f"--task {task} and {ordered[0][0]} are both given: say the operations in one way")
+    if task is None and not ordered:
+        raise UserError("no operation is given: use --task FILE, or --mask MASK --to X,Y")
+    loaded = load_instruction(task) if task is not None else Instruction(operations(ordered))
+    return Instruction(
+        operations=loaded.operations,
+        prompt=loaded.prompt if prompt is None else prompt,
+        edit_prompt=loaded.edit_prompt if edit_prompt is None else edit_prompt,
+        editable=loaded.editable if area is None else MaskFile(area),
+        editable_mode=loaded.editable_mode,
+    )
+
+
+def _operation(draft: _Draft) -> Operation:
+    options = dict(draft.motion)
+    handle = _pop(options, "--handle", _point)
+    region = _region(draft, options)
+    return Operation(region, _motion(options, region, handle, draft.region[1]), handle)
+
+
+def _region(draft: _Draft, options: dict[str, str]) -> Region:
+    kind, text = draft.region
+    if kind == "--mask":
+        return MaskFile(Path(text), _pop(options, "--at", _point))
+    if kind == "--box":
+        return Box(*_numbers(kind, text, 4))
+    values = _numbers(kind, text.replace(";", ","), None)
+    if len(values) % 2:
+        raise UserError(f"--polygon {text}: {len(values)} numbers are no points: write X,Y;X,Y;X,Y")
+    return Polygon(tuple(zip(values[::2], values[1::2], strict=True)))
+
+
+def _motion(options: dict[str, str], region: Region, handle: Point | None, name: str) -> Motion:
+    label = options.pop("--label", None)
+    if "--matrix" in options:
+        a, b, c, d, e, f = _numbers("--matrix", options.pop("--matrix"), 6)
+        _refuse(options, name, "--matrix says the whole motion")
+        return Affine(((a, b, c), (d, e, f)))
+    to, anchor = _pop(options, "--to", _point), _pop(options, "--about", _point)
+    degrees, scale = _pop(options, "--degrees", _number), _pop(options, "--scale", _factors)
+    _refuse(options, name, "it does not belong to this kind of region")
+    if degrees is None and scale is None:
+        return _moved(name, to, anchor, label)
+    if label is not None:
+        raise UserError(f"--label {label}: only a translation (--to alone) is a relocation or a deformation")
+    if to is None and anchor is None:
+        raise UserError(f"region {name}: --degrees and --scale need an anchor: add --about X,Y")
+    if to is None and anchor is not None and (degrees is None or scale is None):
+        return Rotate(anchor, degrees=degrees) if degrees is not None else Scale(anchor, scale or 1.0)
+    return _combined(name, to, anchor or handle, degrees or 0.0, scale or 1.0)
+
+
+def _moved(name: str, to: Point | None, anchor: Point | None, label: str | None) -> Motion:
+    if to is None:
+        raise UserError(f"region {name} has no motion: add --to X,Y, --about X,Y --degrees D, or --about X,Y --scale S")
+    if anchor is not None:
+        return Rotate(anchor, to=to)
+    if label == "deformation":
+        return Translate(to, "deformation")
+    if label not in (None, "relocation"):
+        raise UserError(f"--label {label!r} is not known: choose relocation or deformation")
+    return Translate(to)
+
+
+def _combined(
+    name: str, to: Point | None, anchor: Point | None, degrees: float, scale: float | tuple[float, float]
+) -> Affine:
+    """Turn and scale about the anchor, which itself is carried to `to`."""
+    if anchor is None:
+        raise UserError(
+            f"region {name}: to move and turn or scale at once, say which point goes to --to: add --about X,Y (or --handle X,Y)"
+        )
+    (a, b), (d, e) = rotation(math.radians(degrees))
+    sx, sy = scale if isinstance(scale, tuple) else (scale, scale)
+    return Affine(about(anchor, ((a * sx, b * sy), (d * sx, e * sy)), to))
+
+
+def _refuse(options: dict[str, str], name: str, why: str) -> None:
+    if options:
+        option, value = next(iter(options.items()))
+        raise UserError(f"region {name}: {option} {value} cannot be used here: {why}")
+
+
+def _pop(options: dict[str, str], name: str, parse: Callable[[str, str], T]) -> T | None:
+    text = options.pop(name, None)
+    return None if text is None else parse(name, text)
+
+
+def _point(name: str, text: str) -> Point:
+    x, y = _numbers(name, text, 2)
+    return x, y
+
+
+def _number(name: str, text: str) -> float:
+    return _numbers(name, text, 1)[0]
+
+
+def _factors(name: str, text: str) -> float | tuple[float, float]:
+    values = _numbers(name, text, None)
+    if len(values) not in (1, 2):
+        raise UserError(f"{name} {text}: give one factor, or two as SX,SY")
+    return values[0] if len(values) == 1 else (values[0], values[1])
+
+
+def _numbers(name: str, text: str, count: int | None) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"{name} {text!r}: write numbers with commas between them, as in 120,80") from error
+    if count is not None and len(values) != count:
+        raise UserError(f"{name} {text!r}: {count} numbers are needed, {len(values)} are given")
+    return values

@@ -1,0 +1,67 @@
+"""Telling people (a progress bar) or programs (one JSON object a line) how an edit goes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dragflow.core.events import Event, Finished, Observer, Started, Stepped
+
+_TITLES = {
+    "encode": "Reading the picture",
+    "invert": "Inverting",
+    "start": "Preparing the start",
+    "drag": "Dragging",
+    "denoise": "Redrawing",
+    "decode": "Finishing",
+}
+
+
+@contextmanager
+def bar() -> Iterator[Observer]:
+    """An observer that draws a progress bar with phase, step, loss and remaining time on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", loss="", total=None)
+
+        def observe(event: Event) -> None:
+            nonlocal task
+            if isinstance(event, Started):
+                progress.remove_task(task)
+                task = progress.add_task(_TITLES[event.phase], total=event.total, loss="")
+            elif isinstance(event, Stepped):
+                loss = "" if event.loss is None else f"loss {event.loss:.4g}"
+                progress.update(task, completed=event.index, loss=loss)
+
+        yield observe
+
+
+def json_lines(event: Event) -> None:
+    """An observer that writes each event as one JSON object on stdout."""
+    data: dict[str, Any] = {"event": type(event).__name__.lower(), "phase": event.phase}
+    if isinstance(event, Started):
+        data["total"] = event.total
+    elif isinstance(event, Stepped):
+        data |= {"index": event.index, "total": event.total}
+        data |= {} if event.loss is None else {"loss": event.loss, "progress": event.progress}
+    elif isinstance(event, Finished):
+        data["seconds"] = round(event.seconds, 4)
+    emit(data)
+
+
+def emit(data: dict[str, Any]) -> None:
+    """One JSON object on its own line of stdout, at once."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

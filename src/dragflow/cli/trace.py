@@ -1,0 +1,99 @@
+"""What happened in an edit, for people who want to look inside: masks, losses, and the picture as it formed."""
+
+from __future__ import annotations
+
+import csv
+import io as stdio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dragflow.core.errors import UserError
+from dragflow.core.events import Event, Observer, Stepped
+from dragflow.core.motion import motion_matrix
+from dragflow.core.task import DragTask
+from dragflow.io import masks
+from dragflow.io.files import write_bytes, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FRAMES = 40
+"""Previews at most: each costs a decode."""
+_MASK_FRAMES = 12
+
+
+class Tracer:
+    """An observer that passes events on and gathers losses and previews; `write` saves them."""
+
+    def __init__(self, folder: Path, observer: Observer) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: it cannot be made, or is a file.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"trace folder {folder} cannot be made: {error.strerror}") from error
+        self._folder = folder
+        self._observer = observer
+        self._losses: list[tuple[int, float, float]] = []
+        self._frames: list[NDArray[np.uint8]] = []
+
+    def __call__(self, event: Event) -> None:
+        """Gather, then pass on."""
+        if isinstance(event, Stepped):
+            if event.loss is not None:
+                self._losses.append((event.index, event.progress or 0.0, event.loss))
+            stride = max(1, 2 * event.total // _FRAMES)
+            if event.phase in ("drag", "denoise") and event.preview is not None and event.index % stride == 0:
+                self._frames.append(event.preview())
+        self._observer(event)
+
+    def write(self, task: DragTask, result: NDArray[np.uint8]) -> None:
+        """Save moving_mask.webp, losses.csv, losses.png and edit.webp."""
+        write_bytes(
+            self._folder / "moving_mask.webp",
+            animation([_moving(task, k / _MASK_FRAMES) for k in range(_MASK_FRAMES + 1)]),
+        )
+        table = stdio.StringIO()
+        writer = csv.writer(table)
+        writer.writerow(("iteration", "progress", "loss"))
+        writer.writerows(self._losses)
+        write_text(self._folder / "losses.csv", table.getvalue())
+        write_bytes(self._folder / "losses.png", self._plot())
+        write_bytes(self._folder / "edit.webp", animation([*self._frames, result]))
+
+    def _plot(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6, 3.5), layout="constrained")
+        axes: Axes = figure.subplots()
+        axes.plot([index for index, _, _ in self._losses], [loss for _, _, loss in self._losses], marker=".")
+        axes.set(xlabel="iteration", ylabel="loss", title="Region supervision" if self._losses else "No iterations")
+        buffer = stdio.BytesIO()
+        figure.savefig(buffer, format="png", dpi=120)
+        return buffer.getvalue()
+
+
+def animation(frames: list[NDArray[np.uint8]]) -> bytes:
+    """An endless WebP animation of pictures, all brought to the size of the last."""
+    size = (frames[-1].shape[1], frames[-1].shape[0])
+    images = [Image.fromarray(frame).resize(size) for frame in frames]
+    buffer = stdio.BytesIO()
+    images[0].save(
+        buffer, "WEBP", save_all=True, append_images=images[1:], duration=[120] * (len(images) - 1) + [1200], loop=0
+    )
+    return buffer.getvalue()
+
+
+def _moving(task: DragTask, progress: float) -> NDArray[np.uint8]:
+    """The picture, darkened outside of the regions as they stand at this progress."""
+    moving = np.zeros(task.area.shape, dtype=np.bool_)
+    for operation in task.operations:
+        moving |= masks.warp_mask(operation.mask, motion_matrix(operation.motion, operation.handle, progress))
+    return np.where(moving[..., None], np.uint8(255), (task.image * 0.4).astype(np.uint8))

@@ -1,0 +1,1 @@
+"""The vocabulary of dragflow: plain frozen types without torch, importable in milliseconds."""

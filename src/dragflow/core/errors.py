@@ -1,0 +1,21 @@
+"""The errors that dragflow raises on purpose."""
+
+
+class DragFlowError(Exception):
+    """Base of every error that dragflow raises on purpose."""
+
+
+class UserError(DragFlowError):
+    """Input that breaks a rule; the text names the value, the rule, and the fix."""
+
+
+class CapabilityError(UserError):
+    """Something this backbone, build or machine cannot do; the text says what can."""
+
+
+class NumericalError(DragFlowError):
+    """A value that must be finite is not; the text says at which step."""
+
+
+class Cancelled(DragFlowError):
+    """Raise it from an observer to stop an edit; the session stays usable."""

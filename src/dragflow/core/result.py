@@ -1,0 +1,74 @@
+"""What an edit gives back: the picture, and the record that lets it be made again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dragflow.core.config import EditConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which weights made a result."""
+
+    id: str
+    """Hub id or folder as the user named it."""
+    revision: str | None
+    """Commit of the hub snapshot; None for a folder."""
+    fingerprint: str
+    """Digest over configuration and samples of the weights: tells a changed folder."""
+    dtype: str
+    quantize: str | None = None
+    lora: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What determines the bytes of a result; it travels in the picture's own metadata."""
+
+    instruction: str
+    """The instruction in the JSON of `dragflow.io.instruction`, masks embedded."""
+    config: EditConfig
+    config_hash: str
+    model: ModelIdentity
+    source_sha256: str
+    """Digest of the source's upright pixels."""
+    versions: dict[str, str]
+    """Of dragflow and of the libraries that compute."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Wall-clock seconds of one phase and the model calls it made."""
+
+    phase: str
+    seconds: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The recipe, and what this run of it cost; no two runs cost the same, so costs stay out of the picture's bytes."""
+
+    recipe: Recipe
+    timings: tuple[Timing, ...]
+    peak_memory_mib: float | None
+    """Peak accelerator memory, or peak resident memory of the process where there is no accelerator."""
+
+
+@dataclass(frozen=True, eq=False)
+class EditResult:
+    """An edited picture."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3), upright RGB of the source's size; outside the editable area equal to the source bit for bit."""
+    area: NDArray[np.bool_]
+    """(H, W), the editable area that was used."""
+    losses: tuple[float, ...]
+    """Supervision loss of every iteration."""
+    provenance: Provenance

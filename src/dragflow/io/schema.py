@@ -1,0 +1,62 @@
+"""Shared between the readers of JSON and TOML: strict parsing by pydantic, with errors that name the path in the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from dragflow.core.errors import UserError
+
+T = TypeVar("T")
+
+
+def parse(adapter: TypeAdapter[T], data: object, source: str) -> T:
+    """Validate plain data (as JSON or TOML gave it) into a typed value.
+
+    Raises:
+        UserError: naming every path in the file that breaks the schema.
+    """
+    try:
+        return adapter.validate_json(json.dumps(data))
+    except ValidationError as error:
+        problems = "; ".join(_sentence(problem) for problem in error.errors(include_url=False))
+        raise UserError(f"{source}: {problems}") from error
+
+
+def load_json(text: str, source: str) -> object:
+    """JSON from text, its duplicate keys and its NaN refused.
+
+    Raises:
+        UserError: not JSON.
+    """
+
+    def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise UserError(f"{source}: key {sorted(twice)[0]!r} stands twice in one object: keep one")
+        return dict(pairs)
+
+    def refuse(name: str) -> float:
+        raise UserError(f"{source}: {name} is no finite number")
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise UserError(f"{source} is nested too deeply") from error
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    path = ".".join(str(part) for part in problem["loc"]) or "the top level"
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{path} is not a known key: check its spelling"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{path} is missing"
+    given = problem.get("input")
+    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
+    return f"{path}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{shown}"

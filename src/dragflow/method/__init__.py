@@ -1,0 +1,1 @@
+"""The editing method itself: inversion, K/V, supervision, optimisation, and the orchestration in `drag`."""

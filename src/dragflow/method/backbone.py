@@ -1,0 +1,137 @@
+"""What the method asks of a model: the `Backbone` protocol and its types; everything foreign stops behind it.
+
+Images are (1, 3, H, W) floats in [0, 1]; latents are spatial (b, c, h, w); t is in [0, 1] with 1 = noise; v = dz/dt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dragflow.core.config import InversionConfig
+from dragflow.core.result import ModelIdentity
+
+Image = Float[Tensor, "1 3 H W"]
+Latent = Float[Tensor, "b c h w"]
+Features = tuple[Float[Tensor, "b d gh gw"], ...]
+Projection = Float[Tensor, "b n d"]
+
+
+class Site(NamedTuple):
+    """One projection of one attention: block name and `k` or `v`."""
+
+    block: str
+    part: Literal["k", "v"]
+
+
+class KVControl(Protocol):
+    """Sees, and may replace, the image tokens' key and value projections during one model call.
+
+    It gets (b, n, d), n image tokens in row-major order on the token grid, and gives a tensor of that shape; it must
+    give the same again when it is called twice, since gradient checkpointing does that.
+    """
+
+    @property
+    def blocks(self) -> frozenset[str]:
+        """Blocks it wants to see."""
+        ...
+
+    def __call__(self, site: Site, x: Projection) -> Projection: ...
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """The facts of a model that the method needs."""
+
+    family: str
+    latent_channels: int
+    latent_stride: int
+    """Pixels per latent cell."""
+    pixel_multiple: int
+    """Pixels per token; sides of pictures must be multiples of it."""
+    blocks: tuple[str, ...]
+    """Every block in the order it runs, as in "double.0"."""
+    tap_names: tuple[str, ...]
+    """Every feature that `features` can give."""
+    taps: tuple[str, ...]
+    """Features compared by default."""
+    kv_blocks: tuple[str, ...]
+    """Attention blocks whose K/V are recorded and injected by default."""
+    kv_token_bytes: int
+    """Bytes of one key (or value) projection of one token."""
+
+    def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) of the token grid for a latent of (h, w)."""
+        patch = self.pixel_multiple // self.latent_stride
+        return latent[0] // patch, latent[1] // patch
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The time grid of an edit."""
+
+    times: tuple[float, ...]
+    """N + 1 times from 1 (noise) to 0 (image)."""
+    skip: int
+    """Intervals left out at the noise end."""
+
+    @property
+    def used(self) -> tuple[float, ...]:
+        """From t_s down to 0."""
+        return self.times[self.skip :]
+
+    @property
+    def edit_time(self) -> float:
+        """t_s, the time at which the latent is dragged."""
+        return self.times[self.skip]
+
+
+Conditioning = Any
+"""What `condition` gave; only the backbone that made it looks inside."""
+
+
+class Backbone(Protocol):
+    """A diffusion transformer, seen through the few questions that the method asks."""
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """The facts of this model."""
+        ...
+
+    def encode(self, image: Image) -> Latent:
+        """The latent of a picture whose sides are multiples of `spec.pixel_multiple`; deterministic, float32."""
+        ...
+
+    def decode(self, z: Latent) -> Image:
+        """The picture of a latent, float32 in [0, 1]."""
+        ...
+
+    def condition(self, prompt: str, *, guidance: float) -> Conditioning:
+        """Everything the model is told beside z and t."""
+        ...
+
+    def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
+        """The time grid for a latent of (h, w)."""
+        ...
+
+    def velocity(self, z: Latent, t: float, cond: Conditioning, *, kv: KVControl | None = None) -> Latent:
+        """v(z, t) by the full model, float32; no gradient."""
+        ...
+
+    def features(
+        self, z: Latent, t: float, cond: Conditioning, *, taps: tuple[str, ...], kv: KVControl | None = None
+    ) -> Features:
+        """The named features on the token grid; gradients flow to z; runs no block after the last tap."""
+        ...
+
+    def cache_device(self, size: int) -> torch.device:
+        """Where a cache of `size` bytes should live."""
+        ...
+
+    def identity(self) -> ModelIdentity:
+        """Which weights these are."""
+        ...

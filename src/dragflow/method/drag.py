@@ -1,0 +1,159 @@
+"""The edit of an inverted picture, step by step (method Sec. 6 and 7); the only orchestration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from dragflow.core.config import EditConfig
+from dragflow.core.events import Observer
+from dragflow.method.backbone import Backbone, Conditioning, Features, Image, KVControl, Latent
+from dragflow.method.inversion import Inversion, invert_coarsely
+from dragflow.method.kv import TokenMap
+from dragflow.method.optimise import optimise
+from dragflow.method.phases import Show, phase
+from dragflow.method.start import Proposal, start_latent
+from dragflow.method.supervision.region import RegionMotion, RegionSupervision
+from dragflow.ops.flow import fireflow_step, image_estimate, integrate
+from dragflow.ops.geometry import CellMap
+
+
+@dataclass(frozen=True, eq=False)
+class Drag:
+    """One edit as the method sees it."""
+
+    regions: tuple[RegionMotion, ...]
+    area: Bool[Tensor, "h w"]
+    """B at latent resolution."""
+    latent_cells: CellMap
+    """The drag on the latent grid."""
+    token_cells: CellMap
+    """The drag on the token grid."""
+    target: Callable[[float], Conditioning]
+    """Conditioning of the target prompt at a guidance."""
+    source: Callable[[float], Conditioning]
+    """Conditioning of the source prompt at a guidance."""
+    proposal: Callable[[], Image]
+    """The pixel preview at the working size; drawn only where it is needed."""
+
+
+def drag(
+    backbone: Backbone, inversion: Inversion, edit: Drag, config: EditConfig, *, show: Show, observer: Observer
+) -> tuple[Latent, tuple[float, ...]]:
+    """Drag an inverted picture.
+
+    Returns:
+        The latent of the edited picture (1, c, h, w), and the loss of every iteration.
+    """
+    # 1. The start: the inverted source, or something closer to the wished picture.
+    z = _start(backbone, inversion, edit, config, show, observer)
+
+    # 2. The reference: features of the source where it still is, under its own K/V.
+    t = inversion.schedule.edit_time
+    taps = config.optimise.taps or backbone.spec.taps
+    cond = edit.target(config.optimise.guidance)
+    place = _injection(inversion, edit, config)
+
+    def features(z: Latent, kv: KVControl | None) -> Features:
+        return backbone.features(z, t, cond, taps=taps, kv=kv)
+
+    # 3. The drag: a few (or many) gradient steps on the latent.
+    losses: tuple[float, ...] = ()
+    if config.optimise.moving + config.optimise.refining:
+        with torch.no_grad():
+            reference = features(inversion.z, _recorded(inversion, config, t))
+        supervision = RegionSupervision(reference, edit.regions, config.optimise.mean)
+        z, losses = optimise(
+            z,
+            inversion.z,
+            edit.area,
+            lambda z: features(z, place(t)),
+            supervision,
+            config.optimise,
+            preview=lambda z: lambda: show(image_estimate(z, backbone.velocity(z, t, cond, kv=place(t)), t)),
+            observer=observer,
+        )
+
+    # 4. The way back to the picture, with the background put back after every step.
+    return _denoise(backbone, z, inversion, edit, config, place, show, observer), losses
+
+
+def _start(
+    backbone: Backbone, inversion: Inversion, edit: Drag, config: EditConfig, show: Show, observer: Observer
+) -> Latent:
+    def proposal() -> Proposal:
+        image = backbone.encode(edit.proposal())
+        cond = edit.target(config.inversion.guidance)
+        z = invert_coarsely(
+            backbone, image, cond, inversion.schedule, stride=config.start.stride, show=show, observer=observer
+        )
+        return Proposal(image, z)
+
+    generator = torch.Generator().manual_seed(config.seed)
+    return start_latent(inversion, edit.latent_cells, edit.area, config.start, proposal=proposal, generator=generator)
+
+
+Injection = Callable[[float], KVControl | None]
+
+
+def _injection(inversion: Inversion, edit: Drag, config: EditConfig) -> Injection:
+    """The K/V control of the dragged picture at a time."""
+    if config.kv.rule == "mapped" and inversion.kv is not None:
+        store, tokens = inversion.kv, TokenMap.of(edit.token_cells)
+        return lambda t: store.injector(t, tokens)
+    return lambda t: _recorded(inversion, config, t)
+
+
+def _recorded(inversion: Inversion, config: EditConfig, t: float) -> KVControl | None:
+    """The K/V control of the source at a time."""
+    if config.kv.rule == "none" or inversion.kv is None:
+        return None
+    return inversion.kv.injector(t)
+
+
+def _denoise(
+    backbone: Backbone,
+    z: Latent,
+    inversion: Inversion,
+    edit: Drag,
+    config: EditConfig,
+    place: Injection,
+    show: Show,
+    observer: Observer,
+) -> Latent:
+    times = inversion.schedule.used
+    cond = edit.target(config.denoise.guidance)
+    branches = 2 if config.denoise.background == "resample" else 1
+    with phase("denoise", branches * len(times), observer) as meter:
+        dragged = meter.watch(lambda z, t: backbone.velocity(z, t, cond, kv=place(t)), show)
+        source = edit.source(config.inversion.guidance)
+        branch = meter.watch(lambda z, t: backbone.velocity(z, t, source, kv=_recorded(inversion, config, t)), show)
+        backgrounds = _backgrounds(inversion, config, branch)
+
+        def restore(z: Latent, _: int) -> Latent:
+            background = next(backgrounds)
+            return z if background is None else torch.where(edit.area, z, background)
+
+        return integrate(dragged, z, times, after=restore)
+
+
+def _backgrounds(
+    inversion: Inversion, config: EditConfig, branch: Callable[[Latent, float], Latent]
+) -> Iterator[Latent | None]:
+    """z_bg at every time after t_s: recorded in the inversion, sampled anew beside the edit, or nothing."""
+    if config.denoise.background == "replay":
+        yield from inversion.states[1:]
+        return
+    times = inversion.schedule.used
+    if config.denoise.background == "none":
+        yield from [None] * (len(times) - 1)
+        return
+    z = inversion.z
+    u = branch(z, times[0])
+    for a, b in zip(times, times[1:], strict=False):
+        z, u = fireflow_step(branch, z, u, a, b)
+        yield z

@@ -1,0 +1,102 @@
+"""From the picture up to the edit time, with everything the edit needs later recorded on the way (method Sec. 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dragflow.core.events import Observer
+from dragflow.method.backbone import Backbone, Conditioning, Latent, Schedule
+from dragflow.method.kv import KVStore
+from dragflow.method.phases import Show, phase
+from dragflow.ops.flow import integrate
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """An inverted picture."""
+
+    schedule: Schedule
+    states: tuple[Latent, ...]
+    """One for each of `schedule.used`: from z at t_s down to the latent of the picture itself."""
+    kv: KVStore | None
+
+    @property
+    def z(self) -> Latent:
+        """The latent at the edit time t_s."""
+        return self.states[0]
+
+    @property
+    def image(self) -> Latent:
+        """The latent of the picture."""
+        return self.states[-1]
+
+
+def invert(
+    backbone: Backbone,
+    image: Latent,
+    cond: Conditioning,
+    schedule: Schedule,
+    *,
+    kv_blocks: tuple[str, ...] | None,
+    show: Show,
+    observer: Observer,
+) -> Inversion:
+    """Solve from t = 0 up to t_s: one model call for every interval, and one.
+
+    Args:
+        backbone: the model.
+        image: latent of the picture (1, c, h, w).
+        cond: source prompt, guidance 1.
+        schedule: time grid.
+        kv_blocks: blocks whose K/V are recorded at every call; None records none.
+        show: decodes previews.
+        observer: told of every call.
+    """
+    times = schedule.used[::-1]
+    store = None
+    if kv_blocks is not None:
+        store = KVStore(
+            frozenset(kv_blocks), backbone.cache_device(_store_size(backbone, image, kv_blocks, len(times)))
+        )
+
+    def velocity(z: Latent, t: float) -> Latent:
+        return backbone.velocity(z, t, cond, kv=None if store is None else store.recorder(t))
+
+    states = [image]
+
+    def keep(z: Latent, _: int) -> Latent:
+        states.append(z)
+        return z
+
+    with phase("invert", len(times), observer) as meter:
+        integrate(meter.watch(velocity, show), image, times, after=keep)
+    return Inversion(schedule, tuple(states[::-1]), store)
+
+
+def invert_coarsely(
+    backbone: Backbone,
+    image: Latent,
+    cond: Conditioning,
+    schedule: Schedule,
+    *,
+    stride: int,
+    show: Show,
+    observer: Observer,
+) -> Latent:
+    """The latent at t_s of another picture (a preview), `stride` intervals at a step, nothing recorded."""
+    times = coarse_times(schedule, stride)
+    with phase("start", len(times), observer) as meter:
+        velocity = meter.watch(lambda z, t: backbone.velocity(z, t, cond), show)
+        return integrate(velocity, image, times)
+
+
+def coarse_times(schedule: Schedule, stride: int) -> tuple[float, ...]:
+    """Every `stride`-th time from 0 up to and including t_s."""
+    up = schedule.used[::-1]
+    times = up[::stride]
+    return times if times[-1] == up[-1] else (*times, up[-1])
+
+
+def _store_size(backbone: Backbone, image: Latent, blocks: tuple[str, ...], calls: int) -> int:
+    h, w = backbone.spec.token_grid((image.shape[-2], image.shape[-1]))
+    return 2 * len(blocks) * calls * h * w * backbone.spec.kv_token_bytes

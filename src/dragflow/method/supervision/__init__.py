@@ -1,0 +1,1 @@
+"""What tells the optimiser how far the drag has come."""

@@ -1,0 +1,1 @@
+"""Pure functions of tensors: geometry, masks, flow; no model, no file, no state."""

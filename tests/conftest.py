@@ -1,0 +1,36 @@
+"""Fixtures shared by all tests: research data beside the checkout, and a small FLUX in real layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_SHARED = Path(__file__).parents[2] / "shared"
+
+
+def _shared(name: str) -> Path:
+    folder = _SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"research data are not distributed with the project: no folder ../shared/{name}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """Vectors recorded from the published method."""
+    return _shared("reference")
+
+
+@pytest.fixture(scope="session")
+def samples_dir() -> Path:
+    """Samples of the field's benchmarks."""
+    return _shared("samples")
+
+
+@pytest.fixture(scope="session")
+def dummy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FLUX.1 pipeline with small random weights, saved in diffusers layout."""
+    from dragflow.backbones.dummy import write_dummy
+
+    return write_dummy(tmp_path_factory.mktemp("model") / "flux-dummy")
