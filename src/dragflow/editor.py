@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import platform
-import resource
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from dragflow import canvas
 from dragflow.backbones.registry import load_backbone
-from dragflow.core.config import EditConfig
+from dragflow.core.config import EditConfig, validate
 from dragflow.core.errors import UserError
-from dragflow.core.events import Event, Finished, Observer, Stepped, silent
-from dragflow.core.motion import Matrix, motion_matrix
+from dragflow.core.events import Observer, silent
 from dragflow.core.result import EditResult, Provenance, Recipe, Timing
 from dragflow.core.task import DragTask, Instruction
 from dragflow.io.images import SourceImage, from_pixels, load_image
-from dragflow.io.instruction import dump_instruction, load_instruction
-from dragflow.io.masks import feather
+from dragflow.io.instruction import dump_instruction, load_instruction, parse_instruction
 from dragflow.io.presets import load_preset
-from dragflow.io.preview import ghost, is_deformation, trail
+from dragflow.io.preview import ghost
 from dragflow.io.resolve import resolve
-from dragflow.method.backbone import Backbone, Conditioning, Image, Latent
+from dragflow.metering import Timer, peak_memory, reset_peak_memory
+from dragflow.method.backbone import Backbone, Conditioning, Latent
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion, invert
 from dragflow.method.phases import phase
 from dragflow.method.supervision.region import RegionMotion
-from dragflow.ops import geometry, masks
+from dragflow.ops import masks
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -56,6 +54,7 @@ class Editor:
         cls,
         model: str | Path,
         *,
+        revision: str | None = None,
         device: str | None = None,
         dtype: str | None = None,
         quantize: str | None = None,
@@ -66,7 +65,8 @@ class Editor:
         """Load a model once for many pictures.
 
         Args:
-            model: hub id or folder of a FLUX.1 pipeline in diffusers layout, or the built-in "dummy".
+            model: hub id or folder of a FLUX.1 pipeline in diffusers layout, or a built-in one: "nano", "dummy".
+            revision: commit, tag or branch on the hub; the newest when None.
             device: as torch names it; an accelerator if there is one.
             dtype: "float32", "bfloat16" or "float16"; bfloat16 on accelerators, float32 on the CPU. Latents, losses and
                 updates are float32 in any case.
@@ -82,6 +82,7 @@ class Editor:
         return cls(
             load_backbone(
                 str(model),
+                revision=revision,
                 device=device,
                 dtype=dtype,
                 quantize=quantize,
@@ -118,7 +119,7 @@ class Session:
         self.source = source
         self.prompt = prompt
         self._backbone = backbone
-        self._inversions: dict[tuple[object, ...], Inversion] = {}
+        self._prepared: dict[tuple[object, ...], _Prepared] = {}
 
     def edit(
         self, instruction: Instruction, config: EditConfig | str = "default", observer: Observer = silent
@@ -137,9 +138,10 @@ class Session:
         config = as_config(config)
         instruction = replace(instruction, prompt=instruction.prompt or self.prompt)
         task = resolve(self.source.pixels, instruction, margin=config.area.margin)
-        timer = _Timer(observer)
-        _reset_peak_memory()
-        inversion = self._inversion(task.prompt, config, timer)
+        timer = Timer(observer)
+        reset_peak_memory()
+        prepared = self._prepare(task.prompt, config, observer)
+        inversion = prepared.inversion
         edit = self._as_drag(task, config, (inversion.z.shape[-2], inversion.z.shape[-1]))
         z, losses = drag(self._backbone, inversion, edit, config, show=self._show, observer=timer)
         with phase("decode", 1, timer) as meter:
@@ -147,39 +149,48 @@ class Session:
             meter.step()
         recipe = self._recipe(instruction, config)
         return EditResult(
-            image=composite(self.source.pixels, task.area, decoded, config),
+            image=canvas.composite(self.source.pixels, task.area, decoded, config),
             area=task.area,
             losses=losses,
-            provenance=Provenance(recipe, timer.timings(), _peak_memory()),
+            provenance=Provenance(recipe, (*prepared.timings, *timer.timings()), peak_memory()),
         )
 
     def accept(
         self, result: EditResult, *, config: EditConfig | str | None = None, observer: Observer = silent
     ) -> Session:
         """A session on a result, to go on editing from it; alpha, layout and colour profile stay the source's."""
-        session = Session(self._backbone, replace(self.source, pixels=result.image), self.prompt)
+        prompt = parse_instruction(result.provenance.recipe.instruction, "recipe").prompt
+        session = Session(self._backbone, replace(self.source, pixels=result.image), prompt)
         session.prepare(result.provenance.recipe.config if config is None else as_config(config), observer)
         return session
 
     def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
         """Do now the work that edits with this configuration share."""
-        self._inversion(self.prompt, config, observer)
+        self._prepare(self.prompt, config, observer)
 
-    def _inversion(self, prompt: str, config: EditConfig, observer: Observer) -> Inversion:
+    def _prepare(self, prompt: str, config: EditConfig, observer: Observer) -> _Prepared:
         """The inversion that a configuration asks for, made at most once."""
+        self._check_taps(config)
         blocks = self._kv_blocks(config)
         key = (prompt, config.inversion, config.size, blocks)
-        if key not in self._inversions:
-            with phase("encode", 1, observer) as meter:
-                z = self._backbone.encode(_as_image(self.source.pixels, self._working_size(config)))
+        if key not in self._prepared:
+            timer = Timer(observer)
+            with phase("encode", 1, timer) as meter:
+                z = self._backbone.encode(canvas.as_image(self.source.pixels, self._working_size(config)))
                 cond = self._backbone.condition(prompt, guidance=config.inversion.guidance)
                 meter.step()
             schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
-            inversion = invert(self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show, observer=observer)
-            while len(self._inversions) >= _INVERSIONS_KEPT:
-                del self._inversions[next(iter(self._inversions))]
-            self._inversions[key] = inversion
-        return self._inversions[key]
+            inversion = invert(self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show, observer=timer)
+            while len(self._prepared) >= _INVERSIONS_KEPT:
+                del self._prepared[next(iter(self._prepared))]
+            self._prepared[key] = _Prepared(inversion, timer.timings(shared=True))
+        return self._prepared[key]
+
+    def _check_taps(self, config: EditConfig) -> None:
+        names = self._backbone.spec.tap_names
+        unknown = [tap for tap in config.optimise.taps or () if tap not in names]
+        if unknown:
+            raise UserError(f"optimise.taps: {', '.join(unknown)} is no tap of this model: it has {', '.join(names)}")
 
     def _kv_blocks(self, config: EditConfig) -> tuple[str, ...] | None:
         if config.kv.rule == "none":
@@ -194,7 +205,7 @@ class Session:
         return tuple(blocks)
 
     def _working_size(self, config: EditConfig) -> tuple[int, int]:
-        return working_size(self.source.size, config.size.max_pixels, self._backbone.spec.pixel_multiple)
+        return canvas.working_size(self.source.size, config.size.max_pixels, self._backbone.spec.pixel_multiple)
 
     def _as_drag(self, task: DragTask, config: EditConfig, latent: tuple[int, int]) -> Drag:
         """The request on the model's grids and device."""
@@ -207,18 +218,18 @@ class Session:
                 for mask, op, weight in zip(regions, task.operations, weights, strict=True)
             ),
             area=masks.any_cells(torch.from_numpy(task.area).to(device), latent),
-            latent_cells=_cell_map(task, regions, latent),
-            token_cells=_cell_map(task, regions, self._backbone.spec.token_grid(latent)),
+            latent_cells=canvas.cell_map(task, regions, latent),
+            token_cells=canvas.cell_map(task, regions, self._backbone.spec.token_grid(latent)),
             source=lambda guidance: self._condition(task.prompt, guidance),
             target=lambda guidance: self._condition(task.target_prompt, guidance),
-            proposal=lambda: _as_image(ghost(task), self._working_size(config)),
+            proposal=lambda: canvas.as_image(ghost(task), self._working_size(config)),
         )
 
     def _condition(self, prompt: str, guidance: float) -> Conditioning:
         return self._backbone.condition(prompt, guidance=guidance)
 
     def _show(self, z: Latent) -> NDArray[np.uint8]:
-        return _as_pixels(self._backbone.decode(z))
+        return canvas.as_pixels(self._backbone.decode(z))
 
     def _recipe(self, instruction: Instruction, config: EditConfig) -> Recipe:
         return Recipe(
@@ -235,7 +246,7 @@ def edit(
     image: Picture,
     instruction: Instruction | str | Path,
     *,
-    model: str | Path = "dummy",
+    model: str | Path = "nano",
     preset: EditConfig | str = "default",
     observer: Observer = silent,
     device: str | None = None,
@@ -259,81 +270,17 @@ def edit(
 
 def as_config(config: EditConfig | str) -> EditConfig:
     """A configuration, given itself or by the name of its preset."""
-    return load_preset(config) if isinstance(config, str) else config
+    if isinstance(config, str):
+        return load_preset(config)
+    broken = validate(config)
+    if broken:
+        raise UserError("; ".join(broken))
+    return config
 
 
-def working_size(size: tuple[int, int], max_pixels: int, multiple: int) -> tuple[int, int]:
-    """(h, w) at which the model works: scaled down to `max_pixels`, then each side floored to the multiple."""
-    h, w = size
-    scale = min(1.0, (max_pixels / (h * w)) ** 0.5)
-    return max(multiple, int(h * scale) // multiple * multiple), max(multiple, int(w * scale) // multiple * multiple)
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """An inversion, and what it took."""
 
-
-def composite(
-    source: NDArray[np.uint8], area: NDArray[np.bool_], decoded: Image, config: EditConfig
-) -> NDArray[np.uint8]:
-    """out = B~ decoded + (1 - B~) source, B~ feathered inside B: outside of B the source's own bytes (method Sec. 7)."""
-    edited = _as_pixels(F.interpolate(decoded, size=source.shape[:2], mode="bicubic", antialias=True).clamp(0, 1))
-    if not config.area.composite:
-        return edited
-    weight = feather(area, config.area.feather)[..., None]
-    blended = np.rint(weight * edited + (1 - weight) * source).astype(np.uint8)
-    return np.where(area[..., None], blended, source)
-
-
-def _cell_map(task: DragTask, regions: Sequence[torch.Tensor], grid: tuple[int, int]) -> geometry.CellMap:
-    """The whole drag on one grid, operation after operation."""
-    size = (task.area.shape[0], task.area.shape[1])
-    cells = geometry.identity_map(grid, regions[0])
-    for region, operation in zip(regions, task.operations, strict=True):
-        steps = trail(operation, cell=size[0] / grid[0])
-        path: list[Matrix] = [
-            geometry.to_grid(motion_matrix(operation.motion, operation.handle, progress), size, grid)
-            for progress in steps
-        ]
-        covered = masks.covered_cells(masks.coverage(region, grid))
-        cells = geometry.move_cells(cells, covered, path, leaves_hole=not is_deformation(operation))
-    return cells
-
-
-def _as_image(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Image:
-    image = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
-    if size == pixels.shape[:2]:
-        return image
-    return F.interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-
-
-def _as_pixels(image: Image) -> NDArray[np.uint8]:
-    return (image[0].permute(1, 2, 0) * 255).round().to("cpu", torch.uint8).numpy()
-
-
-def _reset_peak_memory() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-
-
-def _peak_memory() -> float | None:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-class _Timer:
-    """Passes events on, and remembers what each phase took."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self._calls: dict[str, int] = {}
-        self._seconds: dict[str, float] = {}
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Stepped):
-            self._calls[event.phase] = event.index
-        elif isinstance(event, Finished):
-            self._seconds[event.phase] = event.seconds
-        self._observer(event)
-
-    def timings(self) -> tuple[Timing, ...]:
-        return tuple(
-            Timing(name, round(seconds, 4), self._calls.get(name, 0)) for name, seconds in self._seconds.items()
-        )
+    inversion: Inversion
+    timings: tuple[Timing, ...]

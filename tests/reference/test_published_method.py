@@ -39,7 +39,7 @@ SKIP = 6
 
 
 def error(ours: Tensor, theirs: Tensor) -> float:
-    """Relative error in the Euclidean norm; single entries of a float32 model differ more from one processor to another."""
+    """Relative error in the Euclidean norm; single float32 entries differ more between processors."""
     return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
 
 
@@ -197,7 +197,7 @@ def published_targets(run: Recording, step: str) -> list[RegionTarget]:
 
 
 def undecided(target: RegionTarget, maps: tuple[Tensor, ...]) -> RegionTarget:
-    """The target without the entries whose difference is rounding: the sign there, and so the gradient, is the processor's."""
+    """The target without entries whose difference is rounding: their sign, and so gradient, is the processor's."""
     near = tuple(
         torch.where((f - r).abs() < TOLERANCE * f.abs().max(), f.detach(), r)
         for f, r in zip(maps, target.references, strict=True)
@@ -236,7 +236,7 @@ def test_velocities(run: Recording) -> None:
 
 
 def test_kv_is_looked_up_by_time(run: Recording) -> None:
-    """While dragging, the published slot is the nearest in time; while sampling it counts calls and is one interval late."""
+    """While dragging the published slot is the nearest in time; while sampling it is one interval late."""
     _, store, _ = run.inverted
     times = sorted(store.times)
     for call in run.passes:
@@ -322,7 +322,8 @@ def test_masks_and_editable_area(run: Recording, samples_dir: Path) -> None:
     (operation,) = sample.instruction.operations
     mask = operation.region.array  # pyright: ignore[reportAttributeAccessIssue]
     assert (mask == run.data["region_px"][0, 0]).all()
-    assert isinstance(operation.motion, Rotate) and operation.handle is not None
+    assert isinstance(operation.motion, Rotate)
+    assert operation.handle is not None
     target = warp_mask(mask, motion_matrix(operation.motion, operation.handle))
     assert (editable_area([(mask, target)]) == run.data["mask_px"][0, 0]).all()
 

@@ -1,4 +1,4 @@
-"""A FLUX.1 pipeline of real layout with small random weights: proves that everything runs where no checkpoint is at hand."""
+"""A FLUX.1 pipeline of real layout with small random weights: everything runs on it, nothing is drawn well by it."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def write_dummy(
             axes_dims_rope=(head_dim // 4, 3 * head_dim // 8, 3 * head_dim // 8),
         )
         vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(8, 16, 16, 16),
+            down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+            up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+            block_out_channels=(8, 16, 16, 16),  # pyright: ignore[reportArgumentType]
             latent_channels=16,
             norm_num_groups=4,
             layers_per_block=1,
@@ -112,9 +112,9 @@ def _clip() -> tuple[Any, Any]:
 
 
 def _t5() -> tuple[Any, Any]:
-    from transformers import T5Config, T5EncoderModel, T5TokenizerFast
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in _alphabet())]
-    tokenizer = T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=64)
+    tokenizer = T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=64)
     config = T5Config(vocab_size=len(pieces), d_model=32, d_kv=16, d_ff=64, num_layers=1, num_heads=2)
     return T5EncoderModel(config), tokenizer

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 _SAMPLE = 1 << 16
 
 
-def fingerprint(folder: Path) -> str:
-    """Sixteen hex digits over every configuration file, and over size, head and tail of every weight file."""
+def fingerprint(folder: Path, extra: Iterable[Path] = ()) -> str:
+    """Sixteen hex digits over size, head and tail of every configuration and weight file, and of extra files."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt", ".model")):
         digest.update(str(path.relative_to(folder)).encode())
+        digest.update(_sample(path))
+    for path in extra:
         digest.update(_sample(path))
     return digest.hexdigest()[:16]
 

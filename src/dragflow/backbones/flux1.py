@@ -1,4 +1,4 @@
-"""FLUX.1 in diffusers layout (dev, schnell, Krea and every fine-tune): sign, time, packing, guidance and tokens end here.
+"""FLUX.1 in diffusers layout (dev, schnell, every fine-tune): sign, time, packing, guidance and token order end here.
 
 The model predicts v itself and takes t (multiplied by 1000 inside). Double blocks project image tokens alone; single
 blocks project text tokens first, then image tokens. Latents are packed by 2 x 2 patches.
@@ -35,6 +35,10 @@ _PAPER_DOUBLE_KV, _PAPER_SINGLE_KV = (0, 7, 8, 9, 10, 18), (6, 9, 18, 23, 26, 31
 _PATCH = 2
 _TEXT_TOKENS = 512
 _PROMPTS_KEPT = 8
+_FUSED = (
+    "the projections of {name} are fused, so its keys and values cannot be seen: "
+    "call unfuse_qkv_projections() on the transformer first"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ class Flux1:
 
         Args:
             transformer: the diffusion transformer.
-            pipeline: autoencoder, text encoders, tokenizers and scheduler; without it only `velocity` and `features` work.
+            pipeline: the other parts; without it only `velocity` and `features` work.
             identity: which weights these are.
             checkpointing: trade time for memory in the backward pass.
             offload: keep text encoders and autoencoder off the transformer's device while they are not at work.
@@ -77,7 +81,7 @@ class Flux1:
         Raises:
             CapabilityError: projections are fused, so that K/V could not be seen.
         """
-        self._transformer = transformer
+        self._transformer: Any = transformer
         self._pipeline = pipeline
         self._identity = identity
         self._checkpointing = checkpointing
@@ -245,10 +249,7 @@ class Flux1:
     def _refuse_fused(self) -> None:
         for name, module in self._transformer.named_modules():
             if getattr(module, "fused_projections", False):
-                raise CapabilityError(
-                    f"the projections of {name} are fused, so its keys and values cannot be seen: "
-                    "call unfuse_qkv_projections() on the transformer first"
-                )
+                raise CapabilityError(_FUSED.format(name=name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +284,8 @@ def _controlled(attention: Any, name: str, text_tokens: int, kv: KVControl | Non
     if kv is None or name not in kv.blocks:
         yield
         return
+    if getattr(attention, "fused_projections", False):
+        raise CapabilityError(_FUSED.format(name=name))
 
     def hook(site: Site) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def replace(_: nn.Module, __: Any, out: Tensor) -> Tensor:
@@ -309,7 +312,7 @@ def _captured(norm: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def _spec(transformer: FluxTransformer2DModel, pipeline: FluxPipeline | None) -> BackboneSpec:
+def _spec(transformer: Any, pipeline: Any) -> BackboneSpec:
     doubles, singles = transformer.config.num_layers, transformer.config.num_single_layers
     stride = 8 if pipeline is None else pipeline.vae_scale_factor
     width = transformer.config.num_attention_heads * transformer.config.attention_head_dim
@@ -339,7 +342,7 @@ def _vae_affine(vae: Any) -> tuple[float, float]:
 
 
 def _shift(scheduler: Any, tokens: int) -> float | None:
-    """mu of the time shift: dynamic in the number of tokens (FLUX.1-dev), fixed, or none (schnell)."""
+    """The mu of the time shift: dynamic in the number of tokens (FLUX.1-dev), fixed, or none (schnell)."""
     if scheduler is None:
         return flow.flux_mu(tokens)
     if scheduler.use_dynamic_shifting:

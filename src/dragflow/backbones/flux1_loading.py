@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,12 @@ def load(options: LoadOptions) -> Flux1:
     _check_parts(options)
     from diffusers import FluxPipeline, FluxTransformer2DModel
 
-    try:
+    with _part(options.model, "transformer"):
         transformer = _transformer(FluxTransformer2DModel, options, dtype)
-        pipeline = FluxPipeline.from_pretrained(options.folder, transformer=transformer, dtype=dtype)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise UserError(f"model {options.model} cannot be loaded: {error}") from error
+    with _part(options.model, "autoencoder, text encoders, tokenizers or scheduler"):
+        pipeline = FluxPipeline.from_pretrained(
+            options.folder, transformer=transformer, dtype=dtype, use_safetensors=True
+        )
     _add_loras(pipeline, loras)
     transformer.to(device)
     for part in (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
@@ -46,10 +48,25 @@ def load(options: LoadOptions) -> Flux1:
     pipeline.set_progress_bar_config(disable=True)
     checkpointing = device.type != "cpu" if options.checkpointing is None else options.checkpointing
     backbone = Flux1(
-        transformer, pipeline, identity=_identity(options, dtype), checkpointing=checkpointing, offload=options.offload
+        transformer,
+        pipeline,
+        identity=_identity(options, loras, dtype),
+        checkpointing=checkpointing,
+        offload=options.offload,
     )
     gradient_self_test(backbone, device)
     return backbone
+
+
+@contextmanager
+def _part(model: str, what: str) -> Iterator[None]:
+    """Say which part could not be loaded; weights are read from safetensors only, never from pickles."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"model {model}: its {what} cannot be loaded ({error}): download or export the model again, as safetensors"
+        ) from error
 
 
 def gradient_self_test(backbone: Flux1, device: torch.device) -> None:
@@ -97,8 +114,8 @@ def _check_parts(options: LoadOptions) -> None:
             raise UserError(f"model {options.model} has no {part}/: download or export the whole pipeline")
     config = options.folder / "transformer" / "config.json"
     try:
-        name = json.loads(config.read_text(encoding="utf-8")).get("_class_name")
-    except (OSError, json.JSONDecodeError) as error:
+        name = json.loads(config.read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{config} is missing or damaged: download or export the model again") from error
     if name != "FluxTransformer2DModel":
         raise UserError(f"model {options.model} has a {name} as its transformer: a FluxTransformer2DModel is needed")
@@ -137,7 +154,9 @@ def _transformer(cls: Any, options: LoadOptions, dtype: torch.dtype) -> Any:
         raise UserError(f"quantisation {quantize!r} is not known: choose one of {', '.join(_QUANTISATIONS)}")
     build = None if quantize is None else _QUANTISATIONS[quantize]
     settings = {} if build is None else {"quantization_config": build()}
-    transformer = cls.from_pretrained(options.folder, subfolder="transformer", dtype=dtype, **settings)
+    transformer = cls.from_pretrained(
+        options.folder, subfolder="transformer", dtype=dtype, use_safetensors=True, **settings
+    )
     if quantize == "layerwise-fp8":
         transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     return transformer
@@ -172,11 +191,11 @@ def _add_loras(pipeline: Any, loras: tuple[Lora, ...]) -> None:
         pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], adapter_weights=[lora.scale for lora in loras])
 
 
-def _identity(options: LoadOptions, dtype: torch.dtype) -> ModelIdentity:
+def _identity(options: LoadOptions, loras: tuple[Lora, ...], dtype: torch.dtype) -> ModelIdentity:
     return ModelIdentity(
         id=options.model,
         revision=options.revision,
-        fingerprint=fingerprint(options.folder),
+        fingerprint=fingerprint(options.folder, (lora.file for lora in loras)),
         dtype=str(dtype).removeprefix("torch."),
         quantize=options.quantize,
         lora=options.lora,

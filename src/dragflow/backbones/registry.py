@@ -11,11 +11,15 @@ from pathlib import Path
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.method.backbone import Backbone
 
-DUMMY = "dummy"
-"""Name of the built-in model with random weights: it shows that everything runs, not what a trained model draws."""
+NANO, DUMMY = "nano", "dummy"
+"""The built-in models: `nano` is small and trained on procedural scenes; `dummy` has random weights, for tests."""
 
 _FAMILIES = {"FluxPipeline": "dragflow.backbones.flux1_loading"}
 """Pipeline class of `model_index.json` -> module with `load(LoadOptions) -> Backbone`."""
+
+
+_WANTED = ["*.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
+"""Files of a pipeline; a single-file checkpoint beside them is left where it is."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class LoadOptions:
 def load_backbone(
     model: str,
     *,
+    revision: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
     quantize: str | None = None,
@@ -50,22 +55,24 @@ def load_backbone(
     Raises:
         UserError: no such model, a part missing, a family that is not known.
     """
-    folder, revision = locate(model)
+    folder, commit = locate(model, revision)
     family = _FAMILIES.get(pipeline_class(folder))
     if family is None:
         raise CapabilityError(
             f"model {model} is a {pipeline_class(folder)}: dragflow knows {', '.join(_FAMILIES)} in diffusers layout"
         )
     load: Callable[[LoadOptions], Backbone] = import_module(family).load
-    return load(LoadOptions(model, folder, revision, device, dtype, quantize, offload, lora, checkpointing))
+    return load(LoadOptions(model, folder, commit, device, dtype, quantize, offload, lora, checkpointing))
 
 
-def locate(model: str) -> tuple[Path, str | None]:
+def locate(model: str, revision: str | None = None) -> tuple[Path, str | None]:
     """The folder of a model (downloaded where it must be), and the commit of a hub snapshot.
 
     Raises:
         UserError: it is no folder, and the hub does not give it.
     """
+    if model == NANO:
+        return Path(__file__).parent / "nano", None
     if model == DUMMY:
         from dragflow.backbones.dummy import dummy_folder
 
@@ -75,7 +82,7 @@ def locate(model: str) -> tuple[Path, str | None]:
         return path, None
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
         raise UserError(f"model {model} is no folder and no hub id: give a folder in diffusers layout, or owner/name")
-    return _download(model)
+    return _download(model, revision)
 
 
 def pipeline_class(folder: Path) -> str:
@@ -97,21 +104,27 @@ def pipeline_class(folder: Path) -> str:
     return str(name)
 
 
-def _download(model: str) -> tuple[Path, str | None]:
+def _download(model: str, revision: str | None) -> tuple[Path, str | None]:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
-        folder = Path(
-            snapshot_download(model, allow_patterns=["*/*.json", "*.json", "*/*.safetensors", "*/*.txt", "*/*.model"])
-        )
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED))
     except GatedRepoError as error:
         raise UserError(f"model {model} is gated: accept its licence on the hub, then set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
         raise UserError(f"model {model} is not on the hub (or is private): check the name, or set HF_TOKEN") from error
+    except RevisionNotFoundError as error:
+        raise UserError(f"model {model} has no revision {revision} on the hub: check it") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise UserError(
-            f"model {model} is not in the local cache and the hub cannot be reached: give a folder in diffusers layout, "
-            f"or the built-in `{DUMMY}`"
+            f"model {model} is not in the local cache and the hub cannot be reached: give a folder in diffusers "
+            f"layout, or the built-in `{NANO}`"
         ) from error
     return folder, folder.name

@@ -55,6 +55,9 @@ LabelOption = Annotated[
 AreaOption = Annotated[
     Path | None, typer.Option("--area", metavar="FILE", help="Where the picture may change (white).")
 ]
+ExtendAreaOption = Annotated[
+    Path | None, typer.Option("--extend-area", metavar="FILE", help="Add this to the derived editable area.")
+]
 PromptOption = Annotated[str | None, typer.Option("--prompt", help="What the picture shows.")]
 EditPromptOption = Annotated[str | None, typer.Option("--edit-prompt", help="What the edit does.")]
 
@@ -79,14 +82,17 @@ def edit(
     matrix: MatrixOption = None,
     label: LabelOption = None,
     area: AreaOption = None,
+    extend_area: ExtendAreaOption = None,
     prompt: PromptOption = None,
     edit_prompt: EditPromptOption = None,
     recipe: Annotated[
         Path | None, typer.Option("--from", metavar="RESULT", help="Repeat the edit that made this result.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(envvar="DRAGFLOW_MODEL", help="Hub id or folder of a FLUX.1 pipeline, or `dummy`.")
+        str | None,
+        typer.Option(help="Hub id or folder of a FLUX.1 pipeline, or `nano`. [default: $DRAGFLOW_MODEL, FLUX.1-dev]"),
     ] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit, tag or branch of the model on the hub.")] = None,
     preset: Annotated[str | None, typer.Option(help="Preset name, or a .toml file. [default: default]")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting. Repeatable.")
@@ -105,9 +111,10 @@ def edit(
 ) -> None:
     """Edit a picture.
 
-    Each --mask (or --box, --polygon) begins an operation; the --to, --about, --degrees, --scale that follow belong to it.
+    Each --mask (or --box, --polygon) begins an operation; the --to, --about, --degrees, --scale after it are its own.
     """
     from dragflow.cli.edit import EditRequest, run_edit
+    from dragflow.cli.operations import editable
 
     run_edit(
         EditRequest(
@@ -115,11 +122,12 @@ def edit(
             output=output,
             task=task,
             ordered=ctx.meta[ORDERED],
-            area=area,
+            editable=editable(area, extend_area),
             prompt=prompt,
             edit_prompt=edit_prompt,
             recipe=recipe,
             model=model,
+            revision=revision,
             preset=preset,
             settings=set_ or [],
             seed=seed,
@@ -153,13 +161,16 @@ def preview(
     matrix: MatrixOption = None,
     label: LabelOption = None,
     area: AreaOption = None,
+    extend_area: ExtendAreaOption = None,
+    preset: Annotated[str, typer.Option(help="Preset whose area settings apply.")] = "default",
     plain: Annotated[bool, typer.Option("--plain", help="The ghost alone, nothing drawn on it.")] = False,
 ) -> None:
     """Draw what an edit is going to do, without a model: ghost, outlines, arrows, anchors, editable area."""
     from dragflow.cli.edit import run_preview
-    from dragflow.cli.operations import instruction
+    from dragflow.cli.operations import editable, instruction
 
-    run_preview(image, output, instruction(task, ctx.meta[ORDERED], None, None, area), plain=plain)
+    made = instruction(task, ctx.meta[ORDERED], None, None, editable(area, extend_area))
+    run_preview(image, output, made, preset=preset, plain=plain)
 
 
 @app.command("presets")

@@ -99,8 +99,10 @@ def _fits(console: Console, memory: float) -> None:
 
 
 def _self_test(console: Console, model: str, quantize: str | None, device: str | None, dtype: str | None) -> None:
+    from dragflow.cli.progress import silence_libraries
     from dragflow.editor import Editor
 
+    silence_libraries()
     editor = Editor.load(model, quantize=quantize, device=device, dtype=dtype)
     identity, spec = editor.backbone.identity(), editor.backbone.spec
     console.print(

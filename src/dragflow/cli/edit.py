@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import typer
 
-from dragflow.cli.operations import instruction
+from dragflow.cli.operations import Editable, instruction
 from dragflow.core.config import EditConfig
-from dragflow.core.errors import UserError
+from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.events import Observer
 from dragflow.core.result import EditResult, ModelIdentity
 from dragflow.core.task import Instruction
-from dragflow.io.files import check_writable
+from dragflow.io.files import check_folder, check_writable
 from dragflow.io.images import SourceImage, check_png_name, load_image, save_png
 from dragflow.io.instruction import parse_instruction
 from dragflow.io.presets import load_preset, override
@@ -35,11 +35,12 @@ class EditRequest:
     output: Path | None
     task: Path | None
     ordered: list[tuple[str, str]]
-    area: Path | None
+    editable: Editable
     prompt: str | None
     edit_prompt: str | None
     recipe: Path | None
     model: str | None
+    revision: str | None
     preset: str | None
     settings: list[str]
     seed: int | None
@@ -61,6 +62,7 @@ class _Plan:
     instruction: Instruction
     config: EditConfig
     model: str
+    revision: str | None
     dtype: str | None
     quantize: str | None
     lora: tuple[str, ...]
@@ -75,9 +77,15 @@ def run_edit(request: EditRequest) -> None:
     """
     output = request.output or _default_output(request.image)
     check_png_name(output)
+    if request.sidecar == output:
+        raise UserError(f"sidecar {request.sidecar} is the output itself: choose another name")
+    if request.trace is not None:
+        check_folder(request.trace)
+    masks = [Path(value) for name, value in request.ordered if name == "--mask"]
+    inputs = [request.image, request.task, request.recipe, request.editable.file, *masks]
     for path in (output, request.sidecar):
         if path is not None:
-            check_writable(path, source=request.image)
+            check_writable(path, inputs=[source for source in inputs if source is not None])
     plan = _plan(request) if request.recipe is None else _repeat(request, request.recipe)
     task = resolve(plan.source.pixels, plan.instruction, margin=plan.config.area.margin)
     with _observer(request.json_lines) as observer:
@@ -86,7 +94,10 @@ def run_edit(request: EditRequest) -> None:
             from dragflow.cli.trace import Tracer
 
             observer = tracer = Tracer(request.trace, observer)
-        result = _edit(request, plan, observer)
+        try:
+            result = _edit(request, plan, observer)
+        except KeyboardInterrupt as interrupt:  # typer would end the program without a word
+            raise Cancelled from interrupt
     save_result(output, plan.source, result)
     if request.sidecar is not None:
         save_sidecar(request.sidecar, result.provenance)
@@ -102,16 +113,16 @@ def _default_output(image: Path) -> Path:
     return output
 
 
-def run_preview(image: Path, output: Path, instruction: Instruction, *, plain: bool) -> None:
+def run_preview(image: Path, output: Path, instruction: Instruction, *, preset: str, plain: bool) -> None:
     """Draw the preview of an instruction.
 
     Raises:
         UserError: anything that breaks a rule.
     """
     check_png_name(output)
-    check_writable(output, source=image)
+    check_writable(output, inputs=[image])
     source = load_image(image)
-    task = resolve(source.pixels, instruction)
+    task = resolve(source.pixels, instruction, margin=load_preset(preset).area.margin)
     save_png(output, source, ghost(task) if plain else overlay(task))
 
 
@@ -121,9 +132,10 @@ def _plan(request: EditRequest) -> _Plan:
         config = override(config, [f"seed={request.seed}"])
     return _Plan(
         source=load_image(request.image),
-        instruction=instruction(request.task, request.ordered, request.prompt, request.edit_prompt, request.area),
+        instruction=instruction(request.task, request.ordered, request.prompt, request.edit_prompt, request.editable),
         config=config,
-        model=request.model or DEFAULT_MODEL,
+        model=request.model or os.environ.get("DRAGFLOW_MODEL") or DEFAULT_MODEL,
+        revision=request.revision,
         dtype=request.dtype,
         quantize=request.quantize,
         lora=request.lora,
@@ -140,8 +152,11 @@ def _repeat(request: EditRequest, result: Path) -> _Plan:
         "--seed": request.seed,
         "--prompt": request.prompt,
         "--edit-prompt": request.edit_prompt,
-        "--area": request.area,
+        "--area": request.editable.file,
         "an operation": request.ordered,
+        "--dtype": request.dtype,
+        "--quantize": request.quantize,
+        "--lora": list(request.lora),
     }
     extra = [name for name, value in given.items() if value not in (None, [])]
     if extra:
@@ -155,9 +170,10 @@ def _repeat(request: EditRequest, result: Path) -> _Plan:
         instruction=parse_instruction(recipe.instruction, f"recipe of {result}"),
         config=recipe.config,
         model=request.model or recipe.model.id,
-        dtype=request.dtype or recipe.model.dtype,
-        quantize=request.quantize or recipe.model.quantize,
-        lora=request.lora or recipe.model.lora,
+        revision=request.revision if request.model else recipe.model.revision,
+        dtype=recipe.model.dtype,
+        quantize=recipe.model.quantize,
+        lora=recipe.model.lora,
         expected=recipe.model,
     )
 
@@ -167,6 +183,7 @@ def _edit(request: EditRequest, plan: _Plan, observer: Observer) -> EditResult:
 
     editor = Editor.load(
         plan.model,
+        revision=plan.revision,
         device=request.device,
         dtype=plan.dtype,
         quantize=plan.quantize,
@@ -187,24 +204,12 @@ def _edit(request: EditRequest, plan: _Plan, observer: Observer) -> EditResult:
 def _observer(json_lines: bool) -> Iterator[Observer]:
     from dragflow.cli import progress
 
-    _silence_libraries()
+    progress.silence_libraries()
     if json_lines:
         yield progress.json_lines
         return
     with progress.bar() as observer:
         yield observer
-
-
-def _silence_libraries() -> None:
-    """Progress bars and notes of the model libraries would tear our own progress bar apart."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    logging.getLogger("torchao").setLevel(logging.ERROR)
 
 
 def _report(request: EditRequest, output: Path, result: EditResult) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from typer.core import TyperCommand
 
@@ -26,7 +26,6 @@ from dragflow.core.task import (
     Scale,
     Translate,
 )
-from dragflow.io.instruction import load_instruction
 
 T = TypeVar("T")
 
@@ -54,6 +53,25 @@ def ordered_options(args: list[str]) -> list[tuple[str, str]]:
         if name in REGION_OPTIONS + MOTION_OPTIONS:
             found.append((name, value if equals else next(rest, "")))
     return found
+
+
+@dataclass(frozen=True)
+class Editable:
+    """--area or --extend-area."""
+
+    file: Path | None
+    mode: Literal["replace", "extend"]
+
+
+def editable(area: Path | None, extend_area: Path | None) -> Editable:
+    """The editable area that options give.
+
+    Raises:
+        UserError: both are given.
+    """
+    if area is not None and extend_area is not None:
+        raise UserError("--area replaces the derived area and --extend-area adds to it: give one of them")
+    return Editable(area, "replace") if extend_area is None else Editable(extend_area, "extend")
 
 
 @dataclass
@@ -84,7 +102,11 @@ def operations(ordered: list[tuple[str, str]]) -> tuple[Operation, ...]:
 
 
 def instruction(
-    task: Path | None, ordered: list[tuple[str, str]], prompt: str | None, edit_prompt: str | None, area: Path | None
+    task: Path | None,
+    ordered: list[tuple[str, str]],
+    prompt: str | None,
+    edit_prompt: str | None,
+    editable: Editable,
 ) -> Instruction:
     """The instruction of a command: a file (prompts may be replaced), or options.
 
@@ -95,13 +117,18 @@ def instruction(
         raise UserError(f"--task {task} and {ordered[0][0]} are both given: say the operations in one way")
     if task is None and not ordered:
         raise UserError("no operation is given: use --task FILE, or --mask MASK --to X,Y")
-    loaded = load_instruction(task) if task is not None else Instruction(operations(ordered))
+    if task is not None:
+        from dragflow.io.instruction import load_instruction  # slow to import, and `--help` needs it not
+
+        loaded = load_instruction(task)
+    else:
+        loaded = Instruction(operations(ordered))
     return Instruction(
         operations=loaded.operations,
         prompt=loaded.prompt if prompt is None else prompt,
         edit_prompt=loaded.edit_prompt if edit_prompt is None else edit_prompt,
-        editable=loaded.editable if area is None else MaskFile(area),
-        editable_mode=loaded.editable_mode,
+        editable=loaded.editable if editable.file is None else MaskFile(editable.file),
+        editable_mode=loaded.editable_mode if editable.file is None else editable.mode,
     )
 
 
@@ -139,9 +166,11 @@ def _motion(options: dict[str, str], region: Region, handle: Point | None, name:
         raise UserError(f"--label {label}: only a translation (--to alone) is a relocation or a deformation")
     if to is None and anchor is None:
         raise UserError(f"region {name}: --degrees and --scale need an anchor: add --about X,Y")
-    if to is None and anchor is not None and (degrees is None or scale is None):
-        return Rotate(anchor, degrees=degrees) if degrees is not None else Scale(anchor, scale or 1.0)
-    return _combined(name, to, anchor or handle, degrees or 0.0, scale or 1.0)
+    if to is None and anchor is not None and scale is None:
+        return Rotate(anchor, degrees=degrees)
+    if to is None and anchor is not None and degrees is None and scale is not None:
+        return Scale(anchor, scale)
+    return _combined(name, to, anchor or handle, degrees or 0.0, 1.0 if scale is None else scale)
 
 
 def _moved(name: str, to: Point | None, anchor: Point | None, label: str | None) -> Motion:
@@ -162,7 +191,8 @@ def _combined(
     """Turn and scale about the anchor, which itself is carried to `to`."""
     if anchor is None:
         raise UserError(
-            f"region {name}: to move and turn or scale at once, say which point goes to --to: add --about X,Y (or --handle X,Y)"
+            f"region {name}: to move and turn or scale at once, say which point goes to --to: "
+            "add --about X,Y (or --handle X,Y)"
         )
     (a, b), (d, e) = rotation(math.radians(degrees))
     sx, sy = scale if isinstance(scale, tuple) else (scale, scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,16 +35,15 @@ def bar() -> Iterator[Observer]:
         TextColumn("{task.fields[loss]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", loss="", total=None)
 
         def observe(event: Event) -> None:
-            nonlocal task
             if isinstance(event, Started):
-                progress.remove_task(task)
-                task = progress.add_task(_TITLES[event.phase], total=event.total, loss="")
+                for old in progress.task_ids:
+                    progress.remove_task(old)
+                progress.add_task(_TITLES[event.phase], total=event.total, loss="")
             elif isinstance(event, Stepped):
                 loss = "" if event.loss is None else f"loss {event.loss:.4g}"
-                progress.update(task, completed=event.index, loss=loss)
+                progress.update(progress.task_ids[-1], completed=event.index, loss=loss)
 
         yield observe
 
@@ -65,3 +65,16 @@ def emit(data: dict[str, Any]) -> None:
     """One JSON object on its own line of stdout, at once."""
     sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def silence_libraries() -> None:
+    """Progress bars and notes of the model libraries would tear our own output apart."""
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()

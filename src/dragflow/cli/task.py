@@ -34,18 +34,19 @@ def new(
     matrix: Values = None,
     label: Values = None,
     area: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the picture may change (white).")] = None,
+    extend_area: Annotated[Path | None, typer.Option(metavar="FILE", help="Add this to the derived area.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What the picture shows.")] = None,
     edit_prompt: Annotated[str | None, typer.Option(help="What the edit does.")] = None,
 ) -> None:
     """Write an instruction file from the same options that `dragflow edit` takes; masks are embedded."""
-    from dragflow.cli.operations import instruction
+    from dragflow.cli.operations import editable, instruction
     from dragflow.io.files import check_writable
     from dragflow.io.images import load_image
     from dragflow.io.instruction import save_instruction
     from dragflow.io.resolve import resolve
 
-    check_writable(output, source=image)
-    made = instruction(None, ctx.meta[ORDERED], prompt, edit_prompt, area)
+    check_writable(output, inputs=[image])
+    made = instruction(None, ctx.meta[ORDERED], prompt, edit_prompt, editable(area, extend_area))
     resolve(load_image(image).pixels, made)
     save_instruction(output, made)
 
@@ -101,7 +102,7 @@ def convert(
 
     _resolved(task, image)
     if output.suffix == ".json":
-        check_writable(output, source=task)
+        check_writable(output, inputs=[task])
         save_instruction(output, load_instruction(task))
     else:
         save_red_bench(output, load_image(_picture(task, image)), load_instruction(task))

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dragflow.core.errors import UserError
 from dragflow.core.events import Event, Observer, Stepped
 from dragflow.core.motion import motion_matrix
 from dragflow.core.task import DragTask
@@ -30,15 +29,6 @@ class Tracer:
     """An observer that passes events on and gathers losses and previews; `write` saves them."""
 
     def __init__(self, folder: Path, observer: Observer) -> None:
-        """Make the folder.
-
-        Raises:
-            UserError: it cannot be made, or is a file.
-        """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"trace folder {folder} cannot be made: {error.strerror}") from error
         self._folder = folder
         self._observer = observer
         self._losses: list[tuple[int, float, float]] = []
@@ -55,7 +45,8 @@ class Tracer:
         self._observer(event)
 
     def write(self, task: DragTask, result: NDArray[np.uint8]) -> None:
-        """Save moving_mask.webp, losses.csv, losses.png and edit.webp."""
+        """Make the folder and save moving_mask.webp, losses.csv, losses.png and edit.webp."""
+        self._folder.mkdir(exist_ok=True)
         write_bytes(
             self._folder / "moving_mask.webp",
             animation([_moving(task, k / _MASK_FRAMES) for k in range(_MASK_FRAMES + 1)]),

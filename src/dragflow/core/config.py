@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -42,8 +43,8 @@ class KVConfig:
     __pydantic_config__ = _STRICT
 
     rule: Literal["none", "identity", "mapped"] = "identity"
-    """`identity`: every image token gets the recorded ones of its own place (paper). `mapped`: target tokens get those of
-    the tokens they come from, vacated tokens keep their own, all others get the recorded ones. `none`: no injection."""
+    """`identity`: every image token gets the recorded ones of its own place (paper). `mapped`: target tokens get those
+    of the tokens they come from, vacated tokens keep their own, all others the recorded ones. `none`: no injection."""
     sites: tuple[str, ...] | None = None
     """Attention blocks, as in "double.0" or "single.6"; the backbone's own choice when None."""
 
@@ -55,8 +56,8 @@ class StartConfig:
     __pydantic_config__ = _STRICT
 
     mode: Literal["source", "warp", "preview"] = "source"
-    """`source`: the inverted picture (paper). `warp`: the inverted latent with its cells moved to the target. `preview`:
-    the inversion of the pixel preview (moved object over the inpainted hole)."""
+    """`source`: the inverted picture (paper). `warp`: the inverted latent with its cells moved to the target.
+    `preview`: the inversion of the pixel preview (moved object over the inpainted hole)."""
     fill: Literal["noise", "inpaint"] = "inpaint"
     """What `warp` puts into vacated cells: fresh noise, or the inverted inpainting of the hole."""
     stride: int = 1
@@ -83,8 +84,8 @@ class OptimiseConfig:
     refining_rate: float = 1200.0
     """Step size while refining."""
     mean: Literal["map", "region"] = "map"
-    """What the loss is averaged over: the whole feature map (paper; the step then depends on the size of the region), or
-    the region alone."""
+    """What the loss is averaged over: the whole feature map (paper; the step then depends on the region's size), or the
+    region alone."""
     guidance: float = 3.5
     """Guidance of the feature model, with the target prompt."""
     taps: tuple[str, ...] | None = None
@@ -100,8 +101,8 @@ class DenoiseConfig:
     guidance: float = 3.5
     """Guidance with the target prompt."""
     background: Literal["none", "replay", "resample"] = "resample"
-    """What is put outside the editable area after every step: nothing, the trajectory recorded in the inversion (free and
-    exact), or a second branch sampled with the inversion's guidance (paper; doubles the model calls)."""
+    """What is put outside the editable area after every step: nothing, the trajectory recorded in the inversion (free
+    and exact), or a second branch sampled with the inversion's guidance (paper; doubles the model calls)."""
 
 
 @dataclass(frozen=True)
@@ -160,4 +161,9 @@ def validate(config: EditConfig) -> list[str]:
         f"size.max_pixels is {config.size.max_pixels}: it must be 4096 or more": config.size.max_pixels >= 4096,
         f"seed is {config.seed}: it must be between 0 and 2**63 - 1": 0 <= config.seed < 2**63,
     }
-    return [sentence for sentence, holds in rules.items() if not holds]
+    broken = [sentence for sentence, holds in rules.items() if not holds]
+    for group, fields in asdict(config).items():
+        for name, value in fields.items() if isinstance(fields, dict) else ():
+            if isinstance(value, float) and not math.isfinite(value):
+                broken.append(f"{group}.{name} is {value}: it must be a finite number")
+    return broken

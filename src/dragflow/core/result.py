@@ -49,6 +49,8 @@ class Timing:
     phase: str
     seconds: float
     calls: int
+    shared: bool = False
+    """Whether the work was done once for all edits of the session."""
 
 
 @dataclass(frozen=True)

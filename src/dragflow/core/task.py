@@ -27,7 +27,7 @@ class Translate:
 
 @dataclass(frozen=True)
 class Rotate:
-    """Turn the region about an anchor, until the handle points at `to`, or by `degrees` (clockwise as seen: y is down)."""
+    """Turn the region about an anchor, until the handle points at `to`, or by `degrees` (clockwise as seen)."""
 
     about: Point
     to: Point | None = None
@@ -44,7 +44,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Affine:
-    """Move the region by any invertible affine map: rows (a, b, c), (d, e, f) with x' = a x + b y + c, y' = d x + e y + f."""
+    """Move the region by an invertible map: rows (a, b, c), (d, e, f); x' = a x + b y + c, y' = d x + e y + f."""
 
     matrix: tuple[tuple[float, float, float], tuple[float, float, float]]
 
@@ -69,7 +69,7 @@ class MaskArray:
 
 @dataclass(frozen=True)
 class Polygon:
-    """A region inside a closed outline of at least three points; pixels whose centre lies inside or on it belong to it."""
+    """A region inside a closed outline of at least three points; pixels whose centre lies inside or on it are in it."""
 
     points: tuple[Point, ...]
 

@@ -69,7 +69,7 @@ def load_image(path: Path | str) -> SourceImage:
     image = open_checked(path)
     if image.mode not in _EIGHT_BIT_MODES:
         _refuse_mode(path, image.mode)
-    check_size(path, image.size[::-1])
+    check_size(path, (image.height, image.width))
     exif = image.info.get("exif") or image.getexif().tobytes() or None
     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1) or 1)
     upright = ImageOps.exif_transpose(image)
@@ -102,7 +102,7 @@ def open_checked(path: Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
             image = Image.open(path)
         if image.size[0] * image.size[1] > MAX_PIXELS:
-            check_size(path, image.size[::-1])
+            check_size(path, (image.height, image.width))
         if getattr(image, "n_frames", 1) > 1:
             raise UserError(f"picture {path} has {image.n_frames} frames: export one frame as a still picture")  # pyright: ignore[reportAttributeAccessIssue]
         if any(";16" in str(part) for tile in image.tile for part in tile):
@@ -165,8 +165,13 @@ def encode_png(source: SourceImage, pixels: NDArray[np.uint8], text: dict[str, s
         info.add_itxt(key, value, zip=True)
     buffer = io.BytesIO()
     extra = {"exif": source.exif} if source.exif else {}
-    image.save(buffer, "PNG", pnginfo=info, icc_profile=source.icc_profile, **extra)
+    image.save(buffer, "PNG", pnginfo=info, icc_profile=_rgb_profile(source.icc_profile), **extra)
     return buffer.getvalue()
+
+
+def _rgb_profile(profile: bytes | None) -> bytes | None:
+    """The profile if it is one for RGB; that of a gray or indexed source would make an RGB file invalid."""
+    return profile if profile is not None and profile[16:20] == b"RGB " else None
 
 
 def save_png(path: Path, source: SourceImage, pixels: NDArray[np.uint8], text: dict[str, str] | None = None) -> None:

@@ -83,7 +83,8 @@ def component_at(mask: Mask, at: Point, name: str) -> Mask:
 
 def label_at(labels: NDArray[np.int32], at: Point) -> int:
     """The label at a point or, on background, the label of the nearest pixel that has one."""
-    x, y = round(at[0]), round(at[1])
+    h, w = labels.shape
+    x, y = min(max(round(at[0]), 0), w - 1), min(max(round(at[1]), 0), h - 1)
     if labels[y, x]:
         return int(labels[y, x])
     ys, xs = np.nonzero(labels)
@@ -111,7 +112,9 @@ def format_point(point: Point) -> str:
 def warp_mask(mask: Mask, matrix: Matrix) -> Mask:
     """The mask carried by an affine map of pixel coordinates, by nearest neighbour; what leaves the picture is lost."""
     h, w = mask.shape
-    return cv2.warpAffine(mask.astype(np.uint8), np.array(matrix), (w, h), flags=cv2.INTER_NEAREST) > 0
+    return (
+        cv2.warpAffine(mask.astype(np.uint8), np.array(matrix, dtype=np.float64), (w, h), flags=cv2.INTER_NEAREST) > 0
+    )
 
 
 def editable_area(pairs: list[tuple[Mask, Mask]], margin: int = 0) -> Mask:

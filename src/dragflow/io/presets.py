@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import asdict
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -37,25 +36,26 @@ def describe_preset(name: str) -> str:
     return _preset(name)[1]
 
 
-@cache
 def _preset(name: str) -> tuple[EditConfig, str]:
-    if name.endswith(".toml"):
-        path = Path(name)
-        if not path.is_file():
-            raise UserError(f"preset file {name} does not exist: check the path")
-        text = path.read_text(encoding="utf-8")
-    elif name in preset_names():
-        text = (resources.files("dragflow.io") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    else:
-        known = ", ".join(preset_names())
-        raise UserError(f"preset {name!r} is not known: choose one of {known}, or the path of a .toml file")
-    source = f"preset {name}"
+    text, source = _preset_text(name), f"preset {name}"
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{source} is not TOML: {error}") from error
     description = data.pop("description", "")
     return parse_config(data, source), str(description)
+
+
+def _preset_text(name: str) -> str:
+    if name in preset_names():
+        return (resources.files("dragflow.io") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    if not name.endswith(".toml"):
+        known = ", ".join(preset_names())
+        raise UserError(f"preset {name!r} is not known: choose one of {known}, or the path of a .toml file")
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"preset file {name} cannot be read as UTF-8 text: {error}") from error
 
 
 def parse_config(data: dict[str, Any], source: str) -> EditConfig:
@@ -83,9 +83,9 @@ def override(config: EditConfig, settings: list[str]) -> EditConfig:
         for group in groups:
             place = place.get(group)
             if not isinstance(place, dict):
-                raise UserError(f"setting {setting!r}: {key} is not a known key: see `dragflow presets show paper`")
+                raise UserError(f"setting {setting!r}: {key} is not a known key: see `dragflow presets paper`")
         if field not in place or isinstance(place[field], dict):
-            raise UserError(f"setting {setting!r}: {key} is not a known key: see `dragflow presets show paper`")
+            raise UserError(f"setting {setting!r}: {key} is not a known key: see `dragflow presets paper`")
         place[field] = _value(text.strip())
     return parse_config(data, "settings")
 
@@ -96,7 +96,7 @@ def dump_config(config: EditConfig) -> str:
 
 
 def _value(text: str) -> Any:
-    if text.lower() in ("none", "null"):
+    if text == "null":
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]

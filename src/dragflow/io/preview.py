@@ -1,4 +1,4 @@
-"""The pixel preview of a drag, without any model: the moved regions over the inpainted hole, and the overlay for people."""
+"""The pixel preview of a drag, without any model: moved regions over the inpainted hole, and the overlay for people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from dragflow.core.motion import Matrix, apply, compose, motion_matrix
@@ -45,7 +46,7 @@ def background_plate(image: Pixels, hole: Mask) -> Pixels:
 
 
 def ghost(task: DragTask) -> Pixels:
-    """The picture (H, W, 3) with every region moved and the hole it left inpainted; nothing outside the area changes."""
+    """The picture (H, W, 3) with every region moved and its hole inpainted; nothing outside the area changes."""
     vacated = [op.mask for op in task.operations if not is_deformation(op)]
     hole = np.logical_or.reduce(vacated) if vacated else np.zeros(task.area.shape, dtype=np.bool_)
     result = background_plate(task.image, hole)
@@ -63,7 +64,7 @@ def ghost(task: DragTask) -> Pixels:
 
 
 def trail(operation: ResolvedOperation, cell: float = 1.0) -> list[float]:
-    """Progress values at which a region is painted: only the end, or for a deformation all the way in steps of `cell` pixels."""
+    """Progress values at which a region is painted: the end, or for a deformation all the way, every `cell` pixels."""
     if not is_deformation(operation):
         return [1.0]
     end = apply(full_matrix(operation), operation.handle)
@@ -71,16 +72,16 @@ def trail(operation: ResolvedOperation, cell: float = 1.0) -> list[float]:
     return [(k + 1) / steps for k in range(steps)]
 
 
-def _paint(canvas: NDArray[np.float32], image: Pixels, alpha: NDArray[np.float32], matrix: Matrix) -> None:
+def _paint(canvas: NDArray[np.float32], image: Pixels, alpha: MatLike, matrix: Matrix) -> None:
     h, w = canvas.shape[:2]
-    warp = np.array(matrix)
+    warp = np.array(matrix, dtype=np.float64)
     moved = cv2.warpAffine(image, warp, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     weight = np.asarray(cv2.warpAffine(alpha, warp, (w, h), flags=cv2.INTER_LINEAR))[..., None]
     canvas += weight * (np.asarray(moved, dtype=np.float32) - canvas)
 
 
 def overlay(task: DragTask) -> Pixels:
-    """The preview for people (H, W, 3): ghost, source outline blue, target outline green, editable area, arrows, anchors."""
+    """The preview for people (H, W, 3): ghost, source outline blue, target green, editable area, arrows, anchors."""
     canvas = ghost(task).copy()
     canvas[~task.area] = (canvas[~task.area] * 0.65).astype(np.uint8)
     thick = max(1, round(min(task.area.shape) / 256))

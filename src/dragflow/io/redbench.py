@@ -17,7 +17,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.motion import motion_matrix
 from dragflow.core.task import Instruction, MaskArray, Motion, Operation, Point, Rotate, Translate
 from dragflow.io import masks, schema
-from dragflow.io.files import write_bytes, write_text
+from dragflow.io.files import write_folder
 from dragflow.io.images import SourceImage, encode_png, load_image
 from dragflow.io.masks import Mask, format_point
 from dragflow.io.resolve import resolve
@@ -26,7 +26,7 @@ IMAGE, REGIONS, AREA, INSTRUCTION = "original_image.png", "operation.png", "mask
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class RegionOperation(_Strict):
@@ -95,8 +95,8 @@ def _operations(sample: SampleFile, folder: Path, size: tuple[int, int]) -> tupl
     for key, entry in entries.items():
         if not masks.inside(entry.centroids[0], size):
             raise UserError(
-                f"{path}: region_operations.{key}.centroids: {format_point(entry.centroids[0])} is outside of the picture "
-                f"({size[1]} x {size[0]})"
+                f"{path}: region_operations.{key}.centroids: {format_point(entry.centroids[0])} is outside "
+                f"of the picture ({size[1]} x {size[0]})"
             )
     begins = {key: entry.centroids[0] for key, entry in entries.items()}
     regions = _own_masks(folder, list(entries)) or assign_regions(masks.load_mask(folder / REGIONS), begins, size, path)
@@ -138,12 +138,10 @@ def assign_regions(mask: Mask, begins: dict[str, Point], size: tuple[int, int], 
         owner[label] = key
     if count > len(begins):
         surplus = [label for label in range(1, count + 1) if label not in owner]
-        places = ", ".join(
-            format_point(tuple(round(v) for v in masks.centroid(labels == label))) for label in surplus[:3]
-        )  # pyright: ignore[reportArgumentType]
+        places = ", ".join(format_point(masks.centroid(labels == label)) for label in surplus[:3])
         raise UserError(
-            f"{path}: {count} regions are painted for {len(begins)} operations; no operation begins in the one at {places}: "
-            "erase it, or add its operation"
+            f"{path}: {count} regions are painted for {len(begins)} operations; no operation begins in the one "
+            f"at {places}: erase it, or add its operation"
         )
     return {key: labels == label for label, key in owner.items()}
 
@@ -158,13 +156,11 @@ def _motion(entry: RegionOperation, name: str) -> Motion:
 
 
 def save_red_bench(folder: Path, source: SourceImage, instruction: Instruction) -> None:
-    """Write a sample folder; it is made complete under another name first.
+    """Write a sample folder, whole or not at all.
 
     Raises:
         UserError: the folder exists and is not empty, or an operation has no ReD Bench task (scaling, affine).
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} exists and is not empty: name a new folder")
     task = resolve(source.pixels, instruction)
     entries: dict[str, dict[str, object]] = {}
     for i, operation in enumerate(task.operations):
@@ -177,20 +173,17 @@ def save_red_bench(folder: Path, source: SourceImage, instruction: Instruction) 
         "background_prompt": instruction.prompt,
         "editing_prompt": instruction.edit_prompt,
     }
-    building = folder.with_name(f".{folder.name}.part")
-    building.mkdir(parents=True)
-    (building / "temp").mkdir()
-    write_bytes(building / IMAGE, encode_png(source, source.pixels))
     union = np.logical_or.reduce([operation.mask for operation in task.operations])
-    write_bytes(building / REGIONS, _png(union))
+    files = {
+        IMAGE: encode_png(source, source.pixels),
+        REGIONS: _png(union),
+        INSTRUCTION: (json.dumps(data, indent=4, ensure_ascii=False) + "\n").encode(),
+    }
     for i, operation in enumerate(task.operations):  # kept apart, so that regions that touch stay two
-        write_bytes(building / "temp" / f"mask_orig__{i}.png", _png(operation.mask))
+        files[f"temp/mask_orig__{i}.png"] = _png(operation.mask)
     if instruction.editable is not None:
-        write_bytes(building / AREA, _png(task.area))
-    write_text(building / INSTRUCTION, json.dumps(data, indent=4, ensure_ascii=False) + "\n")
-    if folder.exists():
-        folder.rmdir()
-    building.rename(folder)
+        files[AREA] = _png(task.area)
+    write_folder(folder, files)
 
 
 def _entry(motion: Motion, handle: Point, name: str) -> dict[str, object]:

@@ -92,8 +92,8 @@ def _check_rotation(motion: Rotate, handle: Point, size: tuple[int, int], name: 
     for point, what in ((handle, "handle (the centroid of the region)"), (motion.to, "target")):
         if math.dist(point, motion.about) < _SMALLEST_MOTION:
             raise UserError(
-                f"{name}: the anchor {format_point(motion.about)} lies on the {what} {format_point(point)}, so the angle "
-                "is not defined: move the anchor, or give degrees instead of a target"
+                f"{name}: the anchor {format_point(motion.about)} lies on the {what} {format_point(point)}, so the "
+                "angle is not defined: move the anchor, or give degrees instead of a target"
             )
 
 
@@ -152,11 +152,13 @@ def _target(operation: ResolvedOperation, index: int) -> Mask:
 
 
 def _area(instruction: Instruction, pairs: list[tuple[Mask, Mask]], size: tuple[int, int], margin: int) -> Mask:
+    # The rectangle's corners are cut to whole pixels: what a person painted must be editable to its last pixel.
+    derived = np.logical_or.reduce([masks.editable_area(pairs, margin), *(mask for pair in pairs for mask in pair)])
     if instruction.editable is None:
-        return masks.editable_area(pairs, margin)
+        return derived
     area = masks.rasterise(instruction.editable, size, "editable area")
     if instruction.editable_mode == "extend":
-        return area | masks.editable_area(pairs, margin)
+        return area | derived
     for i, (_, target) in enumerate(pairs):
         if not (area & target).any():
             raise UserError(

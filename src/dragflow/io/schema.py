@@ -1,4 +1,4 @@
-"""Shared between the readers of JSON and TOML: strict parsing by pydantic, with errors that name the path in the file."""
+"""What the readers of JSON and TOML share: strict parsing by pydantic, with errors that name the path in the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def parse(adapter: TypeAdapter[T], data: object, source: str) -> T:
         UserError: naming every path in the file that breaks the schema.
     """
     try:
-        return adapter.validate_json(json.dumps(data))
+        return adapter.validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         problems = "; ".join(_sentence(problem) for problem in error.errors(include_url=False))
         raise UserError(f"{source}: {problems}") from error
@@ -49,6 +49,8 @@ def load_json(text: str, source: str) -> object:
         raise UserError(f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
         raise UserError(f"{source} is nested too deeply") from error
+    except ValueError as error:
+        raise UserError(f"{source} holds a number that cannot be read: {error}") from error
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:

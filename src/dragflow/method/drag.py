@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool
@@ -154,6 +155,6 @@ def _backgrounds(
         return
     z = inversion.z
     u = branch(z, times[0])
-    for a, b in zip(times, times[1:], strict=False):
+    for a, b in pairwise(times):
         z, u = fireflow_step(branch, z, u, a, b)
         yield z

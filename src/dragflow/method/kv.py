@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from dragflow.method.backbone import KVControl, Projection, Site
+from dragflow.method.backbone import Projection, Site
 from dragflow.ops.geometry import CellMap
 
 
@@ -24,7 +24,7 @@ class TokenMap:
 
     @staticmethod
     def of(cells: CellMap) -> TokenMap:
-        """Target tokens get those of where they come from, vacated tokens keep their own, all others the recorded ones."""
+        """Target tokens get those of their source, vacated tokens keep their own, all others the recorded ones."""
         return TokenMap(cells.index.flatten(), cells.vacated.flatten())
 
 
@@ -64,11 +64,11 @@ class KVStore:
     device: torch.device
     times: dict[float, dict[Site, Tensor]] = field(default_factory=dict[float, dict[Site, Tensor]])
 
-    def recorder(self, t: float) -> KVControl:
+    def recorder(self, t: float) -> Recorder:
         """A control that records the call made at time t."""
         return Recorder(self.blocks, self.times.setdefault(t, {}), self.device)
 
-    def injector(self, t: float, tokens: TokenMap | None = None) -> KVControl:
+    def injector(self, t: float, tokens: TokenMap | None = None) -> Injector:
         """A control that injects what was recorded at the time nearest to t; in place unless a token map is given."""
         nearest = min(self.times, key=lambda recorded: abs(recorded - t))
         return Injector(self.blocks, self.times[nearest], tokens)

@@ -13,10 +13,8 @@ from dragflow.core.config import OptimiseConfig
 from dragflow.core.errors import NumericalError
 from dragflow.core.events import Observer
 from dragflow.method.backbone import Features, Latent
-from dragflow.method.phases import phase
+from dragflow.method.phases import Preview, phase
 from dragflow.method.supervision.base import Supervision
-
-Preview = Callable[[Latent], object]
 
 
 def optimise(
@@ -27,7 +25,7 @@ def optimise(
     supervision: Supervision,
     config: OptimiseConfig,
     *,
-    preview: Callable[[Latent], Callable[[], object]],
+    preview: Callable[[Latent], Preview],
     observer: Observer,
 ) -> tuple[Latent, tuple[float, ...]]:
     """K moving and R refining iterations; each ends with z <- B z + (1 - B) z_bg.
@@ -76,7 +74,7 @@ def _step(z: Latent, gradient: Latent, rate: float, adam: torch.optim.Adam | Non
     z.grad = gradient
     for group in adam.param_groups:
         group["lr"] = rate
-    adam.step()
+    adam.step()  # pyright: ignore[reportUnknownMemberType]
 
 
 def _finite(value: float, what: str, k: int, total: int) -> float:

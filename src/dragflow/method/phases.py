@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Show = Callable[[Tensor], "NDArray[np.uint8]"]
 """Decodes an image latent to a picture (H, W, 3)."""
+Preview = Callable[[], "NDArray[np.uint8]"]
+"""Draws the picture as it looks now."""
 VelocityOf = Callable[[Tensor, float], Tensor]
 
 
@@ -37,7 +39,7 @@ class Meter:
         self,
         loss: float | None = None,
         progress: float | None = None,
-        preview: Callable[[], NDArray[np.uint8]] | None = None,
+        preview: Preview | None = None,
     ) -> None:
         """Report one call."""
         self.index += 1
@@ -54,8 +56,8 @@ class Meter:
             v = velocity(z, t)
             if not math.isfinite(float(v.abs().max())):
                 raise NumericalError(
-                    f"the latent is not finite at step {self.index + 1} of {self.total} of phase '{self.phase}' (t = {t:.4f}): "
-                    "use a wider dtype (bfloat16 or float32), or another quantisation"
+                    f"the latent is not finite at step {self.index + 1} of {self.total} of phase '{self.phase}' "
+                    f"(t = {t:.4f}): use a wider dtype (bfloat16 or float32), or another quantisation"
                 )
             self.step(preview=lambda: show(image_estimate(z, v, t)))
             return v
@@ -64,7 +66,7 @@ class Meter:
 
 
 @contextmanager
-def phase(name: Phase, total: int, observer: Observer) -> Iterator[Meter]:
+def phase(name: Phase, total: int, observer: Observer) -> Generator[Meter]:
     """Announce a phase, give its meter, and announce its end."""
     observer(Started(name, total))
     begun = time.perf_counter()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -25,7 +26,7 @@ def time_grid(steps: int, mu: float | None = None) -> tuple[float, ...]:
     times = torch.linspace(1, 0, steps + 1)
     if mu is not None:
         times = math.exp(mu) / (math.exp(mu) + (1 / times - 1))
-    return tuple(times.tolist())
+    return tuple(float(t) for t in times)
 
 
 def flux_mu(tokens: int, *, low: tuple[int, float] = (256, 0.5), high: tuple[int, float] = (4096, 1.15)) -> float:
@@ -61,7 +62,7 @@ def integrate(
     if len(times) < 2:
         return z
     u = velocity(z, times[0])
-    for k, (a, b) in enumerate(zip(times, times[1:], strict=False)):
+    for k, (a, b) in enumerate(pairwise(times)):
         z, u = fireflow_step(velocity, z, u, a, b)
         if after is not None:
             z = after(z, k + 1)

@@ -30,13 +30,16 @@ def to_grid(matrix: Matrix, image: Size, grid: Size) -> Matrix:
     return compose(invert(frame), compose(matrix, frame))
 
 
-def source_points(matrix: Matrix, size: Size, like: Tensor) -> Float[Tensor, "h w 2"]:
-    """For every cell of a grid the (x, y) it comes from under a forward map of that grid's coordinates."""
+def source_points(matrix: Matrix, size: Size) -> Float[Tensor, "h w 2"]:
+    """For every cell of a grid the (x, y) it comes from under a forward map of that grid's coordinates.
+
+    In float64 on the CPU: some accelerators have no float64, and a half-cell tie must fall the same way on all.
+    """
     h, w = size
     (a, b, c), (d, e, f) = invert(matrix)
     y, x = torch.meshgrid(
-        torch.arange(h, device=like.device, dtype=torch.float64),
-        torch.arange(w, device=like.device, dtype=torch.float64),
+        torch.arange(h, dtype=torch.float64),
+        torch.arange(w, dtype=torch.float64),
         indexing="ij",
     )
     return torch.stack([a * x + b * y + c, d * x + e * y + f], dim=-1)
@@ -51,10 +54,10 @@ def warp(x: Float[Tensor, "b c h w"], matrix: Matrix, *, padding: str = "border"
         padding: "border" repeats the rim, "zeros" lets nothing in.
     """
     h, w = x.shape[-2:]
-    points = source_points(matrix, (h, w), x)
-    scale = torch.tensor([2 / w, 2 / h], device=x.device, dtype=torch.float64)
-    grid = (points + 0.5) * scale - 1  # grid_sample's frame: -1 and 1 are the outer edges of the outer cells
-    grid = grid.to(x.dtype).expand(x.shape[0], h, w, 2)
+    scale = torch.tensor([2 / w, 2 / h], dtype=torch.float64)
+    # grid_sample's frame: -1 and 1 are the outer edges of the outer cells
+    grid = (source_points(matrix, (h, w)) + 0.5) * scale - 1
+    grid = grid.to(x).expand(x.shape[0], h, w, 2)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
@@ -89,7 +92,7 @@ def move_cells(cells: CellMap, region: Bool[Tensor, "h w"], path: list[Matrix], 
     h, w = region.shape
     index, moved = cells.index, cells.moved
     for matrix in path:
-        source = torch.floor(source_points(matrix, (h, w), region) + 0.5 + 1e-9).long()
+        source = torch.floor(source_points(matrix, (h, w)) + 0.5 + 1e-9).long().to(region.device)
         x, y = source.unbind(-1)
         known = (x >= 0) & (x < w) & (y >= 0) & (y < h)
         flat = torch.where(known, y * w + x, torch.zeros_like(x))

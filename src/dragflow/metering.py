@@ -1,0 +1,50 @@
+"""What an edit cost: seconds and model calls of each phase, and peak memory."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from dragflow.core.events import Event, Finished, Observer, Stepped
+from dragflow.core.result import Timing
+
+
+def reset_peak_memory() -> None:
+    """Forget the accelerator's peak so far."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory() -> float | None:
+    """MiB: the accelerator's peak since the reset; without one the process's since its start; None where unknown."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+class Timer:
+    """Passes events on, and remembers what each phase took."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._calls: dict[str, int] = {}
+        self._seconds: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Stepped):
+            self._calls[event.phase] = event.index
+        elif isinstance(event, Finished):
+            self._seconds[event.phase] = event.seconds
+        self._observer(event)
+
+    def timings(self, *, shared: bool = False) -> tuple[Timing, ...]:
+        """What has been timed so far."""
+        return tuple(
+            Timing(name, round(seconds, 4), self._calls.get(name, 0), shared) for name, seconds in self._seconds.items()
+        )
