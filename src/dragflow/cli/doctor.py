@@ -26,6 +26,8 @@ _PACKAGES = (
 _BILLION = 1e9
 _FLUX_TRANSFORMER, _FLUX_REST = 11.9 * _BILLION, 4.97 * _BILLION
 """Parameters of FLUX.1-dev: the transformer; T5-XXL encoder, CLIP and autoencoder."""
+_FLUX_KV = 2 * 13 * 4096 * 3072 * 2
+"""Bytes of one recorded model call: keys and values, 13 blocks, 4096 image tokens of width 3072, bfloat16."""
 _BYTES = {"none (bfloat16)": 2.0, "int8": 1.0, "fp8": 1.0, "layerwise-fp8": 1.0, "gguf Q8": 1.07}
 
 
@@ -85,17 +87,21 @@ def _fits(console: Console, memory: float) -> None:
 
     from dragflow.io.presets import load_preset, preset_names
 
-    table = Table("preset", *_BYTES, title="FLUX.1-dev at 1024 x 1024, estimated memory (with --offload)")
+    table = Table("preset", *_BYTES, "K/V record", title="FLUX.1-dev at 1024 x 1024, estimated memory (with --offload)")
     for preset in preset_names():
-        optimises = load_preset(preset).optimise.moving + load_preset(preset).optimise.refining > 0
+        config = load_preset(preset)
+        optimises = config.optimise.moving + config.optimise.refining > 0
+        calls = config.inversion.steps - config.inversion.skip + 1
+        record = 0.0 if config.kv.rule == "none" else calls * _FLUX_KV
         cells = []
         for size in _BYTES.values():
             alone = _FLUX_TRANSFORMER * size + (3.5 if optimises else 1.5) * 2**30
             offloaded, whole = max(alone, _FLUX_REST * 2), alone + _FLUX_REST * 2
             fits = "fits" if whole < memory else "fits with --offload" if offloaded < memory else "too large"
             cells.append(f"{whole / 2**30:.0f} GiB ({offloaded / 2**30:.0f}): {fits}")
-        table.add_row(preset, *cells)
+        table.add_row(preset, *cells, f"{record / 2**30:.1f} GiB")
     console.print(table)
+    console.print("The K/V record stays on the device if it takes at most half of the free memory, else in main memory.")
 
 
 def _self_test(console: Console, model: str, quantize: str | None, device: str | None, dtype: str | None) -> None:

@@ -162,8 +162,9 @@ def validate(config: EditConfig) -> list[str]:
         f"seed is {config.seed}: it must be between 0 and 2**63 - 1": 0 <= config.seed < 2**63,
     }
     broken = [sentence for sentence, holds in rules.items() if not holds]
-    for group, fields in asdict(config).items():
-        for name, value in fields.items() if isinstance(fields, dict) else ():
+    for group in (config.inversion, config.start, config.optimise, config.denoise, config.area):
+        name = type(group).__name__.removesuffix("Config").lower()
+        for key, value in vars(group).items():
             if isinstance(value, float) and not math.isfinite(value):
-                broken.append(f"{group}.{name} is {value}: it must be a finite number")
+                broken.append(f"{name}.{key} is {value}: it must be a finite number")
     return broken

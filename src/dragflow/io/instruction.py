@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io as stdio
 import json
 from pathlib import Path
@@ -213,7 +212,7 @@ def _region(region: RegionFile, folder: Path, source: str) -> core.Region:
     try:
         image = Image.open(stdio.BytesIO(base64.b64decode(region.png, validate=True)))
         return core.MaskArray(np.asarray(image.convert("L")) > 127)
-    except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (ValueError, UnidentifiedImageError, OSError, SyntaxError) as error:
         raise UserError(f"{source}: an embedded mask is no base64 PNG ({error})") from error
 
 

@@ -55,7 +55,8 @@ def ghost(task: DragTask) -> Pixels:
     to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
     canvas = result[window].astype(np.float32)
     for operation in task.operations:
-        alpha = cv2.GaussianBlur(operation.mask.astype(np.float32), (3, 3), 0)
+        # Soft inside the rim alone: what lies beside the region must not be painted along its way.
+        alpha = cv2.GaussianBlur(operation.mask.astype(np.float32), (3, 3), 0) * operation.mask
         for progress in trail(operation):
             matrix = motion_matrix(operation.motion, operation.handle, progress)
             _paint(canvas, task.image, alpha, compose(to_window, matrix))

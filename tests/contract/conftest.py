@@ -1,0 +1,17 @@
+"""Every check of the contract runs on a loaded backbone; here the small FLUX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.registry import load_backbone
+
+
+@pytest.fixture(scope="module")
+def backbone(dummy_folder: Path) -> Flux1:
+    loaded = load_backbone(str(dummy_folder), device="cpu")
+    assert isinstance(loaded, Flux1)
+    return loaded

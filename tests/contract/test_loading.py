@@ -1,0 +1,152 @@
+"""Models that cannot be loaded say which part, which value and what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragflow.backbones.registry import load_backbone
+from dragflow.core.errors import CapabilityError, UserError
+
+PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
+
+
+@pytest.fixture
+def copy(dummy_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(dummy_folder, tmp_path / "model"))
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_missing_part_is_named(part: str, copy: Path) -> None:
+    shutil.rmtree(copy / part)
+    with pytest.raises(UserError, match=f" {part}/"):
+        load_backbone(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "word"),
+    [
+        ("transformer/diffusion_pytorch_model.safetensors", "transformer"),
+        ("vae/diffusion_pytorch_model.safetensors", "vae"),
+        ("text_encoder/model.safetensors", "text_encoder"),
+        ("transformer/config.json", "config.json"),
+    ],
+)
+def test_a_part_without_its_file_is_a_user_error(file: str, word: str, copy: Path) -> None:
+    (copy / file).unlink()
+    with pytest.raises(UserError, match=word):
+        load_backbone(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae"])
+def test_damaged_weights_are_a_user_error(part: str, copy: Path) -> None:
+    weights = copy / part / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_backbone(str(copy), device="cpu")
+
+
+def test_a_model_without_its_index_says_what_a_folder_must_hold(copy: Path) -> None:
+    (copy / "model_index.json").unlink()
+    with pytest.raises(UserError, match=r"model_index\.json"):
+        load_backbone(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "3"])
+def test_a_damaged_index_is_a_user_error(text: str, copy: Path) -> None:
+    (copy / "model_index.json").write_text(text)
+    with pytest.raises(UserError, match=r"model_index\.json"):
+        load_backbone(str(copy), device="cpu")
+
+
+def test_another_pipeline_is_refused_by_name(copy: Path) -> None:
+    rewrite(copy / "model_index.json", _class_name="StableDiffusionPipeline")
+    with pytest.raises(CapabilityError, match="StableDiffusionPipeline"):
+        load_backbone(str(copy), device="cpu")
+
+
+def test_another_transformer_is_refused_by_name(copy: Path) -> None:
+    rewrite(copy / "transformer" / "config.json", _class_name="SD3Transformer2DModel")
+    with pytest.raises(UserError, match="SD3Transformer2DModel"):
+        load_backbone(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_transformer_config_is_a_user_error(text: str, copy: Path) -> None:
+    (copy / "transformer" / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json"):
+        load_backbone(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"quantize": "int3"}, "int3"),
+        ({"quantize": "gguf:no-such.gguf"}, "no-such.gguf"),
+        ({"device": "tpu9"}, "tpu9"),
+        ({"device": "cuda:99"}, "cuda:99"),
+        ({"dtype": "float8"}, "float8"),
+        ({"lora": ("no-such.safetensors:0.5",)}, "no-such.safetensors"),
+    ],
+)
+def test_an_unknown_choice_is_named(options: dict[str, Any], word: str, dummy_folder: Path) -> None:
+    with pytest.raises(UserError, match=word):
+        load_backbone(str(dummy_folder), **{"device": "cpu", **options})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("model", ["/no/such/folder", "./none", "plainname", "a/b/c"])
+def test_what_is_no_folder_and_no_hub_id_is_refused(model: str) -> None:
+    with pytest.raises(UserError, match=model):
+        load_backbone(model, device="cpu")
+
+
+def test_weights_through_which_no_gradient_flows_are_refused(copy: Path) -> None:
+    """A model whose image projection is zero gives the latent no gradient."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["x_embedder.weight"] = torch.zeros_like(tensors["x_embedder.weight"])
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(CapabilityError, match="gradient"):
+        load_backbone(str(copy), device="cpu")
+
+
+def test_weights_that_give_nan_are_refused(copy: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["x_embedder.bias"] = torch.full_like(tensors["x_embedder.bias"], float("nan"))
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(CapabilityError, match="gradient"):
+        load_backbone(str(copy), device="cpu")
+
+
+def test_a_file_that_is_no_lora_is_refused(dummy_folder: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"something.else": torch.zeros(2, 2)}, tmp_path / "style.safetensors")
+    with pytest.raises(UserError, match=r"style\.safetensors"):
+        load_backbone(str(dummy_folder), device="cpu", lora=(str(tmp_path / "style.safetensors"),))
+
+
+def test_other_weights_have_another_fingerprint(dummy_folder: Path, tmp_path: Path) -> None:
+    from dragflow.backbones.dummy import write_dummy
+    from dragflow.backbones.fingerprint import fingerprint
+
+    again = write_dummy(tmp_path / "again")
+    other = write_dummy(tmp_path / "other", seed=1)
+    assert fingerprint(again) == fingerprint(dummy_folder)
+    assert fingerprint(other) != fingerprint(dummy_folder)

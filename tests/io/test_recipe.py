@@ -1,0 +1,91 @@
+"""Recipes travel in the picture and come back as they were."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from dragflow.core.config import EditConfig
+from dragflow.core.errors import UserError
+from dragflow.core.result import EditResult, ModelIdentity, Provenance, Recipe, Timing
+from dragflow.core.task import Box, Instruction, Operation, Translate
+from dragflow.io.images import from_pixels, load_image
+from dragflow.io.instruction import dump_instruction, parse_instruction
+from dragflow.io.presets import load_preset, override
+from dragflow.io.recipe import load_recipe, save_result, save_sidecar
+
+ASKED = Instruction((Operation(Box(2, 2, 8, 8), Translate((12, 12), "deformation")),), "kočka 🐈", "moved")
+
+
+def recipe(config: EditConfig) -> Recipe:
+    identity = ModelIdentity("a/b", "abc123", "0123456789abcdef", "bfloat16", "int8", ("style.safetensors:0.5",))
+    return Recipe(dump_instruction(ASKED), config, config.hash, identity, "ff" * 32, {"torch": "2.13.0"})
+
+
+def result(config: EditConfig) -> EditResult:
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    provenance = Provenance(recipe(config), (Timing("drag", 1.5, 10), Timing("denoise", 0.25, 20)), 123.5)
+    return EditResult(image, np.ones((20, 30), np.bool_), (0.5,), provenance)
+
+
+@pytest.mark.parametrize(
+    "settings", [[], ["seed=9223372036854775807"], ["kv.sites=['double.0']", "optimise.refining_rate=0.1"]]
+)
+def test_a_recipe_comes_back_as_it_was(settings: list[str], tmp_path: Path) -> None:
+    made = result(override(load_preset("default"), settings))
+    source = from_pixels(made.image)
+    save_result(tmp_path / "a.png", source, made)
+    back = load_recipe(tmp_path / "a.png")
+    assert back.config == made.provenance.recipe.config
+    assert back.config_hash == back.config.hash
+    assert back.model == made.provenance.recipe.model
+    assert parse_instruction(back.instruction, "recipe") == ASKED
+    assert (back.source_sha256, back.versions) == ("ff" * 32, {"torch": "2.13.0"})
+    assert np.array_equal(load_image(tmp_path / "a.png").pixels, made.image)
+
+
+def test_the_same_recipe_gives_the_same_bytes_whatever_it_cost(tmp_path: Path) -> None:
+    made = result(EditConfig())
+    dear = EditResult(
+        made.image, made.area, made.losses, Provenance(made.provenance.recipe, (Timing("drag", 99.0, 10),), None)
+    )
+    for name, each in (("a.png", made), ("b.png", dear)):
+        save_result(tmp_path / name, from_pixels(made.image), each)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_sidecar_adds_what_it_cost(tmp_path: Path) -> None:
+    save_sidecar(tmp_path / "a.json", result(EditConfig()).provenance)
+    data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert data["timings"][0] == {"phase": "drag", "seconds": 1.5, "calls": 10} | (
+        {key: value for key, value in data["timings"][0].items() if key not in ("phase", "seconds", "calls")}
+    )
+    assert data["instruction"]["prompt"] == "kočka 🐈"
+    assert data["model"]["fingerprint"] == "0123456789abcdef"
+    assert data["peak_memory_mib"] == 123.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "carries no recipe"),
+        ("{", "not JSON"),
+        ("[]", "version"),
+        ("{}", "version"),
+        ('{"version": 99}', "version"),
+        ('{"version": 1}', "config is missing"),
+        ('{"version": 1, "config": {"speed": 3}}', "config.speed"),
+    ],
+)
+def test_a_picture_without_a_whole_recipe_is_refused(text: str | None, words: str, tmp_path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    if text is not None:
+        info.add_itxt("dragflow", text)
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(UserError, match=words) as error:
+        load_recipe(tmp_path / "a.png")
+    assert "a.png" in str(error.value)

@@ -1,0 +1,196 @@
+"""Inversion and the whole drag on a toy backbone whose answers are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dragflow.core.config import DenoiseConfig, EditConfig, InversionConfig, KVConfig, OptimiseConfig, StartConfig
+from dragflow.core.errors import NumericalError
+from dragflow.core.events import Event, Stepped, silent
+from dragflow.core.result import ModelIdentity
+from dragflow.core.task import Translate
+from dragflow.method.backbone import BackboneSpec, KVControl, Schedule, Site
+from dragflow.method.drag import Drag, drag
+from dragflow.method.inversion import Inversion, invert
+from dragflow.method.supervision.region import RegionMotion
+from dragflow.ops.flow import time_grid
+from dragflow.ops.geometry import identity_map, move_cells
+
+SIZE = (6, 8)
+IMAGE = torch.randn(1, 2, *SIZE, generator=torch.Generator().manual_seed(0))
+
+
+@dataclass
+class Toy:
+    """v = rate + 0.01 * keys, the keys and the features being the latent; one cell is one token and one pixel."""
+
+    rate: float = 0.5
+    asked: list[tuple[float, float]] = field(default_factory=list)
+    """(time, guidance) of every velocity."""
+
+    spec = BackboneSpec("toy", 2, 1, 1, ("double.0",), ("double.0.out",), ("double.0",), ("double.0",), 8)
+
+    def encode(self, image: Tensor) -> Tensor:
+        return image[:, :2]
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z[:, [0, 1, 1]].sigmoid()
+
+    def condition(self, prompt: str, *, guidance: float) -> float:
+        return guidance
+
+    def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
+        return Schedule(time_grid(config.steps), config.skip)
+
+    def velocity(self, z: Tensor, t: float, cond: float, *, kv: KVControl | None = None) -> Tensor:
+        self.asked.append((round(t, 6), cond))
+        key = z.flatten(2).transpose(1, 2)
+        if kv is not None:
+            key = kv(Site("double.0", "k"), key)
+        return torch.full_like(z, self.rate) + 0.01 * key.transpose(1, 2).reshape(z.shape)
+
+    def features(self, z: Tensor, t: float, cond: Any, *, taps: tuple[str, ...], kv: KVControl | None = None) -> Any:
+        return tuple(z for _ in taps)
+
+    def cache_device(self, size: int) -> torch.device:
+        return torch.device("cpu")
+
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity("toy", None, "0", "float32")
+
+
+def show(z: Tensor) -> Any:
+    return z.numpy()
+
+
+def inverted(toy: Toy, *, kv: bool = True, observer: Any = silent) -> Inversion:
+    schedule = toy.schedule(InversionConfig(5, 1), SIZE)
+    blocks = ("double.0",) if kv else None
+    return invert(toy, IMAGE, 1.0, schedule, kv_blocks=blocks, show=show, observer=observer)
+
+
+def region() -> Tensor:
+    mask = torch.zeros(SIZE, dtype=torch.bool)
+    mask[1:4, 1:3] = True
+    return mask
+
+
+def request() -> Drag:
+    area = torch.zeros(SIZE, dtype=torch.bool)
+    area[1:5, 1:7] = True
+    cells = move_cells(identity_map(SIZE, area), region(), [((1.0, 0.0, 3.0), (0.0, 1.0, 0.0))], leaves_hole=True)
+    return Drag(
+        regions=(RegionMotion(region(), Translate((4.5, 2.0)), (1.5, 2.0), 1.0),),
+        area=area,
+        latent_cells=cells,
+        token_cells=cells,
+        target=lambda guidance: guidance,
+        source=lambda guidance: guidance,
+        proposal=lambda: torch.zeros(1, 3, *SIZE),
+    )
+
+
+CONFIG = EditConfig(
+    inversion=InversionConfig(5, 1),
+    kv=KVConfig("mapped"),
+    start=StartConfig("warp"),
+    optimise=OptimiseConfig(moving=0, refining=0),
+    denoise=DenoiseConfig(background="replay"),
+)
+
+
+def test_the_states_go_from_the_edit_time_down_to_the_picture_itself() -> None:
+    found = inverted(Toy())
+    assert len(found.states) == len(found.schedule.used) == 5
+    assert found.image is IMAGE
+    assert found.z is found.states[0]
+    first_step = found.states[-2] - IMAGE  # from 0 to 0.2 with v at the half step
+    u = 0.5 + 0.01 * IMAGE
+    assert torch.allclose(first_step, 0.2 * (0.5 + 0.01 * (IMAGE + 0.1 * u)), atol=1e-6)
+
+
+def test_a_constant_field_is_inverted_to_the_picture_plus_its_integral() -> None:
+    toy = Toy()
+    schedule = toy.schedule(InversionConfig(5, 1), SIZE)
+    still = replace(toy, rate=0.0)
+    still.velocity = lambda z, t, cond, kv=None: torch.full_like(z, 0.5)  # pyright: ignore[reportAttributeAccessIssue]
+    found = invert(still, IMAGE, 1.0, schedule, kv_blocks=None, show=show, observer=silent)
+    for t, z in zip(schedule.used, found.states, strict=True):
+        assert torch.allclose(z, IMAGE + 0.5 * t, atol=1e-6)
+    assert found.kv is None
+
+
+def test_every_call_is_recorded_under_its_own_time() -> None:
+    toy = Toy()
+    found = inverted(toy)
+    assert found.kv is not None
+    assert sorted(round(t, 6) for t in found.kv.times) == [0.0, 0.1, 0.3, 0.5, 0.7]
+    assert [guidance for _, guidance in toy.asked] == [1.0] * 5
+    assert inverted(Toy(), kv=False).kv is None
+
+
+def test_a_velocity_that_is_not_finite_names_its_step_and_phase() -> None:
+    with pytest.raises(NumericalError, match=r"step 1 of 5 of phase 'invert' \(t = 0\.0000\)"):
+        inverted(Toy(rate=float("nan")))
+
+
+@pytest.mark.parametrize("background", ["replay", "resample", "none"])
+@pytest.mark.parametrize("rule", ["identity", "mapped", "none"])
+def test_nothing_dragged_comes_back_as_the_picture(rule: str, background: str) -> None:
+    """Up and down the same field; FireFlow's own error is the whole difference."""
+    toy = Toy()
+    config = replace(
+        CONFIG,
+        kv=KVConfig(rule),  # pyright: ignore[reportArgumentType]
+        start=StartConfig("source"),
+        denoise=DenoiseConfig(background=background),  # pyright: ignore[reportArgumentType]
+    )
+    still = replace(request(), token_cells=identity_map(SIZE, region()), latent_cells=identity_map(SIZE, region()))
+    z, losses = drag(toy, inverted(toy), still, config, show=show, observer=silent)
+    assert torch.allclose(z, IMAGE, atol=1e-3)
+    assert losses == ()
+
+
+def test_the_replayed_background_ends_in_the_picture_exactly() -> None:
+    toy, asked = Toy(), request()
+    z, _ = drag(toy, inverted(toy), asked, CONFIG, show=show, observer=silent)
+    assert torch.equal(z[..., ~asked.area], IMAGE[..., ~asked.area])
+    assert not torch.allclose(z[..., asked.area], IMAGE[..., asked.area], atol=0.1)
+
+
+def test_a_shift_carries_the_pictures_cells_to_the_target() -> None:
+    toy = Toy()
+    z, _ = drag(toy, inverted(toy), request(), CONFIG, show=show, observer=silent)
+    assert torch.allclose(z[..., 1:4, 4:6], IMAGE[..., 1:4, 1:3], atol=1e-3)
+
+
+def test_optimising_alone_brings_the_cells_to_the_target() -> None:
+    """The gradient of a mean of differences is a sign: small Adam steps end within a step of the reference."""
+    toy, asked = Toy(), request()
+    optimise = OptimiseConfig(moving=0, refining=300, rule="adam", refining_rate=0.02, mean="region")
+    config = replace(CONFIG, start=StartConfig("source"), optimise=optimise)
+    z, losses = drag(toy, inverted(toy), asked, config, show=show, observer=silent)
+    assert losses[-1] < 0.05 * losses[0]
+    assert torch.allclose(z[..., 1:4, 4:6], IMAGE[..., 1:4, 1:3], atol=0.1)
+
+
+@pytest.mark.parametrize(("background", "calls"), [("replay", 5), ("none", 5), ("resample", 10)])
+def test_only_a_resampled_background_costs_calls(background: str, calls: int) -> None:
+    toy = Toy()
+    found = inverted(toy)
+    toy.asked.clear()
+    events: list[Event] = []
+    config = replace(
+        CONFIG,
+        start=StartConfig("source"),
+        denoise=DenoiseConfig(guidance=3.5, background=background),  # pyright: ignore[reportArgumentType]
+    )
+    drag(toy, found, request(), config, show=show, observer=events.append)
+    assert len(toy.asked) == calls
+    assert [guidance for _, guidance in toy.asked].count(3.5) == 5
+    assert len([event for event in events if isinstance(event, Stepped)]) == calls
