@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+# Shapes and types of tensor functions are checked at every call while tests run.
+install_import_hook(["dragflow.ops", "dragflow.method.supervision"], "beartype.beartype")
 
 _SHARED = Path(__file__).parents[2] / "shared"
 

@@ -15,7 +15,7 @@ from dragflow.ops.geometry import CellMap, cell_frame, gather_cells, identity_ma
 
 
 def shift(dx: float, dy: float) -> Matrix:
-    return ((1.0, 0.0, dx), (0.0, 1.0, dy))
+    return ((1.0, 0.0, float(dx)), (0.0, 1.0, float(dy)))
 
 
 def turn(degrees: float, size: tuple[int, int]) -> Matrix:
