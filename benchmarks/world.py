@@ -2,9 +2,10 @@
 
     python benchmarks/world.py [--cases 8] [--model nano] SETTING...
 
-A setting is a preset with optional changes: `default`, or `default,kv.rule=mapped,start.stride=1`. Figures are medians
-of the PSNR in dB to the rendered truth inside the editable area, at the target and in the vacated part; the row "no model"
-is the ghost preview alone. Half of the cases are translations, half rotations, with sprites that no training has seen.
+A setting is a preset with optional changes: `default`, or `default,kv.rule=mapped,start.stride=1`. Figures are
+medians of the PSNR in dB to the rendered truth inside the editable area, at the target and in the vacated part; the
+row "no model" is the ghost preview alone. Half of the cases are translations, half rotations, with sprites that no
+training has seen.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,8 @@ def test_a_lora_changes_the_features_in_proportion_to_its_scale(dummy_folder: Pa
 
     pipeline = FluxPipeline.from_pretrained(dummy_folder)
     pipeline.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_k", "to_v"], init_lora_weights=False))
-    FluxPipeline.save_lora_weights(tmp_path, get_peft_model_state_dict(pipeline.transformer))
+    layers: dict[str, Any] = get_peft_model_state_dict(pipeline.transformer)
+    FluxPipeline.save_lora_weights(tmp_path, layers)
     file = str(tmp_path / "pytorch_lora_weights.safetensors")
 
     plain, off, half, on = (

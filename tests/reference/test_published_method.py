@@ -267,7 +267,8 @@ def test_loss_gradient_and_masked_update(run: Recording) -> None:
         targets = published_targets(run, step)
         loss = region_loss(maps, targets, "map")
         scale = sum(target.weight * float((target.mask * maps[0].detach()).abs().mean()) for target in targets)
-        assert abs(float(loss.detach()) - float(run.data[f"{step}_loss"])) < TOLERANCE * max(float(loss.detach()), scale), step
+        difference = abs(float(loss.detach()) - float(run.data[f"{step}_loss"]))
+        assert difference < TOLERANCE * max(float(loss.detach()), scale), step
 
         (gradient,) = torch.autograd.grad(loss, z, retain_graph=True)
         decided = region_loss(maps, [undecided(target, maps) for target in targets], "map")

@@ -101,7 +101,7 @@ def _fits(console: Console, memory: float) -> None:
             cells.append(f"{whole / 2**30:.0f} GiB ({offloaded / 2**30:.0f}): {fits}")
         table.add_row(preset, *cells, f"{record / 2**30:.1f} GiB")
     console.print(table)
-    console.print("The K/V record stays on the device if it takes at most half of the free memory, else in main memory.")
+    console.print("The K/V record stays on the device if it takes half of the free memory or less.")
 
 
 def _self_test(console: Console, model: str, quantize: str | None, device: str | None, dtype: str | None) -> None:

@@ -1,0 +1,1 @@
+"""Training of the small embedded FLUX model on the procedural world: autoencoder, flow model, export."""

@@ -1,0 +1,258 @@
+"""The flow model: a FLUX transformer and its two text encoders, trained together on latents of scenes.
+
+Rectified flow as FLUX has it: z_t = (1 - t) z_0 + t eps, the model gives v = eps - z_0, t drawn logit-normal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dragflow import world
+from dragflow.train import state, text, vae
+from dragflow.train.latents import Pool, Scaling, measure
+from dragflow.train.state import Run
+from dragflow.train.text import T5_LENGTH, TextConfig, TextEncoders, Tokenizers
+from dragflow.train.vae import VaeConfig
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderTiny
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Sizes and rates of the flow model's training."""
+
+    double: int = 4
+    single: int = 8
+    heads: int = 4
+    head_width: int = 64
+    axes: tuple[int, int, int] = (8, 28, 28)
+    text: TextConfig = field(default_factory=TextConfig)
+    vae: VaeConfig = field(default_factory=VaeConfig)
+    size: int = 256
+    batch: int = 12
+    rate: float = 1e-3
+    matrix_rate: float = 2e-3
+    """Rate of Muon, which trains the blocks' weight matrices; AdamW trains the rest."""
+    text_share: float = 0.1
+    """Share of the rate that the text encoders get; at the full rate their outputs grow alike."""
+    warmup: int = 100
+    cooldown: float = 0.2
+    first: int = 1024
+    """Scenes in the pool at the start."""
+    fresh: int = 4
+    """Scenes added to the pool at every step."""
+    capacity: int = 200_000
+    decay: float = 0.999
+    empty: float = 0.1
+    """Share of empty captions."""
+    unknown: float = 0.02
+    """Share of words replaced by one the vocabulary lacks."""
+    compile: bool = True
+
+
+class FlowModel(nn.Module):
+    """Transformer and text encoders as one module."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        from diffusers import FluxTransformer2DModel
+
+        self.transformer = FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=4 * config.vae.channels,
+            num_layers=config.double,
+            num_single_layers=config.single,
+            attention_head_dim=config.head_width,
+            num_attention_heads=config.heads,
+            joint_attention_dim=config.text.width,
+            pooled_projection_dim=config.text.width,
+            guidance_embeds=False,
+            axes_dims_rope=config.axes,
+        )
+        self.text = TextEncoders(config.text)
+        for name, module in self.transformer.named_modules():
+            # As in DiT: modulations and the last layer start at zero, so every block starts as the identity; so does
+            # what the pooled text adds to the time.
+            if isinstance(module, nn.Linear) and (
+                name in ("proj_out", "time_text_embed.text_embedder.linear_2") or ".norm" in name or "norm_out" in name
+            ):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, z: Tensor, t: Tensor, clip_ids: Tensor, t5_ids: Tensor) -> Tensor:
+        """Velocity (b c h w) at latents z (b c h w) and times t (b) for token ids of both encoders."""
+        pooled, sequence = self.text(clip_ids, t5_ids)
+        h, w = z.shape[-2:]
+        v = self.transformer(
+            hidden_states=pack(z),
+            encoder_hidden_states=sequence,
+            pooled_projections=pooled,
+            timestep=t,
+            img_ids=grid(h // 2, w // 2, z.device),
+            txt_ids=torch.zeros(sequence.shape[1], 3, device=z.device),
+            return_dict=False,
+        )[0]
+        return unpack(v, h, w)
+
+
+def pack(z: Tensor) -> Tensor:
+    """Turns b c h w into FLUX's tokens, b (h/2 w/2) (c 2 2)."""
+    b, c, h, w = z.shape
+    return z.view(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, h * w // 4, 4 * c)
+
+
+def unpack(tokens: Tensor, h: int, w: int) -> Tensor:
+    """The inverse of `pack`."""
+    b, _, d = tokens.shape
+    return tokens.view(b, h // 2, w // 2, d // 4, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(b, d // 4, h, w)
+
+
+def grid(rows: int, columns: int, device: torch.device | str) -> Tensor:
+    """Positions (0, row, column) of the image tokens."""
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([torch.zeros_like(y), y, x], -1).reshape(-1, 3).float().to(device)
+
+
+def times(batch: int, generator: torch.Generator, device: str) -> Tensor:
+    """Logit-normal times spread evenly over the batch, one in ten uniform, one in seven from the noisiest twentieth.
+
+    A thousand noisy latents still show their mean colour at t = 0.95: only closer to 1 does the text decide anything
+    that the picture does not, and without these times the model does not learn to read.
+    """
+    places = torch.arange(batch, device=device) / batch + torch.rand(1, generator=generator, device=device)
+    t = torch.sigmoid(0.7 + 1.2 * torch.special.ndtri((places % 1).clamp(1e-4, 1 - 1e-4)))
+    uniform = torch.rand(batch, generator=generator, device=device)
+    choice = torch.rand(batch, generator=generator, device=device)
+    return torch.where(choice < 0.1, uniform, torch.where(choice < 0.25, 1 - 0.05 * uniform, t))
+
+
+def captions(config: FlowConfig, rng: np.random.Generator, numbers: np.ndarray) -> list[str]:
+    """One paraphrase per scene, some empty, some with unknown words."""
+    out: list[str] = []
+    for number in numbers:
+        words = world.caption(world.facts(world.scene(int(number), config.size)), rng).split(" ")
+        kept = ["something" if rng.uniform() < config.unknown else w for w in words]
+        out.append("" if rng.uniform() < config.empty else " ".join(kept))
+    return out
+
+
+def optimizers(config: FlowConfig, model: FlowModel) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, AdamW for modulations, embeddings, both ends and the text encoders."""
+    blocks = ("transformer.transformer_blocks.", "transformer.single_transformer_blocks.")
+    named = list(model.named_parameters())
+    matrices = [p for n, p in named if n.startswith(blocks) and p.ndim == 2 and ".norm" not in n]
+    inside = {id(p) for p in matrices}
+    groups = [
+        {"params": [p for n, p in named if id(p) not in inside and not n.startswith("text.")], "share": 1.0},
+        {"params": [p for n, p in named if n.startswith("text.")], "share": config.text_share},
+    ]
+    return [
+        torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
+
+
+def train(config: FlowConfig, run: Run) -> FlowModel:
+    """Trains on top of the autoencoder in out/vae and returns the model with averaged weights."""
+    torch.manual_seed(run.seed)
+    coder = vae.build(config.vae).requires_grad_(False)
+    nn.Module.to(coder, run.device)
+    state.load_average(run.out / "vae" / "state.safetensors", coder)
+    folder = run.out / "flow"
+    scaling = measure(coder, config.size, run.device, folder / "latents.json")
+    pool = Pool(folder / "latents.f16", coder, scaling, config.size, config.capacity, run.device)
+    model = FlowModel(config).to(run.device)
+    opts = optimizers(config, model)
+    if config.compile:
+        for block in (*model.transformer.transformer_blocks, *model.transformer.single_transformer_blocks):
+            block.compile(dynamic=False)
+    tokenizers = Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())
+
+    def report(picture: Path) -> dict[str, float]:
+        samples(config, model, coder, scaling, tokenizers, run.device, picture)
+        return {"scenes": pool.count}
+
+    def step_once(step: int) -> float:
+        pool.grow(config.first + config.fresh * step)
+        return _step(config, run, model, opts, pool, tokenizers, step)
+
+    state.fit(run, folder, model, opts, config.decay, step_once, report)
+    return model
+
+
+def _step(
+    config: FlowConfig,
+    run: Run,
+    model: FlowModel,
+    opts: list[torch.optim.Optimizer],
+    pool: Pool,
+    tokenizers: Tokenizers,
+    step: int,
+) -> float:
+    rng, generator = state.generators(run.seed, step, run.device)
+    # The pool may already hold more than this step is meant to see (after a restart): bound the draw by the step.
+    numbers = rng.integers(0, min(config.first + config.fresh * step, config.capacity), config.batch)
+    z = pool.take(numbers).to(run.device)
+    # Now and then a longer sequence, so that padding to any length does no harm.
+    length = T5_LENGTH if rng.uniform() < 0.96 else 4 * T5_LENGTH
+    clip_ids, t5_ids = (i.to(run.device) for i in tokenizers(captions(config, rng, numbers), length))
+    t = times(config.batch, generator, run.device)
+    noise = torch.randn(z.shape, generator=generator, device=run.device)
+    s = t.view(-1, 1, 1, 1)
+    factor = state.rate(step, run.steps, config.warmup, config.cooldown)
+    for opt, rate in zip(opts, (config.matrix_rate, config.rate), strict=True):
+        for group in opt.param_groups:
+            group["lr"] = rate * factor * group.get("share", 1.0)
+    with torch.autocast(torch.device(run.device).type, torch.bfloat16):
+        v = model((1 - s) * z + s * noise, t, clip_ids, t5_ids)
+    loss = (v.float() - (noise - z)).pow(2).mean()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for opt in opts:
+        opt.step()
+        opt.zero_grad(set_to_none=True)
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def sample(model: FlowModel, noise: Tensor, ids: tuple[Tensor, Tensor], steps: int = 20) -> Tensor:
+    """Latents from noise by Euler steps on FLUX's shifted grid for 256 tokens (mu = 0.5)."""
+    line = torch.linspace(1, 0, steps + 1)
+    shifted = line * np.exp(0.5) / (1 + line * (np.exp(0.5) - 1))
+    z = noise
+    for a, b in pairwise(shifted):
+        with torch.autocast(noise.device.type, torch.bfloat16):
+            v = model(z, torch.full((z.shape[0],), float(a), device=z.device), *ids)
+        z = z + float(b - a) * v.float()
+    return z
+
+
+@torch.no_grad()
+def samples(
+    config: FlowConfig,
+    model: FlowModel,
+    coder: AutoencoderTiny,
+    scaling: Scaling,
+    tokenizers: Tokenizers,
+    device: str,
+    path: Path,
+    count: int = 8,
+) -> None:
+    """Draws pictures for captions of scenes outside the training range, with the true scenes above them."""
+    scenes = [world.scene(2**41 + i, config.size) for i in range(count)]
+    ids = tokenizers([world.caption(world.facts(s)) for s in scenes])
+    clip_ids, t5_ids = (i.to(device) for i in ids)
+    generator = torch.Generator(device).manual_seed(0)
+    noise = torch.randn(count, 16, config.size // 8, config.size // 8, generator=generator, device=device)
+    z = sample(model, noise, (clip_ids, t5_ids))
+    pictures = coder.decoder(z / scaling.scale + scaling.shift)
+    truth = state.to_tensor(np.stack([s.render() for s in scenes])).to(device)
+    state.sheet(path, [truth, pictures])

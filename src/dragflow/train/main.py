@@ -1,0 +1,55 @@
+"""The training command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of every stage."""
+    top = argparse.ArgumentParser(
+        prog="python -m dragflow.train", description="Train the embedded model, stage by stage."
+    )
+    stages = top.add_subparsers(dest="stage", required=True)
+    for name, steps, text in (
+        ("vae", 3200, "the autoencoder, on crops of scenes and photographs"),
+        ("flow", 4000, "the transformer and both text encoders, on latents of scenes"),
+    ):
+        stage = stages.add_parser(name, help=text)
+        stage.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and sample sheets")
+        stage.add_argument("--steps", type=int, default=steps, help="length of the whole schedule")
+        stage.add_argument("--minutes", type=float, default=float("inf"), help="stop this call after so long")
+        stage.add_argument("--seed", type=int, default=0)
+        stage.add_argument("--device", default="cpu")
+        stage.add_argument("--threads", type=int, default=1, help="CPU threads")
+        stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+        stage.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
+    export = stages.add_parser("export", help="the trained parts as one diffusers folder")
+    export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
+    export.add_argument("--to", type=Path, required=True, help="folder to write")
+    return top
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs one stage."""
+    args = parser().parse_args(argv)
+    if args.stage == "export":
+        from dragflow.train.export import export
+
+        export(args.out, args.to)
+        return
+    import torch
+
+    from dragflow.train.state import Run
+
+    torch.set_num_threads(args.threads)
+    run = Run(args.out, args.steps, args.minutes, args.seed, args.device, args.resume, args.save_every)
+    if args.stage == "vae":
+        from dragflow.train import vae
+
+        vae.train(vae.VaeConfig(), run)
+    else:
+        from dragflow.train import flow
+
+        flow.train(flow.FlowConfig(), run)

@@ -1,0 +1,125 @@
+"""The two small text encoders with word-level tokenizers whose vocabulary covers every caption of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from dragflow.world import vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+CLIP_LENGTH = 32  # tokens of the pooled encoder
+T5_LENGTH = 32  # tokens the flow model mostly trains with; ask the pipeline for max_sequence_length=32
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Sizes of both encoders."""
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+
+
+# A special token's id is its place. CLIP's end must not be token 2: transformers takes that for an old checkpoint and
+# pools elsewhere.
+CLIP_SPECIALS = {"pad_token": "<pad>", "bos_token": "<start>", "unk_token": "<unk>", "eos_token": "<end>"}
+PAD, START, CLIP_END = 0, 1, 3
+T5_SPECIALS = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+T5_END = 1
+
+
+def _tokenizer(specials: dict[str, str], template: str, length: int) -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = [*specials.values(), *vocabulary()]
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token=specials["unk_token"]))
+    core.normalizer = normalizers.Lowercase()
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    marks = [(w, words.index(w)) for w in template.split() if w in specials.values()]
+    core.post_processor = processors.TemplateProcessing(single=template, special_tokens=marks)
+    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=length, padding_side="right", **specials)
+
+
+def clip_tokenizer() -> PreTrainedTokenizerFast:
+    """Tokenizer of the pooled encoder."""
+    return _tokenizer(CLIP_SPECIALS, "<start> $A <end>", CLIP_LENGTH)
+
+
+def t5_tokenizer() -> PreTrainedTokenizerFast:
+    """Tokenizer of the sequence encoder."""
+    return _tokenizer(T5_SPECIALS, "$A </s>", T5_LENGTH)
+
+
+class TextEncoders(nn.Module):
+    """A CLIP text model (its pooled output) and a T5 encoder (its sequence), trained with the flow model."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+        self.clip = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(CLIP_SPECIALS) + len(vocabulary()),
+                hidden_size=config.width,
+                intermediate_size=2 * config.width,
+                projection_dim=config.width,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                max_position_embeddings=CLIP_LENGTH,
+                pad_token_id=PAD,
+                bos_token_id=START,
+                eos_token_id=CLIP_END,
+            )
+        )
+        self.t5 = T5EncoderModel(
+            T5Config(
+                vocab_size=len(T5_SPECIALS) + len(vocabulary()),
+                d_model=config.width,
+                d_kv=config.width // config.heads,
+                d_ff=2 * config.width,
+                num_layers=config.layers,
+                num_heads=config.heads,
+                dropout_rate=0.0,
+                pad_token_id=PAD,
+                eos_token_id=T5_END,
+                is_encoder_decoder=False,
+                use_cache=False,
+            )
+        )
+
+        self._spread_words()
+
+    @torch.no_grad()
+    def _spread_words(self) -> None:
+        """Makes the untrained pooled output a projection of the bag of words, different for different captions.
+
+        From the usual start it soon became one constant for all captions, and the flow model did not learn to read.
+        """
+        table = self.clip.embeddings.token_embedding.weight
+        nn.init.normal_(table, std=0.5)
+        table[: len(CLIP_SPECIALS)] = 0
+
+    def forward(self, clip_ids: Tensor, t5_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled (b, width) and sequence (b, length, width) embeddings; without masks, as FluxPipeline calls them."""
+        return self.clip(clip_ids).pooler_output, self.t5(t5_ids)[0]
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """Both tokenizers, applied as FluxPipeline applies them."""
+
+    clip: PreTrainedTokenizerFast
+    t5: PreTrainedTokenizerFast
+
+    def __call__(self, texts: list[str], length: int = T5_LENGTH) -> tuple[Tensor, Tensor]:
+        """Token ids of both encoders, the sequence encoder's padded to `length`."""
+        clip = self.clip(texts, padding="max_length", max_length=CLIP_LENGTH, truncation=True, return_tensors="pt")
+        t5 = self.t5(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        return torch.as_tensor(clip.input_ids), torch.as_tensor(t5.input_ids)

@@ -1,0 +1,31 @@
+"""The procedural world: scenes of sprites with masks and, for every drag, the true picture after it (no torch)."""
+
+from dragflow.world.atlas import Sprite, names, sprites
+from dragflow.world.captions import Facts, caption, facts, vocabulary
+from dragflow.world.cases import KINDS, Context, DragCase, drag_case
+from dragflow.world.export import export_case, export_cases
+from dragflow.world.motion import Motion, rotate, scale, stretch, translate
+from dragflow.world.scenes import Scene, scene
+
+__all__ = [
+    "KINDS",
+    "Context",
+    "DragCase",
+    "Facts",
+    "Motion",
+    "Scene",
+    "Sprite",
+    "caption",
+    "drag_case",
+    "export_case",
+    "export_cases",
+    "facts",
+    "names",
+    "rotate",
+    "scale",
+    "scene",
+    "sprites",
+    "stretch",
+    "translate",
+    "vocabulary",
+]

@@ -1,0 +1,156 @@
+"""Procedural scenes: a background, a light and a few things in depth order, rendered exactly and repeatably."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from dragflow.world import atlas, backgrounds, things
+from dragflow.world import light as lights
+from dragflow.world.backgrounds import Background
+from dragflow.world.light import Light
+from dragflow.world.motion import Motion
+from dragflow.world.things import Thing
+
+LIMB_COLOURS = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "grey")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything there is to draw; later things stand in front of earlier ones."""
+
+    seed: int
+    size: tuple[int, int]
+    background: Background
+    light: Light
+    things: tuple[Thing, ...]
+
+    @property
+    def unit(self) -> int:
+        """The smaller side in pixels, which poses are shares of."""
+        return min(self.size)
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Indices of the things that stand for themselves (no limbs, no caps)."""
+        return tuple(i for i, t in enumerate(self.things) if t.role == "object")
+
+    @cached_property
+    def layers(self) -> tuple[np.ndarray, ...]:
+        """Every thing drawn alone, premultiplied RGBA."""
+        return tuple(things.draw(t, self.size) for t in self.things)
+
+    def moving(self, index: int) -> tuple[int, ...]:
+        """The things that move when thing `index` is dragged: a limb alone, anything else with its whole group."""
+        thing = self.things[index]
+        if thing.role == "limb":
+            return (index,)
+        return tuple(i for i, t in enumerate(self.things) if t.group == thing.group)
+
+    def render(self) -> np.ndarray:
+        """The picture as uint8 RGB (h, w, 3)."""
+        picture = np.array(np.broadcast_to(backgrounds.paint(self.background, self.size), (*self.size, 3)), np.float32)
+        for thing, layer in zip(self.things, self.layers, strict=True):
+            if self.light.shadows and thing.role != "cap":
+                picture *= lights.cast(self.light, layer[..., 3])[..., None]
+            picture *= 1 - layer[..., 3:]
+            picture += layer[..., :3]
+        field = lights.field(self.light, self.size)
+        if field is not None:
+            picture *= field
+        return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+    def alpha(self, index: int) -> np.ndarray:
+        """Coverage of a dragged thing (with all that moves with it), whether or not something hides it."""
+        clear = np.ones(self.size, np.float32)
+        for i in self.moving(index):
+            clear *= 1 - self.layers[i][..., 3]
+        return 1 - clear
+
+    def visible(self, index: int) -> np.ndarray:
+        """Coverage of a dragged thing less what things in front hide."""
+        shown = np.zeros(self.size, np.float32)
+        moving = self.moving(index)
+        for i, layer in enumerate(self.layers):
+            shown = shown * (1 - layer[..., 3]) + (layer[..., 3] if i in moving else 0)
+        return shown
+
+    def hidden(self, index: int) -> float:
+        """Share of a dragged thing that others hide."""
+        return 1.0 - float(self.visible(index).sum()) / max(float(self.alpha(index).sum()), 1e-6)
+
+    def moved(self, index: int, motion: Motion) -> Scene:
+        """The scene after dragging thing `index`; an affine motion stretches what lies beyond the thing's seam."""
+        thing = self.things[index]
+        changed = list(self.things)
+        if motion.type == "affine":
+            if thing.seam is None or motion.factor is None:
+                raise ValueError(f'"{thing.name}" has no seam to stretch from; use translate, rotate or scale.')
+            changed[index] = replace(thing, bend=thing.bend * motion.factor)
+        else:
+            for i in self.moving(index):
+                changed[i] = changed[i].moved(motion, self.unit)
+        return replace(self, things=tuple(changed))
+
+
+def scene(
+    seed: int,
+    size: int | tuple[int, int] = 256,
+    split: str = "train",
+    count: int | None = None,
+    limb: bool | None = None,
+    seam: bool = False,
+    background: str | None = None,
+) -> Scene:
+    """Draws scene `seed`: `count` objects (default 1 to 4), perhaps with a limb, the first with a seam if asked."""
+    rng = np.random.default_rng([seed, 7])
+    hw = (size, size) if isinstance(size, int) else size
+    if min(hw) < 32:
+        raise ValueError(f"size is {hw}; each side must be at least 32 pixels.")
+    wide, tall = hw[1] / min(hw), hw[0] / min(hw)
+    number = count if count is not None else int(rng.choice([1, 2, 3, 4], p=[0.3, 0.35, 0.22, 0.13]))
+    chosen = [str(n) for n in rng.choice(atlas.names(split), number, replace=False)]
+    spots = _spots(rng, number, wide, tall)
+    items: list[Thing] = []
+    for group, (name, (x, y, extent)) in enumerate(zip(chosen, spots, strict=True)):
+        degrees = float(rng.normal(0, 9)) if rng.uniform() < 0.5 else 0.0
+        pose = things.pose((x, y), extent, degrees, mirror=bool(rng.uniform() < 0.5))
+        bent = (float(rng.uniform(-0.12, 0.12)), int(rng.choice([-1, 1]))) if seam and group == 0 else None
+        items.append(Thing("sprite", name, pose, group=group, seam=bent and bent[0], side=bent[1] if bent else 1))
+    has_limb = bool(rng.uniform() < 0.18) if limb is None else limb
+    if has_limb:
+        items[1:1] = _limb(rng, items[0], spots[0])
+    return Scene(seed, hw, backgrounds.background(rng, background), lights.light(rng), tuple(items))
+
+
+def _spots(rng: np.random.Generator, number: int, wide: float, tall: float) -> list[tuple[float, float, float]]:
+    """Centres and extents that lie apart or overlap a little."""
+    largest = {1: 0.52, 2: 0.46, 3: 0.40}.get(number, 0.36)
+    spots: list[tuple[float, float, float]] = []
+    while len(spots) < number:
+        extent = float(rng.uniform(0.24, largest))
+        x = y = 0.5
+        for _ in range(12):
+            x = float(rng.uniform(0.42 * extent, wide - 0.42 * extent))
+            y = float(rng.uniform(0.42 * extent, tall - 0.42 * extent))
+            if all(math.hypot(x - a, y - b) > 0.37 * (extent + e) for a, b, e in spots):
+                break
+        spots.append((x, y, extent))
+    return spots
+
+
+def _limb(rng: np.random.Generator, owner: Thing, spot: tuple[float, float, float]) -> list[Thing]:
+    """An arm on the owner: a bar from its shoulder outwards, and the cap that covers the root."""
+    x, y, extent = spot
+    side = 1 if x < 0.5 else -1
+    shoulder = (x + side * 0.16 * extent, y + float(rng.uniform(-0.05, 0.12)) * extent)
+    angle = float(rng.uniform(-50, 50)) + (0 if side > 0 else 180)
+    colour = str(rng.choice(LIMB_COLOURS))
+    tint = np.clip(np.array(backgrounds.PALETTE[colour]) + rng.uniform(-0.08, 0.08, 3), 0.05, 0.95)
+    paint = (float(tint[0]), float(tint[1]), float(tint[2]))
+    pose = things.pose(shoulder, float(rng.uniform(0.55, 0.75)) * extent, angle)
+    arm = Thing("limb", colour, pose, "limb", owner.group, paint)
+    return [arm, replace(arm, role="cap")]

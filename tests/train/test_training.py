@@ -1,0 +1,186 @@
+"""Every stage for a few steps on tiny settings: it runs, resumes exactly, and exports what FluxPipeline loads."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from safetensors.torch import load_file  # noqa: E402
+
+from dragflow import world  # noqa: E402
+from dragflow.train import data, export, flow, latents, state, text, vae  # noqa: E402
+from dragflow.train.main import parser  # noqa: E402
+
+VAE = vae.VaeConfig(
+    encoder_blocks=(0, 0, 1, 1), decoder_blocks=(1, 1, 0, 0), crop=32, batch=2, photographs=0.0, frozen=0.5
+)
+FLOW = flow.FlowConfig(
+    double=1,
+    single=2,
+    heads=1,
+    head_width=32,
+    axes=(4, 14, 14),
+    text=text.TextConfig(width=32, layers=1, heads=2),
+    vae=VAE,
+    size=64,
+    batch=2,
+    warmup=2,
+    first=8,
+    fresh=2,
+    compile=False,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_measurements():
+    """Evaluation on full pictures is not what these tests are about."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vae, "evaluate", lambda *a: {"scenes_db": 0.0})
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    vae.train(VAE, state.Run(out, steps=4))
+    flow.train(FLOW, state.Run(out, steps=4))
+    return out
+
+
+def same(a, b):
+    first, second = load_file(a), load_file(b)
+    assert first.keys() == second.keys()
+    return all(torch.equal(first[k], second[k]) for k in first)
+
+
+def halted(train, config, run, monkeypatch):
+    """Trains two of four steps, as if time ran out."""
+    calls = iter([0.0, 0.0, math.inf, math.inf])
+    with monkeypatch.context() as patch:
+        patch.setattr(state.Clock, "here", property(lambda self: next(calls, math.inf)))
+        patch.setattr(state.Clock, "total", property(lambda self: 1.0))
+        train(config, state.Run(run, steps=4, minutes=1.0))
+
+
+def test_a_resumed_autoencoder_equals_an_uninterrupted_one(trained, tmp_path, monkeypatch):
+    halted(vae.train, VAE, tmp_path, monkeypatch)
+    vae.train(VAE, state.Run(tmp_path, steps=4, resume=True))
+    assert same(tmp_path / "vae/state.safetensors", trained / "vae/state.safetensors")
+
+
+def test_a_resumed_flow_model_equals_an_uninterrupted_one(trained, tmp_path, monkeypatch):
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae/state.safetensors").write_bytes((trained / "vae/state.safetensors").read_bytes())
+    halted(flow.train, FLOW, tmp_path, monkeypatch)
+    flow.train(FLOW, state.Run(tmp_path, steps=4, resume=True))
+    assert same(tmp_path / "flow/state.safetensors", trained / "flow/state.safetensors")
+
+
+def test_the_log_is_one_json_object_per_line(trained):
+    lines = [json.loads(line) for line in (trained / "flow/log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert lines[-1]["step"] == 4
+    assert losses
+    assert all(math.isfinite(loss) for loss in losses)
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="without --resume"):
+        vae.train(VAE, state.Run(tmp_path, steps=1, resume=True))
+
+
+def test_the_warm_start_is_the_linear_projection():
+    model = vae.build(VAE)
+    projection, bias = vae.principal_components(VAE, 0, 16)
+    vae.warm_start(model, projection, bias)
+    x = state.to_tensor(data.crops(np.random.default_rng(1), 2, 32, 0.0))
+    patches = ((x + 1) / 2).reshape(2, 3, 4, 8, 4, 8).permute(0, 2, 4, 3, 5, 1).reshape(2, 4, 4, 192)
+    with torch.no_grad():
+        z = model.encoder(x)
+    assert torch.allclose(z, (patches @ projection.T + bias).permute(0, 3, 1, 2), atol=1e-4)
+
+
+def test_packing_is_the_pipelines_own():
+    from diffusers import FluxPipeline
+
+    z = torch.randn(2, 16, 8, 6)
+    assert torch.equal(flow.pack(z), FluxPipeline._pack_latents(z, 2, 16, 8, 6))
+    assert torch.equal(flow.unpack(flow.pack(z), 8, 6), z)
+    ids = FluxPipeline._prepare_latent_image_ids(2, 4, 3, "cpu", torch.float32)
+    assert torch.equal(flow.grid(4, 3, "cpu"), ids)
+
+
+def test_the_pool_grows_and_keeps_what_it_has(trained, tmp_path):
+    coder = vae.build(VAE)
+    scaling = latents.Scaling(2.0, 0.1)
+    pool = latents.Pool(tmp_path / "pool", coder, scaling, 64, 6, "cpu")
+    pool.grow(3)
+    first = pool.take(np.arange(3))
+    pool = latents.Pool(tmp_path / "pool", coder, scaling, 64, 6, "cpu")
+    pool.grow(99)
+    assert pool.count == 6
+    assert torch.equal(pool.take(np.arange(3)), first)
+    z = (latents.encode(coder, world.scene(1, 64).render()[None], "cpu") - 0.1) * 2
+    assert torch.allclose(first[1:2], z, atol=0.02)
+
+
+def test_captions_of_held_out_sprites_have_no_unknown_words():
+    tokenizers = text.Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())
+    captions = [world.caption(world.facts(world.scene(i, 64, "test"))) for i in range(60)]
+    clip_ids, t5_ids = tokenizers(captions)
+    assert not torch.isin(clip_ids, torch.tensor(tokenizers.clip.unk_token_id)).any()
+    assert not torch.isin(t5_ids, torch.tensor(tokenizers.t5.unk_token_id)).any()
+    assert torch.isin(clip_ids, torch.tensor(tokenizers.clip.eos_token_id)).any(1).all()
+
+
+def test_the_export_loads_as_a_plain_flux_pipeline(trained, tmp_path):
+    from diffusers import FluxPipeline
+
+    folder = export.export(trained, tmp_path / "export", FLOW)
+    pipeline = FluxPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline.vae_scale_factor == 8
+    text_in = "a dog on grass"
+    result = pipeline(text_in, height=64, width=64, num_inference_steps=2, max_sequence_length=32, return_dict=False)
+    picture = result[0][0]
+    assert picture.size == (64, 64)
+    tokenizers = text.Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())
+    assert torch.equal(
+        pipeline.tokenizer_2([text_in], return_tensors="pt").input_ids,
+        tokenizers.t5([text_in], return_tensors="pt").input_ids,
+    )
+    model = flow.FlowModel(FLOW)
+    state.load_average(trained / "flow/state.safetensors", model)
+    kept = pipeline.transformer.state_dict()
+    for name, weight in model.transformer.state_dict().items():
+        assert torch.equal(kept[name].float(), weight.to(torch.bfloat16).float()), name
+
+
+def test_times_fill_the_unit_interval_and_lean_towards_noise():
+    t = torch.cat([flow.times(12, torch.Generator().manual_seed(i), "cpu") for i in range(200)])
+    assert ((t >= 0) & (t <= 1)).all()
+    assert t.min() < 0.05
+    assert float((t > 0.98).float().mean()) > 0.04
+    assert 0.6 < float(t.mean()) < 0.72
+
+
+def test_the_schedule_warms_up_and_ends_at_zero():
+    rates = [state.rate(s, 100, 10, 0.3) for s in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[50] == 1.0
+    assert rates[100] == pytest.approx(0.0)
+
+
+def test_the_command_knows_its_stages():
+    args = parser().parse_args(["flow", "--out", "x", "--minutes", "5", "--resume"])
+    assert (args.stage, args.minutes, args.resume) == ("flow", 5.0, True)
