@@ -44,6 +44,7 @@ from dragflow.core.task import Motion
 from dragflow.editor import edit
 from dragflow.io.images import SourceImage
 from dragflow.io.presets import preset_names
+from dragflow.io.resolve import resolve
 
 Picture = NDArray[np.uint8]
 SHORT = {
@@ -224,17 +225,28 @@ def test_accepting_a_result_goes_on_from_it(session: Session) -> None:
 
 
 def test_the_composite_keeps_the_sources_bytes_and_can_be_left_out() -> None:
-    source, area = picture(32, 32), np.zeros((32, 32), dtype=np.bool_)
-    area[8:24, 8:24] = True
+    source = picture(32, 32)
+    task = resolve(
+        source, Instruction((Operation(Box(8, 8, 11, 11), Translate((20, 9.5))),), editable=Box(2, 2, 29, 29))
+    )
     white = torch.ones(1, 3, 16, 16)
     config = EditConfig()
-    kept = composite(source, area, white, config)
-    assert np.array_equal(kept[~area], source[~area])
+    kept = composite(task, white, config)
+    assert np.array_equal(kept[~task.area], source[~task.area])
     assert (kept[15:17, 15:17] >= source[15:17, 15:17]).all()
-    bare = composite(source, area, white, override(config, ["area.composite=false"]))
+    bare = composite(task, white, override(config, ["area.composite=false"]))
     assert (bare == 255).all()
-    hard = composite(source, area, white, override(config, ["area.feather=0.0"]))
-    assert (hard[area] == 255).all()
+    hard = composite(task, white, override(config, ["area.feather=0.0"]))
+    assert (hard[task.area] == 255).all()
+
+
+def test_the_feather_leaves_no_rim_of_what_was_taken_away() -> None:
+    source = picture(32, 32)
+    task = resolve(source, Instruction((Operation(Box(4, 8, 9, 13), Translate((20, 10.5))),)))
+    assert task.area[8:14, 4].all()  # the region touches the rim of its own rectangle
+    result = composite(task, torch.ones(1, 3, 32, 32), EditConfig())
+    (operation,) = task.operations
+    assert (result[operation.mask] == 255).all()
 
 
 @pytest.mark.parametrize(

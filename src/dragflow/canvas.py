@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from dragflow.core.config import EditConfig
 from dragflow.core.motion import Matrix, motion_matrix
 from dragflow.core.task import DragTask
-from dragflow.io.masks import feather
+from dragflow.io.masks import feather, nearness, warp_mask
 from dragflow.io.preview import is_deformation, trail
+from dragflow.io.resolve import full_matrix
 from dragflow.method.backbone import Image
 from dragflow.ops import geometry, masks
 
@@ -25,16 +26,23 @@ def working_size(size: tuple[int, int], max_pixels: int, multiple: int) -> tuple
     return max(multiple, int(h * scale) // multiple * multiple), max(multiple, int(w * scale) // multiple * multiple)
 
 
-def composite(
-    source: NDArray[np.uint8], area: NDArray[np.bool_], decoded: Image, config: EditConfig
-) -> NDArray[np.uint8]:
-    """B~ decoded + (1 - B~) source, B~ feathered inside B: outside of B the source's own bytes (method Sec. 7)."""
+def composite(task: DragTask, decoded: Image, config: EditConfig) -> NDArray[np.uint8]:
+    """B~ decoded + (1 - B~) source, B~ feathered inside B: outside of B the source's own bytes (method Sec. 7).
+
+    Where an operation takes from or puts to, B~ is 1 up to the rim of B: the rectangle of App. D.2 touches the regions,
+    and fading to the source there would leave a rim of the old object behind.
+    """
+    source = task.image
     edited = as_pixels(F.interpolate(decoded, size=source.shape[:2], mode="bicubic", antialias=True).clamp(0, 1))
     if not config.area.composite:
         return edited
-    weight = feather(area, config.area.feather)[..., None]
+    touched = np.logical_or.reduce(
+        [m for op in task.operations for m in (op.mask, warp_mask(op.mask, full_matrix(op)))]
+    )
+    fade = config.area.feather
+    weight = np.maximum(feather(task.area, fade), nearness(touched, fade))[..., None]
     blended = np.rint(weight * edited + (1 - weight) * source).astype(np.uint8)
-    return np.where(area[..., None], blended, source)
+    return np.where(task.area[..., None], blended, source)
 
 
 def cell_map(task: DragTask, regions: Sequence[torch.Tensor], grid: tuple[int, int]) -> geometry.CellMap:

@@ -149,7 +149,7 @@ class Session:
             meter.step()
         recipe = self._recipe(instruction, config)
         return EditResult(
-            image=canvas.composite(self.source.pixels, task.area, decoded, config),
+            image=canvas.composite(task, decoded, config),
             area=task.area,
             losses=losses,
             provenance=Provenance(recipe, (*prepared.timings, *timer.timings()), peak_memory()),
@@ -193,8 +193,6 @@ class Session:
             raise UserError(f"optimise.taps: {', '.join(unknown)} is no tap of this model: it has {', '.join(names)}")
 
     def _kv_blocks(self, config: EditConfig) -> tuple[str, ...] | None:
-        if config.kv.rule == "none":
-            return None
         spec = self._backbone.spec
         blocks = spec.kv_blocks if config.kv.sites is None else config.kv.sites
         unknown = [block for block in blocks if block not in spec.blocks]
@@ -202,7 +200,7 @@ class Session:
             raise UserError(
                 f"kv.sites: {', '.join(unknown)} is no block of this model: it has {', '.join(spec.blocks)}"
             )
-        return tuple(blocks)
+        return None if config.kv.rule == "none" else tuple(blocks)
 
     def _working_size(self, config: EditConfig) -> tuple[int, int]:
         return canvas.working_size(self.source.size, config.size.max_pixels, self._backbone.spec.pixel_multiple)

@@ -188,6 +188,14 @@ def _check_outline(points: tuple[Point, ...], size: tuple[int, int], name: str) 
             )
 
 
+def nearness(mask: Mask, pixels: float) -> NDArray[np.float32]:
+    """Weights (H, W) in [0, 1]: 1 in the mask, falling to 0 over `pixels` from its rim outwards."""
+    if pixels <= 0 or not mask.any():
+        return mask.astype(np.float32)
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.clip(1 - distance / (pixels + 1), 0, 1).astype(np.float32)
+
+
 def as_image(mask: Mask) -> Image.Image:
     """The mask as a black and white picture."""
     return Image.fromarray(mask.astype(np.uint8) * 255)
