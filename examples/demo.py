@@ -22,7 +22,7 @@ from dragflow.io.resolve import full_matrix, resolve
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "demo"
-EXAMPLES = ("move-boat", "turn-guitar")
+EXAMPLES = ("move-eagle", "turn-guitar")
 SEARCH = 12
 """Pixels around the wished place in which the moved object is looked for."""
 
