@@ -299,22 +299,28 @@ def test_region_weights(run: Recording) -> None:
 
 
 def test_sampling(run: Recording) -> None:
-    """Both branches of the published sampler, first step: edited picture, and re-sampled background."""
+    """Both branches of the published sampler, edit and re-sampled background, after the first and the last step."""
     times = run.schedule.used
     area = run.tensor("mask_latent")[0, 0]
-    calls = [call for call in run.passes if call["phase"] in ("velocity", "step")]
-    starts = {"drag": run.tokens(f"{run.steps()[-1]}_z_after"), "orig": run.tokens("inv_z", -1)}
-    states = {}
-    for i, (name, start) in enumerate(starts.items()):
-        first, middle = calls[i], calls[i + 2]
-        cond = run.conditioning("tgt", first["guidance"])
-        u = run.velocity(start, times[0], cond, first.get("kv_inject_idx"))
-        slot = middle.get("kv_inject_idx")
-        velocity = partial(run.velocity, cond=cond, slot=slot)
-        states[name], _ = flow.fireflow_step(velocity, start, u, times[0], times[1])
-    states["drag"] = torch.where(area, states["drag"], states["orig"])
-    for name in ("orig", "drag"):
-        assert error(states[name], run.tokens(f"samp_z_{name}", 0)) < TOLERANCE, name
+    starts = [call for call in run.passes if call["phase"] == "velocity"]
+    middles = [call for call in run.passes if call["phase"] == "step"]
+    state = {"drag": run.tokens(f"{run.steps()[-1]}_z_after"), "orig": run.tokens("inv_z", -1)}
+    conds = {name: run.conditioning("tgt", call["guidance"]) for name, call in zip(state, starts, strict=True)}
+    carried = {
+        name: run.velocity(state[name], times[0], conds[name], call.get("kv_inject_idx"))
+        for name, call in zip(state, starts, strict=True)
+    }
+    for k in range(len(times) - 1):
+        for i, name in enumerate(("drag", "orig")):
+            slot = middles[2 * k + i].get("kv_inject_idx")
+            velocity = partial(run.velocity, cond=conds[name], slot=slot)
+            state[name], carried[name] = flow.fireflow_step(
+                velocity, state[name], carried[name], times[k], times[k + 1]
+            )
+        state["drag"] = torch.where(area, state["drag"], state["orig"])
+        if k in (0, len(times) - 2):
+            for name, z in state.items():
+                assert error(z, run.tokens(f"samp_z_{name}", 0 if k == 0 else 1)) < TOLERANCE, (name, k)
 
 
 def test_masks_and_editable_area(run: Recording, samples_dir: Path) -> None:
