@@ -218,7 +218,6 @@ class Session:
             area=masks.any_cells(torch.from_numpy(task.area).to(device), latent),
             latent_cells=canvas.cell_map(task, regions, latent),
             token_cells=canvas.cell_map(task, regions, self._backbone.spec.token_grid(latent)),
-            source=lambda guidance: self._condition(task.prompt, guidance),
             target=lambda guidance: self._condition(task.target_prompt, guidance),
             proposal=lambda: canvas.as_image(ghost(task), self._working_size(config)),
         )

@@ -90,7 +90,6 @@ def request() -> Drag:
         latent_cells=cells,
         token_cells=cells,
         target=lambda guidance: guidance,
-        source=lambda guidance: guidance,
         proposal=lambda: torch.zeros(1, 3, *SIZE),
     )
 

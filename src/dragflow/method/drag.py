@@ -36,8 +36,6 @@ class Drag:
     """The drag on the token grid."""
     target: Callable[[float], Conditioning]
     """Conditioning of the target prompt at a guidance."""
-    source: Callable[[float], Conditioning]
-    """Conditioning of the source prompt at a guidance."""
     proposal: Callable[[], Image]
     """The pixel preview at the working size; drawn only where it is needed."""
 
@@ -131,7 +129,7 @@ def _denoise(
     branches = 2 if config.denoise.background == "resample" else 1
     with phase("denoise", branches * len(times), observer) as meter:
         dragged = meter.watch(lambda z, t: backbone.velocity(z, t, cond, kv=place(t)), show)
-        source = edit.source(config.inversion.guidance)
+        source = edit.target(config.inversion.guidance)  # the published branches differ in guidance, not in prompt
         branch = meter.watch(lambda z, t: backbone.velocity(z, t, source, kv=_recorded(inversion, config, t)), show)
         backgrounds = _backgrounds(inversion, config, branch)
 
