@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -184,3 +185,41 @@ def test_the_schedule_warms_up_and_ends_at_zero():
 def test_the_command_knows_its_stages():
     args = parser().parse_args(["flow", "--out", "x", "--minutes", "5", "--resume"])
     assert (args.stage, args.minutes, args.resume) == ("flow", 5.0, True)
+
+
+def test_training_goes_on_from_an_exported_folder(trained, tmp_path):
+    folder = export.export(trained, tmp_path / "first", FLOW)
+    model = flow.FlowModel(FLOW)
+    model.begin_with(folder)
+    kept = load_file(folder / "transformer/diffusion_pytorch_model.safetensors")
+    for name, weight in model.transformer.state_dict().items():
+        assert torch.equal(weight, kept[name].float()), name
+    words = load_file(folder / "text_encoder_2/model.safetensors")["shared.weight"].float()
+    assert torch.equal(model.text.t5.encoder.embed_tokens.weight, words)
+
+    flow.train(FLOW, state.Run(tmp_path / "second", steps=2), folder)
+    again = export.export(tmp_path / "second", tmp_path / "third", FLOW, folder)
+    assert same(folder / "vae/diffusion_pytorch_model.safetensors", again / "vae/diffusion_pytorch_model.safetensors")
+    assert not same(
+        folder / "transformer/diffusion_pytorch_model.safetensors",
+        again / "transformer/diffusion_pytorch_model.safetensors",
+    )
+
+
+def test_a_folder_of_another_recipe_is_refused(trained, tmp_path):
+    folder = export.export(trained, tmp_path / "export", FLOW)
+    other = replace(FLOW, double=2)
+    with pytest.raises(ValueError, match="does not fit this model"):
+        flow.FlowModel(other).begin_with(folder)
+    with pytest.raises(ValueError, match="does not fit this model"):
+        flow.FlowModel(FLOW).begin_with(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("optimizer", "count"), [("muon", 2), ("adamw", 1)])
+def test_every_weight_is_trained_by_one_optimizer(optimizer, count):
+    config = replace(FLOW, optimizer=optimizer)
+    model = flow.FlowModel(config)
+    opts = flow.optimizers(config, model)
+    trained_by = [id(p) for opt in opts for group in opt.param_groups for p in group["params"]]
+    assert len(opts) == count
+    assert sorted(trained_by) == sorted(id(p) for p in model.parameters())

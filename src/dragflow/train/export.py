@@ -11,14 +11,13 @@ from dragflow.train.flow import FlowConfig, FlowModel
 BASE_SHIFT, MAX_SHIFT = 0.5, 1.15  # FLUX.1's, for 256 and 4096 image tokens
 
 
-def export(source: Path, to: Path, config: FlowConfig | None = None) -> Path:
-    """Writes the averaged weights of source/vae and source/flow to `to` in bfloat16."""
+def export(source: Path, to: Path, config: FlowConfig | None = None, start: Path | None = None) -> Path:
+    """Writes the averaged weights of source/vae (or the autoencoder of `start`) and source/flow to `to` in bfloat16."""
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
     config = config or FlowConfig()
     scaling = json.loads((source / "flow" / "latents.json").read_text())
-    autoencoder = vae.build(config.vae)
-    state.load_average(source / "vae" / "state.safetensors", autoencoder)
+    autoencoder = vae.trained(config.vae, source, start)
     autoencoder.register_to_config(scaling_factor=scaling["scale"], shift_factor=scaling["shift"])
     model = FlowModel(config)
     state.load_average(source / "flow" / "state.safetensors", model)

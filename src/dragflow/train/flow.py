@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dragflow import world
@@ -39,8 +40,12 @@ class FlowConfig:
     size: int = 256
     batch: int = 12
     rate: float = 1e-3
+    """Rate of AdamW."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """What trains the weight matrices of the blocks; AdamW trains the rest in any case. Muon needs fewer steps, but it
+    computes in bfloat16: nine tenths of a step on a processor that only emulates it."""
     matrix_rate: float = 2e-3
-    """Rate of Muon, which trains the blocks' weight matrices; AdamW trains the rest."""
+    """Rate of Muon."""
     text_share: float = 0.1
     """Share of the rate that the text encoders get; at the full rate their outputs grow alike."""
     warmup: int = 100
@@ -86,6 +91,16 @@ class FlowModel(nn.Module):
             ):
                 nn.init.zeros_(module.weight)
                 nn.init.zeros_(module.bias)
+
+    def begin_with(self, folder: Path) -> None:
+        """Takes the weights of an exported folder; it must have been made with the same sizes and vocabulary."""
+        parts = {"transformer": self.transformer, "text_encoder": self.text.clip, "text_encoder_2": self.text.t5}
+        for name, part in parts.items():
+            tensors = {k: v for file in (folder / name).glob("*.safetensors") for k, v in load_file(file).items()}
+            # Tied embeddings are stored once, under the one name or the other.
+            missing, unexpected = part.load_state_dict(tensors, strict=False)
+            if unexpected or not tensors or any("embed_tokens" not in key for key in missing):
+                raise ValueError(f"{folder / name} does not fit this model; start from a folder of the same recipe.")
 
     def forward(self, z: Tensor, t: Tensor, clip_ids: Tensor, t5_ids: Tensor) -> Tensor:
         """Velocity (b c h w) at latents z (b c h w) and times t (b) for token ids of both encoders."""
@@ -145,31 +160,36 @@ def captions(config: FlowConfig, rng: np.random.Generator, numbers: np.ndarray) 
 
 
 def optimizers(config: FlowConfig, model: FlowModel) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks, AdamW for modulations, embeddings, both ends and the text encoders."""
+    """The chosen one for the matrices inside the blocks, AdamW for modulations, embeddings, both ends and the text."""
     blocks = ("transformer.transformer_blocks.", "transformer.single_transformer_blocks.")
     named = list(model.named_parameters())
-    matrices = [p for n, p in named if n.startswith(blocks) and p.ndim == 2 and ".norm" not in n]
+    muon = config.optimizer == "muon"
+    matrices = [p for n, p in named if muon and n.startswith(blocks) and p.ndim == 2 and ".norm" not in n]
     inside = {id(p) for p in matrices}
     groups = [
         {"params": [p for n, p in named if id(p) not in inside and not n.startswith("text.")], "share": 1.0},
         {"params": [p for n, p in named if n.startswith("text.")], "share": config.text_share},
     ]
-    return [
-        torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01),
-    ]
+    adam = torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    if not muon:
+        return [adam]
+    return [torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"), adam]
 
 
-def train(config: FlowConfig, run: Run) -> FlowModel:
-    """Trains on top of the autoencoder in out/vae and returns the model with averaged weights."""
+def train(config: FlowConfig, run: Run, start: Path | None = None) -> FlowModel:
+    """Trains on the latents of the autoencoder in out/vae and returns the model with averaged weights.
+
+    With `start`, an exported folder, its autoencoder and its weights are where the training begins.
+    """
     torch.manual_seed(run.seed)
-    coder = vae.build(config.vae).requires_grad_(False)
+    coder = vae.trained(config.vae, run.out, start).requires_grad_(False)
     nn.Module.to(coder, run.device)
-    state.load_average(run.out / "vae" / "state.safetensors", coder)
     folder = run.out / "flow"
     scaling = measure(coder, config.size, run.device, folder / "latents.json")
     pool = Pool(folder / "latents.f16", coder, scaling, config.size, config.capacity, run.device)
     model = FlowModel(config).to(run.device)
+    if start is not None:
+        model.begin_with(start)
     opts = optimizers(config, model)
     if config.compile:
         for block in (*model.transformer.transformer_blocks, *model.transformer.single_transformer_blocks):
@@ -208,10 +228,11 @@ def _step(
     noise = torch.randn(z.shape, generator=generator, device=run.device)
     s = t.view(-1, 1, 1, 1)
     factor = state.rate(step, run.steps, config.warmup, config.cooldown)
-    for opt, rate in zip(opts, (config.matrix_rate, config.rate), strict=True):
+    for opt in opts:
         for group in opt.param_groups:
-            group["lr"] = rate * factor * group.get("share", 1.0)
-    with torch.autocast(torch.device(run.device).type, torch.bfloat16):
+            base = config.matrix_rate if isinstance(opt, torch.optim.Muon) else config.rate
+            group["lr"] = base * factor * group.get("share", 1.0)
+    with state.mixed_precision(run.device):
         v = model((1 - s) * z + s * noise, t, clip_ids, t5_ids)
     loss = (v.float() - (noise - z)).pow(2).mean()
     loss.backward()
@@ -229,7 +250,7 @@ def sample(model: FlowModel, noise: Tensor, ids: tuple[Tensor, Tensor], steps: i
     shifted = line * np.exp(0.5) / (1 + line * (np.exp(0.5) - 1))
     z = noise
     for a, b in pairwise(shifted):
-        with torch.autocast(noise.device.type, torch.bfloat16):
+        with state.mixed_precision(str(noise.device)):
             v = model(z, torch.full((z.shape[0],), float(a), device=z.device), *ids)
         z = z + float(b - a) * v.float()
     return z

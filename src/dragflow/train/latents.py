@@ -29,7 +29,7 @@ class Scaling:
 def encode(vae: AutoencoderTiny, pictures: np.ndarray, device: str) -> Tensor:
     """Raw latents of uint8 pictures."""
     x = state.to_tensor(pictures).to(device)
-    with torch.autocast(torch.device(device).type, torch.bfloat16):
+    with state.mixed_precision(device):
         return vae.encoder(x).float()
 
 

@@ -23,10 +23,16 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--seed", type=int, default=0)
         stage.add_argument("--device", default="cpu")
         stage.add_argument("--threads", type=int, default=1, help="CPU threads")
+        if name == "flow":
+            stage.add_argument("--start", type=Path, help="exported folder to begin with, instead of --out/vae")
+            stage.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help="of the blocks' matrices")
+            stage.add_argument("--rate", type=float, default=1e-3, help="learning rate of AdamW")
+            stage.add_argument("--cooldown", type=float, default=0.2, help="share of the steps in which the rate falls")
         stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
         stage.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
     export = stages.add_parser("export", help="the trained parts as one diffusers folder")
     export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
+    export.add_argument("--start", type=Path, help="the flow stage's --start: the autoencoder is that folder's")
     export.add_argument("--to", type=Path, required=True, help="folder to write")
     return top
 
@@ -37,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.stage == "export":
         from dragflow.train.export import export
 
-        export(args.out, args.to)
+        export(args.out, args.to, start=args.start)
         return
     import torch
 
@@ -52,4 +58,5 @@ def main(argv: list[str] | None = None) -> None:
     else:
         from dragflow.train import flow
 
-        flow.train(flow.FlowConfig(), run)
+        config = flow.FlowConfig(optimizer=args.optimizer, rate=args.rate, cooldown=args.cooldown)
+        flow.train(config, run, args.start)

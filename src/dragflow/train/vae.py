@@ -60,6 +60,17 @@ def build(config: VaeConfig) -> AutoencoderTiny:
     )
 
 
+def trained(config: VaeConfig, out: Path, start: Path | None = None) -> AutoencoderTiny:
+    """The autoencoder of an exported folder `start`, else with averaged weights from out/vae."""
+    from diffusers import AutoencoderTiny
+
+    if start is not None:
+        return AutoencoderTiny.from_pretrained(start, subfolder="vae")
+    model = build(config)
+    state.load_average(out / "vae" / "state.safetensors", model)
+    return model
+
+
 def principal_components(config: VaeConfig, seed: int, pictures: int = 192) -> tuple[Tensor, Tensor]:
     """The linear encoder (channels, 192) of patches ordered (dy, dx, rgb) with values in [0, 1], and its bias."""
     rng = np.random.default_rng([seed, 0, 1])
@@ -142,7 +153,7 @@ def _step(config: VaeConfig, run: Run, model: AutoencoderTiny, optimizer: torch.
     learns = step >= config.frozen * run.steps
     for group in optimizer.param_groups:
         group["lr"] = config.rate * group["share"] * state.rate(step, run.steps, 50, 0.8)
-    with torch.autocast(torch.device(run.device).type, torch.bfloat16):
+    with state.mixed_precision(run.device):
         with torch.set_grad_enabled(learns):
             z = model.encoder(x).float()
         noise = torch.randn(z.shape, generator=generator, device=z.device)
