@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,10 +143,14 @@ class Session:
         reset_peak_memory()
         prepared = self._prepare(task.prompt, config, observer)
         inversion = prepared.inversion
-        edit = self._as_drag(task, config, (inversion.z.shape[-2], inversion.z.shape[-1]))
+        preview = cache(lambda: ghost(task))
+        edit = self._as_drag(task, config, (inversion.z.shape[-2], inversion.z.shape[-1]), preview)
         z, losses = drag(self._backbone, inversion, edit, config, show=self._show, observer=timer)
         with phase("decode", 1, timer) as meter:
             decoded = self._backbone.decode(z)
+            if config.area.detail:
+                full = canvas.as_image(preview(), self.source.size)
+                decoded = canvas.with_detail(decoded, self._backbone.decode(edit.proposal()), full)
             meter.step()
         recipe = self._recipe(instruction, config)
         return EditResult(
@@ -205,11 +210,18 @@ class Session:
     def _working_size(self, config: EditConfig) -> tuple[int, int]:
         return canvas.working_size(self.source.size, config.size.max_pixels, self._backbone.spec.pixel_multiple)
 
-    def _as_drag(self, task: DragTask, config: EditConfig, latent: tuple[int, int]) -> Drag:
+    def _as_drag(
+        self, task: DragTask, config: EditConfig, latent: tuple[int, int], preview: Callable[[], NDArray[np.uint8]]
+    ) -> Drag:
         """The request on the model's grids and device."""
         device = self._backbone.cache_device(0)
         regions = [torch.from_numpy(op.mask).to(device) for op in task.operations]
         weights = masks.region_weights(regions)
+
+        @cache
+        def proposal() -> Latent:
+            return self._backbone.encode(canvas.as_image(preview(), self._working_size(config)))
+
         return Drag(
             regions=tuple(
                 RegionMotion(mask, op.motion, op.handle, weight)
@@ -219,7 +231,7 @@ class Session:
             latent_cells=canvas.cell_map(task, regions, latent),
             token_cells=canvas.cell_map(task, regions, self._backbone.spec.token_grid(latent)),
             target=lambda guidance: self._condition(task.target_prompt, guidance),
-            proposal=lambda: canvas.as_image(ghost(task), self._working_size(config)),
+            proposal=proposal,
         )
 
     def _condition(self, prompt: str, guidance: float) -> Conditioning:

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dragflow.core.task import Box, DragTask, Instruction, Motion, Operation, Region, Rotate, Scale, Translate
-from dragflow.io.preview import background_plate, ghost, overlay, trail
+from dragflow.io.plate import background_plate
+from dragflow.io.preview import ghost, overlay, trail
 from dragflow.io.resolve import resolve
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)

@@ -90,7 +90,7 @@ def request() -> Drag:
         latent_cells=cells,
         token_cells=cells,
         target=lambda guidance: guidance,
-        proposal=lambda: torch.zeros(1, 3, *SIZE),
+        proposal=lambda: torch.zeros_like(IMAGE),
     )
 
 

@@ -115,6 +115,9 @@ class AreaConfig:
     """Pixels by which the derived area is grown on all sides, for shadows and reflections that go with the object."""
     feather: float = 8.0
     """Pixels over which the result fades in from the rim of the editable area inwards."""
+    detail: bool = False
+    """Where the model kept what the pixel preview shows, give back the fine detail that the autoencoder and a smaller
+    working size lost of it (one more encoding and decoding)."""
     composite: bool = True
     """Put the source's own pixels back outside the area; off only for experiments that measure the model's drift."""
 

@@ -1,4 +1,4 @@
-"""The pixel preview of a drag, without any model: moved regions over the inpainted hole, and the overlay for people."""
+"""The pixel preview of a drag, without any model: moved regions over the filled hole, and the overlay for people."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from dragflow.core.motion import Matrix, apply, compose, motion_matrix
 from dragflow.core.task import DragTask, Point, ResolvedOperation, Rotate, Scale, Translate
 from dragflow.io import masks
 from dragflow.io.masks import Mask
+from dragflow.io.plate import background_plate
 from dragflow.io.resolve import full_matrix
 
-_INPAINT_PIXELS = 200_000
-"""Inpainting is a smooth guess: it is made at this size at most, so that a preview answers at once."""
-_RIM = 2
-"""Pixels around a region that still show its blurred edge; they are inpainted with it."""
 _SOURCE, _TARGET, _AREA = (66, 135, 245), (52, 199, 89), (255, 204, 0)
 
 Pixels = NDArray[np.uint8]
 Draw = Callable[[int, tuple[int, int, int]], object]
+Fill = Callable[[Pixels, Mask], Pixels]
+"""Fills the hole (H, W) of a picture (H, W, 3)."""
 
 
 def is_deformation(operation: ResolvedOperation) -> bool:
@@ -31,25 +30,11 @@ def is_deformation(operation: ResolvedOperation) -> bool:
     return isinstance(operation.motion, Translate) and operation.motion.label == "deformation"
 
 
-def background_plate(image: Pixels, hole: Mask) -> Pixels:
-    """The picture (H, W, 3) with the hole filled from its surroundings (Telea's method)."""
-    if not hole.any():
-        return image.copy()
-    hole = masks.dilate(hole, _RIM)
-    h, w = hole.shape
-    shrink = min(1.0, math.sqrt(_INPAINT_PIXELS / (h * w)))
-    small = (max(1, round(w * shrink)), max(1, round(h * shrink)))
-    holes = (cv2.resize(hole.astype(np.float32), small, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
-    filled = cv2.inpaint(cv2.resize(image, small, interpolation=cv2.INTER_AREA), holes, 3, cv2.INPAINT_TELEA)
-    filled = cv2.resize(np.asarray(filled), (w, h), interpolation=cv2.INTER_CUBIC)
-    return np.where(hole[..., None], filled, image).astype(np.uint8)
-
-
-def ghost(task: DragTask) -> Pixels:
-    """The picture (H, W, 3) with every region moved and its hole inpainted; nothing outside the area changes."""
+def ghost(task: DragTask, fill: Fill = background_plate) -> Pixels:
+    """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes."""
     vacated = [op.mask for op in task.operations if not is_deformation(op)]
     hole = np.logical_or.reduce(vacated) if vacated else np.zeros(task.area.shape, dtype=np.bool_)
-    result = background_plate(task.image, hole)
+    result = fill(task.image, hole)
     ys, xs = np.nonzero(task.area)
     window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that can change
     to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dragflow.core.config import EditConfig
 from dragflow.core.events import Observer
-from dragflow.method.backbone import Backbone, Conditioning, Features, Image, KVControl, Latent
+from dragflow.method.backbone import Backbone, Conditioning, Features, KVControl, Latent
 from dragflow.method.inversion import Inversion, invert_coarsely
 from dragflow.method.kv import TokenMap
 from dragflow.method.optimise import optimise
@@ -36,8 +36,8 @@ class Drag:
     """The drag on the token grid."""
     target: Callable[[float], Conditioning]
     """Conditioning of the target prompt at a guidance."""
-    proposal: Callable[[], Image]
-    """The pixel preview at the working size; drawn only where it is needed."""
+    proposal: Callable[[], Latent]
+    """The latent of the pixel preview; drawn and encoded only where it is needed."""
 
 
 def drag(
@@ -85,7 +85,7 @@ def _start(
     backbone: Backbone, inversion: Inversion, edit: Drag, config: EditConfig, show: Show, observer: Observer
 ) -> Latent:
     def proposal() -> Proposal:
-        image = backbone.encode(edit.proposal())
+        image = edit.proposal()
         cond = edit.target(config.inversion.guidance)
         z = invert_coarsely(
             backbone, image, cond, inversion.schedule, stride=config.start.stride, show=show, observer=observer
