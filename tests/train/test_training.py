@@ -223,3 +223,15 @@ def test_every_weight_is_trained_by_one_optimizer(optimizer, count):
     trained_by = [id(p) for opt in opts for group in opt.param_groups for p in group["params"]]
     assert len(opts) == count
     assert sorted(trained_by) == sorted(id(p) for p in model.parameters())
+
+
+def test_an_autoencoder_that_goes_on_trains_its_decoder_alone(trained, tmp_path):
+    folder = export.export(trained, tmp_path / "export", FLOW)
+    before = vae.build(VAE)
+    vae.begin_with(before, folder)
+    after = vae.train(VAE, state.Run(tmp_path / "run", steps=2), folder)
+    assert all(torch.equal(a, b) for a, b in zip(before.encoder.parameters(), after.encoder.parameters(), strict=True))
+    pairs = zip(before.decoder.parameters(), after.decoder.parameters(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in pairs)
+    found = vae.trained(VAE, tmp_path / "run", folder)
+    assert torch.equal(next(found.decoder.parameters()), next(after.decoder.parameters()))

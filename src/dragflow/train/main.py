@@ -12,27 +12,29 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m dragflow.train", description="Train the embedded model, stage by stage."
     )
     stages = top.add_subparsers(dest="stage", required=True)
-    for name, steps, text in (
-        ("vae", 3200, "the autoencoder, on crops of scenes and photographs"),
-        ("flow", 4000, "the transformer and both text encoders, on latents of scenes"),
+    for name, steps, rate, text in (
+        ("vae", 3200, 1.5e-3, "the autoencoder, on crops of scenes and photographs"),
+        ("flow", 4000, 1e-3, "the transformer and both text encoders, on latents of scenes"),
     ):
         stage = stages.add_parser(name, help=text)
         stage.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and sample sheets")
         stage.add_argument("--steps", type=int, default=steps, help="length of the whole schedule")
+        stage.add_argument("--rate", type=float, default=rate, help="learning rate of AdamW")
         stage.add_argument("--minutes", type=float, default=float("inf"), help="stop this call after so long")
         stage.add_argument("--seed", type=int, default=0)
         stage.add_argument("--device", default="cpu")
         stage.add_argument("--threads", type=int, default=1, help="CPU threads")
+        stage.add_argument("--start", type=Path, help="exported folder to begin with (the encoder stays as it is)")
         if name == "flow":
-            stage.add_argument("--start", type=Path, help="exported folder to begin with, instead of --out/vae")
             stage.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help="of the blocks' matrices")
-            stage.add_argument("--rate", type=float, default=1e-3, help="learning rate of AdamW")
             stage.add_argument("--cooldown", type=float, default=0.2, help="share of the steps in which the rate falls")
         stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
         stage.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
     export = stages.add_parser("export", help="the trained parts as one diffusers folder")
     export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
-    export.add_argument("--start", type=Path, help="the flow stage's --start: the autoencoder is that folder's")
+    export.add_argument(
+        "--start", type=Path, help="--start of the flow stage: without --out/vae the autoencoder is that folder's"
+    )
     export.add_argument("--to", type=Path, required=True, help="folder to write")
     return top
 
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.stage == "vae":
         from dragflow.train import vae
 
-        vae.train(vae.VaeConfig(), run)
+        vae.train(vae.VaeConfig(rate=args.rate), run, args.start)
     else:
         from dragflow.train import flow
 

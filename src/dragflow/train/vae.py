@@ -6,12 +6,13 @@ the decoder learns to invert that, then both learn together. From scratch the sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dragflow import world
@@ -61,14 +62,18 @@ def build(config: VaeConfig) -> AutoencoderTiny:
 
 
 def trained(config: VaeConfig, out: Path, start: Path | None = None) -> AutoencoderTiny:
-    """The autoencoder of an exported folder `start`, else with averaged weights from out/vae."""
-    from diffusers import AutoencoderTiny
-
-    if start is not None:
-        return AutoencoderTiny.from_pretrained(start, subfolder="vae")
-    model = build(config)
-    state.load_average(out / "vae" / "state.safetensors", model)
+    """The autoencoder with averaged weights from out/vae, or where none was trained that of the folder `start`."""
+    model, checkpoint = build(config), out / "vae" / "state.safetensors"
+    if start is not None and not checkpoint.exists():
+        begin_with(model, start)
+    else:
+        state.load_average(checkpoint, model)
     return model
+
+
+def begin_with(model: AutoencoderTiny, folder: Path) -> None:
+    """Takes the weights of an exported folder."""
+    model.load_state_dict(load_file(folder / "vae" / "diffusion_pytorch_model.safetensors"))
 
 
 def principal_components(config: VaeConfig, seed: int, pictures: int = 192) -> tuple[Tensor, Tensor]:
@@ -122,12 +127,19 @@ def warm_start(model: AutoencoderTiny, projection: Tensor, bias: Tensor) -> None
     last.bias[:] = bias
 
 
-def train(config: VaeConfig, run: Run) -> AutoencoderTiny:
-    """Trains and returns the autoencoder with averaged weights; checkpoints go to out/vae."""
+def train(config: VaeConfig, run: Run, start: Path | None = None) -> AutoencoderTiny:
+    """Trains and returns the autoencoder with averaged weights; checkpoints go to out/vae.
+
+    With `start`, an exported folder, that is where it begins, and only the decoder learns: the latents stay what the
+    flow model of that folder knows.
+    """
     torch.manual_seed(run.seed)
     model = build(config)
     nn.Module.to(model, run.device)
-    if not run.resume:
+    if start is not None:
+        begin_with(model, start)
+        config = replace(config, frozen=1.0)
+    elif not run.resume:
         projection, bias = principal_components(config, run.seed)
         warm_start(model, projection.to(run.device), bias.to(run.device))
     groups = [
