@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from dragflow import Editor, Started, load_instruction
+from dragflow.bench.scores import landing_error, psnr
 from dragflow.cli.progress import silence_libraries
 from dragflow.core.events import Event
 from dragflow.core.motion import apply
@@ -23,10 +23,6 @@ from dragflow.io.resolve import full_matrix, resolve
 HERE = Path(__file__).parent
 OUT = HERE.parent / "demo"
 EXAMPLES = ("move-eagle", "turn-guitar")
-SEARCH = 12
-"""Pixels around the wished place in which the moved object is looked for."""
-
-Pixels = NDArray[np.uint8]
 
 
 def main() -> None:
@@ -72,26 +68,6 @@ def _run(editor: Editor, name: str) -> None:
 def _say(event: Event) -> None:
     if isinstance(event, Started):
         print(f"  {event.phase} ({event.total} model calls)", flush=True)
-
-
-def psnr(a: Pixels, b: Pixels, where: NDArray[np.bool_]) -> float:
-    """Peak signal-to-noise ratio in dB over the chosen pixels."""
-    error = ((a.astype(float) - b.astype(float)) ** 2)[where].mean()
-    return float(10 * np.log10(255**2 / max(error, 1e-12)))
-
-
-def landing_error(image: Pixels, truth: Pixels, target: NDArray[np.bool_]) -> float:
-    """How far from its true place the object is found by masked matching, in pixels."""
-    ys, xs = np.nonzero(target)
-    wanted = truth[ys, xs].astype(float)
-    best, offset = np.inf, (0, 0)
-    for dy in range(-SEARCH, SEARCH + 1):
-        for dx in range(-SEARCH, SEARCH + 1):
-            y, x = np.clip(ys + dy, 0, image.shape[0] - 1), np.clip(xs + dx, 0, image.shape[1] - 1)
-            error = ((image[y, x] - wanted) ** 2).mean()
-            if error < best:
-                best, offset = error, (dy, dx)
-    return float(np.hypot(*offset))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from dragflow import Affine, Instruction, MaskArray, Operation, Rotate, Scale, Translate, save_instruction
-from dragflow.core.task import Motion
-from dragflow.world import DragCase, drag_case
+from dragflow import save_instruction
+from dragflow.bench.world import instruction
+from dragflow.world import drag_case
 
 EXAMPLES = {
     "move-boat": ("translate", 308),
@@ -28,21 +28,7 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         Image.fromarray(case.source).save(folder / "source.png", optimize=True)
         Image.fromarray(case.target).save(folder / "truth.png", optimize=True)
-        operation = Operation(MaskArray(case.mask), _motion(case))
-        area = MaskArray(case.area)
-        save_instruction(folder / "task.json", Instruction((operation,), case.caption, case.edit, area))
-
-
-def _motion(case: DragCase) -> Motion:
-    motion = case.motion
-    if motion.type == "rotate" and motion.about is not None:
-        return Rotate(motion.about, degrees=motion.degrees)
-    if motion.type == "scale" and motion.about is not None and motion.factor is not None:
-        return Scale(motion.about, motion.factor)
-    if motion.type == "translate":
-        ys, xs = case.mask.nonzero()
-        return Translate(motion.apply((float(xs.mean()), float(ys.mean()))))
-    return Affine(motion.matrix)
+        save_instruction(folder / "task.json", instruction(case))
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def test_the_export_loads_as_a_plain_flux_pipeline(trained, tmp_path):
 
 
 def test_times_fill_the_unit_interval_and_lean_towards_noise():
-    t = torch.cat([flow.times(12, torch.Generator().manual_seed(i), "cpu") for i in range(200)])
+    t = torch.cat([flow.times(12, 0.15, torch.Generator().manual_seed(i), "cpu") for i in range(200)])
     assert ((t >= 0) & (t <= 1)).all()
     assert t.min() < 0.05
     assert float((t > 0.98).float().mean()) > 0.04

@@ -48,6 +48,8 @@ class FlowConfig:
     """Rate of Muon."""
     text_share: float = 0.1
     """Share of the rate that the text encoders get; at the full rate their outputs grow alike."""
+    noisy: float = 0.15
+    """Share of times from the noisiest twentieth, where the model learns to read."""
     warmup: int = 100
     cooldown: float = 0.2
     first: int = 1024
@@ -136,8 +138,8 @@ def grid(rows: int, columns: int, device: torch.device | str) -> Tensor:
     return torch.stack([torch.zeros_like(y), y, x], -1).reshape(-1, 3).float().to(device)
 
 
-def times(batch: int, generator: torch.Generator, device: str) -> Tensor:
-    """Logit-normal times spread evenly over the batch, one in ten uniform, one in seven from the noisiest twentieth.
+def times(batch: int, noisy: float, generator: torch.Generator, device: str) -> Tensor:
+    """Logit-normal times spread evenly over the batch, one in ten uniform, the share `noisy` in the noisiest twentieth.
 
     A thousand noisy latents still show their mean colour at t = 0.95: only closer to 1 does the text decide anything
     that the picture does not, and without these times the model does not learn to read.
@@ -146,7 +148,7 @@ def times(batch: int, generator: torch.Generator, device: str) -> Tensor:
     t = torch.sigmoid(0.7 + 1.2 * torch.special.ndtri((places % 1).clamp(1e-4, 1 - 1e-4)))
     uniform = torch.rand(batch, generator=generator, device=device)
     choice = torch.rand(batch, generator=generator, device=device)
-    return torch.where(choice < 0.1, uniform, torch.where(choice < 0.25, 1 - 0.05 * uniform, t))
+    return torch.where(choice < 0.1, uniform, torch.where(choice < 0.1 + noisy, 1 - 0.05 * uniform, t))
 
 
 def captions(config: FlowConfig, rng: np.random.Generator, numbers: np.ndarray) -> list[str]:
@@ -224,7 +226,7 @@ def _step(
     # Now and then a longer sequence, so that padding to any length does no harm.
     length = T5_LENGTH if rng.uniform() < 0.96 else 4 * T5_LENGTH
     clip_ids, t5_ids = (i.to(run.device) for i in tokenizers(captions(config, rng, numbers), length))
-    t = times(config.batch, generator, run.device)
+    t = times(config.batch, config.noisy, generator, run.device)
     noise = torch.randn(z.shape, generator=generator, device=run.device)
     s = t.view(-1, 1, 1, 1)
     factor = state.rate(step, run.steps, config.warmup, config.cooldown)

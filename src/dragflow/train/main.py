@@ -27,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--start", type=Path, help="exported folder to begin with (the encoder stays as it is)")
         if name == "flow":
             stage.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help="of the blocks' matrices")
+            stage.add_argument("--noisy", type=float, default=0.15, help="share of times where captions are learnt")
+            stage.add_argument("--text-share", type=float, default=0.1, help="of the rate, for the text encoders")
             stage.add_argument("--cooldown", type=float, default=0.2, help="share of the steps in which the rate falls")
         stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
         stage.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
@@ -60,5 +62,11 @@ def main(argv: list[str] | None = None) -> None:
     else:
         from dragflow.train import flow
 
-        config = flow.FlowConfig(optimizer=args.optimizer, rate=args.rate, cooldown=args.cooldown)
+        config = flow.FlowConfig(
+            optimizer=args.optimizer,
+            rate=args.rate,
+            cooldown=args.cooldown,
+            noisy=args.noisy,
+            text_share=args.text_share,
+        )
         flow.train(config, run, args.start)

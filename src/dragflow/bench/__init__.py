@@ -1,0 +1,1 @@
+"""Measurement: how near edits come to the truth, with confidence intervals."""
