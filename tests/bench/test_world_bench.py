@@ -28,7 +28,7 @@ def test_every_setting_is_scored_on_every_scene(tmp_path: Path) -> None:
     assert all(r.outside and r.edit_seconds > 0 for r in found)
     for record in found:
         case = world.case_of(record.scene)
-        with Image.open(tmp_path / record.setting / f"{record.scene}.png") as image:
+        with Image.open(world.picture_path(tmp_path, record.setting, record.scene)) as image:
             assert world.score(
                 record.setting, record.config, record.scene, case, np.asarray(image), (0, 0)
             ).area == pytest.approx(record.area)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dragflow.bench.world import Record, case_of
+from dragflow.bench.world import Record, case_of, picture_path
 
 RESAMPLES = 4000
 SHEET = 8
@@ -157,7 +157,7 @@ def contact_sheets(records: Sequence[Record], out: Path) -> list[Path]:
         chosen = {"best": ranked[:count], "middle": ranked[start : start + count], "worst": ranked[-count:]}
         for name, rows in chosen.items():
             pictures = [np.hstack([*_pictures(record, out)]) for record in rows]
-            path = out / setting / f"sheet-{name}.png"
+            path = picture_path(out, setting, 0).with_name(f"sheet-{name}.png")
             Image.fromarray(np.vstack(pictures)).save(path)
             paths.append(path)
     return paths
@@ -165,7 +165,7 @@ def contact_sheets(records: Sequence[Record], out: Path) -> list[Path]:
 
 def _pictures(record: Record, out: Path) -> tuple[np.ndarray, ...]:
     case = case_of(record.scene)
-    with Image.open(out / record.setting / f"{record.scene}.png") as image:
+    with Image.open(picture_path(out, record.setting, record.scene)) as image:
         return case.source, np.asarray(image.convert("RGB")), case.target
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -122,7 +123,7 @@ def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
 def run(settings: list[str], scenes: range, model: str, out: Path, processes: int = 1) -> Iterator[Record]:
     """Score every setting on every scene; what `out` holds already is not made again.
 
-    Records go to out/records.jsonl as they come, pictures to out/SETTING/SCENE.png.
+    Records go to out/records.jsonl as they come, pictures where `picture_path` says.
 
     Raises:
         UserError: a setting that is none.
@@ -138,6 +139,11 @@ def run(settings: list[str], scenes: range, model: str, out: Path, processes: in
         with (out / "records.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(asdict(record)) + "\n")
         yield record
+
+
+def picture_path(out: Path, setting: str, scene: int) -> Path:
+    """Where the picture of an edit lies; the folder is the setting with plain characters only."""
+    return out / re.sub(r"[^\w.,=-]+", "_", setting) / f"{scene}.png"
 
 
 def read(out: Path) -> list[Record]:
@@ -197,7 +203,7 @@ def _scene(model: str, out: Path, scene: int, settings: list[str]) -> list[Recor
         begun = time.perf_counter()
         if setting in (OPENCV, GHOST):
             task = resolve(case.source, asked)
-            image = ghost(task, opencv_fill) if setting == OPENCV else ghost(task)
+            image = ghost(task, opencv_fill, shadows=False) if setting == OPENCV else ghost(task)
         else:
             config = parse_setting(setting)
             session = session or _editor(model).open(case.source, case.caption, config=config)
@@ -207,7 +213,7 @@ def _scene(model: str, out: Path, scene: int, settings: list[str]) -> list[Recor
             image = result.image
             before = sum(timing.seconds for timing in result.provenance.timings if timing.shared)
         seconds = time.perf_counter() - begun
-        path = out / setting / f"{scene}.png"
+        path = picture_path(out, setting, scene)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
         found.append(score(setting, stamp(setting, model), scene, case, image, (before, seconds)))

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from dragflow.io import masks
+from dragflow.io.correlation import Map, correlate
 from dragflow.io.masks import Mask
 
 _PIXELS = 200_000
@@ -38,7 +37,6 @@ _SWEEPS = 16
 """Relaxations on every level of the membrane."""
 
 Pixels = NDArray[np.uint8]
-Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def background_plate(image: Pixels, hole: Mask) -> Pixels:
     return np.where(hole[..., None], np.rint(np.clip(filled, 0, 255)), image).astype(np.uint8)
 
 
-def _fill(image: Floats, hole: Mask) -> Floats:
+def _fill(image: Map, hole: Mask) -> Map:
     shifts = repeats(image, hole)
     ys, xs = np.nonzero(hole)
     window = (slice(max(ys.min() - 1, 0), ys.max() + 2), slice(max(xs.min() - 1, 0), xs.max() + 2))
@@ -86,7 +84,7 @@ def _fill(image: Floats, hole: Mask) -> Floats:
     return result
 
 
-def _copy(image: Floats, hole: Mask, shift: Shift) -> tuple[Floats, Mask]:
+def _copy(image: Map, hole: Mask, shift: Shift) -> tuple[Map, Mask]:
     """The picture as the shift lays it over itself, and where that is known."""
     h, w = hole.shape
     back = np.array([[1, 0, -shift.dx], [0, 1, -shift.dy]], dtype=np.float64)
@@ -94,7 +92,7 @@ def _copy(image: Floats, hole: Mask, shift: Shift) -> tuple[Floats, Mask]:
     return np.asarray(cv2.warpAffine(image, back, (w, h), flags=cv2.INTER_NEAREST), dtype=image.dtype), known
 
 
-def repeats(image: Floats, hole: Mask) -> list[Shift]:
+def repeats(image: Map, hole: Mask) -> list[Shift]:
     """The shifts that lay the picture (H, W, 3) best over the surroundings of the hole; perhaps none."""
     h, w = hole.shape
     known = (~hole).astype(np.float32)
@@ -106,16 +104,15 @@ def repeats(image: Floats, hole: Mask) -> list[Shift]:
         return []
     # One channel is enough: the colour axis along which the surroundings vary most.
     _, axes = np.linalg.eigh(np.cov(detail[ring].T))
-    spectra = _Spectra(known)
-    agreement = _agreement(spectra, detail @ axes[:, -1].astype(np.float32), ring.astype(np.float32))
-    agreement[spectra.known_under(hole.astype(np.float32)) < _COVERS] = -1
+    agreement = _agreement(detail @ axes[:, -1].astype(np.float32), ring.astype(np.float32), known)
+    agreement[_known_under(hole.astype(np.float32), known) < _COVERS] = -1
     good = agreement >= max(_AGREEMENT, _NEARLY_BEST * float(agreement.max()))
     found: list[Shift] = []
     count = np.zeros((h, w), np.float32)
     while len(found) < _COPIES and good.any():
         # Every part of the hole should be in several copies: what few have so far weighs most.
         need = hole / (1 + count) ** 2
-        score = np.where(good, agreement + _NEED * spectra.known_under(need), -1)
+        score = np.where(good, agreement + _NEED * _known_under(need, known), -1)
         y, x = (int(i) for i in np.unravel_index(int(score.argmax()), score.shape))
         found.append(Shift(x - (w - 1), y - (h - 1), min(float(agreement[y, x]), 1.0)))
         count += _copy(image, hole, found[-1])[1]
@@ -123,37 +120,19 @@ def repeats(image: Floats, hole: Mask) -> list[Shift]:
     return found
 
 
-class _Spectra:
-    """Correlations of maps (H, W) with the known part of a picture under every shift (dy, dx); (0, 0) is the middle."""
-
-    def __init__(self, known: Floats) -> None:
-        self._shape = known.shape
-        self._size = [scipy.fft.next_fast_len(2 * n - 1, real=True) for n in known.shape]
-        self._known = self._forward(known)
-
-    def correlate(self, a: Floats, b: Floats | None = None) -> Floats:
-        """Sum of a(p) b(p + shift); b is the known part itself when None."""
-        h, w = self._shape
-        there = self._known if b is None else self._forward(b)
-        lags = np.asarray(scipy.fft.irfft2(np.conj(self._forward(a)) * there, self._size))
-        return np.roll(lags, (h - 1, w - 1), (0, 1))[: 2 * h - 1, : 2 * w - 1]
-
-    def known_under(self, weight: Floats) -> Floats:
-        """Share of a weight that a shift lays over known pixels."""
-        return self.correlate(weight) / max(float(weight.sum()), 1e-6)
-
-    def _forward(self, x: Floats) -> NDArray[np.complex64]:
-        return np.asarray(scipy.fft.rfft2(x.astype(np.float32), self._size))
-
-
-def _agreement(spectra: _Spectra, detail: Floats, ring: Floats) -> Floats:
+def _agreement(detail: Map, ring: Map, known: Map) -> Map:
     """Normalised correlation of the ring with the picture under every shift; -1 where too little of it is known."""
-    power = spectra.correlate(ring * detail**2) * spectra.correlate(ring, detail**2)
-    match = spectra.correlate(ring * detail, detail) / np.sqrt(np.maximum(power, 1e-3))
-    return np.where(spectra.known_under(ring) > 0.5, match, -1)
+    power = correlate(ring * detail**2, known) * correlate(ring, detail**2)
+    match = correlate(ring * detail, detail) / np.sqrt(np.maximum(power, 1e-3))
+    return np.where(_known_under(ring, known) > 0.5, match, -1)
 
 
-def membrane(image: Floats, hole: Mask) -> Floats:
+def _known_under(weight: Map, known: Map) -> Map:
+    """Share of a weight that a shift lays over known pixels."""
+    return correlate(weight, known) / max(float(weight.sum()), 1e-6)
+
+
+def membrane(image: Map, hole: Mask) -> Map:
     """Values (H, W, 3) with the hole (H, W) filled by the solution of Laplace's equation, coarse to fine."""
     if not hole.any():
         return image

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from dragflow.core.motion import Matrix, apply, compose, motion_matrix
 from dragflow.core.task import DragTask, Point, ResolvedOperation, Rotate, Scale, Translate
 from dragflow.io import masks
+from dragflow.io.correlation import Map
 from dragflow.io.masks import Mask
 from dragflow.io.plate import background_plate
 from dragflow.io.resolve import full_matrix
+from dragflow.io.shadow import find_shadow
 
 _SOURCE, _TARGET, _AREA = (66, 135, 245), (52, 199, 89), (255, 204, 0)
 
@@ -30,11 +32,21 @@ def is_deformation(operation: ResolvedOperation) -> bool:
     return isinstance(operation.motion, Translate) and operation.motion.label == "deformation"
 
 
-def ghost(task: DragTask, fill: Fill = background_plate) -> Pixels:
-    """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes."""
-    vacated = [op.mask for op in task.operations if not is_deformation(op)]
-    hole = np.logical_or.reduce(vacated) if vacated else np.zeros(task.area.shape, dtype=np.bool_)
-    result = fill(task.image, hole)
+def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True) -> Pixels:
+    """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes.
+
+    A region that leaves its place takes its shadow along, where it throws one (`dragflow.io.shadow`).
+    """
+    leaving = [op for op in task.operations if not is_deformation(op)]
+    hole = np.logical_or.reduce([op.mask for op in leaving]) if leaving else np.zeros(task.area.shape, dtype=np.bool_)
+    found = [(op, find_shadow(task.image, op.mask)) for op in leaving] if shadows else []
+    thrown = [(op, shadow) for op, shadow in found if shadow is not None]
+    lit = task.image
+    for _, shadow in thrown:
+        lit = np.where(hole[..., None], lit, _times(lit, 1 / shadow.light))
+    result = fill(lit, hole)
+    for operation, shadow in thrown:
+        result = _times(result, shadow.moved(full_matrix(operation)))
     ys, xs = np.nonzero(task.area)
     window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that can change
     to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
@@ -47,6 +59,10 @@ def ghost(task: DragTask, fill: Fill = background_plate) -> Pixels:
             _paint(canvas, task.image, alpha, compose(to_window, matrix))
     result[window] = np.rint(np.clip(canvas, 0, 255)).astype(np.uint8)
     return np.where(task.area[..., None], result, task.image)
+
+
+def _times(image: Pixels, factor: Map) -> Pixels:
+    return np.rint(np.clip(image * factor[..., None], 0, 255)).astype(np.uint8)
 
 
 def trail(operation: ResolvedOperation, cell: float = 1.0) -> list[float]:
