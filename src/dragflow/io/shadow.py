@@ -101,7 +101,7 @@ def _darkness(image: Pixels, plate: Pixels, where: Mask, sigma: float) -> Map:
 
 
 def _displaced(silhouette: Map, dark: Map, where: Mask, reach: int) -> tuple[float, float, tuple[int, int]]:
-    """How alike darkness and silhouette are at best, how dark the silhouette then is, and under which shift (dx, dy)."""
+    """How alike darkness and silhouette are at best, how dark the silhouette then is, and the shift (dx, dy)."""
     h, w = dark.shape
     match = correlate(silhouette, dark)
     power = np.maximum(correlate(silhouette**2, where.astype(np.float32)), 1e-3)
