@@ -26,9 +26,11 @@ _RIM = 2
 _REACH, _BLUR, _SOFT = 0.11, 0.008, 0.015
 """How far from the region a shadow is looked for, the blur that hides texture, and the softness of the silhouette, in
 shares of the picture's smaller side."""
-_ALIKE = 0.8
-"""Correlation with the displaced silhouette from which darkness counts as a shadow: on the procedural world no scene
-without shadows came above 0.75."""
+_ALIKE, _EVEN = 0.82, 0.4
+"""Correlation with the displaced silhouette from which darkness counts as a shadow, and the least share of the darkest
+colour channel's darkening that the others must have."""
+_INSIDE = 0.7
+"""Share of the reach within which the best shift must lie."""
 _FAINTEST, _DARKEST = 0.08, 0.25
 """Darkening below which a shadow is none, and the least light that one leaves."""
 _FLOOR = 10.0
@@ -74,12 +76,18 @@ def _find(image: Pixels, region: Mask) -> Shadow | None:
     around = wide & ~core
     if not region.any() or wide.all() or not around.any():
         return None
-    dark = _darkness(image, background_plate(image, wide), around, _BLUR * unit)
+    plate = background_plate(image, wide)
+    dark = _darkness(image, plate, around, _BLUR * unit)
     silhouette = np.asarray(cv2.GaussianBlur(region.astype(np.float32), (0, 0), _SOFT * unit), dtype=np.float32)
     likeness, strength, (dx, dy) = _displaced(silhouette, dark, around, reach)
-    if likeness < _ALIKE or strength < _FAINTEST:
+    # A best shift at the end of the search is none: the darkness goes on beyond, so something else is dark there.
+    if likeness < _ALIKE or strength < _FAINTEST or max(abs(dx), abs(dy)) > _INSIDE * reach:
         return None
     h, w = region.shape
+    channels = [_darkness(image[..., c, None], plate[..., c, None], around, _BLUR * unit) for c in range(3)]
+    darkening = [float((dark * channel).sum()) for channel in channels]
+    if min(darkening) < _EVEN * max(darkening):
+        return None
     shift = np.array([[1, 0, dx], [0, 1, dy]], dtype=np.float64)
     near = np.asarray(cv2.warpAffine(masks.dilate(region, _RIM + 1).astype(np.float32), shift, (w, h)))
     near = np.asarray(cv2.GaussianBlur(near, (0, 0), _SOFT * unit))
