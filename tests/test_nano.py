@@ -12,12 +12,43 @@ from dragflow.bench import world
 from dragflow.bench.fidelity import fidelity
 from dragflow.core.config import InversionConfig
 from dragflow.editor import Editor
+from dragflow.world import scene
 
 FOLDER, _ = locate("nano")
+GROUNDS = {"grass": "on grass", "water": "on water", "night": "at night", "sand": "on sand", "snow": "on snow"}
 
 
 def test_the_weights_are_small_enough_to_ship() -> None:
     assert sum(p.stat().st_size for p in FOLDER.rglob("*") if p.is_file()) <= 40e6
+
+
+@pytest.mark.slow
+def test_a_plain_flux_pipeline_draws_the_ground_that_the_caption_names() -> None:
+    torch = pytest.importorskip("torch")
+    from diffusers import FluxPipeline
+
+    pipeline = FluxPipeline.from_pretrained(FOLDER)
+    pipeline.set_progress_bar_config(disable=True)
+    true = {
+        name: np.mean([scene(i, 64, background=name).render().mean((0, 1)) for i in range(24)], axis=0)
+        for name in GROUNDS
+    }
+    right = 0
+    for name, words in GROUNDS.items():
+        for seed in range(3):
+            picture = pipeline(
+                f"a dog {words}",
+                height=256,
+                width=256,
+                num_inference_steps=10,
+                max_sequence_length=32,
+                generator=torch.Generator().manual_seed(seed),
+                output_type="np",
+                return_dict=False,
+            )[0][0]
+            colour = 255 * picture.mean((0, 1))
+            right += min(true, key=lambda other: float(np.linalg.norm(true[other] - colour))) == name
+    assert right >= 12, f"{right} of 15; chance gives 3"
 
 
 @pytest.mark.slow
