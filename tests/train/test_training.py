@@ -95,6 +95,14 @@ def test_the_log_is_one_json_object_per_line(trained):
     assert all(math.isfinite(loss) for loss in losses)
 
 
+def test_a_run_stopped_at_a_step_goes_on_from_there(trained, tmp_path):
+    vae.train(VAE, state.Run(tmp_path, steps=4, until=1))
+    lines = [json.loads(line) for line in (tmp_path / "vae/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 1
+    vae.train(VAE, state.Run(tmp_path, steps=4, resume=True))
+    assert same(tmp_path / "vae/state.safetensors", trained / "vae/state.safetensors")
+
+
 def test_resuming_nothing_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="without --resume"):
         vae.train(VAE, state.Run(tmp_path, steps=1, resume=True))

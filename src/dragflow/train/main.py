@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--steps", type=int, default=steps, help="length of the whole schedule")
         stage.add_argument("--rate", type=float, default=rate, help="learning rate of AdamW")
         stage.add_argument("--minutes", type=float, default=float("inf"), help="stop this call after so long")
+        stage.add_argument("--until", type=int, help="stop this call at that step of the schedule")
         stage.add_argument("--seed", type=int, default=0)
         stage.add_argument("--device", default="cpu")
         stage.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     from dragflow.train.state import Run
 
     torch.set_num_threads(args.threads)
-    run = Run(args.out, args.steps, args.minutes, args.seed, args.device, args.resume, args.save_every)
+    run = Run(args.out, args.steps, args.minutes, args.seed, args.device, args.resume, args.save_every, args.until)
     if args.stage == "vae":
         from dragflow.train import vae
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Run:
-    """How long and where a stage trains: `steps` is the whole schedule, `minutes` a limit on this call."""
+    """How long and where a stage trains: `steps` is the whole schedule, `minutes` and `until` limit this call."""
 
     out: Path
     steps: int
@@ -28,6 +28,8 @@ class Run:
     resume: bool = False
     save_every: float = 240.0
     """Seconds between checkpoints, each with a sample sheet."""
+    until: int | None = None
+    """Stop this call at that step of the schedule."""
 
 
 @dataclass
@@ -169,7 +171,8 @@ def fit(
     average, clock, step, losses = Average(model.parameters(), decay), Clock(), 0, []
     if run.resume:
         step, clock.before = load(path, model, average, optimizers)
-    while step < run.steps and clock.here < 60 * run.minutes:
+    last = run.steps if run.until is None else min(run.until, run.steps)
+    while step < last and clock.here < 60 * run.minutes:
         losses.append(step_once(step))
         step += 1
         average.update(step)
