@@ -112,7 +112,7 @@ def stamp(setting: str, model: str) -> str:
     """What tells two records of one setting apart: the hash of its configuration and the fingerprint of the weights."""
     if setting in (OPENCV, GHOST):
         return ""
-    return f"{parse_setting(setting).hash} {_editor(model).backbone.identity().fingerprint}"
+    return f"{parse_setting(setting).hash} {editor(model).backbone.identity().fingerprint}"
 
 
 def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
@@ -186,7 +186,8 @@ def _one_thread() -> None:
 
 
 @cache
-def _editor(model: str) -> Editor:
+def editor(model: str) -> Editor:
+    """A model, loaded once in a process."""
     from dragflow.editor import Editor
 
     return Editor.load(model)
@@ -206,7 +207,7 @@ def _scene(model: str, out: Path, scene: int, settings: list[str]) -> list[Recor
             image = ghost(task, opencv_fill, shadows=False) if setting == OPENCV else ghost(task)
         else:
             config = parse_setting(setting)
-            session = session or _editor(model).open(case.source, case.caption, config=config)
+            session = session or editor(model).open(case.source, case.caption, config=config)
             session.prepare(config)
             begun = time.perf_counter()
             result = session.edit(asked, config)

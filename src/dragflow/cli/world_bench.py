@@ -80,11 +80,10 @@ def _run(settings: list[str], numbers: range, model: str, out: Path, processes: 
 
 def _fidelity(model: str, numbers: range, settings: list[str]) -> Fidelity:
     from dragflow.bench.fidelity import fidelity
-    from dragflow.bench.world import GHOST, OPENCV, parse_setting
-    from dragflow.editor import Editor
+    from dragflow.bench.world import GHOST, OPENCV, editor, parse_setting
 
     setting = next((s for s in settings if s not in (OPENCV, GHOST)), "default")
-    return fidelity(Editor.load(model).backbone, numbers, parse_setting(setting).inversion)
+    return fidelity(editor(model).backbone, numbers, parse_setting(setting).inversion)
 
 
 def _fidelity_line(measured: Fidelity) -> str:
