@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dragflow.core.motion import Matrix, about, apply, compose, invert, rotation
-from dragflow.ops.geometry import CellMap, cell_frame, gather_cells, identity_map, move_cells, to_grid, warp
+from dragflow.ops.geometry import (
+    CellMap,
+    cell_frame,
+    gather_cells,
+    grid_points,
+    identity_map,
+    move_cells,
+    sample_points,
+    to_grid,
+    warp,
+)
 
 
 def shift(dx: float, dy: float) -> Matrix:
@@ -161,3 +171,19 @@ def test_moved_and_vacated_never_overlap_and_moved_cells_come_from_the_region(
     assert mask.flatten()[cells.index[cells.moved]].all()
     assert torch.equal(cells.index[~cells.moved], torch.arange(30).reshape(5, 6)[~cells.moved])
     assert torch.equal(cells.moved | cells.vacated, mask | cells.moved)
+
+
+def test_points_of_a_picture_are_said_in_cells() -> None:
+    points = torch.tensor([[-0.5, -0.5], [7.5, 7.5], [159.5, 127.5]])  # two corners of the picture, one of a cell
+    assert torch.allclose(
+        grid_points(points, (128, 160), (8, 10)), torch.tensor([[-0.5, -0.5], [0.0, 0.0], [9.5, 7.5]])
+    )
+
+
+@given(st.floats(-3, 12), st.floats(-3, 9))
+def test_a_map_is_read_between_its_cells(x: float, y: float) -> None:
+    """On a ramp the value is the place itself; beyond the rim it is the rim's."""
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(10.0), indexing="ij")
+    found = sample_points(torch.stack([columns, rows])[None], torch.tensor([[[x, y]]]))
+    assert found.shape == (1, 1, 2)
+    assert found[0, 0].tolist() == pytest.approx([min(max(x, 0), 9), min(max(y, 0), 7)], abs=1e-4)

@@ -73,6 +73,10 @@ class OptimiseConfig:
 
     __pydantic_config__ = _STRICT
 
+    supervision: Literal["region", "point"] = "region"
+    """`region`: every cell of a region is compared with where it came from (paper). `point`: only the surroundings of
+    each operation's handle are pulled a step towards its target, and the handle is then looked for again (motion
+    supervision and point tracking, DragDiffusion); kept to compare with."""
     moving: int = 50
     """K: iterations over which the motion grows from 1/K to 1."""
     refining: int = 20
@@ -90,6 +94,10 @@ class OptimiseConfig:
     """Guidance of the feature model, with the target prompt."""
     taps: tuple[str, ...] | None = None
     """Features compared, as in "double.17.norm" or "double.17.out"; the backbone's own choice when None."""
+    patch: int = 1
+    """r1 of `point`: radius of the surroundings that are pulled, in quarters of a feature cell."""
+    search: int = 3
+    """r2 of `point`: radius within which a handle is looked for again, in quarters of a feature cell."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,9 @@ class DenoiseConfig:
     background: Literal["none", "replay", "resample"] = "resample"
     """What is put outside the editable area after every step: nothing, the trajectory recorded in the inversion (free
     and exact), or a second branch sampled with the inversion's guidance (paper; doubles the model calls)."""
+    copy_until: float = 1.0
+    """Flow time down to which the moved cells are overwritten, after every step, with the source's recorded state of
+    that time (RegionDrag); 1 = never."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +169,11 @@ def validate(config: EditConfig) -> list[str]:
         f"optimise.moving_rate is {config.optimise.moving_rate}: it must be positive": config.optimise.moving_rate > 0,
         f"optimise.refining_rate is {config.optimise.refining_rate}: it must be positive": (
             config.optimise.refining_rate > 0
+        ),
+        f"optimise.patch is {config.optimise.patch}: it must be 0 or more": config.optimise.patch >= 0,
+        f"optimise.search is {config.optimise.search}: it must be 1 or more": config.optimise.search >= 1,
+        f"denoise.copy_until is {config.denoise.copy_until}: it must be between 0 and 1": (
+            0 <= config.denoise.copy_until <= 1
         ),
         f"area.margin is {config.area.margin}: it must be 0 or more": config.area.margin >= 0,
         f"area.feather is {config.area.feather}: it must be 0 or more": config.area.feather >= 0,

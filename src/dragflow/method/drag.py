@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from dragflow.core.config import EditConfig
+from dragflow.core.config import EditConfig, OptimiseConfig
 from dragflow.core.events import Observer
 from dragflow.method.backbone import Backbone, Conditioning, Features, KVControl, Latent
 from dragflow.method.inversion import Inversion, invert_coarsely
@@ -18,9 +18,11 @@ from dragflow.method.kv import TokenMap
 from dragflow.method.optimise import optimise
 from dragflow.method.phases import Show, phase
 from dragflow.method.start import Proposal, start_latent
+from dragflow.method.supervision.base import Supervision
+from dragflow.method.supervision.point import PointSupervision
 from dragflow.method.supervision.region import RegionMotion, RegionSupervision
 from dragflow.ops.flow import fireflow_step, image_estimate, integrate
-from dragflow.ops.geometry import CellMap
+from dragflow.ops.geometry import CellMap, gather_cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ def drag(
     if config.optimise.moving + config.optimise.refining:
         with torch.no_grad():
             reference = features(inversion.z, _recorded(inversion, config, t))
-        supervision = RegionSupervision(reference, edit.regions, config.optimise.mean)
+        supervision = _supervision(reference, edit, config.optimise)
         z, losses = optimise(
             z,
             inversion.z,
@@ -79,6 +81,12 @@ def drag(
 
     # 4. The way back to the picture, with the background put back after every step.
     return _denoise(backbone, z, inversion, edit, config, place, show, observer), losses
+
+
+def _supervision(reference: Features, edit: Drag, config: OptimiseConfig) -> Supervision:
+    if config.supervision == "point":
+        return PointSupervision(reference, edit.regions, config.patch, config.search)
+    return RegionSupervision(reference, edit.regions, config.mean)
 
 
 def _start(
@@ -133,7 +141,9 @@ def _denoise(
         branch = meter.watch(lambda z, t: backbone.velocity(z, t, source, kv=_recorded(inversion, config, t)), show)
         backgrounds = _backgrounds(inversion, config, branch)
 
-        def restore(z: Latent, _: int) -> Latent:
+        def restore(z: Latent, k: int) -> Latent:
+            if times[k] > config.denoise.copy_until:
+                z = torch.where(edit.latent_cells.moved, gather_cells(inversion.states[k], edit.latent_cells), z)
             background = next(backgrounds)
             return z if background is None else torch.where(edit.area, z, background)
 

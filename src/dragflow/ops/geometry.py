@@ -61,6 +61,21 @@ def warp(x: Float[Tensor, "b c h w"], matrix: Matrix, *, padding: str = "border"
     return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
+def grid_points(points: Float[Tensor, "n 2"], image: Size, grid: Size) -> Float[Tensor, "n 2"]:
+    """(x, y) in pixels of a picture, said in cells of a grid over it."""
+    (sx, _, cx), (_, sy, cy) = cell_frame(image, grid)
+    return (points - points.new_tensor([cx, cy])) / points.new_tensor([sx, sy])
+
+
+def sample_points(x: Float[Tensor, "1 c h w"], points: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n c"]:
+    """The values of a map at (x, y) in its own cells, bilinear, the rim repeated; gradients flow to the map."""
+    h, w = x.shape[-2:]
+    flat = points.reshape(1, 1, -1, 2)
+    grid = (flat + 0.5) * flat.new_tensor([2 / w, 2 / h]) - 1  # as in `warp`
+    found = F.grid_sample(x, grid.to(x), mode="bilinear", padding_mode="border", align_corners=False)
+    return found[0, :, 0].T.reshape(*points.shape[:-1], x.shape[1])
+
+
 @dataclass(frozen=True, eq=False)
 class CellMap:
     """Which cell of a grid comes from which, by nearest neighbour; the discrete form of a drag."""
