@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from dragflow import Editor, Started, load_instruction
-from dragflow.bench.scores import landing_error, psnr
+from dragflow.bench.metrics.truth import landing_error, psnr
 from dragflow.cli.progress import silence_libraries
 from dragflow.core.events import Event
 from dragflow.core.motion import apply

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 
 from dragflow.backbones.fingerprint import fingerprint
 from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.parts import part_of, pick_device
 from dragflow.backbones.registry import LoadOptions
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.result import ModelIdentity
@@ -28,14 +28,14 @@ def load(options: LoadOptions) -> Flux1:
         UserError: a part is missing or of another architecture; an unknown device, dtype or quantisation.
         CapabilityError: the quantisation gives no gradients, or its library is missing.
     """
-    device, dtype = _device(options.device), _dtype(options.dtype, options.device)
+    device, dtype = pick_device(options.device), _dtype(options.dtype, options.device)
     loras = tuple(parse_lora(text) for text in options.lora)
     _check_parts(options)
     from diffusers import FluxPipeline, FluxTransformer2DModel
 
-    with _part(options.model, "transformer"):
+    with part_of(options.model, "transformer"):
         transformer = _transformer(FluxTransformer2DModel, options, dtype)
-    with _part(options.model, "autoencoder, text encoders, tokenizers or scheduler"):
+    with part_of(options.model, "autoencoder, text encoders, tokenizers or scheduler"):
         pipeline = FluxPipeline.from_pretrained(
             options.folder, transformer=transformer, dtype=dtype, use_safetensors=True
         )
@@ -56,17 +56,6 @@ def load(options: LoadOptions) -> Flux1:
     )
     gradient_self_test(backbone, device)
     return backbone
-
-
-@contextmanager
-def _part(model: str, what: str) -> Iterator[None]:
-    """Say which part could not be loaded; weights are read from safetensors only, never from pickles."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"model {model}: its {what} cannot be loaded ({error}): download or export the model again, as safetensors"
-        ) from error
 
 
 def gradient_self_test(backbone: Flux1, device: torch.device) -> None:
@@ -91,18 +80,9 @@ def gradient_self_test(backbone: Flux1, device: torch.device) -> None:
         )
 
 
-def _device(name: str | None) -> torch.device:
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} is not to be had here: use cpu, or see `dragflow doctor`") from error
-    return device
-
-
 def _dtype(name: str | None, device: str | None) -> torch.dtype:
     if name is None:
-        return torch.float32 if _device(device).type == "cpu" else torch.bfloat16
+        return torch.float32 if pick_device(device).type == "cpu" else torch.bfloat16
     if name not in _DTYPES:
         raise UserError(f"dtype {name!r} is not known: choose one of {', '.join(_DTYPES)}")
     return _DTYPES[name]

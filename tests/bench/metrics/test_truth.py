@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dragflow.bench import scores
+from dragflow.bench.metrics import truth as scores
 
 RNG = np.random.default_rng(0)
 EVERYWHERE = np.ones((96, 128), np.bool_)

@@ -1,0 +1,1 @@
+"""Published measures of drag edits: pure functions of pictures, masks and points."""

@@ -1,0 +1,54 @@
+"""A backbone's own features at its default taps, on a noised picture: what every model that drags can give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dragflow.backbones.registry import NANO, load_backbone
+from dragflow.bench.metrics.features import MAX_PIXELS, Features, over_noise
+from dragflow.bench.metrics.loading import model_name
+from dragflow.bench.sample import Pixels
+from dragflow.canvas import as_image, working_size
+from dragflow.method.backbone import Backbone
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    """A backbone, and the noise that it sees the picture in."""
+
+    name: str
+    backbone: Backbone
+    t: float = 0.261
+    """Flow time; DIFT's."""
+    ensemble: int = 8
+    """Draws of noise that the features are averaged over."""
+    seed: int = 0
+    prompted: bool = True
+
+    @torch.no_grad()
+    def __call__(self, image: Pixels, prompt: str) -> Features:
+        """See `FeatureExtractor`; the taps one after the other along the channels."""
+        spec = self.backbone.spec
+        size = working_size((image.shape[0], image.shape[1]), MAX_PIXELS, spec.pixel_multiple)
+        z = self.backbone.encode(as_image(image, size))
+        cond = self.backbone.condition(prompt, guidance=1.0)
+
+        def features(noise: Tensor) -> Features:
+            noisy = (1 - self.t) * z + self.t * noise
+            found = self.backbone.features(noisy, self.t, cond, taps=spec.taps)
+            return torch.cat([tap[0].float() for tap in found])
+
+        return over_noise(z, self.ensemble, self.seed, features)
+
+
+def load_taps(model: str | None = None, device: str | None = None) -> Taps:
+    """Load the features of a model; default the built-in `nano`.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    model = model or NANO
+    return Taps(f"taps of {model_name(model)}", load_backbone(model, device=device))

@@ -1,0 +1,82 @@
+"""What every data set gives and every method, metric and report takes: one typed sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragflow.core.task import DragTask, Instruction, Point
+from dragflow.io.images import SourceImage
+from dragflow.io.resolve import resolve
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with one sample, in a sentence that names the file."""
+
+    sample: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One picture, what is asked of it, and the truth where it is known."""
+
+    id: str
+    """Unique in its data set; parts of a path are separated by "/"."""
+    category: str
+    """Group in per-category tables; "" where the data set has none."""
+    image: SourceImage
+    instruction: Instruction
+    """As regions: painted ones, or regions inferred from point pairs."""
+    begin_points: tuple[Point, ...]
+    """Annotated handle points in pixels of the upright picture; of region data the centroids."""
+    target_points: tuple[Point, ...]
+    """Where each of them should go."""
+    truth: Pixels | None = None
+    """The true picture (H, W, 3) after the drag."""
+    target_mask: Mask | None = None
+    """(H, W), where the dragged object is visible in the true picture."""
+    tags: tuple[str, ...] = ()
+    """Further groups that the sample belongs to."""
+    inferred: str = ""
+    """How the regions were inferred from points; "" when they were painted."""
+
+    @cached_property
+    def task(self) -> DragTask:
+        """The checked request: rasterised regions, known handles, the editable area.
+
+        Raises:
+            UserError: the instruction does not fit its picture.
+        """
+        return resolve(self.image.pixels, self.instruction)
+
+
+class DataSet(Protocol):
+    """Samples by id, loaded one at a time: a broken one harms no other."""
+
+    @property
+    def name(self) -> str:
+        """As people call it, as in "ReD Bench"."""
+        ...
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Every sample, in a fixed order."""
+        ...
+
+    def load(self, sample: str) -> Sample:
+        """Read and check one sample.
+
+        Raises:
+            UserError: what is wrong with it.
+        """
+        ...
