@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from dragflow.cli.model import chosen_model
 from dragflow.cli.operations import Editable, instruction
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import Cancelled, UserError
@@ -23,8 +23,6 @@ from dragflow.io.presets import load_preset, override
 from dragflow.io.preview import ghost, overlay
 from dragflow.io.recipe import load_recipe, save_result, save_sidecar
 from dragflow.io.resolve import resolve
-
-DEFAULT_MODEL = "black-forest-labs/FLUX.1-dev"
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def _plan(request: EditRequest) -> _Plan:
         source=load_image(request.image),
         instruction=instruction(request.task, request.ordered, request.prompt, request.edit_prompt, request.editable),
         config=config,
-        model=request.model or os.environ.get("DRAGFLOW_MODEL") or DEFAULT_MODEL,
+        model=chosen_model(request.model),
         revision=request.revision,
         dtype=request.dtype,
         quantize=request.quantize,
