@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from dragflow import save_instruction
-from dragflow.bench.world import instruction
+from dragflow.bench.data.world import as_sample, drawn
 from dragflow.world import drag_case
 
 EXAMPLES = {
@@ -28,7 +28,7 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         Image.fromarray(case.source).save(folder / "source.png", optimize=True)
         Image.fromarray(case.target).save(folder / "truth.png", optimize=True)
-        save_instruction(folder / "task.json", instruction(case))
+        save_instruction(folder / "task.json", as_sample(str(case.seed), drawn(case)).instruction)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ MAX_PIXELS = 64_000_000
 MIN_SIDE = 16
 """A smaller picture has no cell in which the model could work."""
 
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+"""What is read; of the others that Pillow knows some start programs (EPS: Ghostscript)."""
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "La", "RGBa", "RGBX")
 # Raw layout -> upright, by EXIF orientation, and the way back.
 _UNDO: dict[int, Image.Transpose] = {
@@ -100,7 +102,7 @@ def open_checked(path: Path) -> Image.Image:
             raise UserError(f"picture {path} is empty (0 bytes): export it again")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
-            image = Image.open(path)
+            image = Image.open(path, formats=_FORMATS)
         if image.size[0] * image.size[1] > MAX_PIXELS:
             check_size(path, (image.height, image.width))
         if getattr(image, "n_frames", 1) > 1:
@@ -116,7 +118,7 @@ def open_checked(path: Path) -> Image.Image:
         ) from error
     except PermissionError as error:
         raise UserError(f"picture {path} may not be read: check its permissions") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError) as error:
         raise UserError(f"picture {path} is damaged or truncated ({error}): export it again") from error
     return image
 

@@ -24,7 +24,7 @@ _SOURCE, _TARGET, _AREA = (66, 135, 245), (52, 199, 89), (255, 204, 0)
 Pixels = NDArray[np.uint8]
 Draw = Callable[[int, tuple[int, int, int]], object]
 Fill = Callable[[Pixels, Mask], Pixels]
-"""Fills the hole (H, W) of a picture (H, W, 3)."""
+"""Gives a new picture (H, W, 3) with the hole (H, W) filled."""
 
 
 def is_deformation(operation: ResolvedOperation) -> bool:

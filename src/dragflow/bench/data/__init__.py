@@ -1,0 +1,1 @@
+"""Loaders: every data set of the field gives one typed `Sample`."""

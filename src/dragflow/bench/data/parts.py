@@ -1,0 +1,184 @@
+"""What the loaders share: files that must be there, pictures and masks of one size, strict JSON, point pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from dragflow.bench.data.points import RegionRule, infer
+from dragflow.bench.sample import Mask, Pixels, Sample
+from dragflow.core.errors import UserError
+from dragflow.core.task import Instruction, MaskArray, Operation, Point
+from dragflow.io import masks, schema
+from dragflow.io.images import SourceImage, load_image
+from dragflow.io.masks import format_point
+
+MAX_TEXT_BYTES = 16 * 2**20
+"""A larger JSON file is refused."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A sample before it is read."""
+
+    id: str
+    category: str
+    folder: Path
+
+
+Loader = Callable[[Place, RegionRule], Sample]
+"""Reads one sample; raises a UserError that names the file for whatever is wrong with it."""
+
+
+class Strict(BaseModel):
+    """What a file of a data set may say; anything else is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Alternating = Annotated[list[Point], Field(min_length=2)]
+"""Handle, target, handle, target."""
+
+
+class PointsFile(Strict):
+    """points.json of Drag100 and VFD."""
+
+    points: Alternating
+
+
+def require(folder: Path, *names: str) -> None:
+    """Refuse a sample folder in which a file is missing.
+
+    Raises:
+        UserError: naming the file.
+    """
+    for name in names:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} has no {name}: such a sample has {', '.join(names)}")
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """A JSON file as its strict schema has it.
+
+    Raises:
+        UserError: unreadable, too large, not JSON, or against the schema.
+    """
+    try:
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            raise UserError(f"{path} is over the limit of {MAX_TEXT_BYTES // 2**20} MiB")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    return schema.parse(TypeAdapter(kind), schema.load_json(text, str(path)), str(path))
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Mask:
+    """A mask file on a picture of `size` (h, w).
+
+    Raises:
+        UserError: unreadable, of another size, or empty.
+    """
+    return checked_mask(masks.load_mask(path), size, str(path))
+
+
+def checked_mask(mask: Mask, size: tuple[int, int], name: str) -> Mask:
+    """A mask of the size (h, w) of its picture that is not empty.
+
+    Raises:
+        UserError: it is not.
+    """
+    check_shape(mask.shape, size, name)
+    if not mask.any():
+        raise UserError(f"{name} is empty: at least one pixel must be in it")
+    return mask
+
+
+def read_truth(path: Path, size: tuple[int, int]) -> Pixels:
+    """The true picture after the drag.
+
+    Raises:
+        UserError: unreadable, or of another size (h, w).
+    """
+    pixels = load_image(path).pixels
+    check_shape(pixels.shape[:2], size, str(path))
+    return pixels
+
+
+def check_shape(shape: tuple[int, ...], size: tuple[int, int], name: str) -> None:
+    """Refuse what is not of the size (h, w) of its picture."""
+    if shape != size:
+        given = " x ".join(str(side) for side in shape[::-1])
+        raise UserError(f"{name} is {given}, the picture {size[1]} x {size[0]} (upright): they must be of one size")
+
+
+def alternating(
+    points: Sequence[Point], size: tuple[int, int], name: str
+) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
+    """Handle and target points of a list in which they alternate.
+
+    Raises:
+        UserError: an odd number, or a point outside of the picture.
+    """
+    if len(points) % 2:
+        raise UserError(f"{name} holds {len(points)} points: handles and targets alternate, so the number must be even")
+    check_inside(points, size, name)
+    return tuple(points[::2]), tuple(points[1::2])
+
+
+def check_inside(points: Sequence[Point], size: tuple[int, int], name: str) -> None:
+    """Refuse points outside of the picture (h, w)."""
+    for i, point in enumerate(points):
+        if not masks.inside(point, size):
+            raise UserError(f"{name}.{i}: {format_point(point)} is outside of the picture ({size[1]} x {size[0]})")
+
+
+def point_sample(
+    place: Place,
+    rule: RegionRule,
+    image: SourceImage,
+    pairs: tuple[tuple[Point, ...], tuple[Point, ...]],
+    mask: Mask,
+    prompt: str = "",
+    truth: Pixels | None = None,
+) -> Sample:
+    """A sample that gives points only, and a mask of where the picture may change.
+
+    Raises:
+        UserError: no pair moves.
+    """
+    begins, targets = pairs
+    editable, note = partial(mask)
+    try:
+        found = infer(begins, targets, image.size, editable, rule)
+    except UserError as error:
+        raise UserError(f"{place.folder}: {error}") from error
+    return Sample(
+        id=place.id,
+        category=place.category,
+        image=image,
+        instruction=instruction(found.operations, prompt, editable),
+        begin_points=begins,
+        target_points=targets,
+        truth=truth,
+        inferred="; ".join((found.text, *note)),
+    )
+
+
+def partial(mask: Mask) -> tuple[Mask | None, tuple[str, ...]]:
+    """The editable mask, or None and a note where it covers the whole picture: then the area is derived."""
+    return (None, ("the mask covers everything, the area is derived",)) if mask.all() else (mask, ())
+
+
+def instruction(operations: tuple[Operation, ...], prompt: str, editable: Mask | None) -> Instruction:
+    """A request in which the targets are editable too.
+
+    Published masks are drawn by hand and often end short of where the points lead.
+    """
+    area = None if editable is None else MaskArray(editable)
+    return Instruction(operations, prompt, editable=area, editable_mode="extend")

@@ -1,0 +1,196 @@
+"""Regions and motions inferred from point pairs, by the rule that docs/data-sets.md states."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point
+from dragflow.core.errors import UserError
+from dragflow.core.motion import Matrix
+from dragflow.core.task import Label, MaskArray, Operation, Point
+from dragflow.io import masks
+from dragflow.io.masks import Mask
+
+RegionRule = Literal["disc", "mask"]
+"""`disc`: regions around the handles. `mask`: the connected part of the editable mask that a handle is in."""
+
+SMALLEST = 0.5
+"""Pixels that a pair must move to count."""
+RADIUS = (1 / 64, 1 / 10)
+"""Least and largest radius, in shorter sides of the picture."""
+REACH = 0.5
+"""Radii by which a handle may miss the mask."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """Operations, and in a few words how they were found."""
+
+    operations: tuple[Operation, ...]
+    text: str
+
+
+def infer(
+    begins: Sequence[Point], targets: Sequence[Point], size: tuple[int, int], editable: Mask | None, rule: RegionRule
+) -> Inferred:
+    """Regions and motions for point pairs on a picture of `size` (h, w).
+
+    Args:
+        begins: handle points.
+        targets: where each goes.
+        size: of the picture.
+        editable: (h, w), where the picture may change; None where it may everywhere.
+        rule: which regions.
+
+    Raises:
+        UserError: no pair moves.
+    """
+    merged = merge(begins, targets)
+    moves = np.hypot(*(merged[1] - merged[0]).T) >= SMALLEST
+    if not moves.any():
+        raise UserError(f"no point pair moves by {SMALLEST} pixels or more, so there is nothing to drag: set a target")
+    moving = (merged[0][moves], merged[1][moves])
+    notes: list[str] = []
+    if len(moves) < len(begins):
+        notes.append(f"{len(begins)} pairs begin at {len(moves)} places: their means")
+    if not moves.all():
+        notes.append(f"{int((~moves).sum())} without motion left out")
+    if rule == "mask":
+        found = _parts(*moving, size, editable)
+        if isinstance(found, Inferred):
+            return Inferred(found.operations, "; ".join((found.text, *notes)))
+        notes.append(found)
+    found = _discs(*moving, size, editable)
+    return Inferred(found.operations, "; ".join((found.text, *notes)))
+
+
+def merge(begins: Sequence[Point], targets: Sequence[Point]) -> tuple[Points, Points]:
+    """Begin and target points as arrays (n, 2), in their order; pairs that begin in one pixel are one, their mean."""
+    pairs = np.concatenate([np.array(begins, float), np.array(targets, float)], axis=1)
+    _, first, place, counts = np.unique(
+        np.rint(pairs[:, :2]), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    sums = np.zeros((len(first), 4))
+    np.add.at(sums, place.reshape(-1), pairs)
+    means = (sums / counts[:, None])[np.argsort(first)]
+    return means[:, :2], means[:, 2:]
+
+
+def label_of(region: Mask, matrix: Matrix) -> Label:
+    """A region that overlaps itself when moved is a part that stretches; one that clears its place is moved away."""
+    return "deformation" if (region & masks.warp_mask(region, matrix)).any() else "relocation"
+
+
+def radius(displacement: float, size: tuple[int, int]) -> float:
+    """Of a disc for a drag of this length: that of MD2's discs, within limits."""
+    least, largest = (max(share * min(size), 1) for share in RADIUS)  # a disc of less has no neighbour of its centre
+    return min(max(displacement / math.sqrt(2), least), largest)
+
+
+def _discs(begins: Points, targets: Points, size: tuple[int, int], editable: Mask | None) -> Inferred:
+    """One region around all handles where one motion explains all pairs, else a disc for each."""
+    lengths = np.hypot(*(targets - begins).T)
+    labels = None if editable is None else masks.components(editable)[0]
+    fit = explain(begins, targets)
+    if fit is not None:
+        r = radius(float(lengths.max()), size)
+        region, cut = _cut(within(_hull(begins, size), r), begins, fit, r, labels)
+        shape = (
+            f"disc of radius {r:.0f} px" if len(begins) == 1 else f"hull of {len(begins)} points grown by {r:.0f} px"
+        )
+        return Inferred((_operation(region, fit, begins, size),), f"{shape}{cut}, {_origin(fit, len(begins))}")
+    radii = [radius(float(length), size) for length in lengths]
+    operations: list[Operation] = []
+    for region, r, begin, target in zip(_own_discs(begins, radii, size), radii, begins, targets, strict=True):
+        translation = explain(begin[None], target[None])
+        assert translation is not None  # a translation explains one pair
+        region, _ = _cut(region, begin[None], translation, r, labels)
+        operations.append(_operation(region, translation, begin[None], size))
+    spread = f"{min(radii):.0f} to {max(radii):.0f}" if round(min(radii)) < round(max(radii)) else f"{radii[0]:.0f}"
+    return Inferred(tuple(operations), f"discs of radius {spread} px, each of {len(begins)} pairs its own translation")
+
+
+def _operation(region: Mask, fit: Fit, begins: Points, size: tuple[int, int], label: Label | None = None) -> Operation:
+    handle = mean_point(begins)
+    motion = as_motion(fit, handle, size, label or label_of(region, fit.matrix))
+    return Operation(MaskArray(region), motion, handle)
+
+
+def _origin(fit: Fit, count: int) -> str:
+    return f"{fit.name} from {count} pair{'s' if count > 1 else ''}"
+
+
+def _parts(begins: Points, targets: Points, size: tuple[int, int], editable: Mask | None) -> Inferred | str:
+    """The parts of the mask that hold handles (or are nearest to them) as regions; or why that cannot be."""
+    if editable is None:
+        return "the mask covers the whole picture and can be no region"
+    labels, _ = masks.components(editable)
+    owners = np.array([masks.label_at(labels, mean_point(begin[None])) for begin in begins])
+    operations: list[Operation] = []
+    origins: list[str] = []
+    for owner in dict.fromkeys(owners.tolist()):
+        own = owners == owner
+        fit = explain(begins[own], targets[own])
+        if fit is None:
+            return "pairs in one part of the mask move apart, so it can be no region"
+        region = labels == owner
+        if not masks.warp_mask(region, fit.matrix).any():
+            return "a part of the mask would leave the picture, so it can be no region"
+        operations.append(_operation(region, fit, begins[own], size, "relocation"))
+        origins.append(_origin(fit, int(own.sum())))
+    parts = "the mask's part" if len(operations) == 1 else f"{len(operations)} parts of the mask"
+    return Inferred(tuple(operations), f"{parts} at the points, {', '.join(origins)}")
+
+
+def within(mask: Mask, r: float) -> Mask:
+    """The pixels whose centre is at most `r` from one of the mask."""
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance <= r)
+
+
+def pixels(points: Points, size: tuple[int, int]) -> NDArray[np.int32]:
+    """The pixels (n, 2) that points on a picture of `size` (h, w) lie in."""
+    return np.clip(np.rint(points), 0, (size[1] - 1, size[0] - 1)).astype(np.int32)
+
+
+def _hull(points: Points, size: tuple[int, int]) -> Mask:
+    filled = np.zeros(size, np.uint8)
+    cv2.fillConvexPoly(filled, cv2.convexHull(pixels(points, size)), 1)
+    return filled > 0
+
+
+def _own_discs(centres: Points, radii: Sequence[float], size: tuple[int, int]) -> list[Mask]:
+    """A disc around each point; a pixel in several belongs to the nearest point."""
+    best = np.full(size, np.inf, np.float32)
+    owner = np.full(size, -1, np.int32)
+    ys, xs = np.ogrid[: size[0], : size[1]]
+    for i, ((x, y), r) in enumerate(zip(centres, radii, strict=True)):
+        distance = np.hypot(xs - x, ys - y).astype(np.float32)
+        won = (distance <= r) & (distance < best)
+        owner[won], best[won] = i, distance[won]
+    return [owner == i for i in range(len(centres))]
+
+
+def _cut(region: Mask, handles: Points, fit: Fit, r: float, labels: NDArray[np.int32] | None) -> tuple[Mask, str]:
+    """The region inside those parts of the mask that hold its handles or are within reach of them; else the region.
+
+    A handle far from the mask leaves its region whole: a sliver of a part that it was not set in would not be meant. So
+    does a cut of which nothing would stay in the picture.
+    """
+    if labels is None:
+        return region, ""
+    held: set[int] = set()
+    for handle in handles:
+        label = masks.label_at(labels, mean_point(handle[None]))
+        if not (within(_hull(handle[None], region.shape), REACH * r) & (labels == label)).any():  # pyright: ignore[reportArgumentType]
+            return region, " (the mask is far from it)"
+        held.add(label)
+    cut = region & np.isin(labels, list(held))
+    return (cut, "") if masks.warp_mask(cut, fit.matrix).any() else (region, "")

@@ -1,0 +1,65 @@
+"""ReD Bench of DragFlow (arXiv 2510.02253): painted regions with their tasks, and point pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dragflow.bench.data.parts import Place, check_inside, read_mask, read_truth
+from dragflow.bench.data.points import RegionRule
+from dragflow.bench.sample import Mask, Pixels, Sample
+from dragflow.core.errors import UserError
+from dragflow.core.task import Operation, Point, Rotate, Translate
+from dragflow.io.redbench import INSTRUCTION, RedBenchSample, load_red_bench
+
+TRUTH, TARGET_MASK = "target_image.png", "target_mask.png"
+
+
+def load(place: Place, rule: RegionRule) -> Sample:
+    """Read one sample; `rule` says nothing here, for regions are painted.
+
+    Raises:
+        UserError: what is wrong with it.
+    """
+    found = load_red_bench(place.folder)
+    begins, targets = _points(found, place.folder / INSTRUCTION)
+    truth, target_mask = read_target(place.folder, found.image.size)
+    return Sample(
+        id=place.id,
+        category=place.category,
+        image=found.image,
+        instruction=found.instruction,
+        begin_points=begins,
+        target_points=targets,
+        truth=truth,
+        target_mask=target_mask,
+    )
+
+
+def read_target(folder: Path, size: tuple[int, int]) -> tuple[Pixels | None, Mask | None]:
+    """The true picture and where the object is in it, as far as they are there.
+
+    Raises:
+        UserError: unreadable, of another size (h, w), or an empty mask.
+    """
+    truth = read_truth(folder / TRUTH, size) if (folder / TRUTH).exists() else None
+    return truth, read_mask(folder / TARGET_MASK, size) if (folder / TARGET_MASK).exists() else None
+
+
+def _points(found: RedBenchSample, path: Path) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
+    """The annotated pairs, or the centroids of the regions where there are none."""
+    begins, targets = found.begin_points, found.target_points
+    if len(begins) != len(targets):
+        raise UserError(f"{path}: {len(begins)} begin_points and {len(targets)} target_points: they must be pairs")
+    for name, points in (("begin_points", begins), ("target_points", targets)):
+        check_inside(points, found.image.size, f"{path}: point_operations.{name}")
+    if begins:
+        return begins, targets
+    pairs = [_centroids(operation) for operation in found.instruction.operations]
+    return tuple(begin for begin, _ in pairs), tuple(target for _, target in pairs)
+
+
+def _centroids(operation: Operation) -> tuple[Point, Point]:
+    assert operation.handle is not None
+    assert isinstance(operation.motion, Translate | Rotate)
+    assert operation.motion.to is not None  # ReD Bench tells every motion by its two centroids
+    return operation.handle, operation.motion.to

@@ -1,0 +1,90 @@
+"""Opens a data set by a word or a folder, and checks every sample of one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragflow.bench.data.folders import open_folder
+from dragflow.bench.data.points import RegionRule
+from dragflow.bench.data.world import World
+from dragflow.bench.sample import DataSet, Problem
+from dragflow.core.errors import UserError
+
+_WORLD = "world:"
+_MOST_SCENES = 100_000
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found in a data set, and what is wrong with it."""
+
+    name: str
+    loaded: int
+    """Samples without a problem."""
+    categories: dict[str, int]
+    """How many of those each category has."""
+    truths: int
+    """How many have a true picture."""
+    inferred: int
+    """How many have regions that were inferred from points."""
+    problems: tuple[Problem, ...]
+
+    def text(self) -> str:
+        """For people, on several lines."""
+        lines = [
+            f"{self.name}: {self.loaded + len(self.problems)} samples, {len(self.problems)} with a problem",
+            f"true picture: {self.truths}, regions inferred from points: {self.inferred}",
+            *(f"  {name or '(no category)'}: {count}" for name, count in self.categories.items()),
+            *(f"problem in {problem.sample}: {problem.text}" for problem in self.problems),
+        ]
+        return "\n".join(lines)
+
+
+def open_data(spec: str, regions: RegionRule = "disc") -> DataSet:
+    """The data set that a folder holds, or `world:COUNT` (`world:COUNT@FIRST`) of the built-in scenes.
+
+    Args:
+        spec: the folder, or the built-in scenes.
+        regions: the rule by which samples that have points only get regions.
+
+    Raises:
+        UserError: no such folder, no sample in it, or no count.
+    """
+    if spec.startswith(_WORLD):
+        return _world(spec)
+    if not spec:
+        raise UserError("no data set is named: give a folder, or world:COUNT of the built-in scenes")
+    return open_folder(Path(spec), regions)
+
+
+def check(data: DataSet) -> Checked:
+    """Load every sample once; a broken one is reported and harms no other."""
+    categories: Counter[str] = Counter()
+    truths = inferred = 0
+    problems: list[Problem] = []
+    for name in data.ids:
+        try:
+            sample = data.load(name)
+            sample.task  # noqa: B018  # checks the instruction against the picture
+        except UserError as error:
+            problems.append(Problem(name, str(error)))
+            continue
+        categories[sample.category] += 1
+        truths += sample.truth is not None
+        inferred += bool(sample.inferred)
+    return Checked(data.name, categories.total(), dict(categories), truths, inferred, tuple(problems))
+
+
+def _world(spec: str) -> World:
+    given = re.fullmatch(r"([0-9]{1,9})(?:@([0-9]{1,9}))?", spec.removeprefix(_WORLD))
+    if given is None:
+        raise UserError(
+            f"{spec!r} is not understood: write world:COUNT or world:COUNT@FIRST in whole numbers, as in world:50@1000"
+        )
+    count, first = int(given[1]), int(given[2] or 0)
+    if not 1 <= count <= _MOST_SCENES:
+        raise UserError(f"{spec!r} asks for {count} scenes: the count must be 1 to {_MOST_SCENES}")
+    return World(first, count)

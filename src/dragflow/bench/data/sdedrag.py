@@ -1,0 +1,44 @@
+"""The DragBench of SDE-Drag (Nie et al. 2024), which later papers call DragBench-S."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dragflow.bench.data.parts import Place, Strict, check_inside, point_sample, read_json, read_mask, require
+from dragflow.bench.data.points import RegionRule
+from dragflow.bench.sample import Sample
+from dragflow.core.errors import UserError
+from dragflow.core.task import Point
+from dragflow.io.images import load_image
+
+IMAGE, MASK, PROMPT = "origin_image.png", "mask.png", "prompt.json"
+
+Points = Annotated[list[Point], Field(min_length=1)]
+
+
+class DragFile(Strict):
+    """prompt.json."""
+
+    prompt: str
+    source: Points
+    target: Points
+
+
+def load(place: Place, rule: RegionRule) -> Sample:
+    """Read one sample.
+
+    Raises:
+        UserError: what is wrong with it.
+    """
+    path = place.folder / PROMPT
+    require(place.folder, IMAGE, MASK, PROMPT)
+    image = load_image(place.folder / IMAGE)
+    asked = read_json(path, DragFile)
+    if len(asked.source) != len(asked.target):
+        raise UserError(f"{path}: {len(asked.source)} source and {len(asked.target)} target points: they must be pairs")
+    check_inside(asked.source, image.size, f"{path}: source")
+    check_inside(asked.target, image.size, f"{path}: target")
+    pairs = (tuple(asked.source), tuple(asked.target))
+    return point_sample(place, rule, image, pairs, read_mask(place.folder / MASK, image.size), asked.prompt)

@@ -1,0 +1,127 @@
+"""Held-out scenes of the procedural world as a data set: the true picture after the drag is known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+
+from dragflow.bench.sample import Mask, Pixels, Sample
+from dragflow.core.task import Affine, Instruction, MaskArray, Motion, Operation, Point, Rotate, Scale, Translate
+from dragflow.io import masks
+from dragflow.io.images import SourceImage, from_pixels
+from dragflow.world import DragCase, drag_case
+from dragflow.world import motion as motions
+from dragflow.world.cases import Context
+
+SIZE = 256
+POINTS = 3
+"""Point pairs given to point-based methods: a person clicks about as many."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Scenes `first` to `first + count - 1`, of objects that no training has seen."""
+
+    first: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """As it stands in reports."""
+        return f"dragflow world, scenes {self.first} to {self.first + self.count - 1}"
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The numbers of the scenes."""
+        return [str(number) for number in range(self.first, self.first + self.count)]
+
+    def load(self, sample: str) -> Sample:
+        """Draw one scene."""
+        return as_sample(sample, drawn(case_of(int(sample))))
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a sample is made of: a scene as it was drawn, or as it was written to a folder and read again."""
+
+    kind: str
+    image: SourceImage
+    mask: Mask
+    area: Mask
+    """The world's own editable area; it holds the shadows too."""
+    motion: motions.Motion
+    truth: Pixels | None
+    target_mask: Mask | None
+    caption: str
+    edit: str
+    context: Context
+
+
+def case_of(scene: int) -> DragCase:
+    """Held-out scene `scene`."""
+    return drag_case(scene, None, SIZE, "test")
+
+
+def drawn(case: DragCase) -> Drawn:
+    """A case as it was drawn."""
+    return Drawn(
+        kind=case.kind,
+        image=from_pixels(case.source),
+        mask=case.mask,
+        area=case.area,
+        motion=case.motion,
+        truth=case.target,
+        target_mask=case.target_mask,
+        caption=case.caption,
+        edit=case.edit,
+        context=case.context,
+    )
+
+
+def as_sample(name: str, scene: Drawn) -> Sample:
+    """A scene as a sample; its points are spread over the region and move with it."""
+    context = [what for what, present in asdict(scene.context).items() if present]
+    pairs = [(p, scene.motion.apply(p)) for p in spread_points(scene.mask, POINTS)]
+    pairs = [(p, q) for p, q in pairs if masks.inside(q, scene.image.size)]
+    operation = Operation(MaskArray(scene.mask), motion(scene.motion, scene.mask))
+    return Sample(
+        id=name,
+        category=scene.kind,
+        image=scene.image,
+        instruction=Instruction((operation,), scene.caption, scene.edit, MaskArray(scene.area)),
+        begin_points=tuple(p for p, _ in pairs),
+        target_points=tuple(q for _, q in pairs),
+        truth=scene.truth,
+        target_mask=scene.target_mask,
+        tags=("context", *context) if context else ("plain",),
+    )
+
+
+def motion(drawn: motions.Motion, mask: Mask) -> Motion:
+    """A motion of the world as the editor has it; about an anchor outside of the picture as an affine map."""
+    size = (mask.shape[0], mask.shape[1])
+    anchored = drawn.about is not None and masks.inside(drawn.about, size)
+    if drawn.type == "rotate" and anchored and drawn.about is not None:
+        return Rotate(drawn.about, degrees=drawn.degrees)
+    if drawn.type == "scale" and anchored and drawn.about is not None and drawn.factor is not None:
+        return Scale(drawn.about, drawn.factor)
+    to = drawn.apply(masks.centroid(mask))
+    if drawn.type == "translate" and masks.inside(to, size):
+        return Translate(to)
+    return Affine(drawn.matrix)
+
+
+def spread_points(mask: Mask, count: int) -> tuple[Point, ...]:
+    """Points of a region, far from each other and from its rim: first the innermost, then each farthest from all."""
+    ys, xs = np.nonzero(mask)
+    depth = np.asarray(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5))[ys + 1, xs + 1]
+    inner = depth >= 0.5 * depth.max()
+    candidates = np.stack([xs, ys], axis=1)[inner].astype(float)
+    chosen = [candidates[int(np.argmax(depth[inner]))]]
+    while len(chosen) < min(count, len(candidates)):
+        distance = np.min([np.hypot(*(candidates - p).T) for p in chosen], axis=0)
+        chosen.append(candidates[int(np.argmax(distance))])
+    return tuple((float(x), float(y)) for x, y in chosen)
