@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dragflow import canvas
-from dragflow.bench.scores import Pixels, psnr
-from dragflow.bench.world import case_of
+from dragflow.bench.data.world import case_of
+from dragflow.bench.metrics.truth import Pixels, psnr
 from dragflow.core.config import InversionConfig
 from dragflow.core.events import silent
 from dragflow.method.inversion import invert

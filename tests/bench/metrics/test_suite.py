@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dragflow.bench.data.world import as_sample, case_of
+from dragflow.bench.data.world import World, case_of
 from dragflow.bench.metrics import suite as suite_module
 from dragflow.bench.metrics import truth
 from dragflow.bench.metrics.catalogue import BY_KEY, MATCHED, PERCEPTUAL
@@ -94,7 +94,7 @@ def test_without_truth_and_tools_what_needs_pixels_only_is_measured() -> None:
 def test_every_key_is_in_the_catalogue_and_in_its_order() -> None:
     found = Suite(MeanSquare(), Colours(True)).score(sample(**KNOWN), DONE)
     assert list(found) == [key for key in BY_KEY if key in found]
-    assert set(found) == ALWAYS | OF_TRUTH | {"landing"} | set(PERCEPTUAL) | set(MATCHED)
+    assert set(found) == ALWAYS | OF_TRUTH | {"landing", "landed"} | set(PERCEPTUAL) | set(MATCHED)
 
 
 def test_a_perfect_edit_is_perfect() -> None:
@@ -109,6 +109,7 @@ def test_a_perfect_edit_is_perfect() -> None:
 def test_an_edit_that_did_nothing_is_where_it_was() -> None:
     found = Suite(MeanSquare()).score(sample(**KNOWN), UNDONE)
     assert found["landing"] == pytest.approx(20)
+    assert found["landed"] == 0
     assert found["IF_s2s"] == pytest.approx(1)
     assert found["PSNR_vacated"] == pytest.approx(truth.psnr(UNDONE, DONE, np.roll(target_mask(), -20, 1)))
     blacked = target_mask()  # where the source, moved, differs from the edit
@@ -141,7 +142,7 @@ def test_an_edit_of_another_size_is_resized_bicubically_and_never_identical_outs
 def test_without_a_target_mask_the_moved_region_stands_in() -> None:
     bare = Suite().score(sample(truth=DONE), UNDONE)
     full = Suite().score(sample(**KNOWN), UNDONE)
-    assert bare == {key: value for key, value in full.items() if key != "landing"}
+    assert bare == {key: value for key, value in full.items() if key not in ("landing", "landed")}
 
 
 def test_what_is_not_vacated_has_no_score() -> None:
@@ -211,7 +212,7 @@ def test_points_that_are_not_there_have_no_score() -> None:
 
 def test_a_scene_of_the_world_is_scored_against_its_truth() -> None:
     case = case_of(0)
-    perfect, untouched = (Suite(MeanSquare()).score(as_sample(case), p) for p in (case.target, case.source))
+    perfect, untouched = (Suite(MeanSquare()).score(World(0, 1).load("0"), p) for p in (case.target, case.source))
     assert set(perfect) >= ALWAYS | OF_TRUTH
     assert perfect["PSNR_area"] > untouched["PSNR_area"]
     assert perfect["LPIPS_area"] == 0 < untouched["LPIPS_area"]

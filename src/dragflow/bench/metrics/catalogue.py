@@ -42,6 +42,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("SSIM_vacated", "up", 3, "", "edit to truth in the vacated part"),
     Metric("LPIPS_vacated", "down", 3, "", "edit to truth, both masked out outside of the vacated part"),
     Metric("landing", "down", 1, "px", "from where the object should be to where matching finds it; translations"),
+    Metric("landed", "up", 2, "", "1 when the landing error is 4 px or less, else 0"),
     Metric("angle", "down", 1, "deg", "by which the object is turned from where it should be; rotations"),
     Metric("ratio", "down", 3, "", "by which the object's size is wrong; scalings"),
 )  # fmt: skip

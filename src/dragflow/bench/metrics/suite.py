@@ -32,6 +32,8 @@ NO_FEATURES = "none"
 
 _EQUAL = 100.0
 """PSNR in dB of equal pictures, in place of infinity."""
+_LANDED = 4
+"""Pixels within which an object counts as landed."""
 
 
 class Perceptual(Protocol):
@@ -158,7 +160,8 @@ def _motion_errors(sample: Sample, edit: Pixels) -> dict[str, float]:
         return {}
     motions = [operation.motion for operation in sample.task.operations]
     if all(isinstance(motion, Translate) for motion in motions):
-        return {"landing": truth.landing_error(edit, known, target)}
+        error = truth.landing_error(edit, known, target)
+        return {"landing": error, "landed": float(error <= _LANDED)}
     if len(motions) == 1 and isinstance(motions[0], Rotate):
         return {"angle": truth.angle_error(edit, known, target, motions[0].about)}
     if len(motions) == 1 and isinstance(motions[0], Scale):

@@ -1,0 +1,111 @@
+"""Where the work of a benchmark is done: in this process, or in several, one for each accelerator."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.queues import Queue
+from typing import Protocol, TypeVar
+
+from dragflow.core.errors import DragFlowError, UserError
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+Work = Callable[[J, str | None], R]
+"""Does one job on a device (as torch names it; None = the default) and gives its result; a function of a module."""
+
+
+class Executor(Protocol):
+    """Does jobs and gives their results as they come."""
+
+    def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
+        """Results in the order in which they are ready."""
+        ...
+
+
+class InProcess:
+    """One job after the other in this process."""
+
+    def __init__(self, device: str | None = None) -> None:
+        self._device = device
+
+    def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
+        """Results in the order of the jobs."""
+        for job in jobs:
+            yield work(job, self._device)
+
+
+class Processes:
+    """Several processes, each with a device of its own; on the CPU each has one thread."""
+
+    def __init__(self, devices: Sequence[str | None]) -> None:
+        """One process for each entry; models that jobs keep stay loaded until `close`."""
+        context = multiprocessing.get_context("spawn")
+        free = context.Queue()
+        for device in devices:
+            free.put(device)
+        self._pool = ProcessPoolExecutor(len(devices), context, initializer=_take_device, initargs=(free,))
+
+    def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
+        """Results as they are ready.
+
+        Raises:
+            DragFlowError: a process died.
+        """
+        futures = [self._pool.submit(_on_own_device, work, job) for job in jobs]
+        try:
+            for done in as_completed(futures):
+                yield done.result()
+        except BrokenProcessPool as error:
+            raise DragFlowError(
+                "a process of the benchmark died, perhaps for lack of memory: what was done is kept; run the same "
+                "command again, with fewer processes, to go on"
+            ) from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def executor(devices: Sequence[str] = (), processes: int = 1) -> Iterator[Executor]:
+    """One process on each device, or several on the CPU, or this one.
+
+    Raises:
+        UserError: several devices and several processes.
+    """
+    if len(devices) > 1 and processes > 1:
+        raise UserError(
+            f"{len(devices)} devices and {processes} processes: a device has one process, name one or the other"
+        )
+    if max(len(devices), processes) == 1:
+        yield InProcess(devices[0] if devices else None)
+        return
+    pool = Processes(devices if len(devices) > 1 else [devices[0] if devices else None] * processes)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+_device: str | None = None
+
+
+def _take_device(free: Queue[str | None]) -> None:
+    global _device
+    _device = free.get()
+    if _device is None:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def _on_own_device(work: Work[J, R], job: J) -> R:
+    return work(job, _device)

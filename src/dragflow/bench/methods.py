@@ -1,0 +1,106 @@
+"""The methods that a benchmark compares; those with a model are presets, and share inversion, K/V and background."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from dragflow.bench.sample import Mask, Pixels, Sample
+from dragflow.core.config import EditConfig
+from dragflow.core.errors import UserError
+from dragflow.core.task import Box, DragTask, Instruction, MaskArray, Operation, Point, Translate
+from dragflow.io import masks
+from dragflow.io.preview import ghost
+
+if TYPE_CHECKING:
+    from dragflow.editor import Editor
+
+WITH_MODEL = {"dragflow": "default", "point": "point", "regiondrag": "regiondrag", "text": "text"}
+"""Methods that a model carries out, and the preset of each when none is named."""
+
+
+def _nothing(image: Pixels, hole: Mask) -> Pixels:
+    return image.copy()
+
+
+def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
+    """The hole and its blurred rim inpainted by OpenCV (Telea's method)."""
+    return np.asarray(cv2.inpaint(image, masks.dilate(hole, 2).astype(np.uint8), 3, cv2.INPAINT_TELEA), dtype=np.uint8)
+
+
+WITHOUT_MODEL: dict[str, Callable[[DragTask], Pixels]] = {
+    "paste": lambda task: ghost(task, _nothing, shadows=False),
+    "paste-inpaint": lambda task: ghost(task, opencv_fill, shadows=False),
+    "preview": ghost,
+}
+"""The region pasted at its target and nothing else; over OpenCV's inpainting; and dragflow's own pixel preview."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """An edited picture and what it took."""
+
+    image: Pixels
+    open_seconds: float
+    """Work that further edits of the same picture would share."""
+    edit_seconds: float
+    calls: int = 0
+    peak_memory_mib: float | None = None
+
+
+def check_method(method: str) -> None:
+    """Refuse a name that is no method.
+
+    Raises:
+        UserError: unknown name.
+    """
+    if method not in WITH_MODEL and method not in WITHOUT_MODEL:
+        raise UserError(f"method {method!r} is not known: choose one of {', '.join((*WITH_MODEL, *WITHOUT_MODEL))}")
+
+
+def run_without_model(method: str, sample: Sample) -> Outcome:
+    """Draw one sample."""
+    begun = time.perf_counter()
+    image = WITHOUT_MODEL[method](sample.task)
+    return Outcome(image, 0.0, time.perf_counter() - begun)
+
+
+def run_with_model(editor: Editor, config: EditConfig, sample: Sample) -> Outcome:
+    """Edit one sample.
+
+    Raises:
+        DragFlowError: the method cannot do this sample.
+    """
+    asked = as_points(sample) if config.optimise.supervision == "point" else sample.instruction
+    begun = time.perf_counter()
+    session = editor.open(sample.image, asked.prompt, config=config)
+    opened = time.perf_counter()
+    result = session.edit(asked, config)
+    edited = time.perf_counter()
+    provenance = result.provenance
+    calls = sum(timing.calls for timing in provenance.timings)
+    return Outcome(result.image, opened - begun, edited - opened, calls, provenance.peak_memory_mib)
+
+
+def as_points(sample: Sample) -> Instruction:
+    """What point-based methods are asked: every annotated pair a handle of one pixel, the area as for regions.
+
+    Raises:
+        UserError: no pair moves.
+    """
+    pairs: dict[Point, Point] = {}
+    for begin, target in zip(sample.begin_points, sample.target_points, strict=True):
+        at = (float(round(begin[0])), float(round(begin[1])))
+        if np.hypot(target[0] - at[0], target[1] - at[1]) >= 1:
+            pairs.setdefault(at, target)
+    if not pairs:
+        raise UserError(
+            f"sample {sample.id} has no pair of points that moves by a pixel: a point method cannot run on it"
+        )
+    operations = [Operation(Box(x, y, x, y), Translate(to), (x, y)) for (x, y), to in pairs.items()]
+    return replace(sample.instruction, operations=tuple(operations), editable=MaskArray(sample.task.area))

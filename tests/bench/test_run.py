@@ -1,0 +1,199 @@
+"""Running and scoring: what is made is not made again, a killed run goes on, errors are records."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dragflow.bench import run as running
+from dragflow.bench.data.world import World, case_of
+from dragflow.bench.executor import InProcess, executor
+from dragflow.bench.external import import_results
+from dragflow.bench.run import ModelChoice, Plan, run
+from dragflow.bench.runs import RECORDS, RunRecord, picture_path, read_header, read_records
+from dragflow.bench.sample import Pixels, Sample
+from dragflow.bench.score import score
+from dragflow.core.config import EditConfig
+from dragflow.core.errors import NumericalError, UserError
+from dragflow.io.presets import load_preset, override
+from dragflow.world import export_cases
+
+PREVIEW = Plan("world:3", "disc", "preview", "preview", None, None)
+QUICK = override(load_preset("paste"), ["inversion.steps=2", "inversion.skip=1"])
+IDS = ("0", "1", "2")
+
+
+def made(plan: Plan, out: Path, ids: tuple[str, ...] = IDS, *, retry: bool = False) -> list[RunRecord]:
+    return list(run(plan, ids, out, InProcess(), retry=retry))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The samples on which work is done."""
+    seen: list[str] = []
+    make = running._make
+
+    def counted(job: running._Job, device: str | None) -> RunRecord:
+        seen.append(job.sample)
+        return make(job, device)
+
+    monkeypatch.setattr(running, "_make", counted)
+    return seen
+
+
+def test_every_sample_is_made_and_recorded(tmp_path: Path) -> None:
+    found = made(PREVIEW, tmp_path / "run")
+    assert [record.sample for record in found] == list(IDS)
+    assert read_records(tmp_path / "run") == tuple(found)
+    for record in found:
+        sample = World(0, 3).load(record.sample)
+        image = np.asarray(Image.open(picture_path(tmp_path / "run", record.sample)))
+        assert record.status == "done"
+        assert record.source_sha256 == sample.image.sha256
+        assert (image == sample.image.pixels)[~sample.task.area].all()
+    header = read_header(tmp_path / "run")
+    assert (header.method, header.config, header.model) == ("preview", None, None)
+
+
+def test_a_second_run_goes_on_where_the_first_stopped(tmp_path: Path, calls: list[str]) -> None:
+    made(PREVIEW, tmp_path / "run", ("0",))
+    assert [record.sample for record in made(PREVIEW, tmp_path / "run")] == list(IDS)
+    assert calls == ["0", "1", "2"]
+
+
+def test_a_run_with_a_model_says_which(tmp_path: Path) -> None:
+    plan = replace(PREVIEW, method="dragflow", label="ours", config=QUICK, model=ModelChoice("dummy"))
+    (record,) = made(plan, tmp_path / "run", ("0",))
+    header = read_header(tmp_path / "run")
+    assert header.model is not None
+    assert (header.model.id, header.config) == ("dummy", QUICK)
+    assert record.calls > 0
+    with pytest.raises(UserError, match="config differ"):
+        made(replace(plan, config=EditConfig()), tmp_path / "run", ("0",))
+
+
+def test_what_a_method_raises_is_recorded_and_costs_no_other_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
+) -> None:
+    without = running.run_without_model
+
+    def fails_on_one(method: str, sample: Sample) -> object:
+        if sample.id == "1":
+            raise NumericalError("the latent is not finite")
+        return without(method, sample)
+
+    monkeypatch.setattr(running, "run_without_model", fails_on_one)
+    found = made(PREVIEW, tmp_path / "run")
+    assert [record.status for record in found] == ["done", "failed", "done"]
+    assert found[1].error == "NumericalError: the latent is not finite"
+    assert not picture_path(tmp_path / "run", "1").exists()
+    made(PREVIEW, tmp_path / "run")
+    assert calls == list(IDS)  # a failure is a result
+    monkeypatch.setattr(running, "run_without_model", without)
+    assert [record.status for record in made(PREVIEW, tmp_path / "run", retry=True)] == ["done"] * 3
+    assert calls == [*IDS, "1"]
+
+
+def test_a_broken_sample_is_recorded(tmp_path: Path) -> None:
+    export_cases([case_of(0), case_of(1)], tmp_path / "data")
+    (tmp_path / "data" / "0001" / "operation.png").write_bytes(b"no picture")
+    plan = replace(PREVIEW, data=str(tmp_path / "data"))
+    good, broken = made(plan, tmp_path / "run", ("0000", "0001"))
+    assert (good.status, broken.status) == ("done", "unreadable")
+    assert "operation.png" in broken.error
+
+
+def test_a_killed_run_loses_nothing_and_makes_nothing_twice(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    program = "from dragflow.cli.app import main; main()"
+    command = [sys.executable, "-c", program, "bench", "run", "world:60", "--method", "preview", "-o", str(out)]
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not (out / RECORDS).exists() or (out / RECORDS).read_bytes().count(b"\n") < 2:
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    before = read_records(out)
+    assert 2 <= len(before) < 60
+    ids = tuple(str(number) for number in range(len(before) + 2))
+    found = made(replace(PREVIEW, data="world:60"), out, ids)
+    assert tuple(found[: len(before)]) == before
+    lines = (out / RECORDS).read_text().splitlines()
+    assert len(lines) == len(ids)
+    assert {path.stem for path in (out / "pictures").iterdir() if not path.name.startswith(".")} >= set(ids)
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_same_pictures(tmp_path: Path) -> None:
+    one = made(PREVIEW, tmp_path / "one")
+    with executor(processes=2) as pool:
+        two = list(run(PREVIEW, IDS, tmp_path / "two", pool))
+    assert {(r.sample, r.picture_sha256) for r in one} == {(r.sample, r.picture_sha256) for r in two}
+
+
+def save(folder: Path, name: str, pixels: Pixels) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(folder / name)
+
+
+def test_pictures_of_others_are_taken_in_by_name(tmp_path: Path) -> None:
+    results = tmp_path / "theirs"
+    save(results, "0.png", World(0, 3).load("0").image.pixels)
+    save(results, "2.jpg", World(0, 3).load("2").image.pixels[::2, ::2].copy())
+    first, missing, small = import_results("world:3", "disc", results, "theirs", tmp_path / "run")
+    assert (first.status, missing.status, small.status) == ("done", "failed", "done")
+    assert "no picture" in missing.error
+    assert Image.open(picture_path(tmp_path / "run", "2")).size == (128, 128)
+    save(results, "1.webp", World(0, 3).load("1").image.pixels)
+    assert [r.status for r in import_results("world:3", "disc", results, "theirs", tmp_path / "run")] == ["done"] * 3
+    assert read_header(tmp_path / "run").label == "theirs"
+
+
+def test_folders_of_a_sample_may_be_written_flat(tmp_path: Path) -> None:
+    export_cases([case_of(0)], tmp_path / "data" / "cats")
+    save(tmp_path / "theirs", "cats_0000.png", case_of(0).source)
+    (record,) = import_results(str(tmp_path / "data"), "disc", tmp_path / "theirs", "theirs", tmp_path / "run")
+    assert (record.sample, record.status) == ("cats/0000", "done")
+
+
+def test_results_that_fit_no_sample_are_refused_with_the_names_that_would(tmp_path: Path) -> None:
+    save(tmp_path / "theirs", "picture.png", np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(UserError, match=r"for sample '0' one of 0\.png, 0\.jpg"):
+        list(import_results("world:3", "disc", tmp_path / "theirs", "theirs", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+class Likeness:
+    """Scores the share of pixels that are the source's."""
+
+    def score(self, sample: Sample, image: Pixels) -> dict[str, float]:
+        return {"outside": float((image == sample.image.pixels).all(axis=2).mean())}
+
+
+def test_every_picture_is_scored_and_what_failed_is_not(tmp_path: Path) -> None:
+    sources = {i: World(0, 3).load(i).image.pixels for i in IDS}
+    save(tmp_path / "theirs", "0.png", sources["0"])
+    save(tmp_path / "theirs", "2.png", 255 - sources["2"])
+    list(import_results("world:3", "disc", tmp_path / "theirs", "theirs", tmp_path / "run"))
+    found = list(score(tmp_path / "run", World(0, 3), Likeness()))
+    assert [(s.sample, s.values["outside"]) for s in found] == [("0", 1.0), ("2", 0.0)]
+    assert found[0].category == World(0, 3).load("0").category
+
+
+def test_a_run_is_not_scored_against_other_data(tmp_path: Path) -> None:
+    made(PREVIEW, tmp_path / "run", ("0",))
+
+    class Other(World):
+        def load(self, sample: str) -> Sample:
+            return World(5, 1).load("5")
+
+    with pytest.raises(UserError, match="name the same data"):
+        list(score(tmp_path / "run", Other(0, 3), Likeness()))
