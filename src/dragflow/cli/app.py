@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dragflow.cli import doctor, task, world_bench
+from dragflow.cli import bench, doctor, task
 from dragflow.cli.operations import ORDERED, OperationCommand
 
 app = typer.Typer(
@@ -19,8 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(task.app, name="task")
+app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
-app.command("world-bench")(world_bench.world_bench)
 
 ImageArg = Annotated[Path, typer.Argument(help="The picture (PNG, JPEG, WebP, TIFF).", metavar="IMAGE")]
 TaskOption = Annotated[Path | None, typer.Option("--task", help="Instruction file, or ReD Bench folder.")]

@@ -1,0 +1,5 @@
+"""Reports of scored runs: tables with confidence intervals, published figures beside them, a gallery."""
+
+from dragflow.bench.report.write import write_report
+
+__all__ = ["write_report"]

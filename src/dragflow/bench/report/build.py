@@ -1,0 +1,227 @@
+"""From scored runs to the tables of a report: which samples count, which runs can be compared, and how they do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from dragflow.bench.metrics.catalogue import BY_KEY, CATALOGUE, MATCHED, PERCEPTUAL, Metric
+from dragflow.bench.report.tables import Comparison, Cost, Counts, Group, Kind, Mark, MetricTable, Report, Section
+from dragflow.bench.runs import RunRecord, SampleScores, ScoredRun
+from dragflow.bench.statistics import Difference, Estimate, Statistic, difference, estimate, holm, paired
+from dragflow.core.errors import UserError
+
+LEVEL = 0.05
+"""A difference whose adjusted p is below is called one."""
+NO_TAG = "no tag"
+
+
+@dataclass(frozen=True)
+class _Members:
+    kind: Kind
+    name: str
+    samples: frozenset[str]
+
+
+def build(runs: Sequence[ScoredRun], base: str | None, statistic: Statistic, metrics: tuple[str, ...] | None) -> Report:
+    """Work out everything that a report says.
+
+    Args:
+        runs: with their scores.
+        base: label of the run that others are compared with; the first on each data set when None.
+        statistic: what tables show.
+        metrics: keys, in the order in which they are shown; when None all that were measured, as in the catalogue.
+
+    Raises:
+        UserError: no runs, two of one label on the same data, an unknown base, an unknown or unmeasured metric.
+    """
+    if not runs:
+        raise UserError("there is no run to report: name the folder of at least one scored run")
+    sets: dict[tuple[str, str], list[ScoredRun]] = {}
+    for run in runs:
+        sets.setdefault((run.header.data_name, run.header.regions), []).append(run)
+    for (data_name, _), found in sets.items():
+        _check_labels(data_name, found)
+    labels = {run.header.label for run in runs}
+    if base is not None and base not in labels:
+        raise UserError(f"base {base!r} is the label of no run: choose one of {', '.join(sorted(labels))}")
+    shown = _shown(runs, metrics)
+    return Report(statistic, tuple(_section(tuple(found), base, statistic, shown) for found in sets.values()))
+
+
+def current_scores(run: ScoredRun) -> dict[str, SampleScores]:
+    """Scores by sample, of the pictures that the run holds now; those of a picture made again since do not count."""
+    digests = {record.sample: record.picture_sha256 for record in run.records if record.status == "done"}
+    return {one.sample: one for one in run.scores if digests.get(one.sample) == one.picture_sha256}
+
+
+def values(run: ScoredRun, key: str) -> dict[tuple[str, str], float]:
+    """A metric by sample and digest of its source picture: samples of one name but of other pictures are no pairs."""
+    sources = {record.sample: record.source_sha256 for record in run.records}
+    found = {(name, sources[name]): one.values.get(key, math.nan) for name, one in current_scores(run).items()}
+    return {sample: value for sample, value in found.items() if math.isfinite(value)}
+
+
+def tool(run: ScoredRun, key: str) -> str:
+    """Name of the model that a metric of a run was measured with, "" where it needs none."""
+    if key in MATCHED:
+        return run.tools.features
+    return run.tools.perceptual if key in PERCEPTUAL else ""
+
+
+def _check_labels(data_name: str, runs: Sequence[ScoredRun]) -> None:
+    labels = [run.header.label for run in runs]
+    for label in labels:
+        if labels.count(label) > 1:
+            folders = " and ".join(str(run.folder) for run in runs if run.header.label == label)
+            raise UserError(f"{folders} are all called {label!r} on {data_name}: run one of them with another --label")
+
+
+def _shown(runs: Sequence[ScoredRun], asked: tuple[str, ...] | None) -> tuple[Metric, ...]:
+    measured = {key for run in runs for one in current_scores(run).values() for key in one.values}
+    if asked is None:
+        return tuple(metric for metric in CATALOGUE if metric.key in measured)
+    for key in asked:
+        if key not in BY_KEY:
+            raise UserError(f"metric {key!r} is not known: choose of {', '.join(BY_KEY)}")
+        if key not in measured:
+            reasons = {run.tools.absent[key] for run in runs if key in run.tools.absent}
+            why = f" ({'; '.join(sorted(reasons))})" if reasons else ""
+            raise UserError(f"metric {key!r} was measured in no run{why}: leave it out, or score the runs again")
+    return tuple(BY_KEY[key] for key in dict.fromkeys(asked))
+
+
+def _section(
+    runs: tuple[ScoredRun, ...], base: str | None, statistic: Statistic, metrics: tuple[Metric, ...]
+) -> Section:
+    at = 0 if base is None else next((i for i, run in enumerate(runs) if run.header.label == base), None)
+    groups = _groups(runs)
+    tables = [_metric_table(runs, metric, at, groups, statistic) for metric in metrics]
+    return Section(
+        data_name=runs[0].header.data_name,
+        regions=runs[0].header.regions,
+        runs=runs,
+        base=at,
+        counts=tuple(_counts(run) for run in runs),
+        costs=tuple(_cost(run.records) for run in runs),
+        metrics=tuple(table for table in tables if any(e.n for e in table.overall)),
+    )
+
+
+def _groups(runs: Sequence[ScoredRun]) -> list[_Members]:
+    """Samples by category and by tag, in the order of their names; no categories where all samples are in one."""
+    every = {name: one for run in runs for name, one in current_scores(run).items()}
+
+    def members(kind: Kind, name: str, inside: Callable[[SampleScores], bool]) -> _Members:
+        return _Members(kind, name, frozenset(sample for sample, one in every.items() if inside(one)))
+
+    categories = sorted({one.category for one in every.values()})
+    tags = sorted({tag for one in every.values() for tag in one.tags})
+    found = [members("category", c, lambda one, c=c: one.category == c) for c in categories if len(categories) > 1]
+    found += [members("tag", tag, lambda one, tag=tag: tag in one.tags) for tag in tags]
+    if tags:
+        found.append(members("tag", NO_TAG, lambda one: not one.tags))
+    return found
+
+
+def _counts(run: ScoredRun) -> Counts:
+    status = [record.status for record in run.records]
+    scored = len(current_scores(run))
+    return Counts(status.count("done"), status.count("failed"), status.count("unreadable"), scored)
+
+
+def _cost(records: Sequence[RunRecord]) -> Cost:
+    done = [record for record in records if record.status == "done"]
+
+    def median(numbers: Sequence[float]) -> float:
+        return float(np.median(numbers)) if any(numbers) else math.nan
+
+    memory = [record.peak_memory_mib for record in done if record.peak_memory_mib is not None]
+    return Cost(
+        first_seconds=median([record.open_seconds + record.edit_seconds for record in done]),
+        again_seconds=median([record.edit_seconds for record in done]),
+        calls=median([record.calls for record in done]),
+        peak_memory_mib=max(memory, default=math.nan),
+    )
+
+
+def _metric_table(
+    runs: Sequence[ScoredRun], metric: Metric, base: int | None, groups: Sequence[_Members], statistic: Statistic
+) -> MetricTable:
+    tools = tuple(tool(run, metric.key) for run in runs)
+    found = [values(run, metric.key) for run in runs]
+    overall = tuple(estimate(one.values(), statistic) for one in found)
+    alike = [(i, j) for i, j in combinations(range(len(runs)), 2) if tools[i] == tools[j] and found[i] and found[j]]
+    differences = {(i, j): paired(found[i], found[j], statistic) for i, j in alike}
+    pairs = _comparisons(differences, metric)
+    return MetricTable(
+        metric=metric,
+        tools=tools,
+        overall=overall,
+        marks=_marks(metric, tools, overall, pairs),
+        groups=_group_rows(groups, found, _alike_to_base(alike, base), base, statistic),
+        pairs=pairs,
+        to_base=_comparisons(_to_base(differences, base), metric),
+    )
+
+
+def _alike_to_base(alike: Sequence[tuple[int, int]], base: int | None) -> frozenset[int]:
+    """The runs that can be compared with the base."""
+    return frozenset(run for pair in alike if base in pair for run in pair if run != base)
+
+
+def _group_rows(
+    groups: Sequence[_Members],
+    found: Sequence[dict[tuple[str, str], float]],
+    compared: frozenset[int],
+    base: int | None,
+    statistic: Statistic,
+) -> tuple[Group, ...]:
+    """Of the groups that have the metric at all."""
+    rows: list[Group] = []
+    for group in groups:
+        inside = [{key: value for key, value in one.items() if key[0] in group.samples} for one in found]
+        if not any(inside):
+            continue
+        to_base = [
+            difference(one, inside[base], statistic) if base is not None and i in compared else None
+            for i, one in enumerate(inside)
+        ]
+        estimates = tuple(estimate(one.values(), statistic) for one in inside)
+        rows.append(Group(group.kind, group.name, estimates, tuple(to_base)))
+    return tuple(rows)
+
+
+def _to_base(differences: dict[tuple[int, int], Difference], base: int | None) -> dict[tuple[int, int], Difference]:
+    """The pairs that the base is in, it as the second."""
+    as_second = {pair: d for pair, d in differences.items() if pair[1] == base}
+    return as_second | {(j, i): d.negated for (i, j), d in differences.items() if i == base}
+
+
+def _comparisons(differences: dict[tuple[int, int], Difference], metric: Metric) -> tuple[Comparison, ...]:
+    adjusted = holm([one.p for one in differences.values()])
+    found: list[Comparison] = []
+    for ((i, j), found_difference), p in zip(differences.items(), adjusted, strict=True):
+        first_is_better = (found_difference.estimate.value > 0) == (metric.better == "up")
+        found.append(Comparison(i, j, found_difference, p, (i if first_is_better else j) if p < LEVEL else None))
+    return tuple(found)
+
+
+def _marks(
+    metric: Metric, tools: Sequence[str], overall: Sequence[Estimate], pairs: Sequence[Comparison]
+) -> tuple[Mark, ...]:
+    """The best of the runs that have the metric; of none where they were not measured alike, or are all equal."""
+    known = [i for i, e in enumerate(overall) if e.n]
+    found = {overall[i].value for i in known}
+    if len(found) < 2 or len({tools[i] for i in known}) > 1:
+        return ("",) * len(overall)
+    best = max(found) if metric.better == "up" else min(found)
+    wins = [sum(pair.better == i for pair in pairs) for i in range(len(overall))]
+    return tuple(
+        "" if not e.n or e.value != best else "sure" if wins[i] == len(known) - 1 else "best"
+        for i, e in enumerate(overall)
+    )

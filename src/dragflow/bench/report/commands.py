@@ -1,0 +1,103 @@
+"""The commands that make a run, its scores and the report again, rebuilt from what the run recorded."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from dragflow.bench.methods import WITH_MODEL, WITHOUT_MODEL
+from dragflow.bench.runs import ScoredRun
+from dragflow.bench.sample import DataSet
+from dragflow.bench.statistics import Statistic
+from dragflow.core.config import EditConfig
+from dragflow.core.result import ModelIdentity
+from dragflow.io.presets import load_preset, preset_names
+
+_PROGRAM = ("dragflow", "bench")
+
+
+def make(run: ScoredRun, data: DataSet | None) -> str:
+    """`dragflow bench run` or, for the pictures of another program, `import`; `data` tells how much of it was run."""
+    header = run.header
+    end = ["-o", str(run.folder), "--label", header.label]
+    if header.regions != "disc":
+        end += ["--regions", header.regions]
+    if header.method not in WITH_MODEL and header.method not in WITHOUT_MODEL:
+        return shlex.join([*_PROGRAM, "import", header.data, "RESULTS", *end])
+    words = [*_PROGRAM, "run", header.data, *end, "--method", header.method]
+    if header.config is not None:
+        preset, settings = as_settings(header.config, WITH_MODEL.get(header.method, ""))
+        words += ["--preset", preset, *(word for setting in settings for word in ("--set", setting))]
+    if header.model is not None:
+        words += _model(header.model)
+    if data is not None and len(run.records) < len(data.ids):
+        words += ["--limit", str(len(run.records))]
+    return shlex.join(words)
+
+
+def score(runs: Sequence[ScoredRun]) -> list[str]:
+    """`dragflow bench score`, once for each choice of features."""
+    folders: dict[tuple[str, ...], list[str]] = {}
+    for run in runs:
+        folders.setdefault(_features(run.tools.features), []).append(str(run.folder))
+    return [shlex.join([*_PROGRAM, "score", *found, *options]) for options, found in folders.items()]
+
+
+def report(
+    runs: Sequence[ScoredRun],
+    suffix: str,
+    base: str | None,
+    statistic: Statistic,
+    metrics: Sequence[str] | None,
+    gallery: int | None,
+) -> str:
+    """`dragflow bench report`."""
+    words = [*_PROGRAM, "report", *(str(run.folder) for run in runs), "-o", f"report{suffix}"]
+    words += ["--base", base] if base is not None else []
+    words += ["--statistic", statistic] if statistic != "mean" else []
+    words += [word for metric in metrics or () for word in ("--metric", metric)]
+    return shlex.join(words + (["--gallery", str(gallery)] if gallery is not None else []))
+
+
+def as_settings(config: EditConfig, preferred: str) -> tuple[str, list[str]]:
+    """The preset that a configuration is nearest to, and the settings in which it differs.
+
+    Of presets that are equally near the preferred one is taken.
+    """
+    wanted = _flat(asdict(config))
+    changes: dict[str, list[str]] = {}
+    for name in preset_names():
+        has = _flat(asdict(load_preset(name)))
+        changes[name] = [f"{key}={_text(value)}" for key, value in wanted.items() if value != has[key]]
+    nearest = min(changes, key=lambda name: (len(changes[name]), name != preferred, name))
+    return nearest, changes[nearest]
+
+
+def _flat(group: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in group.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _text(value: object) -> str:
+    """A value as `--set` takes it: TOML, a string bare."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _model(model: ModelIdentity) -> list[str]:
+    words = ["--model", model.id, "--dtype", model.dtype]
+    words += ["--revision", model.revision] if model.revision is not None else []
+    words += ["--quantize", model.quantize] if model.quantize is not None else []
+    return words + [word for lora in model.lora for word in ("--lora", lora)]
+
+
+def _features(name: str) -> tuple[str, ...]:
+    """The options that give features of this name, as in "DIFT (SD 2.1)" or "taps of nano"."""
+    kind, _, rest = name.partition(" ")
+    if not kind:
+        return ()
+    model = ("--model", rest.removeprefix("of ")) if kind == "taps" else ()
+    return ("--features", kind.lower(), *model)

@@ -1,0 +1,71 @@
+"""Writing a report: one HTML page, Markdown or CSV, as the name of the file says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dragflow.bench.report import commands
+from dragflow.bench.report.build import build
+from dragflow.bench.report.tables import DataSets, Report
+from dragflow.bench.runs import ScoredRun
+from dragflow.bench.statistics import Statistic
+from dragflow.core.errors import UserError
+from dragflow.io.files import check_writable, write_text
+
+SUFFIXES = (".html", ".md", ".csv")
+
+
+def write_report(
+    runs: Sequence[ScoredRun],
+    data: DataSets,
+    out: Path,
+    *,
+    base: str | None = None,
+    statistic: Statistic = "mean",
+    metrics: tuple[str, ...] | None = None,
+    gallery: int | None = None,
+) -> None:
+    """Write one report of scored runs, whole or not at all; equal input gives equal bytes.
+
+    Args:
+        runs: with their scores; those on one data set are compared with each other.
+        data: to draw sources, instructions and truths.
+        out: .html, .md or .csv.
+        base: label of the run that others are compared with; the first on each data set when None.
+        statistic: what tables show.
+        metrics: keys of those shown, in their order; all that were measured when None.
+        gallery: at most so many samples in the gallery of a page.
+
+    Raises:
+        UserError: another suffix, a file that cannot be written, no runs, two of one label on the same data, an unknown
+            base, an unknown or unmeasured metric.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"report {out} is none of {', '.join(SUFFIXES)}: the end of its name chooses what is written")
+    check_writable(out)
+    report = build(runs, base, statistic, metrics)
+    again = [*commands.score(runs), commands.report(runs, suffix, base, statistic, metrics, gallery)]
+    write_text(out, _render(suffix, report, data, metrics, gallery, again))
+
+
+def _render(
+    suffix: str,
+    report: Report,
+    data: DataSets,
+    metrics: tuple[str, ...] | None,
+    gallery: int | None,
+    again: Sequence[str],
+) -> str:
+    if suffix == ".html":
+        from dragflow.bench.report import html
+
+        return html.render(report, data, gallery, again)
+    if suffix == ".md":
+        from dragflow.bench.report import markdown
+
+        return markdown.render(report, data, again)
+    from dragflow.bench.report import text_csv
+
+    return text_csv.render(report, metrics)
