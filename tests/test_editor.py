@@ -52,6 +52,9 @@ SHORT = {
     "default": ["optimise.refining=2"],
     "fast": ["optimise.refining=2"],
     "paste": [],
+    "point": ["optimise.moving=2"],
+    "regiondrag": [],
+    "text": [],
 }
 QUICK = [
     "inversion.steps=4",
