@@ -58,7 +58,7 @@ def main() -> None:
     args = parser.parse_args()
     silence_libraries()
     args.output.mkdir(exist_ok=True)
-    with executor(processes=args.processes) as workers:
+    with executor(processes=args.processes, setup=silence_libraries) as workers:
         for number, (label, (method, changes)) in enumerate(ROWS.items()):
             if not args.row or label in args.row:
                 row = plan(label, method, changes, f"world:{args.scenes}", args.model)

@@ -48,7 +48,7 @@ def main() -> None:
     sites = {"none": [], **{b: [*MAPPED, f'kv.sites=["{b}"]'] for b in spec.blocks}, "default": MAPPED}
     data = f"world:{args.scenes}@{FIRST_SCENE}"
     tables = []
-    with executor(processes=args.processes) as workers:
+    with executor(processes=args.processes, setup=silence_libraries) as workers:
         for title, settings in (("tap", taps), ("K/V site", sites)):
             rows = {}
             for name, changes in settings.items():

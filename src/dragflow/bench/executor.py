@@ -42,13 +42,13 @@ class InProcess:
 class Processes:
     """Several processes, each with a device of its own; on the CPU each has one thread."""
 
-    def __init__(self, devices: Sequence[str | None]) -> None:
-        """One process for each entry; models that jobs keep stay loaded until `close`."""
+    def __init__(self, devices: Sequence[str | None], setup: Callable[[], None] | None = None) -> None:
+        """One process for each entry, each begins with `setup`; models that jobs keep stay loaded until `close`."""
         context = multiprocessing.get_context("spawn")
         free = context.Queue()
         for device in devices:
             free.put(device)
-        self._pool = ProcessPoolExecutor(len(devices), context, initializer=_take_device, initargs=(free,))
+        self._pool = ProcessPoolExecutor(len(devices), context, initializer=_begin, initargs=(free, setup))
 
     def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
         """Results as they are ready.
@@ -75,8 +75,10 @@ class Processes:
 
 
 @contextmanager
-def executor(devices: Sequence[str] = (), processes: int = 1) -> Iterator[Executor]:
-    """One process on each device, or several on the CPU, or this one.
+def executor(
+    devices: Sequence[str] = (), processes: int = 1, setup: Callable[[], None] | None = None
+) -> Iterator[Executor]:
+    """One process on each device, or several on the CPU, or this one; new processes begin with `setup`.
 
     Raises:
         UserError: several devices and several processes.
@@ -88,7 +90,7 @@ def executor(devices: Sequence[str] = (), processes: int = 1) -> Iterator[Execut
     if max(len(devices), processes) == 1:
         yield InProcess(devices[0] if devices else None)
         return
-    pool = Processes(devices if len(devices) > 1 else [devices[0] if devices else None] * processes)
+    pool = Processes(devices if len(devices) > 1 else [devices[0] if devices else None] * processes, setup)
     try:
         yield pool
     finally:
@@ -98,9 +100,11 @@ def executor(devices: Sequence[str] = (), processes: int = 1) -> Iterator[Execut
 _device: str | None = None
 
 
-def _take_device(free: Queue[str | None]) -> None:
+def _begin(free: Queue[str | None], setup: Callable[[], None] | None) -> None:
     global _device
     _device = free.get()
+    if setup is not None:
+        setup()
     if _device is None:
         import torch
 

@@ -78,8 +78,10 @@ def run(
     choice = ModelChoice(chosen_model(model), revision, dtype, quantize, offload, tuple(lora or ()))
     plan = _plan(path, regions, method, label, preset, set_ or [], choice)
     samples = data_set(path, regions).ids[:limit]
-    silence_libraries()
-    with executor(device or [], processes) as workers:
+    quiet = silence_libraries if plan.model is not None else None
+    if quiet is not None:
+        quiet()
+    with executor(device or [], processes, quiet) as workers:
         _follow(run_samples(plan, samples, out, workers, retry=retry), len(samples), out)
 
 
