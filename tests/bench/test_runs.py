@@ -78,6 +78,15 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "letter.txt").read_text() == "dear"
 
 
+def test_folders_above_are_made_and_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "today" / "run", A)
+    assert runs.read_records(tmp_path / "runs" / "today" / "run") == (A,)
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(UserError, match="cannot be made"), runs.opened(place, HEADER):
+            pass
+
+
 @pytest.mark.parametrize(
     ("line", "word"),
     [

@@ -138,8 +138,11 @@ def opened(folder: Path, header: RunHeader) -> Iterator[None]:
     Raises:
         UserError: another run is in it, another process is at it, or it cannot be written.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"folder {folder} of a run cannot be made ({error.strerror}): name another one") from error
     check_folder(folder)
-    folder.mkdir(exist_ok=True)
     with _locked(folder):
         if (folder / HEADER).exists():
             _check_same(folder, header)
