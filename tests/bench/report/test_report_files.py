@@ -282,3 +282,14 @@ def test_median_is_said_where_it_is_shown(tmp_path: Path) -> None:
     assert "| angle ↓ deg | 2.0 [1.0, 60.0] |" in text
     assert "The median over all pictures" in text
     assert "mean" not in text
+
+
+def test_many_runs_stand_below_each_other_and_are_told_against_the_base_alone(tmp_path: Path) -> None:
+    runs = [scored_run(f"run {i}", one_metric("landing", [i, i + 1.0]), folder=tmp_path / str(i)) for i in range(8)]
+    text = write(runs, tmp_path / "report.md")
+    heads = next(line for line in text.splitlines() if line.startswith("|"))
+    assert heads == "|  | pictures scored | failed | unreadable samples | landing ↓ px |"
+    assert re.search(r"\| run 7 \| 2 \| 0 \| 0 \| 7\.5 ", text)
+    assert "All pairs of 8 runs" in text
+    assert "### Pairs of runs" not in text
+    assert re.search(r"\| run 7 \| \+7\.00 ", text)

@@ -12,6 +12,9 @@ from dragflow.bench.report.commands import make
 from dragflow.bench.report.tables import Comparison, DataSets, Mark, Report, Section
 from dragflow.bench.statistics import Estimate, Statistic
 
+MOST_PAIRED = 6
+"""Runs of which all pairs are told."""
+
 
 def render(report: Report, data: DataSets, commands: Sequence[str]) -> str:
     """The text; `data` and `commands` as for the page."""
@@ -41,16 +44,18 @@ def plain(text: str) -> str:
 
 def _section(section: Section, statistic: Statistic) -> Iterator[str]:
     labels = [plain(label) for label in section.labels]
-    yield from [f"## {plain(section.title)}", "", *_table(["", *labels], _results(section))]
+    yield from [f"## {plain(section.title)}", "", *_upright(["", *labels], _results(section))]
     yield from [formats.caption(statistic), ""]
     for table in section.metrics:
         if not table.comparable:
             yield from [f"{table.metric.key}: {plain(formats.not_compared(table.tools, section.labels))}", ""]
     if section.base is not None and section.others:
         yield from [f"### Against {labels[section.base]}", ""]
-        yield from _table(["", *(labels[i] for i in section.others)], _against(section))
+        yield from _upright(["", *(labels[i] for i in section.others)], _against(section))
         yield from [f"Each run less the base. {formats.comparison_caption(statistic)}", ""]
-    if len(labels) > 1:
+    if len(labels) > MOST_PAIRED:
+        yield from [f"All pairs of {len(labels)} runs would be too many for a text: they are in the page (.html).", ""]
+    elif len(labels) > 1:
         heads = ["metric", "first", "second", "first − second", "samples", "p", "p, Holm", "better"]
         yield from ["### Pairs of runs", "", *_table(heads, _pairs(section, labels))]
         yield from [formats.comparison_caption(statistic), ""]
@@ -140,6 +145,14 @@ def _difference(one: Comparison, metric: Metric) -> str:
     value = formats.number(e.value, digits, signed=True)
     parts = (value, verdict, formats.interval(e, digits, signed=True), f"p {formats.p_value(one.adjusted)}")
     return " ".join(part for part in parts if part)
+
+
+def _upright(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The table, turned when that makes it narrower: pages scroll down better than sideways."""
+    every = [heads, *rows]
+    if len(heads) > len(every):
+        every = list(zip(*every, strict=True))
+    return _table(every[0], every[1:])
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
