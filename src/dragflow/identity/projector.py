@@ -1,7 +1,7 @@
 """InstantCharacter's projector: two vision encoders' features of a subject to identity tokens, conditioned on the time.
 
-Module and parameter names are those of the published checkpoint's `image_proj`. Only the resampler at its end depends on
-the time; all before it is computed once for a subject.
+Module and parameter names are those of the published checkpoint's `image_proj`. Only the resampler at its end depends
+on the time; all before it is computed once for a subject.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Projector(nn.Module):
         self.resampler = Resampler(size)
 
     def fuse(self, features: SubjectFeatures) -> Float[Tensor, "1 k d"]:
-        """The part that does not depend on the time: deep features look at shallow ones, and at the higher resolution."""
+        """What does not depend on the time: deep features look at shallow ones, and at the higher resolution."""
         deep = features.low_deep
         layers = self.proj_cross_layer(_look(self.cross_layer_blocks, deep, features.low_shallow))
         scales = self.proj_cross_scale(_look(self.cross_scale_blocks, deep, features.high_deep))
