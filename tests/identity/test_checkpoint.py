@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dragflow.core.errors import UserError
 from dragflow.identity.checkpoint import load_modules
@@ -19,7 +19,7 @@ Parts = dict[str, dict[str, Tensor]]
 
 def loaded(path: Path, blocks: int = 9, heads: tuple[int, int] = (2, 32)) -> dict[str, Tensor]:
     projector, attentions = load_modules(path, blocks, heads, torch.float32)
-    return {**projector.state_dict(), **attentions.state_dict()}
+    return {**projector.state_dict(), **nn.ModuleList(attentions).state_dict()}
 
 
 def changed(path: Path, change: Callable[[Any], Any]) -> Path:
@@ -40,7 +40,7 @@ def test_both_formats_give_the_tensors_of_the_file(tmp_path: Path) -> None:
 
 def test_modules_have_the_dtype_asked_for_and_take_no_gradient(tmp_path: Path) -> None:
     modules = load_modules(write_character(tmp_path / "adapter.bin"), 9, (2, 32), torch.bfloat16)
-    weights = [x for module in modules for x in module.parameters()]
+    weights = [x for module in (modules[0], *modules[1]) for x in module.parameters()]
     assert {x.dtype for x in weights} == {torch.bfloat16}
     assert not any(x.requires_grad for x in weights)
 

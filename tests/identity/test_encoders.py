@@ -89,7 +89,7 @@ def test_the_wrong_encoder_and_an_empty_folder_are_refused(character: IdentityOp
             load_encoders(siglip, character.dinov2, CPU, torch.float32, offload=False)
 
 
-@pytest.mark.parametrize(("settings", "words"), [({"patch_size": 7}, "patches"), ({"num_hidden_layers": 28}, "layers")])
+@pytest.mark.parametrize(("settings", "words"), [({"patch": 7}, "patches"), ({"layers": 28}, "layers")])
 def test_an_encoder_that_cannot_serve_is_refused(
     settings: dict[str, int], words: str, character: IdentityOptions, tmp_path: Path
 ) -> None:

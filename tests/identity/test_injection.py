@@ -234,6 +234,6 @@ def test_options_that_name_nothing_are_refused(backbone: Flux1, character: Ident
 
 
 def test_encoders_of_another_width_are_refused(backbone: Flux1, character: IdentityOptions, tmp_path: Path) -> None:
-    write_dinov2(tmp_path, hidden_size=16)
+    write_dinov2(tmp_path, width=16)
     with pytest.raises(UserError, match=r"width 48.* take 64"):
         load_identity(replace(character, dinov2=str(tmp_path)), backbone)

@@ -20,7 +20,7 @@ PROJECTOR, ATTENTIONS = "image_proj", "ip_adapter"
 
 def load_modules(
     path: Path, blocks: int, heads: tuple[int, int], dtype: torch.dtype
-) -> tuple[Projector, nn.ModuleList]:
+) -> tuple[Projector, tuple[IdentityAttention, ...]]:
     """Projector, and one attention for each block of the model, on the CPU.
 
     Args:
@@ -36,8 +36,8 @@ def load_modules(
     size = _projector_size(path, tensors)
     with torch.device("meta"):
         projector = Projector(size)
-        attentions = nn.ModuleList(IdentityAttention(heads[0] * heads[1], heads[1], size.out) for _ in range(blocks))
-    whole = nn.ModuleDict({PROJECTOR: projector, ATTENTIONS: attentions})
+        attentions = tuple(IdentityAttention(heads[0] * heads[1], heads[1], size.out) for _ in range(blocks))
+    whole = nn.ModuleDict({PROJECTOR: projector, ATTENTIONS: nn.ModuleList(attentions)})
     _check(path, tensors, whole.state_dict())
     whole.load_state_dict({name: x.to(dtype) for name, x in tensors.items()}, assign=True)
     whole.eval().requires_grad_(False)

@@ -41,12 +41,18 @@ def write_encoders(folder: Path) -> None:
     write_dinov2(folder / "dinov2")
 
 
-def write_dinov2(folder: Path, **settings: int) -> None:
+def write_dinov2(folder: Path, *, width: int = 32, layers: int = 29, patch: int = 14) -> None:
     """Save a DINOv2, by default just deep enough."""
     from transformers import Dinov2Config, Dinov2Model
 
-    size = {"hidden_size": 32, "num_hidden_layers": 29, "num_attention_heads": 2, "mlp_ratio": 1}
-    config = Dinov2Config(**(size | {"image_size": 42, "patch_size": 14} | settings))
+    config = Dinov2Config(
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        mlp_ratio=1,
+        image_size=3 * patch,
+        patch_size=patch,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         Dinov2Model(config).save_pretrained(folder)

@@ -36,7 +36,7 @@ def load(options: IdentityOptions, backbone: Backbone, offload: bool) -> Instant
             f"SigLIP {options.siglip} and DINOv2 {options.dinov2} give features of width {encoders.width}: identity "
             f"weights {weights} take {features}; use the encoders that they were trained with"
         )
-    named: dict[str, IdentityAttention] = dict(zip(spec.blocks, attentions.to(device), strict=True))  # pyright: ignore[reportArgumentType]
+    named = {block: attention.to(device) for block, attention in zip(spec.blocks, attentions, strict=True)}
     record = IdentityRecord(options, file_fingerprint(weights))
     return InstantCharacter(encoders, projector.to(device), named, backbone.cache_device, record)
 
