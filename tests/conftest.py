@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+from dragflow.core.result import IdentityOptions
+
 # Shapes and types of tensor functions are checked at every call while tests run.
 install_import_hook(["dragflow.ops", "dragflow.method.supervision"], "beartype.beartype")
 
@@ -38,3 +40,18 @@ def dummy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dragflow.backbones.dummy import write_dummy
 
     return write_dummy(tmp_path_factory.mktemp("model") / "flux-dummy")
+
+
+@pytest.fixture(scope="session")
+def character(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
+    """InstantCharacter in real layout for that model, and both encoders, small and random."""
+    from dragflow.identity.dummy import write_character, write_encoders
+
+    folder = tmp_path_factory.mktemp("character")
+    write_encoders(folder)
+    return IdentityOptions(
+        "instantcharacter",
+        str(write_character(folder / "adapter.bin")),
+        str(folder / "siglip"),
+        str(folder / "dinov2"),
+    )

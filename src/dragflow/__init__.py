@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import Cancelled, CapabilityError, DragFlowError, NumericalError, UserError
 from dragflow.core.events import Event, Finished, Observer, Started, Stepped
-from dragflow.core.result import EditResult
+from dragflow.core.result import EditResult, IdentityOptions
 from dragflow.core.task import (
     Affine,
     Box,
@@ -57,6 +57,7 @@ __all__ = [
     "Editor",
     "Event",
     "Finished",
+    "IdentityOptions",
     "Instruction",
     "MaskArray",
     "MaskFile",

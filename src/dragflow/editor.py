@@ -19,20 +19,23 @@ from dragflow.backbones.registry import load_backbone
 from dragflow.core.config import EditConfig, validate
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
-from dragflow.core.result import EditResult, Provenance, Recipe, Timing
+from dragflow.core.result import EditResult, IdentityOptions, Provenance, Recipe, Timing
 from dragflow.core.task import DragTask, Instruction
+from dragflow.identity.base import IdentityAdapter
+from dragflow.identity.registry import check_options, load_identity
 from dragflow.io.images import SourceImage, from_pixels, load_image
 from dragflow.io.instruction import dump_instruction, load_instruction, parse_instruction
 from dragflow.io.presets import load_preset
 from dragflow.io.preview import ghost
 from dragflow.io.resolve import resolve
 from dragflow.metering import Timer, peak_memory, reset_peak_memory
-from dragflow.method.backbone import Backbone, Conditioning, Latent
+from dragflow.method.backbone import Backbone, Conditioning, Identity, Latent
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion, invert
 from dragflow.method.phases import phase
 from dragflow.method.supervision.region import RegionMotion
 from dragflow.ops import masks
+from dragflow.subject import Crop, Subject, subject_box
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -46,9 +49,10 @@ _PACKAGES = ("dragflow", "torch", "diffusers", "transformers", "numpy", "opencv-
 class Editor:
     """A loaded model."""
 
-    def __init__(self, backbone: Backbone) -> None:
-        """Wrap a backbone that is loaded already; see `Editor.load`."""
+    def __init__(self, backbone: Backbone, adapter: IdentityAdapter | None = None) -> None:
+        """Wrap a backbone, and an identity adapter for it, that are loaded already; see `Editor.load`."""
         self.backbone = backbone
+        self.adapter = adapter
 
     @classmethod
     def load(
@@ -62,6 +66,7 @@ class Editor:
         offload: bool = False,
         lora: Sequence[str] = (),
         checkpointing: bool | None = None,
+        identity: IdentityOptions | None = None,
     ) -> Editor:
         """Load a model once for many pictures.
 
@@ -72,26 +77,29 @@ class Editor:
             dtype: "float32", "bfloat16" or "float16"; bfloat16 on accelerators, float32 on the CPU. Latents, losses and
                 updates are float32 in any case.
             quantize: "int8", "fp8", "layerwise-fp8" or "gguf:FILE", of the transformer alone.
-            offload: keep text encoders and autoencoder in main memory while they are not at work.
+            offload: keep encoders and autoencoder in main memory while they are not at work.
             lora: safetensors files, each with an optional scale as in "style.safetensors:0.8".
             checkpointing: recompute activations in the backward pass to save memory; on for accelerators by default.
+            identity: the adapter that keeps a subject's identity; none when None.
 
         Raises:
-            UserError: no such model, a part missing, an unknown choice.
-            CapabilityError: an architecture dragflow does not know, or no gradient reaches the latent.
+            UserError: no such model, a part missing, an unknown choice, identity weights that do not fit.
+            CapabilityError: an architecture dragflow does not know, no gradient reaches the latent, or the adapter is
+                not made for this model.
         """
-        return cls(
-            load_backbone(
-                str(model),
-                revision=revision,
-                device=device,
-                dtype=dtype,
-                quantize=quantize,
-                offload=offload,
-                lora=tuple(lora),
-                checkpointing=checkpointing,
-            )
+        if identity is not None:
+            check_options(identity)
+        backbone = load_backbone(
+            str(model),
+            revision=revision,
+            device=device,
+            dtype=dtype,
+            quantize=quantize,
+            offload=offload,
+            lora=tuple(lora),
+            checkpointing=checkpointing,
         )
+        return cls(backbone, None if identity is None else load_identity(identity, backbone, offload=offload))
 
     def open(
         self, image: Picture, prompt: str = "", *, config: EditConfig | str = "default", observer: Observer = silent
@@ -101,14 +109,14 @@ class Editor:
         Args:
             image: path, array (H, W, 3 or 4) uint8, PIL picture, or `SourceImage`.
             prompt: what the picture shows.
-            config: preset name or configuration; edits with the same `inversion` and `size` reuse the work.
+            config: preset name or configuration; edits with the same `inversion`, `size` and `identity` reuse the work.
             observer: told of progress; may raise `Cancelled`.
 
         Raises:
             UserError: a picture or a configuration that breaks a rule.
         """
         source = load_image(image) if isinstance(image, str | Path) else from_pixels(image)
-        session = Session(self.backbone, source, prompt)
+        session = Session(self.backbone, source, prompt, self.adapter)
         session.prepare(as_config(config), observer)
         return session
 
@@ -116,10 +124,13 @@ class Editor:
 class Session:
     """One picture, inverted; made by `Editor.open`."""
 
-    def __init__(self, backbone: Backbone, source: SourceImage, prompt: str) -> None:
+    def __init__(
+        self, backbone: Backbone, source: SourceImage, prompt: str, adapter: IdentityAdapter | None = None
+    ) -> None:
         self.source = source
         self.prompt = prompt
         self._backbone = backbone
+        self._subject = Subject(adapter, source.pixels)
         self._prepared: dict[tuple[object, ...], _Prepared] = {}
 
     def edit(
@@ -141,7 +152,7 @@ class Session:
         task = resolve(self.source.pixels, instruction, margin=config.area.margin)
         timer = Timer(observer)
         reset_peak_memory()
-        prepared = self._prepare(task.prompt, config, observer)
+        prepared = self._prepare(task.prompt, config, subject_box(task, config), observer)
         inversion = prepared.inversion
         preview = cache(lambda: ghost(task))
         edit = self._as_drag(task, config, (inversion.z.shape[-2], inversion.z.shape[-1]), preview)
@@ -165,24 +176,27 @@ class Session:
     ) -> Session:
         """A session on a result, to go on editing from it; alpha, layout and colour profile stay the source's."""
         prompt = parse_instruction(result.provenance.recipe.instruction, "recipe").prompt
-        session = Session(self._backbone, replace(self.source, pixels=result.image), prompt)
+        source = replace(self.source, pixels=result.image)
+        session = Session(self._backbone, source, prompt, self._subject.adapter)
         session.prepare(result.provenance.recipe.config if config is None else as_config(config), observer)
         return session
 
     def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
-        """Do now the work that edits with this configuration share."""
-        self._prepare(self.prompt, config, observer)
+        """Do now the work that edits with this configuration share; none where it depends on what is dragged."""
+        if not self._subject.waits(config):
+            self._prepare(self.prompt, config, None, observer)
 
-    def _prepare(self, prompt: str, config: EditConfig, observer: Observer) -> _Prepared:
+    def _prepare(self, prompt: str, config: EditConfig, box: Crop | None, observer: Observer) -> _Prepared:
         """The inversion that a configuration asks for, made at most once."""
         self._check_taps(config)
         blocks = self._kv_blocks(config)
-        key = (prompt, config.inversion, config.size, blocks)
+        key = (prompt, config.inversion, config.size, blocks, self._subject.key(config, box))
         if key not in self._prepared:
             timer = Timer(observer)
             with phase("encode", 1, timer) as meter:
                 z = self._backbone.encode(canvas.as_image(self.source.pixels, self._working_size(config)))
-                cond = self._backbone.condition(prompt, guidance=config.inversion.guidance)
+                identity = self._subject.inverting(config, box)
+                cond = self._backbone.condition(prompt, identity, guidance=config.inversion.guidance)
                 meter.step()
             schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
             inversion = invert(self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show, observer=timer)
@@ -222,6 +236,10 @@ class Session:
         def proposal() -> Latent:
             return self._backbone.encode(canvas.as_image(preview(), self._working_size(config)))
 
+        def target(identity: Identity | None) -> Callable[[float], Conditioning]:
+            return lambda guidance: self._backbone.condition(task.target_prompt, identity, guidance=guidance)
+
+        box = subject_box(task, config)
         return Drag(
             regions=tuple(
                 RegionMotion(mask, op.motion, op.handle, weight)
@@ -230,12 +248,10 @@ class Session:
             area=masks.any_cells(torch.from_numpy(task.area).to(device), latent),
             latent_cells=canvas.cell_map(task, regions, latent),
             token_cells=canvas.cell_map(task, regions, self._backbone.spec.token_grid(latent)),
-            target=lambda guidance: self._condition(task.target_prompt, guidance),
+            target=target(self._subject.sampling(config, box)),
+            inverting=target(self._subject.inverting(config, box)),
             proposal=proposal,
         )
-
-    def _condition(self, prompt: str, guidance: float) -> Conditioning:
-        return self._backbone.condition(prompt, guidance=guidance)
 
     def _show(self, z: Latent) -> NDArray[np.uint8]:
         return canvas.as_pixels(self._backbone.decode(z))
@@ -248,6 +264,7 @@ class Session:
             model=self._backbone.identity(),
             source_sha256=self.source.sha256,
             versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+            identity=None if self._subject.adapter is None else self._subject.adapter.record,
         )
 
 

@@ -14,7 +14,7 @@ from dragflow.core.errors import NumericalError
 from dragflow.core.events import Event, Stepped, silent
 from dragflow.core.result import ModelIdentity
 from dragflow.core.task import Translate
-from dragflow.method.backbone import BackboneSpec, KVControl, Schedule, Site
+from dragflow.method.backbone import BackboneSpec, Identity, KVControl, Schedule, Site
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion, invert
 from dragflow.method.supervision.region import RegionMotion
@@ -41,7 +41,7 @@ class Toy:
     def decode(self, z: Tensor) -> Tensor:
         return z[:, [0, 1, 1]].sigmoid()
 
-    def condition(self, prompt: str, *, guidance: float) -> float:
+    def condition(self, prompt: str, identity: Identity | None = None, *, guidance: float) -> float:
         return guidance
 
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
@@ -90,6 +90,7 @@ def request() -> Drag:
         latent_cells=cells,
         token_cells=cells,
         target=lambda guidance: guidance,
+        inverting=lambda guidance: guidance,
         proposal=lambda: torch.zeros_like(IMAGE),
     )
 

@@ -20,6 +20,11 @@ def fingerprint(folder: Path, extra: Iterable[Path] = ()) -> str:
     return digest.hexdigest()[:16]
 
 
+def file_fingerprint(path: Path) -> str:
+    """Sixteen hex digits over size, head and tail of one file."""
+    return hashlib.sha256(_sample(path)).hexdigest()[:16]
+
+
 def _sample(path: Path) -> bytes:
     size = path.stat().st_size
     with path.open("rb") as file:

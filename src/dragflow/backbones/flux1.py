@@ -7,9 +7,9 @@ blocks project text tokens first, then image tokens. Latents are packed by 2 x 2
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,10 +18,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from dragflow.backbones.flux1_hooks import FUSED, captured, controlled, identified
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.result import ModelIdentity
-from dragflow.method.backbone import BackboneSpec, Features, Image, KVControl, Latent, Schedule, Site
+from dragflow.method.backbone import (
+    BackboneSpec,
+    Features,
+    Identity,
+    IdentityControl,
+    Image,
+    KVControl,
+    Latent,
+    Schedule,
+)
 from dragflow.ops import flow
 
 if TYPE_CHECKING:
@@ -35,10 +45,6 @@ _PAPER_DOUBLE_KV, _PAPER_SINGLE_KV = (0, 7, 8, 9, 10, 18), (6, 9, 18, 23, 26, 31
 _PATCH = 2
 _TEXT_TOKENS = 512
 _PROMPTS_KEPT = 8
-_FUSED = (
-    "the projections of {name} are fused, so its keys and values cannot be seen: "
-    "call unfuse_qkv_projections() on the transformer first"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +57,11 @@ class Text:
 
 @dataclass(frozen=True, eq=False)
 class FluxConditioning:
-    """A prompt and a guidance."""
+    """A prompt, a guidance, and the subject to keep."""
 
     text: Text
     guidance: float
+    identity: Identity | None = None
 
 
 class Flux1:
@@ -112,7 +119,7 @@ class Flux1:
             return (decoded.float() / 2 + 0.5).clamp(0, 1).to(self._device)
 
     @torch.no_grad()
-    def condition(self, prompt: str, *, guidance: float) -> FluxConditioning:
+    def condition(self, prompt: str, identity: Identity | None = None, *, guidance: float) -> FluxConditioning:
         """See `Backbone.condition`; the last few prompts are kept, so only a new one costs an encoder."""
         if prompt not in self._texts:
             pipeline = self._parts()
@@ -124,7 +131,7 @@ class Flux1:
             while len(self._texts) >= _PROMPTS_KEPT:
                 del self._texts[next(iter(self._texts))]
             self._texts[prompt] = Text(tokens.to(self._device), pooled.to(self._device))
-        return FluxConditioning(self._texts[prompt], guidance)
+        return FluxConditioning(self._texts[prompt], guidance, identity)
 
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
         """See `Backbone.schedule`; shifted as the pipeline's scheduler says."""
@@ -179,6 +186,7 @@ class Flux1:
             text=transformer.context_embedder(cond.text.tokens.to(dtype)),
             temb=transformer.time_text_embed(*times, pooled),
             rotary=transformer.pos_embed(ids),
+            identity=None if cond.identity is None else cond.identity.at(t),
         )
 
     def _run_block(
@@ -195,8 +203,9 @@ class Flux1:
         def run(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             # Hooks live inside, so that a recomputation in the backward pass sees the same control.
             with (
-                _controlled(block.attn, name, text_tokens, kv),
-                _captured(block.norm1 if kind == "double" else block.norm) as seen,
+                controlled(block.attn, name, text_tokens, kv),
+                identified(block.attn, name, text_tokens, stream.identity),
+                captured(block.norm1 if kind == "double" else block.norm) as seen,
             ):
                 text, image = block(
                     hidden_states=image, encoder_hidden_states=text, temb=stream.temb, image_rotary_emb=stream.rotary
@@ -207,7 +216,7 @@ class Flux1:
             text, image, norm = checkpoint(run, stream.image, stream.text, use_reentrant=False)
         else:
             text, image, norm = run(stream.image, stream.text)
-        return _Stream(image, text, stream.temb, stream.rotary), norm
+        return replace(stream, image=image, text=text), norm
 
     # -- the machine ---------------------------------------------------------------------------------------------
 
@@ -249,7 +258,7 @@ class Flux1:
     def _refuse_fused(self) -> None:
         for name, module in self._transformer.named_modules():
             if getattr(module, "fused_projections", False):
-                raise CapabilityError(_FUSED.format(name=name))
+                raise CapabilityError(FUSED.format(name=name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +269,7 @@ class _Stream:
     text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
     rotary: tuple[Tensor, Tensor] = field(repr=False)
+    identity: IdentityControl | None
 
 
 def pack(z: Latent) -> Float[Tensor, "b n k"]:
@@ -278,44 +288,10 @@ def image_ids(h: int, w: int, device: torch.device) -> Float[Tensor, "n 3"]:
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
 
 
-@contextmanager
-def _controlled(attention: Any, name: str, text_tokens: int, kv: KVControl | None) -> Iterator[None]:
-    """Let a control see and replace the image tokens' projections while one block runs."""
-    if kv is None or name not in kv.blocks:
-        yield
-        return
-    if getattr(attention, "fused_projections", False):
-        raise CapabilityError(_FUSED.format(name=name))
-
-    def hook(site: Site) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        def replace(_: nn.Module, __: Any, out: Tensor) -> Tensor:
-            image = kv(site, out[:, text_tokens:])
-            return image if text_tokens == 0 else torch.cat([out[:, :text_tokens], image], dim=1)
-
-        return replace
-
-    with ExitStack() as stack:
-        for part, projection in (("k", attention.to_k), ("v", attention.to_v)):
-            handle = projection.register_forward_hook(hook(Site(name, part)))  # pyright: ignore[reportArgumentType]
-            stack.callback(handle.remove)
-        yield
-
-
-@contextmanager
-def _captured(norm: nn.Module) -> Iterator[list[Tensor]]:
-    """Catch the modulated output of an adaptive norm while one block runs."""
-    seen: list[Tensor] = []
-    handle = norm.register_forward_hook(lambda _, __, out: seen.append(out[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()
-
-
 def _spec(transformer: Any, pipeline: Any) -> BackboneSpec:
     doubles, singles = transformer.config.num_layers, transformer.config.num_single_layers
     stride = 8 if pipeline is None else pipeline.vae_scale_factor
-    width = transformer.config.num_attention_heads * transformer.config.attention_head_dim
+    heads, head = transformer.config.num_attention_heads, transformer.config.attention_head_dim
     taps = tuple(f"double.{i}.{part}" for i in range(doubles) for part in ("norm", "out"))
     kv = [f"double.{i}" for i in _at_depth(_PAPER_DOUBLE_KV, _PAPER_BLOCKS[0], doubles)]
     kv += [f"single.{i}" for i in _at_depth(_PAPER_SINGLE_KV, _PAPER_BLOCKS[1], singles)]
@@ -328,7 +304,8 @@ def _spec(transformer: Any, pipeline: Any) -> BackboneSpec:
         tap_names=taps,
         taps=taps[-2 * _TAPPED_BLOCKS :],
         kv_blocks=tuple(kv),
-        kv_token_bytes=width * transformer.dtype.itemsize,
+        kv_token_bytes=heads * head * transformer.dtype.itemsize,
+        identity_heads=(heads, head),
     )
 
 

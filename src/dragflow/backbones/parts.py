@@ -1,9 +1,10 @@
-"""What every loader of a model shares: the device it goes to, and errors that name the part that is broken."""
+"""What every loader of a model shares: the device it goes to, parts that are whole, errors that name a broken part."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -38,3 +39,21 @@ def part_of(model: str, part: str) -> Iterator[None]:
         raise UserError(
             f"model {model}: its {part} cannot be loaded ({error}): download or export the model again, as safetensors"
         ) from error
+
+
+def load_part(cls: Any, model: str, part: str, device: torch.device, **where: Any) -> Any:
+    """A network of a model, every weight of it from its file, on a device.
+
+    The libraries only warn when weights are missing, and draw them at random.
+
+    Raises:
+        UserError: it cannot be loaded, or weights are missing.
+    """
+    with part_of(model, part):
+        network, info = cls.from_pretrained(model, use_safetensors=True, output_loading_info=True, **where)
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"model {model}: its {part} has no {missing[0]} ({len(missing)} tensors are missing): "
+            f"a {cls.__name__} is needed"
+        )
+    return network.to(device).eval().requires_grad_(False)

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from dragflow.cli.model import chosen_model
+from dragflow.cli.model import chosen_identity, chosen_model
 from dragflow.cli.operations import Editable, instruction
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.events import Observer
-from dragflow.core.result import EditResult, ModelIdentity
+from dragflow.core.result import EditResult, IdentityOptions, Recipe
 from dragflow.core.task import Instruction
 from dragflow.io.files import check_folder, check_writable
 from dragflow.io.images import SourceImage, check_png_name, load_image, save_png
@@ -23,6 +24,9 @@ from dragflow.io.presets import load_preset, override
 from dragflow.io.preview import ghost, overlay
 from dragflow.io.recipe import load_recipe, save_result, save_sidecar
 from dragflow.io.resolve import resolve
+
+if TYPE_CHECKING:
+    from dragflow.editor import Editor
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class EditRequest:
     quantize: str | None
     offload: bool
     lora: tuple[str, ...]
+    identity: str | None
+    identity_weights: str | None
+    identity_siglip: str | None
+    identity_dinov2: str | None
     trace: Path | None
     sidecar: Path | None
     json_lines: bool
@@ -64,7 +72,8 @@ class _Plan:
     dtype: str | None
     quantize: str | None
     lora: tuple[str, ...]
-    expected: ModelIdentity | None
+    identity: IdentityOptions | None
+    expected: Recipe | None
 
 
 def run_edit(request: EditRequest) -> None:
@@ -137,6 +146,7 @@ def _plan(request: EditRequest) -> _Plan:
         dtype=request.dtype,
         quantize=request.quantize,
         lora=request.lora,
+        identity=chosen_identity(None, request.identity, *_identity_parts(request)),
         expected=None,
     )
 
@@ -155,6 +165,7 @@ def _repeat(request: EditRequest, result: Path) -> _Plan:
         "--dtype": request.dtype,
         "--quantize": request.quantize,
         "--lora": list(request.lora),
+        "--identity": request.identity,
     }
     extra = [name for name, value in given.items() if value not in (None, [])]
     if extra:
@@ -172,8 +183,13 @@ def _repeat(request: EditRequest, result: Path) -> _Plan:
         dtype=recipe.model.dtype,
         quantize=recipe.model.quantize,
         lora=recipe.model.lora,
-        expected=recipe.model,
+        identity=chosen_identity(recipe.identity and recipe.identity.options, None, *_identity_parts(request)),
+        expected=recipe,
     )
+
+
+def _identity_parts(request: EditRequest) -> tuple[str | None, str | None, str | None]:
+    return request.identity_weights, request.identity_siglip, request.identity_dinov2
 
 
 def _edit(request: EditRequest, plan: _Plan, observer: Observer) -> EditResult:
@@ -187,15 +203,27 @@ def _edit(request: EditRequest, plan: _Plan, observer: Observer) -> EditResult:
         quantize=plan.quantize,
         offload=request.offload,
         lora=plan.lora,
+        identity=plan.identity,
     )
-    identity = editor.backbone.identity()
-    if plan.expected is not None and identity.fingerprint != plan.expected.fingerprint:
-        raise UserError(
-            f"model {plan.model} has not the weights that made the result ({identity.fingerprint} instead of "
-            f"{plan.expected.fingerprint}): name the right one with --model"
-        )
+    if plan.expected is not None:
+        _check_weights(editor, plan.expected)
     session = editor.open(plan.source, plan.instruction.prompt, config=plan.config, observer=observer)
     return session.edit(plan.instruction, plan.config, observer)
+
+
+def _check_weights(editor: Editor, expected: Recipe) -> None:
+    """Model and identity adapter must have the weights that made a result."""
+    model, adapter = editor.backbone.identity(), editor.adapter
+    if model.fingerprint != expected.model.fingerprint:
+        raise UserError(
+            f"model {model.id} has not the weights that made the result ({model.fingerprint} instead of "
+            f"{expected.model.fingerprint}): name the right one with --model"
+        )
+    if adapter is not None and adapter.record.fingerprint != (expected.identity and expected.identity.fingerprint):
+        raise UserError(
+            f"identity weights {adapter.record.options.weights} are not those that made the result: name the right "
+            "file with --identity-weights"
+        )
 
 
 @contextmanager

@@ -50,6 +50,26 @@ class KVConfig:
 
 
 @dataclass(frozen=True)
+class IdentityConfig:
+    """Injection of the subject's features (paper Sec. 3.4); without effect where no identity adapter is loaded."""
+
+    __pydantic_config__ = _STRICT
+
+    inverting: bool = True
+    """Inject while inverting, which makes the inversion faithful."""
+    sampling: bool = True
+    """Inject while dragging and denoising, which keeps the subject the same."""
+    subject: Literal["whole", "region"] = "whole"
+    """What the features are of: the whole picture, or the box around the dragged regions (the inversion then waits for
+    the instruction)."""
+    scale: float = 1.5
+    """Strength: what the adapter's attention is multiplied by before it is added."""
+    time_scale: float = 1000.0
+    """What flow time (0 to 1) is multiplied by for the adapter. Checkpoints were trained with 0 to 1000; 1 feeds the
+    flow time itself, as a published use does."""
+
+
+@dataclass(frozen=True)
 class StartConfig:
     """The latent from which the optimisation starts, at time t_s."""
 
@@ -142,6 +162,7 @@ class EditConfig:
     size: SizeConfig = field(default_factory=SizeConfig)
     inversion: InversionConfig = field(default_factory=InversionConfig)
     kv: KVConfig = field(default_factory=KVConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
     start: StartConfig = field(default_factory=StartConfig)
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
@@ -162,6 +183,8 @@ def validate(config: EditConfig) -> list[str]:
         f"inversion.steps is {config.inversion.steps}: it must be 1 or more": config.inversion.steps >= 1,
         f"inversion.skip is {config.inversion.skip}: it must be 0 or more and less than inversion.steps "
         f"({config.inversion.steps})": 0 <= config.inversion.skip < config.inversion.steps,
+        f"identity.scale is {config.identity.scale}: it must be 0 or more": config.identity.scale >= 0,
+        f"identity.time_scale is {config.identity.time_scale}: it must be positive": config.identity.time_scale > 0,
         f"start.stride is {config.start.stride}: it must be 1 or more": config.start.stride >= 1,
         f"start.repair is {config.start.repair}: it must be between 0 and 1": 0 <= config.start.repair <= 1,
         f"optimise.moving is {config.optimise.moving}: it must be 0 or more": config.optimise.moving >= 0,
@@ -181,7 +204,7 @@ def validate(config: EditConfig) -> list[str]:
         f"seed is {config.seed}: it must be between 0 and 2**63 - 1": 0 <= config.seed < 2**63,
     }
     broken = [sentence for sentence, holds in rules.items() if not holds]
-    for group in (config.inversion, config.start, config.optimise, config.denoise, config.area):
+    for group in (config.inversion, config.identity, config.start, config.optimise, config.denoise, config.area):
         name = type(group).__name__.removesuffix("Config").lower()
         for key, value in vars(group).items():
             if isinstance(value, float) and not math.isfinite(value):

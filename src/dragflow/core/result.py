@@ -28,6 +28,29 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class IdentityOptions:
+    """Which adapter keeps a subject's identity, and where its parts lie."""
+
+    adapter: str
+    """Name of the adapter, as in "instantcharacter"."""
+    weights: str
+    """Its checkpoint, a .safetensors or .bin file."""
+    siglip: str = "google/siglip-so400m-patch14-384"
+    """SigLIP in transformers layout, a folder or a hub id."""
+    dinov2: str = "facebook/dinov2-giant"
+    """DINOv2 in transformers layout, a folder or a hub id."""
+
+
+@dataclass(frozen=True)
+class IdentityRecord:
+    """Which identity adapter worked on a result."""
+
+    options: IdentityOptions
+    fingerprint: str
+    """Digest over samples of its weights."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What determines the bytes of a result; it travels in the picture's own metadata."""
 
@@ -40,6 +63,8 @@ class Recipe:
     """Digest of the source's upright pixels."""
     versions: dict[str, str]
     """Of dragflow and of the libraries that compute."""
+    identity: IdentityRecord | None = None
+    """None where no adapter was loaded."""
 
 
 @dataclass(frozen=True)

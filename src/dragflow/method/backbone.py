@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.core.config import InversionConfig
+from dragflow.core.config import IdentityConfig, InversionConfig
 from dragflow.core.result import ModelIdentity
 
 Image = Float[Tensor, "1 3 H W"]
@@ -43,6 +43,28 @@ class KVControl(Protocol):
     def __call__(self, site: Site, x: Projection) -> Projection: ...
 
 
+class IdentityControl(Protocol):
+    """What one block adds for a subject at one time: it gets the image tokens' own queries, before norm and rotary
+    embedding (b, n, d), and gives what is added to their attention's output (b, n, d).
+
+    It must give the same again when it is called twice, and lets gradients through to the queries alone.
+    """
+
+    def __call__(self, block: str, query: Projection) -> Projection: ...
+
+
+class Identity(Protocol):
+    """The features of a subject, which keep it the same while a model inverts and samples (paper Sec. 3.4)."""
+
+    def under(self, config: IdentityConfig) -> Identity:
+        """The same subject with these settings, nothing computed for them yet."""
+        ...
+
+    def at(self, t: float) -> IdentityControl:
+        """The control of a model call at time t; what it computes for that time is kept."""
+        ...
+
+
 @dataclass(frozen=True)
 class BackboneSpec:
     """The facts of a model that the method needs."""
@@ -63,6 +85,8 @@ class BackboneSpec:
     """Attention blocks whose K/V are recorded and injected by default."""
     kv_token_bytes: int
     """Bytes of one key (or value) projection of one token."""
+    identity_heads: tuple[int, int] | None = None
+    """Heads and size of a head of the attentions into which an identity can be injected; None where it cannot."""
 
     def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the token grid for a latent of (h, w)."""
@@ -110,8 +134,12 @@ class Backbone(Protocol):
         """The picture of a latent, float32 in [0, 1]."""
         ...
 
-    def condition(self, prompt: str, *, guidance: float) -> Conditioning:
-        """Everything the model is told beside z and t."""
+    def condition(self, prompt: str, identity: Identity | None = None, *, guidance: float) -> Conditioning:
+        """Everything the model is told beside z and t.
+
+        Raises:
+            CapabilityError: an identity, where `spec.identity_heads` is None.
+        """
         ...
 
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:

@@ -37,7 +37,9 @@ class Drag:
     token_cells: CellMap
     """The drag on the token grid."""
     target: Callable[[float], Conditioning]
-    """Conditioning of the target prompt at a guidance."""
+    """Conditioning of the target prompt at a guidance, to drag and to denoise."""
+    inverting: Callable[[float], Conditioning]
+    """The same, to invert the proposal."""
     proposal: Callable[[], Latent]
     """The latent of the pixel preview; drawn and encoded only where it is needed."""
 
@@ -94,7 +96,7 @@ def _start(
 ) -> Latent:
     def proposal() -> Proposal:
         image = edit.proposal()
-        cond = edit.target(config.inversion.guidance)
+        cond = edit.inverting(config.inversion.guidance)
         z = invert_coarsely(
             backbone, image, cond, inversion.schedule, stride=config.start.stride, show=show, observer=observer
         )

@@ -1,0 +1,80 @@
+"""Seeing and changing what runs inside one FLUX.1 block: hooks that live for one call of that block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dragflow.core.errors import CapabilityError
+from dragflow.method.backbone import IdentityControl, KVControl, Site
+
+FUSED = (
+    "the projections of {name} are fused, so its keys and values cannot be seen: "
+    "call unfuse_qkv_projections() on the transformer first"
+)
+
+
+@contextmanager
+def controlled(attention: Any, name: str, text_tokens: int, kv: KVControl | None) -> Iterator[None]:
+    """Let a control see and replace the image tokens' projections while one block runs."""
+    if kv is None or name not in kv.blocks:
+        yield
+        return
+    if getattr(attention, "fused_projections", False):
+        raise CapabilityError(FUSED.format(name=name))
+
+    def hook(site: Site) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def replace(_: nn.Module, __: Any, out: Tensor) -> Tensor:
+            image = kv(site, out[:, text_tokens:])
+            return image if text_tokens == 0 else torch.cat([out[:, :text_tokens], image], dim=1)
+
+        return replace
+
+    with ExitStack() as stack:
+        for part, projection in (("k", attention.to_k), ("v", attention.to_v)):
+            handle = projection.register_forward_hook(hook(Site(name, part)))  # pyright: ignore[reportArgumentType]
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def captured(norm: nn.Module) -> Iterator[list[Tensor]]:
+    """Catch the modulated output of an adaptive norm while one block runs."""
+    seen: list[Tensor] = []
+    handle = norm.register_forward_hook(lambda _, __, out: seen.append(out[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def identified(attention: Any, name: str, text_tokens: int, identity: IdentityControl | None) -> Iterator[None]:
+    """Add a subject's features to the image tokens' attention output while one block runs.
+
+    Double blocks have an output projection, and it takes the sum; the attention of single blocks has none.
+    """
+    if identity is None:
+        yield
+        return
+    if getattr(attention, "fused_projections", False):
+        raise CapabilityError(FUSED.format(name=name))
+    queries: list[Tensor] = []
+
+    def add(out: Tensor) -> Tensor:
+        read = identity(name, queries.pop())
+        return torch.cat([out[:, :text_tokens], out[:, text_tokens:] + read], dim=1) if text_tokens else out + read
+
+    with ExitStack() as stack:
+        see = attention.to_q.register_forward_hook(lambda _, __, out: queries.append(out[:, text_tokens:]))
+        stack.callback(see.remove)
+        if text_tokens:
+            change = attention.register_forward_hook(lambda _, __, out: add(out))
+        else:
+            change = attention.to_out[0].register_forward_pre_hook(lambda _, args: (add(args[0]), *args[1:]))
+        stack.callback(change.remove)
+        yield

@@ -1,0 +1,1 @@
+"""Adapters that keep a subject's identity while a model inverts and samples."""

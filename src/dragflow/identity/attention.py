@@ -1,0 +1,62 @@
+"""InstantCharacter's attention: the image's queries look at the identity tokens, beside a block's own attention.
+
+Module and parameter names are those of the published checkpoint's `ip_adapter`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_EPS = 1e-6
+
+
+class IdentityAttention(nn.Module):
+    """The adapter's part of one attention."""
+
+    def __init__(self, width: int, head: int, tokens: int) -> None:
+        """Make one.
+
+        Args:
+            width: of the model's attention, heads times head size.
+            head: size of a head.
+            tokens: width of an identity token.
+        """
+        super().__init__()
+        self.norm_ip_q, self.norm_ip_k = _Norm(head), _Norm(head)
+        self.to_k_ip, self.to_v_ip = nn.Linear(tokens, width), nn.Linear(tokens, width)
+        self._heads = width // head
+
+    def project(self, tokens: Float[Tensor, "1 q o"]) -> tuple[Tensor, Tensor]:
+        """Keys and values of identity tokens, each (1, heads, q, head)."""
+        k, v = (self._split(projection(tokens)) for projection in (self.to_k_ip, self.to_v_ip))
+        return self.norm_ip_k(k), v
+
+    def forward(self, query: Float[Tensor, "b n w"], kv: tuple[Tensor, Tensor]) -> Float[Tensor, "b n w"]:
+        """What the image tokens read from the identity.
+
+        Args:
+            query: the model's own projection, before its norm and rotary embedding.
+            kv: from `project`.
+        """
+        q = self.norm_ip_q(self._split(query))
+        k, v = (x.expand(q.shape[0], -1, -1, -1) for x in kv)
+        return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)")
+
+    def _split(self, x: Tensor) -> Tensor:
+        return rearrange(x, "b n (h d) -> b h n d", h=self._heads)
+
+
+class _Norm(nn.Module):
+    """x / (rms(x) + eps), times a learned scale: eps is outside of the root."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rms = x.float().square().mean(dim=-1, keepdim=True).sqrt()
+        return (x.float() / (rms + _EPS)).to(x.dtype) * self.scale

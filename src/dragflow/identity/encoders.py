@@ -1,0 +1,161 @@
+"""The two eyes of InstantCharacter, SigLIP and DINOv2: a subject letterboxed, seen whole and in 2 x 2 closer crops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from PIL import Image as Pictures
+from torch import Tensor
+
+from dragflow.backbones.parts import load_part
+from dragflow.core.errors import UserError
+from dragflow.identity.projector import SubjectFeatures
+from dragflow.method.backbone import Image
+
+_CROPS = 2
+"""Crops along each side, each as large as the whole picture is when seen at once."""
+_PAPER = (255, 255, 255)
+"""What fills the letterbox."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The facts of one encoder."""
+
+    name: str
+    option: str
+    layers: tuple[int, int, int]
+    """Hidden states that are the shallow features; 0 is the embedding."""
+    leading: int
+    """Tokens before those of the patches."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+_SIGLIP = _Kind("SigLIP", "siglip", (7, 13, 26), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_DINOV2 = _Kind("DINOv2", "dinov2", (9, 19, 29), 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoder:
+    kind: _Kind
+    model: Any
+
+    def __call__(self, pictures: Sequence[Pictures.Image]) -> tuple[Tensor, Tensor]:
+        """Shallow (b, 3 n, d) and deep (b, n, d) features of b square pictures."""
+        kind = self.kind
+        x = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).float() / 255
+        x = (x - x.new_tensor(kind.mean)) / x.new_tensor(kind.std)
+        x = rearrange(x, "b h w c -> b c h w").to(self.model.device, self.model.dtype)
+        # DINOv2 interpolates its positions to the picture's size, SigLIP has its own size.
+        seen = self.model(x, output_hidden_states=True)
+        shallow = torch.cat([seen.hidden_states[i][:, kind.leading :] for i in kind.layers], dim=1)
+        return shallow, seen.last_hidden_state[:, kind.leading :]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoders:
+    """Both encoders, and the device they work on."""
+
+    siglip: _Encoder
+    dinov2: _Encoder
+    device: torch.device
+    offload: bool
+
+    @property
+    def width(self) -> int:
+        """Channels of both together."""
+        return sum(int(encoder.model.config.hidden_size) for encoder in (self.siglip, self.dinov2))
+
+    @torch.no_grad()
+    def __call__(self, image: Image) -> SubjectFeatures:
+        """Features of the subject in a picture (1, 3, H, W), low and high resolution, shallow and deep layers."""
+        side = int(self.siglip.model.config.image_size)
+        low, crops = views(image, side)
+        with self._at_work():
+            shallow, deep = self._both([low])
+            _, high = self._both(crops)
+        return SubjectFeatures(shallow, deep, rearrange(high, "b n d -> 1 (b n) d"))
+
+    def _both(self, pictures: Sequence[Pictures.Image]) -> tuple[Tensor, Tensor]:
+        (shallow, deep), (shallow_too, deep_too) = self.siglip(pictures), self.dinov2(pictures)
+        return torch.cat([shallow, shallow_too], dim=-1), torch.cat([deep, deep_too], dim=-1)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        if not self.offload:
+            yield
+            return
+        models = (self.siglip.model, self.dinov2.model)
+        try:
+            for model in models:
+                model.to(self.device)
+            yield
+        finally:
+            for model in models:
+                model.to("cpu")
+
+
+def views(image: Float[Tensor, "1 3 H W"], side: int) -> tuple[Pictures.Image, list[Pictures.Image]]:
+    """The whole picture letterboxed to side x side, and its four quarters, each of that size too."""
+    pixels = (image[0].permute(1, 2, 0) * 255).round().to("cpu", torch.uint8).numpy()
+    picture = Pictures.fromarray(pixels)
+    large = _letterboxed(picture, _CROPS * side)
+    corners = [(column * side, row * side) for row in range(_CROPS) for column in range(_CROPS)]
+    return _letterboxed(picture, side), [large.crop((x, y, x + side, y + side)) for x, y in corners]
+
+
+def load_encoders(siglip: str, dinov2: str, device: torch.device, dtype: torch.dtype, *, offload: bool) -> Encoders:
+    """Load both encoders, from folders or hub ids.
+
+    Raises:
+        UserError: one is missing, is another architecture, or too shallow; or they see different numbers of patches.
+    """
+    from transformers import Dinov2Model, SiglipVisionModel
+
+    home = torch.device("cpu") if offload else device
+    encoders = Encoders(
+        _load(_SIGLIP, SiglipVisionModel, siglip, home, dtype),
+        _load(_DINOV2, Dinov2Model, dinov2, home, dtype),
+        device,
+        offload,
+    )
+    side = int(encoders.siglip.model.config.image_size)
+    patches = [side // int(encoder.model.config.patch_size) for encoder in (encoders.siglip, encoders.dinov2)]
+    if patches[0] != patches[1]:
+        raise UserError(
+            f"SigLIP {siglip} sees {patches[0]} patches on a side and DINOv2 {dinov2} {patches[1]}: they must be equal"
+        )
+    return encoders
+
+
+def _load(kind: _Kind, cls: Any, model: str, device: torch.device, dtype: torch.dtype) -> _Encoder:
+    is_hub_id = model.count("/") == 1 and not model.startswith((".", "~", "/"))
+    if not (Path(model).is_dir() or is_hub_id):
+        raise UserError(
+            f"identity encoder {kind.name} is missing: {model} is no folder and no hub id; give a {kind.name} in "
+            f"transformers layout with --identity-{kind.option}"
+        )
+    network = load_part(cls, model, f"{kind.name} encoder", device, dtype=dtype)
+    depth = int(network.config.num_hidden_layers)
+    if depth < kind.layers[-1]:
+        raise UserError(
+            f"{kind.name} {model} has {depth} layers: the identity adapter takes features of layer {kind.layers[-1]}"
+        )
+    return _Encoder(kind, network)
+
+
+def _letterboxed(picture: Pictures.Image, side: int) -> Pictures.Image:
+    scale = side / max(picture.size)
+    w, h = (max(1, round(length * scale)) for length in picture.size)
+    square = Pictures.new("RGB", (side, side), _PAPER)
+    square.paste(picture.resize((w, h), Pictures.Resampling.BICUBIC), ((side - w) // 2, (side - h) // 2))
+    return square

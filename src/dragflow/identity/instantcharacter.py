@@ -1,0 +1,110 @@
+"""InstantCharacter for FLUX.1, the identity adapter of the paper (Sec. 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dragflow.backbones.fingerprint import file_fingerprint
+from dragflow.core.config import IdentityConfig
+from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.result import IdentityOptions, IdentityRecord
+from dragflow.identity.attention import IdentityAttention
+from dragflow.identity.checkpoint import load_modules
+from dragflow.identity.encoders import Encoders, load_encoders
+from dragflow.identity.projector import Projector
+from dragflow.method.backbone import Backbone, IdentityControl, Image, Projection
+
+
+def load(options: IdentityOptions, backbone: Backbone, offload: bool) -> InstantCharacter:
+    """Load the adapter beside a model, on its device and in its dtype; see `load_identity`."""
+    spec = backbone.spec
+    if spec.identity_heads is None:
+        raise CapabilityError(f"no identity can be injected into a model of family {spec.family}: use FLUX.1")
+    device, dtype = backbone.cache_device(0), getattr(torch, backbone.identity().dtype)
+    weights = Path(options.weights)
+    projector, attentions = load_modules(weights, len(spec.blocks), spec.identity_heads, dtype)
+    encoders = load_encoders(options.siglip, options.dinov2, device, dtype, offload=offload)
+    features = projector.proj.fc1.in_features
+    if encoders.width != features:
+        raise UserError(
+            f"SigLIP {options.siglip} and DINOv2 {options.dinov2} give features of width {encoders.width}: identity "
+            f"weights {weights} take {features}; use the encoders that they were trained with"
+        )
+    named = {block: attention.to(device) for block, attention in zip(spec.blocks, attentions, strict=True)}
+    record = IdentityRecord(options, file_fingerprint(weights))
+    return InstantCharacter(encoders, projector.to(device), named, backbone.cache_device, record)
+
+
+@dataclass(frozen=True, eq=False)
+class InstantCharacter:
+    """The loaded adapter: an `IdentityAdapter`."""
+
+    encoders: Encoders
+    projector: Projector
+    attentions: dict[str, IdentityAttention]
+    """By block."""
+    cache_device: Callable[[int], torch.device]
+    """Where a cache of so many bytes should live."""
+    record: IdentityRecord
+
+    @torch.no_grad()
+    def encode(self, image: Image) -> Character:
+        """See `IdentityAdapter.encode`; letterboxed, never squashed."""
+        return Character(self, self.projector.fuse(self.encoders(image)), IdentityConfig())
+
+    @property
+    def moment_bytes(self) -> int:
+        """Size of the keys and values of all blocks at one time."""
+        tokens = self.projector.resampler.latents
+        return 2 * tokens.shape[1] * tokens.itemsize * sum(x.to_k_ip.out_features for x in self.attentions.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Character:
+    """One subject: an `Identity`. What depends on the time alone is computed at most once for each time, and kept."""
+
+    adapter: InstantCharacter
+    fused: Float[Tensor, "1 k d"]
+    """Its features, before the time comes in."""
+    config: IdentityConfig
+    moments: dict[float, _Moment] = field(default_factory=dict[float, "_Moment"])
+
+    def under(self, config: IdentityConfig) -> Character:
+        """See `Identity.under`."""
+        return replace(self, config=config, moments={})
+
+    @torch.no_grad()
+    def at(self, t: float) -> IdentityControl:
+        """See `Identity.at`."""
+        if t not in self.moments:
+            tokens = self.adapter.projector.resampler(self.fused, t * self.config.time_scale)
+            home = self.adapter.cache_device(self.adapter.moment_bytes)
+            self.moments[t] = _Moment(self.adapter.attentions, tokens, self.config.scale, home)
+        return self.moments[t]
+
+
+@dataclass(frozen=True, eq=False)
+class _Moment:
+    """A subject at one time: an `IdentityControl`."""
+
+    attentions: dict[str, IdentityAttention]
+    tokens: Float[Tensor, "1 q o"]
+    scale: float
+    home: torch.device
+    """Where keys and values are kept."""
+    kv: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict[str, tuple[Tensor, Tensor]])
+
+    def __call__(self, block: str, query: Projection) -> Projection:
+        attention = self.attentions[block]
+        if block not in self.kv:
+            with torch.no_grad():
+                k, v = attention.project(self.tokens)
+            self.kv[block] = k.to(self.home), v.to(self.home)
+        k, v = self.kv[block]
+        return self.scale * attention(query, (k.to(query.device), v.to(query.device)))
