@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 
 
+def _heed_interrupts() -> None:
+    """A shell that starts tests in the background lets their children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     "phase", [pytest.param("invert", marks=pytest.mark.slow), "drag", pytest.param("denoise", marks=pytest.mark.slow)]
 )
@@ -30,6 +35,7 @@ def test_an_interrupt_leaves_nothing(phase: str, desk: Any, dummy_folder: Path) 
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=_heed_interrupts,
     )
     assert process.stdout is not None
     assert process.stderr is not None
