@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.data.registry import open_data
 from dragflow.bench.executor import Executor
-from dragflow.bench.methods import WITHOUT_MODEL, Outcome, run_with_model, run_without_model
+from dragflow.bench.methods import Outcome, run_with_model, run_without_model
 from dragflow.bench.runs import RunHeader, RunRecord, add_record, opened, picture_path, read_records
 from dragflow.bench.sample import DataSet, Pixels
 from dragflow.core.config import EditConfig
@@ -116,11 +116,9 @@ def _make(job: _Job, device: str | None) -> RunRecord:
     except UserError as error:
         return RunRecord(job.sample, "unreadable", str(error))
     try:
-        if plan.method in WITHOUT_MODEL:
+        if plan.model is None or plan.config is None:
             outcome = run_without_model(plan.method, sample)
         else:
-            assert plan.model is not None
-            assert plan.config is not None
             outcome = run_with_model(editor(plan.model, device), plan.config, sample)
     except Exception as error:  # whatever a method raises on one sample must not cost the others
         return RunRecord(job.sample, "failed", f"{type(error).__name__}: {error}", source_sha256=sample.image.sha256)

@@ -61,6 +61,8 @@ class RedBenchSample:
     instruction: Instruction
     begin_points: tuple[Point, ...]
     target_points: tuple[Point, ...]
+    centroids: tuple[tuple[Point, Point], ...]
+    """Begin and target centroid of every operation."""
 
 
 def load_red_bench(folder: Path) -> RedBenchSample:
@@ -78,7 +80,8 @@ def load_red_bench(folder: Path) -> RedBenchSample:
     editable = MaskArray(masks.load_mask(folder / AREA)) if (folder / AREA).exists() else None
     instruction = Instruction(operations, sample.background_prompt, sample.editing_prompt, editable)
     points = sample.point_operations
-    return RedBenchSample(image, instruction, tuple(points.begin_points), tuple(points.target_points))
+    centroids = tuple(entry.centroids for entry in sample.region_operations.values())
+    return RedBenchSample(image, instruction, tuple(points.begin_points), tuple(points.target_points), centroids)
 
 
 def _load_file(path: Path) -> SampleFile:

@@ -51,6 +51,11 @@ def nearest(begins: Points, targets: Points, stretch: tuple[float, float]) -> Fi
     return candidates[-1] if _modest(candidates[-1].matrix, stretch) else candidates[0]
 
 
+def translation(begins: Points, targets: Points) -> Fit:
+    """The translation that comes nearest; of one pair it is exact."""
+    return Fit("translation", about(mean_point(begins), ((1.0, 0.0), (0.0, 1.0)), mean_point(targets)))
+
+
 def as_motion(fit: Fit, handle: Point, size: tuple[int, int], label: Label) -> Motion:
     """The motion as the editor has it; a rotation about a point outside of the picture (h, w) as an affine map."""
     if fit.name == "translation":
@@ -72,7 +77,7 @@ def _candidates(begins: Points, targets: Points) -> Iterator[Fit]:
     """From few parameters to many."""
     start, end = mean_point(begins), mean_point(targets)
     p, q = begins - start, targets - end
-    yield Fit("translation", about(start, ((1.0, 0.0), (0.0, 1.0)), end))
+    yield translation(begins, targets)
     if len(begins) < 2:
         return
     z, w = p @ (1, 1j), q @ (1, 1j)

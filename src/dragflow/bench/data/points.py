@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point
+from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point, translation
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix
 from dragflow.core.task import Label, MaskArray, Operation, Point
@@ -109,10 +109,9 @@ def _discs(begins: Points, targets: Points, size: tuple[int, int], editable: Mas
     radii = [radius(float(length), size) for length in lengths]
     operations: list[Operation] = []
     for region, r, begin, target in zip(_own_discs(begins, radii, size), radii, begins, targets, strict=True):
-        translation = explain(begin[None], target[None])
-        assert translation is not None  # a translation explains one pair
-        region, _ = _cut(region, begin[None], translation, r, labels)
-        operations.append(_operation(region, translation, begin[None], size))
+        own = translation(begin[None], target[None])
+        region, _ = _cut(region, begin[None], own, r, labels)
+        operations.append(_operation(region, own, begin[None], size))
     spread = f"{min(radii):.0f} to {max(radii):.0f}" if round(min(radii)) < round(max(radii)) else f"{radii[0]:.0f}"
     return Inferred(tuple(operations), f"discs of radius {spread} px, each of {len(begins)} pairs its own translation")
 

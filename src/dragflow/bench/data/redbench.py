@@ -8,7 +8,7 @@ from dragflow.bench.data.parts import Place, check_inside, read_mask, read_truth
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.sample import Mask, Pixels, Sample
 from dragflow.core.errors import UserError
-from dragflow.core.task import Operation, Point, Rotate, Translate
+from dragflow.core.task import Point
 from dragflow.io.redbench import INSTRUCTION, RedBenchSample, load_red_bench
 
 TRUTH, TARGET_MASK = "target_image.png", "target_mask.png"
@@ -54,12 +54,4 @@ def _points(found: RedBenchSample, path: Path) -> tuple[tuple[Point, ...], tuple
         check_inside(points, found.image.size, f"{path}: point_operations.{name}")
     if begins:
         return begins, targets
-    pairs = [_centroids(operation) for operation in found.instruction.operations]
-    return tuple(begin for begin, _ in pairs), tuple(target for _, target in pairs)
-
-
-def _centroids(operation: Operation) -> tuple[Point, Point]:
-    assert operation.handle is not None
-    assert isinstance(operation.motion, Translate | Rotate)
-    assert operation.motion.to is not None  # ReD Bench tells every motion by its two centroids
-    return operation.handle, operation.motion.to
+    return tuple(begin for begin, _ in found.centroids), tuple(target for _, target in found.centroids)
