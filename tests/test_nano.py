@@ -10,7 +10,7 @@ from dragflow.bench.data.world import World
 from dragflow.bench.fidelity import fidelity
 from dragflow.bench.methods import run_with_model, run_without_model
 from dragflow.bench.metrics.suite import Suite
-from dragflow.core.config import InversionConfig
+from dragflow.core.config import EditConfig, InversionConfig
 from dragflow.editor import Editor
 from dragflow.io.presets import load_preset
 from dragflow.world import scene
@@ -54,7 +54,7 @@ def test_a_plain_flux_pipeline_draws_the_ground_that_the_caption_names() -> None
 
 @pytest.mark.slow
 def test_autoencoder_and_inversion_are_faithful() -> None:
-    found = fidelity(Editor.load("nano").backbone, range(12), InversionConfig(20, 8))
+    found = fidelity(Editor.load("nano").backbone, range(12), EditConfig(inversion=InversionConfig(20, 8)))
     assert found.autoencoder >= 29
     assert found.photographs >= 25
     assert found.inversion >= 30

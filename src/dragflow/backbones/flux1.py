@@ -305,6 +305,7 @@ def _spec(transformer: Any, pipeline: Any) -> BackboneSpec:
         taps=taps[-2 * _TAPPED_BLOCKS :],
         kv_blocks=tuple(kv),
         kv_token_bytes=heads * head * transformer.dtype.itemsize,
+        takes_guidance=bool(transformer.config.guidance_embeds),
         identity_heads=(heads, head),
     )
 

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dragflow import canvas
-from dragflow.bench.data.world import case_of
+from dragflow.bench.data.world import as_sample, case_of, drawn
 from dragflow.bench.metrics.truth import Pixels, psnr
-from dragflow.core.config import InversionConfig
-from dragflow.core.events import silent
-from dragflow.method.inversion import invert
-from dragflow.ops.flow import integrate
+from dragflow.bench.reconstruction import SETTINGS, Reconstruction, reconstruct
+from dragflow.core.config import EditConfig
 
 if TYPE_CHECKING:
     from dragflow.method.backbone import Backbone
@@ -36,30 +34,22 @@ class Fidelity:
     """PSNR of inverted and sampled scenes to the autoencoder's own reconstruction."""
 
 
-def fidelity(backbone: Backbone, scenes: range, config: InversionConfig) -> Fidelity:
+def fidelity(backbone: Backbone, scenes: range, config: EditConfig) -> Fidelity:
     """Measure a model on held-out scenes and on photographs."""
-    pairs = [_scene(backbone, scene, config) for scene in scenes]
+    found = [_scene(backbone, scene, config) for scene in scenes]
     photographs = [_round_trip_error(backbone, picture) for picture in _photographs(backbone.spec.pixel_multiple)]
     return Fidelity(
         len(scenes),
-        float(np.median([a for a, _ in pairs])),
+        float(np.median([scene.autoencoder for scene in found])),
         float(np.median(photographs)) if photographs else math.nan,
-        float(np.median([b for _, b in pairs])),
+        float(np.median([scene.psnr_latent for scene in found])),
     )
 
 
-def _scene(backbone: Backbone, scene: int, config: InversionConfig) -> tuple[float, float]:
-    case = case_of(scene)
-    size = (case.mask.shape[0], case.mask.shape[1])
-    everywhere = np.ones(size, np.bool_)
-    z = backbone.encode(canvas.as_image(case.source, size))
-    plain = canvas.as_pixels(backbone.decode(z))
-    cond = backbone.condition(case.caption, guidance=config.guidance)
-    schedule = backbone.schedule(config, (z.shape[-2], z.shape[-1]))
-    inversion = invert(backbone, z, cond, schedule, kv_blocks=None, show=canvas.as_pixels, observer=silent)
-    back = integrate(lambda z, t: backbone.velocity(z, t, cond), inversion.z, schedule.used)
-    sampled = canvas.as_pixels(backbone.decode(back))
-    return psnr(plain, case.source, everywhere), psnr(sampled, plain, everywhere)
+def _scene(backbone: Backbone, scene: int, config: EditConfig) -> Reconstruction:
+    sample = as_sample(str(scene), drawn(case_of(scene)))
+    (matched,) = reconstruct(backbone, sample, config, None, settings={"matched": SETTINGS["matched"]})
+    return matched
 
 
 def _round_trip_error(backbone: Backbone, picture: Pixels) -> float:

@@ -173,7 +173,7 @@ def fidelity(
 
     silence_libraries()
     backbone = editor(ModelChoice(chosen_model(model)), None).backbone
-    found = measure(backbone, range(scenes), load_preset(preset).inversion)
+    found = measure(backbone, range(scenes), load_preset(preset))
     typer.echo(
         f"median of {found.scenes} scenes: autoencoder {found.autoencoder:.1f} dB on scenes, "
         f"{found.photographs:.1f} dB on photographs; inversion and sampling {found.inversion:.1f} dB to the "

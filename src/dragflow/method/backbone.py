@@ -85,6 +85,8 @@ class BackboneSpec:
     """Attention blocks whose K/V are recorded and injected by default."""
     kv_token_bytes: int
     """Bytes of one key (or value) projection of one token."""
+    takes_guidance: bool = False
+    """Whether guidance is an input; a model that does not take it ignores it."""
     identity_heads: tuple[int, int] | None = None
     """Heads and size of a head of the attentions into which an identity can be injected; None where it cannot."""
 
