@@ -59,8 +59,8 @@ def test_features_are_of_the_stated_layers_and_sizes(character: IdentityOptions)
     whole, _ = views(image(30, 40), 28)
     pixels = torch.from_numpy(np.array(whole)).permute(2, 0, 1)[None].float() / 255
     eyes = (
-        (encoders.siglip.model, (7, 13, 26), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        (encoders.dinov2.model, (9, 19, 29), 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (encoders.eyes[0].model, (7, 13, 26), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        (encoders.eyes[1].model, (9, 19, 29), 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     )
     for i, (model, layers, leading, mean, std) in enumerate(eyes):
         x = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]

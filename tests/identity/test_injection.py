@@ -67,7 +67,7 @@ def gradient(backbone: Flux1, z: Tensor, cond: Any) -> Tensor:
 def counted(adapter: InstantCharacter) -> Iterator[Counter[str]]:
     """Runs of the parts of an adapter."""
     calls: Counter[str] = Counter()
-    parts = {"siglip": adapter.encoders.siglip.model, "resampler": adapter.projector.resampler}
+    parts = {"siglip": adapter.encoders.eyes[0].model, "resampler": adapter.projector.resampler}
     parts |= {f"k {block}": attention.to_k_ip for block, attention in adapter.attentions.items()}
     handles = [
         part.register_forward_hook(lambda *_, name=name: calls.update([name]))  # pyright: ignore[reportArgumentType]

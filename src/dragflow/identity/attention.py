@@ -30,8 +30,8 @@ class IdentityAttention(nn.Module):
         self.to_k_ip, self.to_v_ip = nn.Linear(tokens, width), nn.Linear(tokens, width)
         self._heads = width // head
 
-    def project(self, tokens: Float[Tensor, "1 q o"]) -> tuple[Tensor, Tensor]:
-        """Keys and values of identity tokens, each (1, heads, q, head)."""
+    def project(self, tokens: Float[Tensor, "b q o"]) -> tuple[Tensor, Tensor]:
+        """Keys and values of identity tokens, each (b, heads, q, head)."""
         k, v = (self._split(projection(tokens)) for projection in (self.to_k_ip, self.to_v_ip))
         return self.norm_ip_k(k), v
 

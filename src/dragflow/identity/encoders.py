@@ -1,4 +1,4 @@
-"""The two eyes of InstantCharacter, SigLIP and DINOv2: a subject letterboxed, seen whole and in 2 x 2 closer crops."""
+"""The eyes of InstantCharacter, SigLIP and DINOv2: a subject letterboxed, seen whole and in 2 x 2 closer crops."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PAPER = (255, 255, 255)
 
 
 @dataclass(frozen=True)
-class _Kind:
+class EncoderKind:
     """The facts of one encoder."""
 
     name: str
@@ -40,13 +40,15 @@ class _Kind:
     std: tuple[float, float, float]
 
 
-_SIGLIP = _Kind("SigLIP", "siglip", (7, 13, 26), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-_DINOV2 = _Kind("DINOv2", "dinov2", (9, 19, 29), 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_SIGLIP = EncoderKind("SigLIP", "siglip", (7, 13, 26), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_DINOV2 = EncoderKind("DINOv2", "dinov2", (9, 19, 29), 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True, eq=False)
-class _Encoder:
-    kind: _Kind
+class Encoder:
+    """A vision transformer, and what is taken from it."""
+
+    kind: EncoderKind
     model: Any
 
     def __call__(self, pictures: Sequence[Pictures.Image]) -> tuple[Tensor, Tensor]:
@@ -63,45 +65,51 @@ class _Encoder:
 
 @dataclass(frozen=True, eq=False)
 class Encoders:
-    """Both encoders, and the device they work on."""
+    """Encoders that look at the same patches, and the device they work on."""
 
-    siglip: _Encoder
-    dinov2: _Encoder
+    eyes: tuple[Encoder, ...]
+    """Their features are put side by side; the first one's picture size is that of all."""
     device: torch.device
     offload: bool
 
     @property
     def width(self) -> int:
-        """Channels of both together."""
-        return sum(int(encoder.model.config.hidden_size) for encoder in (self.siglip, self.dinov2))
+        """Channels of all together."""
+        return sum(int(encoder.model.config.hidden_size) for encoder in self.eyes)
 
     @torch.no_grad()
     def __call__(self, image: Image) -> SubjectFeatures:
         """Features of the subject in a picture (1, 3, H, W), low and high resolution, shallow and deep layers."""
-        side = int(self.siglip.model.config.image_size)
-        low, crops = views(image, side)
         with self._at_work():
-            shallow, deep = self._both([low])
-            _, high = self._both(crops)
-        return SubjectFeatures(shallow, deep, rearrange(high, "b n d -> 1 (b n) d"))
+            return self.look([views(image, self.side)])
 
-    def _both(self, pictures: Sequence[Pictures.Image]) -> tuple[Tensor, Tensor]:
-        (shallow, deep), (shallow_too, deep_too) = self.siglip(pictures), self.dinov2(pictures)
-        return torch.cat([shallow, shallow_too], dim=-1), torch.cat([deep, deep_too], dim=-1)
+    @property
+    def side(self) -> int:
+        """Side of the square pictures that they take, in pixels."""
+        return int(self.eyes[0].model.config.image_size)
+
+    def look(self, subjects: Sequence[tuple[Pictures.Image, list[Pictures.Image]]]) -> SubjectFeatures:
+        """Features of b subjects, each given as `views` does; gradients flow to the encoders' weights."""
+        shallow, deep = self._see([whole for whole, _ in subjects])
+        _, high = self._see([crop for _, crops in subjects for crop in crops])
+        return SubjectFeatures(shallow, deep, rearrange(high, "(b c) n d -> b (c n) d", b=len(subjects)))
+
+    def _see(self, pictures: Sequence[Pictures.Image]) -> tuple[Tensor, Tensor]:
+        shallow, deep = zip(*(encoder(pictures) for encoder in self.eyes), strict=True)
+        return torch.cat(shallow, dim=-1), torch.cat(deep, dim=-1)
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         if not self.offload:
             yield
             return
-        models = (self.siglip.model, self.dinov2.model)
         try:
-            for model in models:
-                model.to(self.device)
+            for encoder in self.eyes:
+                encoder.model.to(self.device)
             yield
         finally:
-            for model in models:
-                model.to("cpu")
+            for encoder in self.eyes:
+                encoder.model.to("cpu")
 
 
 def views(image: Float[Tensor, "1 3 H W"], side: int) -> tuple[Pictures.Image, list[Pictures.Image]]:
@@ -122,14 +130,12 @@ def load_encoders(siglip: str, dinov2: str, device: torch.device, dtype: torch.d
     from transformers import Dinov2Model, SiglipVisionModel
 
     home = torch.device("cpu") if offload else device
-    encoders = Encoders(
-        _load(_SIGLIP, SiglipVisionModel, siglip, home, dtype),
-        _load(_DINOV2, Dinov2Model, dinov2, home, dtype),
-        device,
-        offload,
+    eyes = (
+        load_encoder(_SIGLIP, SiglipVisionModel, siglip, home, dtype),
+        load_encoder(_DINOV2, Dinov2Model, dinov2, home, dtype),
     )
-    side = int(encoders.siglip.model.config.image_size)
-    patches = [side // int(encoder.model.config.patch_size) for encoder in (encoders.siglip, encoders.dinov2)]
+    encoders = Encoders(eyes, device, offload)
+    patches = [encoders.side // int(encoder.model.config.patch_size) for encoder in eyes]
     if patches[0] != patches[1]:
         raise UserError(
             f"SigLIP {siglip} sees {patches[0]} patches on a side and DINOv2 {dinov2} {patches[1]}: they must be equal"
@@ -137,7 +143,12 @@ def load_encoders(siglip: str, dinov2: str, device: torch.device, dtype: torch.d
     return encoders
 
 
-def _load(kind: _Kind, cls: Any, model: str, device: torch.device, dtype: torch.dtype) -> _Encoder:
+def load_encoder(kind: EncoderKind, cls: Any, model: str, device: torch.device, dtype: torch.dtype) -> Encoder:
+    """Load one encoder, from a folder or a hub id.
+
+    Raises:
+        UserError: it is missing, another architecture, or too shallow.
+    """
     is_hub_id = model.count("/") == 1 and not model.startswith((".", "~", "/"))
     if not (Path(model).is_dir() or is_hub_id):
         raise UserError(
@@ -150,7 +161,7 @@ def _load(kind: _Kind, cls: Any, model: str, device: torch.device, dtype: torch.
         raise UserError(
             f"{kind.name} {model} has {depth} layers: the identity adapter takes features of layer {kind.layers[-1]}"
         )
-    return _Encoder(kind, network)
+    return Encoder(kind, network)
 
 
 def _letterboxed(picture: Pictures.Image, side: int) -> Pictures.Image:

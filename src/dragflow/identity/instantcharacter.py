@@ -23,22 +23,44 @@ from dragflow.method.backbone import Backbone, IdentityControl, Image, Projectio
 
 def load(options: IdentityOptions, backbone: Backbone, offload: bool) -> InstantCharacter:
     """Load the adapter beside a model, on its device and in its dtype; see `load_identity`."""
+    device, dtype = place(backbone)
+    return assemble(
+        options,
+        backbone,
+        lambda: load_encoders(options.siglip, options.dinov2, device, dtype, offload=offload),
+        names=f"SigLIP {options.siglip} and DINOv2 {options.dinov2} give",
+    )
+
+
+def place(backbone: Backbone) -> tuple[torch.device, torch.dtype]:
+    """Where a model's adapter lives, and its dtype."""
+    return backbone.cache_device(0), getattr(torch, backbone.identity().dtype)
+
+
+def assemble(
+    options: IdentityOptions, backbone: Backbone, encoders: Callable[[], Encoders], *, names: str
+) -> InstantCharacter:
+    """Load projector and attentions beside a model, then the encoders; `names` begins an error about these.
+
+    Raises:
+        UserError: weights or encoders do not fit.
+        CapabilityError: the model has no place for an identity.
+    """
     spec = backbone.spec
     if spec.identity_heads is None:
         raise CapabilityError(f"no identity can be injected into a model of family {spec.family}: use FLUX.1")
-    device, dtype = backbone.cache_device(0), getattr(torch, backbone.identity().dtype)
+    device, dtype = place(backbone)
     weights = Path(options.weights)
     projector, attentions = load_modules(weights, len(spec.blocks), spec.identity_heads, dtype)
-    encoders = load_encoders(options.siglip, options.dinov2, device, dtype, offload=offload)
-    features = projector.proj.fc1.in_features
-    if encoders.width != features:
+    seen, features = encoders(), projector.proj.fc1.in_features
+    if seen.width != features:
         raise UserError(
-            f"SigLIP {options.siglip} and DINOv2 {options.dinov2} give features of width {encoders.width}: identity "
-            f"weights {weights} take {features}; use the encoders that they were trained with"
+            f"{names} features of width {seen.width}: identity weights {weights} take {features}; use the encoders "
+            "that they were trained with"
         )
     named = {block: attention.to(device) for block, attention in zip(spec.blocks, attentions, strict=True)}
     record = IdentityRecord(options, file_fingerprint(weights))
-    return InstantCharacter(encoders, projector.to(device), named, backbone.cache_device, record)
+    return InstantCharacter(seen, projector.to(device), named, backbone.cache_device, record)
 
 
 @dataclass(frozen=True, eq=False)

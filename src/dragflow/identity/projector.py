@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class SubjectFeatures:
-    """What the encoders see in a subject; channels of both side by side."""
+    """What the encoders see in b subjects; channels of all encoders side by side."""
 
-    low_shallow: Float[Tensor, "1 s d"]
+    low_shallow: Float[Tensor, "b s d"]
     """Of the whole picture, three inner layers one after the other."""
-    low_deep: Float[Tensor, "1 n d"]
+    low_deep: Float[Tensor, "b n d"]
     """Of the whole picture, last layer."""
-    high_deep: Float[Tensor, "1 m d"]
+    high_deep: Float[Tensor, "b m d"]
     """Of 2 x 2 crops at twice the resolution, last layer."""
 
 
@@ -62,15 +62,15 @@ class Projector(nn.Module):
         self.proj_cross_scale = _Mlp(size.features)
         self.resampler = Resampler(size)
 
-    def fuse(self, features: SubjectFeatures) -> Float[Tensor, "1 k d"]:
+    def fuse(self, features: SubjectFeatures) -> Float[Tensor, "b k d"]:
         """What does not depend on the time: deep features look at shallow ones, and at the higher resolution."""
         deep = features.low_deep
         layers = self.proj_cross_layer(_look(self.cross_layer_blocks, deep, features.low_shallow))
         scales = self.proj_cross_scale(_look(self.cross_scale_blocks, deep, features.high_deep))
         return torch.cat([layers, self.proj(deep) + scales], dim=1)
 
-    def forward(self, features: SubjectFeatures, time: float) -> Float[Tensor, "1 q o"]:
-        """Identity tokens at a time, in the scale that the checkpoint was trained with."""
+    def forward(self, features: SubjectFeatures, time: float | Float[Tensor, " b"]) -> Float[Tensor, "b q o"]:
+        """Identity tokens at a time (or one for each subject), in the scale that the checkpoint was trained with."""
         return self.resampler(self.fuse(features), time)
 
 
@@ -92,11 +92,11 @@ class Resampler(nn.Module):
         self.time_embedding = TimestepEmbedding(size.frequencies, size.width)
         self._frequencies = size.frequencies
 
-    def forward(self, x: Float[Tensor, "1 k d"], time: float) -> Float[Tensor, "1 q o"]:
-        """Identity tokens at a time."""
-        embedded = self._embed(time)  # 1 w
+    def forward(self, x: Float[Tensor, "b k d"], time: float | Float[Tensor, " b"]) -> Float[Tensor, "b q o"]:
+        """Identity tokens at a time, or one for each subject."""
+        embedded = self._embed(time)  # 1 w or b w
         x = self.proj_in(x) + embedded[:, None]
-        latents = self.latents
+        latents = self.latents.expand(x.shape[0], -1, -1)
         for attend, feed_forward, modulate in self.layers:  # pyright: ignore[reportGeneralTypeIssues]
             shift, scale, shift_out, scale_out = modulate(embedded)[:, None].chunk(4, dim=-1)
             latents = latents + attend(x, latents, shift, scale)
@@ -107,11 +107,11 @@ class Resampler(nn.Module):
             latents = latents + inner
         return self.norm_out(self.proj_out(latents))
 
-    def _embed(self, time: float) -> Float[Tensor, "1 w"]:
+    def _embed(self, time: float | Float[Tensor, " b"]) -> Float[Tensor, "b w"]:
         from diffusers.models.embeddings import get_timestep_embedding
 
         weight = self.proj_in.weight
-        times = torch.full((1,), time, device=weight.device)
+        times = torch.as_tensor(time, device=weight.device).reshape(-1)
         waves = get_timestep_embedding(times, self._frequencies, flip_sin_to_cos=True, downscale_freq_shift=0)
         return self.time_embedding(waves.to(weight.dtype))
 
