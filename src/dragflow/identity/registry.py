@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,9 +21,25 @@ class _Entry:
     module: str
     """Has `load(IdentityOptions, Backbone, offload) -> IdentityAdapter`."""
     families: tuple[str, ...]
+    encoders: tuple[str, ...]
+    """Fields of `IdentityOptions` that name its encoders."""
 
 
-_ADAPTERS = {"instantcharacter": _Entry("dragflow.identity.instantcharacter", ("flux1",))}
+_ADAPTERS = {
+    "instantcharacter": _Entry("dragflow.identity.instantcharacter", ("flux1",), ("siglip", "dinov2")),
+    "ip-adapter": _Entry("dragflow.identity.ipadapter", ("flux1",), ("clip",)),
+}
+
+
+def check_encoders(adapter: str, named: Iterable[str]) -> None:
+    """Refuse an encoder that a known adapter has no use for.
+
+    Raises:
+        UserError: there is one.
+    """
+    has = _ADAPTERS[adapter].encoders
+    if surplus := [name for name in named if name not in has]:
+        raise UserError(f"identity adapter {adapter} has no {surplus[0]}: its encoders are {', '.join(has)}")
 
 
 def check_options(options: IdentityOptions) -> None:
