@@ -17,7 +17,7 @@ from dragflow.core.config import IdentityConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.result import IdentityOptions
 from dragflow.identity.dummy import write_clip, write_ip_adapter
-from dragflow.identity.ipadapter import IpAdapter, Subject
+from dragflow.identity.ipadapter import IpAdapter, Likeness
 from dragflow.identity.registry import load_identity
 from dragflow.identity.vision import as_picture
 from dragflow.method.backbone import Site
@@ -46,7 +46,7 @@ def adapter(backbone: Flux1, ip_adapter: IdentityOptions) -> IpAdapter:
 
 
 @pytest.fixture
-def subject(adapter: IpAdapter) -> Subject:
+def subject(adapter: IpAdapter) -> Likeness:
     return adapter.encode(picture(1))
 
 
@@ -186,14 +186,14 @@ def test_with_the_identity_off_the_model_is_as_it_was(
     assert [name for name, _ in model.transformer.named_modules()] == modules
 
 
-def test_scale_zero_adds_nothing(backbone: Flux1, subject: Subject, z: Tensor) -> None:
+def test_scale_zero_adds_nothing(backbone: Flux1, subject: Likeness, z: Tensor) -> None:
     plain = backbone.condition("a cat", guidance=1.0)
     off = replace(plain, identity=subject.under(IdentityConfig(scale=0.0)))
     assert torch.equal(backbone.velocity(z, TIME, off), backbone.velocity(z, TIME, plain))
 
 
 def test_keys_are_computed_once_for_all_times_and_strengths(
-    backbone: Flux1, adapter: IpAdapter, subject: Subject, z: Tensor
+    backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor
 ) -> None:
     calls: list[str] = []
     handles = [
@@ -215,7 +215,7 @@ def test_keys_are_computed_once_for_all_times_and_strengths(
 
 
 def test_truncated_features_see_it(
-    dummy_folder: Path, backbone: Flux1, subject: Subject, ip_adapter: IdentityOptions, z: Tensor
+    dummy_folder: Path, backbone: Flux1, subject: Likeness, ip_adapter: IdentityOptions, z: Tensor
 ) -> None:
     """The output of a double block is what diffusers' own block gives."""
     theirs = Diffusers(dummy_folder, ip_adapter)
@@ -231,7 +231,7 @@ def test_truncated_features_see_it(
 
 
 def test_gradients_reach_the_latent_and_nothing_of_the_identity(
-    dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: Subject, z: Tensor
+    dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor
 ) -> None:
     cond = backbone.condition("a cat", subject, guidance=3.5)
     found = gradient(backbone, z, cond)
@@ -246,7 +246,7 @@ def test_gradients_reach_the_latent_and_nothing_of_the_identity(
     assert hooks(backbone) == 0
 
 
-def test_the_gradient_is_the_slope(subject: Subject) -> None:
+def test_the_gradient_is_the_slope(subject: Likeness) -> None:
     """Finite differences along one direction, in double precision but for the adapter."""
     query = torch.randn(1, 6, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -260,7 +260,7 @@ def test_the_gradient_is_the_slope(subject: Subject) -> None:
     assert float(measured.detach()) == pytest.approx(float((slope * step).sum()), rel=2e-2)
 
 
-def test_keys_and_values_are_controlled_in_the_same_block(backbone: Flux1, subject: Subject, z: Tensor) -> None:
+def test_keys_and_values_are_controlled_in_the_same_block(backbone: Flux1, subject: Likeness, z: Tensor) -> None:
     cond = backbone.condition("a cat", subject, guidance=1.0)
     v = backbone.velocity(z, TIME, cond)
 
@@ -297,7 +297,7 @@ def test_with_a_lora_velocities_are_those_of_diffusers_with_both(
 
 @pytest.mark.parametrize("quantize", [None, "int8", "fp8", "layerwise-fp8"])
 def test_in_bfloat16_and_quantised_all_of_it_is_bfloat16(
-    quantize: str | None, dummy_folder: Path, backbone: Flux1, subject: Subject, ip_adapter: IdentityOptions, z: Tensor
+    quantize: str | None, dummy_folder: Path, backbone: Flux1, subject: Likeness, ip_adapter: IdentityOptions, z: Tensor
 ) -> None:
     if quantize in ("int8", "fp8"):
         pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
@@ -310,7 +310,7 @@ def test_in_bfloat16_and_quantised_all_of_it_is_bfloat16(
     assert gradient(model, z, model.condition("a cat", rough, guidance=1.0)).isfinite().all()
 
 
-def test_an_offloaded_encoder_sees_the_same(backbone: Flux1, subject: Subject, ip_adapter: IdentityOptions) -> None:
+def test_an_offloaded_encoder_sees_the_same(backbone: Flux1, subject: Likeness, ip_adapter: IdentityOptions) -> None:
     offloaded = load_adapter(ip_adapter, backbone, offload=True)
     assert torch.allclose(offloaded.encode(picture(1)).tokens, subject.tokens, atol=1e-5)
 

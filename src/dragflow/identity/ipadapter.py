@@ -76,17 +76,17 @@ class IpAdapter:
     record: IdentityRecord
 
     @torch.no_grad()
-    def encode(self, image: Image) -> Subject:
+    def encode(self, image: Image) -> Likeness:
         """See `IdentityAdapter.encode`; letterboxed, never squashed or cropped."""
         picture = letterboxed(as_picture(image), int(self.clip.config.image_size))
         with at_work((self.clip,), self.device, offload=self.offload):
             seen = self.clip(normalised([picture], _CLIP, self.clip)).image_embeds
-        return Subject(self, self.projection(seen.to(self.device)), _SCALE)
+        return Likeness(self, self.projection(seen.to(self.device)), _SCALE)
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """One subject: an `Identity`, and its own `IdentityControl`, since it is the same at all times."""
+class Likeness:
+    """A subject as seen once: an `Identity`, and its own `IdentityControl`, since it is the same at all times."""
 
     adapter: IpAdapter
     tokens: Float[Tensor, "1 q o"]
@@ -94,11 +94,11 @@ class Subject:
     kv: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict[str, tuple[Tensor, Tensor]])
     place: Literal["block"] = "block"
 
-    def under(self, config: IdentityConfig) -> Subject:
+    def under(self, config: IdentityConfig) -> Likeness:
         """See `Identity.under`; keys and values are those of every strength."""
         return replace(self, scale=_SCALE if config.scale is None else config.scale)
 
-    def at(self, t: float) -> Subject:
+    def at(self, t: float) -> Likeness:
         """See `Identity.at`."""
         return self
 

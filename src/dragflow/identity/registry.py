@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -31,15 +31,13 @@ _ADAPTERS = {
 }
 
 
-def check_encoders(adapter: str, named: Iterable[str]) -> None:
-    """Refuse an encoder that a known adapter has no use for.
+def encoders_of(adapter: str) -> tuple[str, ...]:
+    """The fields of `IdentityOptions` that name an adapter's encoders.
 
     Raises:
-        UserError: there is one.
+        UserError: an unknown adapter.
     """
-    has = _ADAPTERS[adapter].encoders
-    if surplus := [name for name in named if name not in has]:
-        raise UserError(f"identity adapter {adapter} has no {surplus[0]}: its encoders are {', '.join(has)}")
+    return _entry(adapter).encoders
 
 
 def check_options(options: IdentityOptions) -> None:
@@ -48,8 +46,7 @@ def check_options(options: IdentityOptions) -> None:
     Raises:
         UserError: an unknown adapter, or no such file.
     """
-    if options.adapter not in _ADAPTERS:
-        raise UserError(f"identity adapter {options.adapter!r} is not known: choose one of {', '.join(_ADAPTERS)}")
+    _entry(options.adapter)
     weights = Path(options.weights)
     if not weights.is_file():
         raise UserError(f"identity weights {weights} do not exist: give the adapter's .safetensors or .bin file")
@@ -70,7 +67,7 @@ def load_identity(options: IdentityOptions, backbone: Backbone, *, offload: bool
         CapabilityError: the adapter is not made for this family of models.
     """
     check_options(options)
-    entry, spec = _ADAPTERS[options.adapter], backbone.spec
+    entry, spec = _entry(options.adapter), backbone.spec
     if spec.identity_heads is None or spec.family not in entry.families:
         known = "; ".join(f"{name} is for {', '.join(entry.families)}" for name, entry in _ADAPTERS.items())
         raise CapabilityError(
@@ -79,3 +76,9 @@ def load_identity(options: IdentityOptions, backbone: Backbone, *, offload: bool
         )
     load: Callable[[IdentityOptions, Backbone, bool], IdentityAdapter] = import_module(entry.module).load
     return load(options, backbone, offload)
+
+
+def _entry(adapter: str) -> _Entry:
+    if adapter not in _ADAPTERS:
+        raise UserError(f"identity adapter {adapter!r} is not known: choose one of {', '.join(_ADAPTERS)}")
+    return _ADAPTERS[adapter]
