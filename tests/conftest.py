@@ -55,3 +55,15 @@ def character(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
         str(folder / "siglip"),
         str(folder / "dinov2"),
     )
+
+
+@pytest.fixture(scope="session")
+def ip_adapter(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
+    """An IP-adapter in XLabs' layout for that model, and a CLIP, small and random."""
+    from dragflow.identity.dummy import write_clip, write_ip_adapter
+
+    folder = tmp_path_factory.mktemp("ip-adapter")
+    write_clip(folder / "clip")
+    return IdentityOptions(
+        "ip-adapter", str(write_ip_adapter(folder / "adapter.safetensors")), clip=str(folder / "clip")
+    )

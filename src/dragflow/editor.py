@@ -277,6 +277,8 @@ def edit(
     observer: Observer = silent,
     device: str | None = None,
     dtype: str | None = None,
+    lora: Sequence[str] = (),
+    identity: IdentityOptions | None = None,
 ) -> EditResult:
     """One edit in one call: load, open, edit. For more than one edit, keep the `Editor` and the `Session`.
 
@@ -288,9 +290,11 @@ def edit(
         observer: told of progress; may raise `Cancelled`.
         device: as for `Editor.load`.
         dtype: as for `Editor.load`.
+        lora: as for `Editor.load`.
+        identity: as for `Editor.load`.
     """
     asked = load_instruction(instruction) if isinstance(instruction, str | Path) else instruction
-    editor = Editor.load(model, device=device, dtype=dtype)
+    editor = Editor.load(model, device=device, dtype=dtype, lora=lora, identity=identity)
     return editor.open(image, asked.prompt, config=preset, observer=observer).edit(asked, preset, observer)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dragflow.bench import runs
 from dragflow.bench.runs import RunHeader, RunRecord, SampleScores, Tools
-from dragflow.core.config import EditConfig, KVConfig
+from dragflow.core.config import EditConfig, IdentityConfig, KVConfig
 from dragflow.core.errors import UserError
-from dragflow.core.result import ModelIdentity
+from dragflow.core.result import IdentityOptions, IdentityRecord, ModelIdentity
 
 MODEL = ModelIdentity("nano", None, "0123456789abcdef", "float32")
 HEADER = RunHeader("world:3", "world", "disc", "dragflow", "ours", EditConfig(), MODEL, {"torch": "2"})
@@ -57,6 +59,34 @@ def test_another_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config, versions differ"), runs.opened(tmp_path / "run", other):
         pass
     assert runs.read_header(tmp_path / "run") == HEADER
+
+
+def test_a_run_from_before_there_were_adapters_goes_on(tmp_path: Path) -> None:
+    """Its header names no adapter, and a strength that had no effect."""
+    write(tmp_path / "run", A)
+    file = tmp_path / "run" / runs.HEADER
+    data = json.loads(file.read_text())
+    del data["identity"]
+    data["config"]["identity"]["scale"] = 1.5
+    file.write_text(json.dumps(data))
+    assert runs.read_header(tmp_path / "run").identity is None
+    write(tmp_path / "run", B)
+    assert runs.read_records(tmp_path / "run") == (A, B)
+
+
+def test_runs_with_an_adapter_are_told_apart_by_its_settings(tmp_path: Path) -> None:
+    record = IdentityRecord(IdentityOptions("ip-adapter", "a.safetensors"), "ff" * 8)
+    here, stronger, other = (
+        replace(HEADER, identity=record),
+        replace(HEADER, identity=record, config=EditConfig(identity=IdentityConfig(scale=1.0))),
+        replace(HEADER, identity=replace(record, fingerprint="00" * 8)),
+    )
+    with runs.opened(tmp_path / "run", here):
+        pass
+    assert runs.read_header(tmp_path / "run") == here
+    for changed, word in ((stronger, "config"), (other, "identity")):
+        with pytest.raises(UserError, match=rf"\({word} differ\)"), runs.opened(tmp_path / "run", changed):
+            pass
 
 
 def test_two_processes_cannot_write_to_one_run(tmp_path: Path) -> None:

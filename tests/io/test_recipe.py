@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,20 @@ from PIL import Image, PngImagePlugin
 
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
-from dragflow.core.result import EditResult, ModelIdentity, Provenance, Recipe, Timing
+from dragflow.core.result import (
+    EditResult,
+    IdentityOptions,
+    IdentityRecord,
+    ModelIdentity,
+    Provenance,
+    Recipe,
+    Timing,
+)
 from dragflow.core.task import Box, Instruction, Operation, Translate
 from dragflow.io.images import from_pixels, load_image
 from dragflow.io.instruction import dump_instruction, parse_instruction
 from dragflow.io.presets import load_preset, override
-from dragflow.io.recipe import load_recipe, save_result, save_sidecar
+from dragflow.io.recipe import KEY, load_recipe, save_result, save_sidecar
 
 ASKED = Instruction((Operation(Box(2, 2, 8, 8), Translate((12, 12), "deformation")),), "kočka 🐈", "moved")
 
@@ -46,6 +55,23 @@ def test_a_recipe_comes_back_as_it_was(settings: list[str], tmp_path: Path) -> N
     assert parse_instruction(back.instruction, "recipe") == ASKED
     assert (back.source_sha256, back.versions) == ("ff" * 32, {"torch": "2.13.0"})
     assert np.array_equal(load_image(tmp_path / "a.png").pixels, made.image)
+
+
+def test_a_recipe_from_before_there_were_ip_adapters_is_read(tmp_path: Path) -> None:
+    """It names no CLIP, and the strength as a number."""
+    adapter = IdentityRecord(IdentityOptions("instantcharacter", "a.bin", "/siglip"), "ff" * 8)
+    made = result(override(load_preset("default"), ["identity.scale=1.5"]))
+    made = replace(made, provenance=replace(made.provenance, recipe=replace(made.provenance.recipe, identity=adapter)))
+    save_result(tmp_path / "new.png", from_pixels(made.image), made)
+    with Image.open(tmp_path / "new.png") as image:
+        data = json.loads(image.info[KEY])
+        del data["identity"]["options"]["clip"]
+        info = PngImagePlugin.PngInfo()
+        info.add_text(KEY, json.dumps(data))
+        image.save(tmp_path / "old.png", pnginfo=info)
+    old = load_recipe(tmp_path / "old.png")
+    assert old.identity == load_recipe(tmp_path / "new.png").identity == adapter
+    assert old.config.identity.scale == 1.5
 
 
 def test_the_same_recipe_gives_the_same_bytes_whatever_it_cost(tmp_path: Path) -> None:

@@ -97,6 +97,11 @@ class Flux1:
         self.spec = _spec(transformer, pipeline)
         self._refuse_fused()
 
+    @property
+    def transformer(self) -> FluxTransformer2DModel:
+        """The diffusion transformer itself, for what diffusers can do with it."""
+        return self._transformer
+
     # -- pictures and prompts ------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -204,7 +209,7 @@ class Flux1:
             # Hooks live inside, so that a recomputation in the backward pass sees the same control.
             with (
                 controlled(block.attn, name, text_tokens, kv),
-                identified(block.attn, name, text_tokens, stream.identity),
+                identified(block, name, text_tokens, stream.identity),
                 captured(block.norm1 if kind == "double" else block.norm) as seen,
             ):
                 text, image = block(

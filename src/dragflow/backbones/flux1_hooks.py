@@ -53,26 +53,34 @@ def captured(norm: nn.Module) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def identified(attention: Any, name: str, text_tokens: int, identity: IdentityControl | None) -> Iterator[None]:
-    """Add a subject's features to the image tokens' attention output while one block runs.
+def identified(block: Any, name: str, text_tokens: int, identity: IdentityControl | None) -> Iterator[None]:
+    """Add a subject's features to the image tokens while one block runs; see `IdentityControl.place`.
 
-    Double blocks have an output projection, and it takes the sum; the attention of single blocks has none.
+    Attentions of double blocks have an output projection, and it takes the sum; those of single blocks have none.
     """
-    if identity is None:
+    if identity is None or name not in identity.blocks:
         yield
         return
+    attention, place = block.attn, identity.place
     if getattr(attention, "fused_projections", False):
         raise CapabilityError(FUSED.format(name=name))
     queries: list[Tensor] = []
 
+    def see(_: nn.Module, __: Any, out: Tensor) -> None:
+        queries.append(out[:, text_tokens:].flatten(2))  # the norm's output has the heads apart
+
+    def read() -> Tensor:
+        return identity(name, queries.pop())
+
     def add(out: Tensor) -> Tensor:
-        read = identity(name, queries.pop())
-        return torch.cat([out[:, :text_tokens], out[:, text_tokens:] + read], dim=1) if text_tokens else out + read
+        return torch.cat([out[:, :text_tokens], out[:, text_tokens:] + read()], dim=1) if text_tokens else out + read()
 
     with ExitStack() as stack:
-        see = attention.to_q.register_forward_hook(lambda _, __, out: queries.append(out[:, text_tokens:]))
-        stack.callback(see.remove)
-        if text_tokens:
+        seen = (attention.norm_q if place == "block" else attention.to_q).register_forward_hook(see)
+        stack.callback(seen.remove)
+        if place == "block":
+            change = block.register_forward_hook(lambda _, __, out: (out[0], out[1] + read()))
+        elif text_tokens:
             change = attention.register_forward_hook(lambda _, __, out: add(out))
         else:
             change = attention.to_out[0].register_forward_pre_hook(lambda _, args: (add(args[0]), *args[1:]))

@@ -19,7 +19,7 @@ from dragflow.bench.runs import RunHeader, RunRecord, add_record, opened, pictur
 from dragflow.bench.sample import DataSet, Pixels
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
-from dragflow.core.result import ModelIdentity
+from dragflow.core.result import IdentityOptions, IdentityRecord, ModelIdentity
 from dragflow.io.files import write_bytes
 from dragflow.io.images import encode_png, from_pixels
 
@@ -39,6 +39,7 @@ class ModelChoice:
     quantize: str | None = None
     offload: bool = False
     lora: tuple[str, ...] = ()
+    identity: IdentityOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry:
 
 def header(plan: Plan, executor: Executor) -> RunHeader:
     """What the plan is recorded as; loads the model to know its weights."""
-    identity = next(iter(executor.run(_identify, [plan.model]))) if plan.model is not None else None
+    model, identity = next(iter(executor.run(_identify, [plan.model]))) if plan.model is not None else (None, None)
     return RunHeader(
         data=plan.data,
         data_name=data_set(plan.data, plan.regions).name,
@@ -93,8 +94,9 @@ def header(plan: Plan, executor: Executor) -> RunHeader:
         method=plan.method,
         label=plan.label,
         config=plan.config,
-        model=identity,
+        model=model,
         versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        identity=identity,
     )
 
 
@@ -138,8 +140,9 @@ def _record(sample: str, outcome: Outcome, source: str, picture: str) -> RunReco
     )
 
 
-def _identify(model: ModelChoice, device: str | None) -> ModelIdentity:
-    return editor(model, device).backbone.identity()
+def _identify(model: ModelChoice, device: str | None) -> tuple[ModelIdentity, IdentityRecord | None]:
+    loaded = editor(model, device)
+    return loaded.backbone.identity(), None if loaded.adapter is None else loaded.adapter.record
 
 
 @cache
@@ -155,6 +158,7 @@ def editor(model: ModelChoice, device: str | None) -> Editor:
         quantize=model.quantize,
         offload=model.offload,
         lora=model.lora,
+        identity=model.identity,
     )
 
 

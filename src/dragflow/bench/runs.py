@@ -13,15 +13,15 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter
 
-from dragflow.core.config import EditConfig
+from dragflow.core.config import EditConfig, IdentityConfig
 from dragflow.core.errors import UserError
-from dragflow.core.result import ModelIdentity
+from dragflow.core.result import IdentityRecord, ModelIdentity
 from dragflow.io import schema
 from dragflow.io.files import check_folder, write_bytes, write_text
 
@@ -51,6 +51,8 @@ class RunHeader:
     """None where no model is used."""
     model: ModelIdentity | None
     versions: dict[str, str]
+    identity: IdentityRecord | None = None
+    """None where no identity adapter was loaded."""
 
 
 @dataclass(frozen=True)
@@ -155,12 +157,19 @@ def opened(folder: Path, header: RunHeader) -> Iterator[None]:
 
 
 def _check_same(folder: Path, header: RunHeader) -> None:
-    there = read_header(folder)
-    changed = [name for name, value in vars(header).items() if value != getattr(there, name)]
+    there, here = (replace(one, config=effective_config(one)) for one in (read_header(folder), header))
+    changed = [name for name, value in vars(here).items() if value != getattr(there, name)]
     if changed:
         raise UserError(
             f"{folder} holds another run ({', '.join(changed)} differ): name a new folder, or run what it holds"
         )
+
+
+def effective_config(header: RunHeader) -> EditConfig | None:
+    """The configuration of a run; settings of an identity adapter that is not there are the default ones."""
+    if header.config is None or header.identity is not None:
+        return header.config
+    return replace(header.config, identity=IdentityConfig())
 
 
 @contextmanager

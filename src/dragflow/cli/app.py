@@ -9,6 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from dragflow.cli import bench, doctor, task
+from dragflow.cli.model import (
+    ClipOption,
+    Dinov2Option,
+    GivenIdentity,
+    IdentityOption,
+    SiglipOption,
+    WeightsOption,
+)
 from dragflow.cli.operations import ORDERED, OperationCommand
 
 app = typer.Typer(
@@ -104,16 +112,11 @@ def edit(
     quantize: Annotated[str | None, typer.Option(help="int8, fp8, layerwise-fp8 or gguf:FILE.")] = None,
     offload: Annotated[bool, typer.Option("--offload", help="Keep encoders in main memory while idle.")] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA. Repeatable.")] = None,
-    identity: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Adapter that keeps the subject's identity: instantcharacter.")
-    ] = None,
-    identity_weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Its checkpoint, .safetensors or .bin.")
-    ] = None,
-    identity_siglip: Annotated[
-        str | None, typer.Option(help="Its SigLIP: hub id or folder. [default: so400m-patch14-384]")
-    ] = None,
-    identity_dinov2: Annotated[str | None, typer.Option(help="Its DINOv2: hub id or folder. [default: giant]")] = None,
+    identity: IdentityOption = None,
+    identity_weights: WeightsOption = None,
+    identity_siglip: SiglipOption = None,
+    identity_dinov2: Dinov2Option = None,
+    identity_clip: ClipOption = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write masks, losses and an animation there.")
     ] = None,
@@ -147,10 +150,7 @@ def edit(
             quantize=quantize,
             offload=offload,
             lora=tuple(lora or ()),
-            identity=identity,
-            identity_weights=identity_weights,
-            identity_siglip=identity_siglip,
-            identity_dinov2=identity_dinov2,
+            identity=GivenIdentity(identity, identity_weights, identity_siglip, identity_dinov2, identity_clip),
             trace=trace,
             sidecar=sidecar,
             json_lines=json_,

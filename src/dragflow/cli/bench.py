@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from dragflow.cli.model import chosen_model
+from dragflow.cli.model import (
+    ClipOption,
+    Dinov2Option,
+    GivenIdentity,
+    IdentityOption,
+    SiglipOption,
+    WeightsOption,
+    chosen_identity,
+    chosen_model,
+)
 from dragflow.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +70,11 @@ def run(
     quantize: Annotated[str | None, typer.Option(help="int8, fp8, layerwise-fp8 or gguf:FILE.")] = None,
     offload: Annotated[bool, typer.Option("--offload", help="Keep encoders in main memory while idle.")] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA. Repeatable.")] = None,
+    identity: IdentityOption = None,
+    identity_weights: WeightsOption = None,
+    identity_siglip: SiglipOption = None,
+    identity_dinov2: Dinov2Option = None,
+    identity_clip: ClipOption = None,
     device: Annotated[
         list[str] | None, typer.Option(help="As torch names it. Several: one process on each. Repeatable.")
     ] = None,
@@ -75,7 +89,10 @@ def run(
     from dragflow.bench.run import run as run_samples
     from dragflow.cli.progress import silence_libraries
 
-    choice = ModelChoice(chosen_model(model), revision, dtype, quantize, offload, tuple(lora or ()))
+    adapter = chosen_identity(
+        GivenIdentity(identity, identity_weights, identity_siglip, identity_dinov2, identity_clip)
+    )
+    choice = ModelChoice(chosen_model(model), revision, dtype, quantize, offload, tuple(lora or ()), adapter)
     plan = _plan(path, regions, method, label, preset, set_ or [], choice)
     samples = data_set(path, regions).ids[:limit]
     quiet = silence_libraries if plan.model is not None else None
@@ -194,12 +211,13 @@ def _plan(
 
     check_method(method)
     if method not in WITH_MODEL:
-        if preset or changes:
-            raise UserError(f"method {method} uses no model: leave out --preset and --set")
+        if preset or changes or model.identity:
+            raise UserError(f"method {method} uses no model: leave out --preset, --set and --identity")
         return Plan(path, regions, method, label or method, None, None)
     name = preset or WITH_MODEL[method]
     config = override(load_preset(name), changes)
-    given = " ".join([method, *([Path(name).stem] if name != method else []), *changes])
+    adapter = [model.identity.adapter] if model.identity else []
+    given = " ".join([method, *([Path(name).stem] if name != method else []), *changes, *adapter])
     return Plan(path, regions, method, label or given, config, model)
 
 

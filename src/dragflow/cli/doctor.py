@@ -9,6 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dragflow.cli.model import (
+    ClipOption,
+    Dinov2Option,
+    GivenIdentity,
+    IdentityOption,
+    SiglipOption,
+    WeightsOption,
+    chosen_identity,
+)
+from dragflow.core.errors import UserError
+from dragflow.core.result import IdentityOptions
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -36,16 +48,28 @@ def doctor(
     quantize: Annotated[str | None, typer.Option(help="Quantisation to test with the model.")] = None,
     device: Annotated[str | None, typer.Option(help="Device to test the model on.")] = None,
     dtype: Annotated[str | None, typer.Option(help="dtype to test the model with.")] = None,
+    identity: IdentityOption = None,
+    identity_weights: WeightsOption = None,
+    identity_siglip: SiglipOption = None,
+    identity_dinov2: Dinov2Option = None,
+    identity_clip: ClipOption = None,
 ) -> None:
-    """Report versions, devices, memory, what fits; and test a model when one is named."""
+    """Report versions, devices, memory, what fits; and test a model, with an identity adapter, when they are named."""
     from rich.console import Console
 
+    adapter = chosen_identity(
+        GivenIdentity(identity, identity_weights, identity_siglip, identity_dinov2, identity_clip)
+    )
+    if adapter is not None and model is None:
+        raise UserError(
+            f"--identity {adapter.adapter} is loaded beside a model: name one, as in `dragflow doctor MODEL`"
+        )
     console = Console()
     _versions(console)
     memory = _devices(console)
     _fits(console, memory)
     if model is not None:
-        _self_test(console, model, quantize, device, dtype)
+        _self_test(console, model, quantize, device, dtype, adapter)
 
 
 def _versions(console: Console) -> None:
@@ -104,14 +128,27 @@ def _fits(console: Console, memory: float) -> None:
     console.print("The K/V record stays on the device if it takes half of the free memory or less.")
 
 
-def _self_test(console: Console, model: str, quantize: str | None, device: str | None, dtype: str | None) -> None:
+def _self_test(
+    console: Console,
+    model: str,
+    quantize: str | None,
+    device: str | None,
+    dtype: str | None,
+    adapter: IdentityOptions | None,
+) -> None:
     from dragflow.cli.progress import silence_libraries
     from dragflow.editor import Editor
 
     silence_libraries()
-    editor = Editor.load(model, quantize=quantize, device=device, dtype=dtype)
+    editor = Editor.load(model, quantize=quantize, device=device, dtype=dtype, identity=adapter)
     identity, spec = editor.backbone.identity(), editor.backbone.spec
     console.print(
         f"{model}: {spec.family}, {len(spec.blocks)} blocks, {identity.dtype}, weights {identity.fingerprint}"
     )
     console.print("gradients reach the latent: this model can be dragged", style="green")
+    if editor.adapter is not None:
+        record = editor.adapter.record
+        console.print(
+            f"identity adapter {record.options.adapter}, weights {record.fingerprint}: it fits this model",
+            style="green",
+        )

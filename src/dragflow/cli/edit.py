@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dragflow.cli.model import chosen_identity, chosen_model
+from dragflow.cli.model import GivenIdentity, chosen_identity, chosen_model
 from dragflow.cli.operations import Editable, instruction
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import Cancelled, UserError
@@ -51,10 +51,7 @@ class EditRequest:
     quantize: str | None
     offload: bool
     lora: tuple[str, ...]
-    identity: str | None
-    identity_weights: str | None
-    identity_siglip: str | None
-    identity_dinov2: str | None
+    identity: GivenIdentity
     trace: Path | None
     sidecar: Path | None
     json_lines: bool
@@ -146,7 +143,7 @@ def _plan(request: EditRequest) -> _Plan:
         dtype=request.dtype,
         quantize=request.quantize,
         lora=request.lora,
-        identity=chosen_identity(None, request.identity, *_identity_parts(request)),
+        identity=chosen_identity(request.identity),
         expected=None,
     )
 
@@ -165,7 +162,7 @@ def _repeat(request: EditRequest, result: Path) -> _Plan:
         "--dtype": request.dtype,
         "--quantize": request.quantize,
         "--lora": list(request.lora),
-        "--identity": request.identity,
+        "--identity": request.identity.adapter,
     }
     extra = [name for name, value in given.items() if value not in (None, [])]
     if extra:
@@ -183,13 +180,9 @@ def _repeat(request: EditRequest, result: Path) -> _Plan:
         dtype=recipe.model.dtype,
         quantize=recipe.model.quantize,
         lora=recipe.model.lora,
-        identity=chosen_identity(recipe.identity and recipe.identity.options, None, *_identity_parts(request)),
+        identity=chosen_identity(request.identity, recipe.identity and recipe.identity.options),
         expected=recipe,
     )
-
-
-def _identity_parts(request: EditRequest) -> tuple[str | None, str | None, str | None]:
-    return request.identity_weights, request.identity_siglip, request.identity_dinov2
 
 
 def _edit(request: EditRequest, plan: _Plan, observer: Observer) -> EditResult:

@@ -62,8 +62,9 @@ class IdentityConfig:
     subject: Literal["whole", "region"] = "whole"
     """What the features are of: the whole picture, or the box around the dragged regions (the inversion then waits for
     the instruction)."""
-    scale: float = 1.5
-    """Strength: what the adapter's attention is multiplied by before it is added."""
+    scale: float | None = None
+    """Strength: what the adapter's attention is multiplied by before it is added; the adapter's own default when None
+    (1.5 for instantcharacter, 0.7 for ip-adapter)."""
     time_scale: float = 1000.0
     """What flow time (0 to 1) is multiplied by for the adapter. Checkpoints were trained with 0 to 1000; 1 feeds the
     flow time itself, as a published use does."""
@@ -183,7 +184,9 @@ def validate(config: EditConfig) -> list[str]:
         f"inversion.steps is {config.inversion.steps}: it must be 1 or more": config.inversion.steps >= 1,
         f"inversion.skip is {config.inversion.skip}: it must be 0 or more and less than inversion.steps "
         f"({config.inversion.steps})": 0 <= config.inversion.skip < config.inversion.steps,
-        f"identity.scale is {config.identity.scale}: it must be 0 or more": config.identity.scale >= 0,
+        f"identity.scale is {config.identity.scale}: it must be 0 or more": (
+            config.identity.scale is None or config.identity.scale >= 0
+        ),
         f"identity.time_scale is {config.identity.time_scale}: it must be positive": config.identity.time_scale > 0,
         f"start.stride is {config.start.stride}: it must be 1 or more": config.start.stride >= 1,
         f"start.repair is {config.start.repair}: it must be between 0 and 1": 0 <= config.start.repair <= 1,

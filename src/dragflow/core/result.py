@@ -32,13 +32,15 @@ class IdentityOptions:
     """Which adapter keeps a subject's identity, and where its parts lie."""
 
     adapter: str
-    """Name of the adapter, as in "instantcharacter"."""
+    """Name of the adapter: "instantcharacter" or "ip-adapter"."""
     weights: str
     """Its checkpoint, a .safetensors or .bin file."""
     siglip: str = "google/siglip-so400m-patch14-384"
-    """SigLIP in transformers layout, a folder or a hub id."""
+    """SigLIP of instantcharacter in transformers layout, a folder or a hub id."""
     dinov2: str = "facebook/dinov2-giant"
-    """DINOv2 in transformers layout, a folder or a hub id."""
+    """DINOv2 of instantcharacter in transformers layout, a folder or a hub id."""
+    clip: str = "openai/clip-vit-large-patch14"
+    """CLIP of ip-adapter in transformers layout, a folder or a hub id."""
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,21 @@ class IdentityAttention(nn.Module):
             query: the model's own projection, before its norm and rotary embedding.
             kv: from `project`.
         """
-        q = self.norm_ip_q(self._split(query))
-        k, v = (x.expand(q.shape[0], -1, -1, -1) for x in kv)
-        return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)")
+        return read(self.norm_ip_q(self._split(query)), kv)
 
     def _split(self, x: Tensor) -> Tensor:
-        return rearrange(x, "b n (h d) -> b h n d", h=self._heads)
+        return split(x, self._heads)
+
+
+def split(x: Float[Tensor, "b n w"], heads: int) -> Float[Tensor, "b h n d"]:
+    """A projection, one head beside the other, as attention takes it."""
+    return rearrange(x, "b n (h d) -> b h n d", h=heads)
+
+
+def read(query: Float[Tensor, "b h n d"], kv: tuple[Tensor, Tensor]) -> Float[Tensor, "b n w"]:
+    """What queries read from the keys and values (1, h, q, d) of identity tokens."""
+    k, v = (x.expand(query.shape[0], -1, -1, -1) for x in kv)
+    return rearrange(F.scaled_dot_product_attention(query, k, v), "b h n d -> b n (h d)")
 
 
 class _Norm(nn.Module):

@@ -1,8 +1,9 @@
-"""Reading InstantCharacter's checkpoint: every tensor is accounted for, and no pickle runs code."""
+"""Reading an adapter's checkpoint: every tensor is accounted for, no pickle runs code; InstantCharacter's modules."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,24 @@ def load_modules(
     Raises:
         UserError: an unreadable file; a tensor missing, surplus or misshapen; made for another model.
     """
-    tensors = _read(path)
+    tensors = read_tensors(path)
     size = _projector_size(path, tensors)
     with torch.device("meta"):
         projector = Projector(size)
         attentions = tuple(IdentityAttention(heads[0] * heads[1], heads[1], size.out) for _ in range(blocks))
     whole = nn.ModuleDict({PROJECTOR: projector, ATTENTIONS: nn.ModuleList(attentions)})
-    _check(path, tensors, whole.state_dict())
+    check_tensors(path, tensors, {name: tuple(x.shape) for name, x in whole.state_dict().items()})
     whole.load_state_dict({name: x.to(dtype) for name, x in tensors.items()}, assign=True)
     whole.eval().requires_grad_(False)
     return projector, attentions
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Tensors by their full names."""
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by their full names, as in "image_proj.norm.weight"; on the CPU.
+
+    Raises:
+        UserError: an unreadable file, a pickle of more than tensors, or no tensor in it.
+    """
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -98,14 +103,19 @@ def _projector_size(path: Path, tensors: dict[str, Tensor]) -> ProjectorSize:
     return size
 
 
-def _check(path: Path, tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+def check_tensors(path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Every tensor that is wanted is there, in its shape, and no other.
+
+    Raises:
+        UserError: naming the first that is missing, surplus or misshapen.
+    """
     missing = [name for name in wanted if name not in tensors]
     surplus = [name for name in tensors if name not in wanted]
-    wrong = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
+    wrong = [name for name in wanted if name in tensors and tuple(tensors[name].shape) != wanted[name]]
     problems = [f"no tensor {missing[0]} ({len(missing)} missing)"] if missing else []
     problems += [f"a tensor {surplus[0]} that has no place ({len(surplus)} surplus)"] if surplus else []
     problems += [
-        f"{name} of shape {_shape(tensors[name])} instead of {_shape(wanted[name])} ({len(wrong)} misshapen)"
+        f"{name} of shape {_shape(tensors[name])} instead of {wanted[name]} ({len(wrong)} misshapen)"
         for name in wrong[:1]
     ]
     if problems:

@@ -1,7 +1,7 @@
 """The embedded model's identity adapter: InstantCharacter in small, with one tiny encoder that was trained with it.
 
-Its folder has `adapter.safetensors`, laid out as InstantCharacter's checkpoint, and beside it `encoder/`, a SigLIP vision
-model in transformers layout.
+Its folder has `adapter.safetensors`, laid out as InstantCharacter's checkpoint, and beside it `encoder/`, a SigLIP
+vision model in transformers layout.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dragflow.method.backbone import Backbone
 ADAPTER, ENCODER = "adapter.safetensors", "encoder"
 BUNDLED = Path(__file__).parent / "nano" / ADAPTER
 """What comes with dragflow, for the model `nano`."""
-TINY = EncoderKind("tiny SigLIP", "weights", (1, 2, 3), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+TINY = EncoderKind("tiny SigLIP", "weights", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (1, 2, 3), 0)
 
 
 def load(options: IdentityOptions, backbone: Backbone, offload: bool) -> InstantCharacter:

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from PIL import Image as Pictures
 from torch import Tensor
 
-from dragflow.backbones.parts import load_part
 from dragflow.core.errors import UserError
 from dragflow.identity.projector import SubjectFeatures
+from dragflow.identity.vision import Kind, as_picture, at_work, letterboxed, load_network, normalised
 from dragflow.method.backbone import Image
 
 _CROPS = 2
 """Crops along each side, each as large as the whole picture is when seen at once."""
-_PAPER = (255, 255, 255)
-"""What fills the letterbox."""
 
 
 @dataclass(frozen=True)
-class EncoderKind:
+class EncoderKind(Kind):
     """The facts of one encoder."""
 
-    name: str
-    option: str
     layers: tuple[int, int, int]
     """Hidden states that are the shallow features; 0 is the embedding."""
     leading: int
     """Tokens before those of the patches."""
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
 
 
-_SIGLIP = EncoderKind("SigLIP", "siglip", (7, 13, 26), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-_DINOV2 = EncoderKind("DINOv2", "dinov2", (9, 19, 29), 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_SIGLIP = EncoderKind("SigLIP", "siglip", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (7, 13, 26), 0)
+_DINOV2 = EncoderKind("DINOv2", "dinov2", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (9, 19, 29), 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +45,8 @@ class Encoder:
     def __call__(self, pictures: Sequence[Pictures.Image]) -> tuple[Tensor, Tensor]:
         """Shallow (b, 3 n, d) and deep (b, n, d) features of b square pictures."""
         kind = self.kind
-        x = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).float() / 255
-        x = (x - x.new_tensor(kind.mean)) / x.new_tensor(kind.std)
-        x = rearrange(x, "b h w c -> b c h w").to(self.model.device, self.model.dtype)
         # DINOv2 interpolates its positions to the picture's size, SigLIP has its own size.
-        seen = self.model(x, output_hidden_states=True)
+        seen = self.model(normalised(pictures, kind, self.model), output_hidden_states=True)
         shallow = torch.cat([seen.hidden_states[i][:, kind.leading :] for i in kind.layers], dim=1)
         return shallow, seen.last_hidden_state[:, kind.leading :]
 
@@ -80,7 +68,7 @@ class Encoders:
     @torch.no_grad()
     def __call__(self, image: Image) -> SubjectFeatures:
         """Features of the subject in a picture (1, 3, H, W), low and high resolution, shallow and deep layers."""
-        with self._at_work():
+        with at_work([encoder.model for encoder in self.eyes], self.device, offload=self.offload):
             return self.look([views(image, self.side)])
 
     @property
@@ -98,27 +86,13 @@ class Encoders:
         shallow, deep = zip(*(encoder(pictures) for encoder in self.eyes), strict=True)
         return torch.cat(shallow, dim=-1), torch.cat(deep, dim=-1)
 
-    @contextmanager
-    def _at_work(self) -> Iterator[None]:
-        if not self.offload:
-            yield
-            return
-        try:
-            for encoder in self.eyes:
-                encoder.model.to(self.device)
-            yield
-        finally:
-            for encoder in self.eyes:
-                encoder.model.to("cpu")
-
 
 def views(image: Float[Tensor, "1 3 H W"], side: int) -> tuple[Pictures.Image, list[Pictures.Image]]:
     """The whole picture letterboxed to side x side, and its four quarters, each of that size too."""
-    pixels = (image[0].permute(1, 2, 0) * 255).round().to("cpu", torch.uint8).numpy()
-    picture = Pictures.fromarray(pixels)
-    large = _letterboxed(picture, _CROPS * side)
+    picture = as_picture(image)
+    large = letterboxed(picture, _CROPS * side)
     corners = [(column * side, row * side) for row in range(_CROPS) for column in range(_CROPS)]
-    return _letterboxed(picture, side), [large.crop((x, y, x + side, y + side)) for x, y in corners]
+    return letterboxed(picture, side), [large.crop((x, y, x + side, y + side)) for x, y in corners]
 
 
 def load_encoders(siglip: str, dinov2: str, device: torch.device, dtype: torch.dtype, *, offload: bool) -> Encoders:
@@ -149,24 +123,10 @@ def load_encoder(kind: EncoderKind, cls: Any, model: str, device: torch.device, 
     Raises:
         UserError: it is missing, another architecture, or too shallow.
     """
-    is_hub_id = model.count("/") == 1 and not model.startswith((".", "~", "/"))
-    if not (Path(model).is_dir() or is_hub_id):
-        raise UserError(
-            f"identity encoder {kind.name} is missing: {model} is no folder and no hub id; give a {kind.name} in "
-            f"transformers layout with --identity-{kind.option}"
-        )
-    network = load_part(cls, model, f"{kind.name} encoder", device, dtype=dtype)
+    network = load_network(kind, cls, model, device, dtype)
     depth = int(network.config.num_hidden_layers)
     if depth < kind.layers[-1]:
         raise UserError(
             f"{kind.name} {model} has {depth} layers: the identity adapter takes features of layer {kind.layers[-1]}"
         )
     return Encoder(kind, network)
-
-
-def _letterboxed(picture: Pictures.Image, side: int) -> Pictures.Image:
-    scale = side / max(picture.size)
-    w, h = (max(1, round(length * scale)) for length in picture.size)
-    square = Pictures.new("RGB", (side, side), _PAPER)
-    square.paste(picture.resize((w, h), Pictures.Resampling.BICUBIC), ((side - w) // 2, (side - h) // 2))
-    return square

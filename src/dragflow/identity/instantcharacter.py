@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,9 @@ from dragflow.identity.checkpoint import load_modules
 from dragflow.identity.encoders import Encoders, load_encoders
 from dragflow.identity.projector import Projector
 from dragflow.method.backbone import Backbone, IdentityControl, Image, Projection
+
+_SCALE = 1.5
+"""Strength where the configuration names none."""
 
 
 def load(options: IdentityOptions, backbone: Backbone, offload: bool) -> InstantCharacter:
@@ -107,7 +111,8 @@ class Character:
         if t not in self.moments:
             tokens = self.adapter.projector.resampler(self.fused, t * self.config.time_scale)
             home = self.adapter.cache_device(self.adapter.moment_bytes)
-            self.moments[t] = _Moment(self.adapter.attentions, tokens, self.config.scale, home)
+            scale = _SCALE if self.config.scale is None else self.config.scale
+            self.moments[t] = _Moment(self.adapter.attentions, tokens, scale, home)
         return self.moments[t]
 
 
@@ -121,6 +126,11 @@ class _Moment:
     home: torch.device
     """Where keys and values are kept."""
     kv: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict[str, tuple[Tensor, Tensor]])
+    place: Literal["attention"] = "attention"
+
+    @property
+    def blocks(self) -> frozenset[str]:
+        return frozenset(self.attentions)
 
     def __call__(self, block: str, query: Projection) -> Projection:
         attention = self.attentions[block]

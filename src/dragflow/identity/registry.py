@@ -21,9 +21,23 @@ class _Entry:
     module: str
     """Has `load(IdentityOptions, Backbone, offload) -> IdentityAdapter`."""
     families: tuple[str, ...]
+    encoders: tuple[str, ...]
+    """Fields of `IdentityOptions` that name its encoders."""
 
 
-_ADAPTERS = {"instantcharacter": _Entry("dragflow.identity.instantcharacter", ("flux1",))}
+_ADAPTERS = {
+    "instantcharacter": _Entry("dragflow.identity.instantcharacter", ("flux1",), ("siglip", "dinov2")),
+    "ip-adapter": _Entry("dragflow.identity.ipadapter", ("flux1",), ("clip",)),
+}
+
+
+def encoders_of(adapter: str) -> tuple[str, ...]:
+    """The fields of `IdentityOptions` that name an adapter's encoders.
+
+    Raises:
+        UserError: an unknown adapter.
+    """
+    return _entry(adapter).encoders
 
 
 def check_options(options: IdentityOptions) -> None:
@@ -32,8 +46,7 @@ def check_options(options: IdentityOptions) -> None:
     Raises:
         UserError: an unknown adapter, or no such file.
     """
-    if options.adapter not in _ADAPTERS:
-        raise UserError(f"identity adapter {options.adapter!r} is not known: choose one of {', '.join(_ADAPTERS)}")
+    _entry(options.adapter)
     weights = Path(options.weights)
     if not weights.is_file():
         raise UserError(f"identity weights {weights} do not exist: give the adapter's .safetensors or .bin file")
@@ -54,7 +67,7 @@ def load_identity(options: IdentityOptions, backbone: Backbone, *, offload: bool
         CapabilityError: the adapter is not made for this family of models.
     """
     check_options(options)
-    entry, spec = _ADAPTERS[options.adapter], backbone.spec
+    entry, spec = _entry(options.adapter), backbone.spec
     if spec.identity_heads is None or spec.family not in entry.families:
         known = "; ".join(f"{name} is for {', '.join(entry.families)}" for name, entry in _ADAPTERS.items())
         raise CapabilityError(
@@ -63,3 +76,9 @@ def load_identity(options: IdentityOptions, backbone: Backbone, *, offload: bool
         )
     load: Callable[[IdentityOptions, Backbone, bool], IdentityAdapter] = import_module(entry.module).load
     return load(options, backbone, offload)
+
+
+def _entry(adapter: str) -> _Entry:
+    if adapter not in _ADAPTERS:
+        raise UserError(f"identity adapter {adapter!r} is not known: choose one of {', '.join(_ADAPTERS)}")
+    return _ADAPTERS[adapter]

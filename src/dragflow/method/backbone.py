@@ -44,11 +44,25 @@ class KVControl(Protocol):
 
 
 class IdentityControl(Protocol):
-    """What one block adds for a subject at one time: it gets the image tokens' own queries, before norm and rotary
-    embedding (b, n, d), and gives what is added to their attention's output (b, n, d).
+    """What one block adds for a subject at one time: it gets the image tokens' own queries (b, n, d), before rotary
+    embedding, and gives what is added to those tokens (b, n, d).
 
     It must give the same again when it is called twice, and lets gradients through to the queries alone.
     """
+
+    @property
+    def blocks(self) -> frozenset[str]:
+        """Blocks in which it acts."""
+        ...
+
+    @property
+    def place(self) -> Literal["attention", "block"]:
+        """Where it acts.
+
+        `attention`: it gets queries before their norm, and is added to the attention's output, before its projection.
+        `block`: it gets queries after their norm, and is added to the block's output.
+        """
+        ...
 
     def __call__(self, block: str, query: Projection) -> Projection: ...
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 from report_makers import NO_MODELS, Squares, one_metric, scored_run
 
 from dragflow.bench.methods import WITH_MODEL
 from dragflow.bench.report.commands import as_settings, make, report, score
+from dragflow.bench.report.formats import facts
 from dragflow.bench.runs import Tools
-from dragflow.core.result import ModelIdentity
+from dragflow.core.result import IdentityOptions, IdentityRecord, ModelIdentity
 from dragflow.io.presets import load_preset, override, preset_names
 
 CHANGES = [
@@ -44,6 +46,17 @@ def test_a_run_with_a_model_is_told_in_full() -> None:
         *("--model", "models/a b", "--dtype", "bfloat16", "--revision", "abc123", "--quantize", "int8"),
         *("--lora", "style.safetensors:0.8"),
     ]
+
+
+def test_an_adapter_is_named_with_its_own_encoders() -> None:
+    options = IdentityOptions("ip-adapter", "my a.safetensors", clip="/clip")
+    plain = scored_run("a", {}, method="dragflow", config=load_preset("fast"))
+    run = replace(plain, header=replace(plain.header, identity=IdentityRecord(options, "ff" * 8)))
+    assert shlex.split(make(run, None))[-6:] == [
+        *("--identity", "ip-adapter", "--identity-weights", "my a.safetensors", "--identity-clip", "/clip")
+    ]
+    assert ("identity adapter", "ip-adapter, my a.safetensors") in facts(run)
+    assert not any("identity" in word for word in (make(plain, None), *(title for title, _ in facts(plain))))
 
 
 def test_of_equally_near_presets_the_methods_own_is_named() -> None:

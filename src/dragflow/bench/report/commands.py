@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from dragflow.bench.methods import WITH_MODEL, WITHOUT_MODEL
-from dragflow.bench.runs import ScoredRun
+from dragflow.bench.runs import ScoredRun, effective_config
 from dragflow.bench.sample import DataSet
 from dragflow.bench.statistics import Statistic
 from dragflow.core.config import EditConfig
-from dragflow.core.result import ModelIdentity
+from dragflow.core.result import IdentityOptions, ModelIdentity
+from dragflow.identity.registry import encoders_of
 from dragflow.io.presets import load_preset, preset_names
 
 _PROGRAM = ("dragflow", "bench")
@@ -27,11 +28,13 @@ def make(run: ScoredRun, data: DataSet | None) -> str:
     if header.method not in WITH_MODEL and header.method not in WITHOUT_MODEL:
         return shlex.join([*_PROGRAM, "import", header.data, "RESULTS", *end])
     words = [*_PROGRAM, "run", header.data, *end, "--method", header.method]
-    if header.config is not None:
-        preset, settings = as_settings(header.config, WITH_MODEL.get(header.method, ""))
+    if (config := effective_config(header)) is not None:
+        preset, settings = as_settings(config, WITH_MODEL.get(header.method, ""))
         words += ["--preset", preset, *(word for setting in settings for word in ("--set", setting))]
     if header.model is not None:
         words += _model(header.model)
+    if header.identity is not None:
+        words += _identity(header.identity.options)
     if data is not None and len(run.records) < len(data.ids):
         words += ["--limit", str(len(run.records))]
     return shlex.join(words)
@@ -92,6 +95,12 @@ def _model(model: ModelIdentity) -> list[str]:
     words += ["--revision", model.revision] if model.revision is not None else []
     words += ["--quantize", model.quantize] if model.quantize is not None else []
     return words + [word for lora in model.lora for word in ("--lora", lora)]
+
+
+def _identity(options: IdentityOptions) -> list[str]:
+    parts = {"": options.adapter, "-weights": options.weights}
+    parts |= {f"-{encoder}": getattr(options, encoder) for encoder in encoders_of(options.adapter)}
+    return [word for name, part in parts.items() for word in (f"--identity{name}", part)]
 
 
 def _features(name: str) -> tuple[str, ...]:

@@ -105,6 +105,9 @@ def facts(run: ScoredRun) -> tuple[tuple[str, str], ...]:
         parts = (model.id, model.revision, model.dtype, model.quantize, *model.lora)
         rows.append(("model", ", ".join(part for part in parts if part)))
         rows.append(("fingerprint of its weights", model.fingerprint))
+    if header.identity is not None:
+        rows.append(("identity adapter", f"{header.identity.options.adapter}, {header.identity.options.weights}"))
+        rows.append(("fingerprint of the adapter's weights", header.identity.fingerprint))
     rows.append(("versions", ", ".join(f"{name} {number}" for name, number in sorted(header.versions.items()))))
     rows.append(("perceptual distance", run.tools.perceptual or "none"))
     rows.append(("matched features", run.tools.features or "none"))
