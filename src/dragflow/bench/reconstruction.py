@@ -40,8 +40,8 @@ SETTINGS = {
     "guidance": Setting(guided=True, edited=False, kv=False),
     "guidance, K/V": Setting(guided=True, edited=True, kv=True),
 }
-"""As it was inverted; the paper's re-sampled background (Sec. 3.3); the mismatch of guidance that the adapter is there to
-bridge (Sec. 3.4); the paper's edit, but for the drag."""
+"""As it was inverted; the paper's re-sampled background (Sec. 3.3); the mismatch of guidance that the adapter is there
+to bridge (Sec. 3.4); the paper's edit, but for the drag."""
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,8 @@ def _check_weights(editor: Editor, expected: Recipe) -> None:
         )
     if adapter is not None and adapter.record.fingerprint != (expected.identity and expected.identity.fingerprint):
         raise UserError(
-            f"identity weights {adapter.record.options.weights} are not those that made the result: name the right "
-            "file with --identity-weights"
+            f"identity weights {adapter.record.options.weights or adapter.record.options.adapter} are not those that "
+            "made the result: name the right file with --identity-weights"
         )
 
 

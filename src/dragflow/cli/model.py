@@ -16,7 +16,9 @@ DEFAULT_MODEL = "black-forest-labs/FLUX.1-dev"
 IdentityOption = Annotated[
     str | None,
     typer.Option(
-        "--identity", metavar="NAME", help="Adapter that keeps the subject's identity: instantcharacter or ip-adapter."
+        "--identity",
+        metavar="NAME",
+        help="Adapter that keeps the subject's identity: instantcharacter, ip-adapter, or nano.",
     ),
 ]
 WeightsOption = Annotated[
@@ -69,12 +71,11 @@ def chosen_identity(given: GivenIdentity, recorded: IdentityOptions | None = Non
         if parts:
             raise UserError(f"--identity-{next(iter(parts))} is for an adapter: name it with --identity")
         return None
-    if recorded is None and given.weights is None:
+    from dragflow.identity.registry import check_options, encoders_of, is_bundled
+
+    if recorded is None and given.weights is None and not is_bundled(str(adapter)):
         raise UserError(f"--identity {adapter} needs its checkpoint: name it with --identity-weights FILE")
-    options = replace(recorded or IdentityOptions(str(adapter), str(given.weights)), **parts)
-
-    from dragflow.identity.registry import check_options, encoders_of
-
+    options = replace(recorded or IdentityOptions(str(adapter)), **parts)
     check_options(options)
     known = ("weights", *encoders_of(options.adapter))
     if surplus := [name for name in parts if name not in known]:

@@ -32,9 +32,9 @@ class IdentityOptions:
     """Which adapter keeps a subject's identity, and where its parts lie."""
 
     adapter: str
-    """Name of the adapter: "instantcharacter" or "ip-adapter"."""
-    weights: str
-    """Its checkpoint, a .safetensors or .bin file."""
+    """Name of the adapter: "instantcharacter", "ip-adapter", or "nano" for the embedded model."""
+    weights: str | None = None
+    """Its checkpoint, a .safetensors or .bin file; None takes the one that comes with dragflow, which "nano" has."""
     siglip: str = "google/siglip-so400m-patch14-384"
     """SigLIP of instantcharacter in transformers layout, a folder or a hub id."""
     dinov2: str = "facebook/dinov2-giant"

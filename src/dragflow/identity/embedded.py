@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dragflow.core.result import IdentityOptions
+from dragflow.backbones.fingerprint import file_fingerprint
+from dragflow.core.result import IdentityOptions, IdentityRecord
 from dragflow.identity.encoders import EncoderKind, Encoders, load_encoder
 from dragflow.identity.instantcharacter import InstantCharacter, assemble, place
 from dragflow.method.backbone import Backbone
 
 ADAPTER, ENCODER = "adapter.safetensors", "encoder"
-BUNDLED = Path(__file__).parent / "nano" / ADAPTER
-"""What comes with dragflow, for the model `nano`."""
 TINY = EncoderKind("tiny SigLIP", "weights", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (1, 2, 3), 0)
 
 
-def load(options: IdentityOptions, backbone: Backbone, offload: bool) -> InstantCharacter:
+def load(options: IdentityOptions, weights: Path, backbone: Backbone, offload: bool) -> InstantCharacter:
     """Load the adapter beside a model, on its device and in its dtype; see `load_identity`."""
     from transformers import SiglipVisionModel
 
     device, dtype = place(backbone)
-    folder = Path(options.weights).parent / ENCODER
+    folder = weights.parent / ENCODER
 
     def encoders() -> Encoders:
         return Encoders((load_encoder(TINY, SiglipVisionModel, str(folder), device, dtype),), device, offload=False)
 
-    return assemble(options, backbone, encoders, names=f"{folder} gives")
+    record = IdentityRecord(options, file_fingerprint(weights))
+    return assemble(record, weights, backbone, encoders, names=f"{folder} gives")

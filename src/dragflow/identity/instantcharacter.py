@@ -21,15 +21,16 @@ from dragflow.identity.encoders import Encoders, load_encoders
 from dragflow.identity.projector import Projector
 from dragflow.method.backbone import Backbone, IdentityControl, Image, Projection
 
-_SCALE = 1.5
+SCALE = 1.5
 """Strength where the configuration names none."""
 
 
-def load(options: IdentityOptions, backbone: Backbone, offload: bool) -> InstantCharacter:
+def load(options: IdentityOptions, weights: Path, backbone: Backbone, offload: bool) -> InstantCharacter:
     """Load the adapter beside a model, on its device and in its dtype; see `load_identity`."""
     device, dtype = place(backbone)
     return assemble(
-        options,
+        IdentityRecord(options, file_fingerprint(weights)),
+        weights,
         backbone,
         lambda: load_encoders(options.siglip, options.dinov2, device, dtype, offload=offload),
         names=f"SigLIP {options.siglip} and DINOv2 {options.dinov2} give",
@@ -42,7 +43,7 @@ def place(backbone: Backbone) -> tuple[torch.device, torch.dtype]:
 
 
 def assemble(
-    options: IdentityOptions, backbone: Backbone, encoders: Callable[[], Encoders], *, names: str
+    record: IdentityRecord, weights: Path, backbone: Backbone, encoders: Callable[[], Encoders], *, names: str
 ) -> InstantCharacter:
     """Load projector and attentions beside a model, then the encoders; `names` begins an error about these.
 
@@ -54,7 +55,6 @@ def assemble(
     if spec.identity_heads is None:
         raise CapabilityError(f"no identity can be injected into a model of family {spec.family}: use FLUX.1")
     device, dtype = place(backbone)
-    weights = Path(options.weights)
     projector, attentions = load_modules(weights, len(spec.blocks), spec.identity_heads, dtype)
     seen, features = encoders(), projector.proj.fc1.in_features
     if seen.width != features:
@@ -63,7 +63,6 @@ def assemble(
             "that they were trained with"
         )
     named = {block: attention.to(device) for block, attention in zip(spec.blocks, attentions, strict=True)}
-    record = IdentityRecord(options, file_fingerprint(weights))
     return InstantCharacter(seen, projector.to(device), named, backbone.cache_device, record)
 
 
@@ -111,7 +110,7 @@ class Character:
         if t not in self.moments:
             tokens = self.adapter.projector.resampler(self.fused, t * self.config.time_scale)
             home = self.adapter.cache_device(self.adapter.moment_bytes)
-            scale = _SCALE if self.config.scale is None else self.config.scale
+            scale = SCALE if self.config.scale is None else self.config.scale
             self.moments[t] = _Moment(self.adapter.attentions, tokens, scale, home)
         return self.moments[t]
 

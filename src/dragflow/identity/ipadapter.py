@@ -41,13 +41,12 @@ _LARGE, _TOKENS = 65536, (4, 16)
 """Rows of the projection from which diffusers knows an adapter of 16 tokens; every other has 4."""
 
 
-def load(options: IdentityOptions, backbone: Backbone, offload: bool) -> IpAdapter:
+def load(options: IdentityOptions, weights: Path, backbone: Backbone, offload: bool) -> IpAdapter:
     """Load the adapter beside a model, on its device and in its dtype; see `load_identity`."""
     heads = backbone.spec.identity_heads
     if heads is None or not isinstance(backbone, Flux1):
         raise CapabilityError("identity adapter ip-adapter is loaded by a FLUX.1 of diffusers: use such a model")
     device, dtype = backbone.cache_device(0), getattr(torch, backbone.identity().dtype)
-    weights = Path(options.weights)
     projection, readers = _load_modules(weights, backbone.transformer)
     named = {f"double.{i}": reader.to(device, dtype) for i, reader in enumerate(readers)}
     clip = _load_clip(options.clip, torch.device("cpu") if offload else device, dtype)

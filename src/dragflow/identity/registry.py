@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class _Entry:
     module: str
-    """Has `load(IdentityOptions, Backbone, offload) -> IdentityAdapter`."""
+    """Has `load(IdentityOptions, weights, Backbone, offload) -> IdentityAdapter`."""
     families: tuple[str, ...]
     encoders: tuple[str, ...]
     """Fields of `IdentityOptions` that name its encoders."""
+    bundled: Path | None = None
+    """Weights that come with dragflow."""
 
 
 _ADAPTERS = {
     "instantcharacter": _Entry("dragflow.identity.instantcharacter", ("flux1",), ("siglip", "dinov2")),
     "ip-adapter": _Entry("dragflow.identity.ipadapter", ("flux1",), ("clip",)),
+    "nano": _Entry(
+        "dragflow.identity.embedded", ("flux1",), (), Path(__file__).parent / "nano" / "adapter.safetensors"
+    ),
 }
 
 
@@ -40,18 +45,32 @@ def encoders_of(adapter: str) -> tuple[str, ...]:
     return _entry(adapter).encoders
 
 
-def check_options(options: IdentityOptions) -> None:
-    """What can be known before anything is loaded.
+def is_bundled(adapter: str) -> bool:
+    """Whether an adapter's weights come with dragflow.
 
     Raises:
-        UserError: an unknown adapter, or no such file.
+        UserError: an unknown adapter.
     """
-    _entry(options.adapter)
+    return _entry(adapter).bundled is not None
+
+
+def check_options(options: IdentityOptions) -> Path:
+    """What can be known before anything is loaded; gives the file of the weights.
+
+    Raises:
+        UserError: an unknown adapter, no weights, or no such file.
+    """
+    entry = _entry(options.adapter)
+    if options.weights is None:
+        if entry.bundled is None:
+            raise UserError(f"identity adapter {options.adapter} has no weights: name its checkpoint")
+        return entry.bundled
     weights = Path(options.weights)
     if not weights.is_file():
         raise UserError(f"identity weights {weights} do not exist: give the adapter's .safetensors or .bin file")
     if weights.suffix not in (".safetensors", ".bin"):
         raise UserError(f"identity weights {weights} are no .safetensors or .bin file: give the adapter's checkpoint")
+    return weights
 
 
 def load_identity(options: IdentityOptions, backbone: Backbone, *, offload: bool = False) -> IdentityAdapter:
@@ -66,7 +85,7 @@ def load_identity(options: IdentityOptions, backbone: Backbone, *, offload: bool
         UserError: an unknown adapter, no such file, weights that do not fit, an encoder missing.
         CapabilityError: the adapter is not made for this family of models.
     """
-    check_options(options)
+    weights = check_options(options)
     entry, spec = _entry(options.adapter), backbone.spec
     if spec.identity_heads is None or spec.family not in entry.families:
         known = "; ".join(f"{name} is for {', '.join(entry.families)}" for name, entry in _ADAPTERS.items())
@@ -74,8 +93,8 @@ def load_identity(options: IdentityOptions, backbone: Backbone, *, offload: bool
             f"identity adapter {options.adapter} cannot act in a model of family {spec.family} ({known}): use a model "
             "of such a family, or no adapter"
         )
-    load: Callable[[IdentityOptions, Backbone, bool], IdentityAdapter] = import_module(entry.module).load
-    return load(options, backbone, offload)
+    load: Callable[[IdentityOptions, Path, Backbone, bool], IdentityAdapter] = import_module(entry.module).load
+    return load(options, weights, backbone, offload)
 
 
 def _entry(adapter: str) -> _Entry:

@@ -15,6 +15,7 @@ def parser() -> argparse.ArgumentParser:
     for name, steps, rate, text in (
         ("vae", 3200, 1.5e-3, "the autoencoder, on crops of scenes and photographs"),
         ("flow", 4000, 1e-3, "the transformer and both text encoders, on latents of scenes"),
+        ("adapter", 800, 1e-3, "the identity adapter of an exported model, which stays as it is"),
     ):
         stage = stages.add_parser(name, help=text)
         stage.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and sample sheets")
@@ -25,7 +26,12 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--seed", type=int, default=0)
         stage.add_argument("--device", default="cpu")
         stage.add_argument("--threads", type=int, default=1, help="CPU threads")
-        stage.add_argument("--start", type=Path, help="exported folder to begin with (the encoder stays as it is)")
+        stage.add_argument(
+            "--start",
+            type=Path,
+            required=name == "adapter",
+            help="exported folder to begin with (the encoder stays as it is)" if name != "adapter" else "the model",
+        )
         if name == "flow":
             stage.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help="of the blocks' matrices")
             stage.add_argument("--noisy", type=float, default=0.15, help="share of times where captions are learnt")
@@ -39,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
         "--start", type=Path, help="--start of the flow stage: without --out/vae the autoencoder is that folder's"
     )
     export.add_argument("--to", type=Path, required=True, help="folder to write")
+    export = stages.add_parser("export-adapter", help="the trained adapter as `--identity nano` loads it")
+    export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
+    export.add_argument("--to", type=Path, required=True, help="folder to write")
     return top
 
 
@@ -50,6 +59,11 @@ def main(argv: list[str] | None = None) -> None:
 
         export(args.out, args.to, start=args.start)
         return
+    if args.stage == "export-adapter":
+        from dragflow.train import adapter
+
+        adapter.export(args.out, args.to)
+        return
     import torch
 
     from dragflow.train.state import Run
@@ -60,6 +74,10 @@ def main(argv: list[str] | None = None) -> None:
         from dragflow.train import vae
 
         vae.train(vae.VaeConfig(rate=args.rate), run, args.start)
+    elif args.stage == "adapter":
+        from dragflow.train import adapter
+
+        adapter.train(adapter.AdapterConfig(rate=args.rate), run, args.start)
     else:
         from dragflow.train import flow
 

@@ -98,7 +98,7 @@ def _model(model: ModelIdentity) -> list[str]:
 
 
 def _identity(options: IdentityOptions) -> list[str]:
-    parts = {"": options.adapter, "-weights": options.weights}
+    parts = {"": options.adapter} | ({"-weights": options.weights} if options.weights is not None else {})
     parts |= {f"-{encoder}": getattr(options, encoder) for encoder in encoders_of(options.adapter)}
     return [word for name, part in parts.items() for word in (f"--identity{name}", part)]
 

@@ -106,7 +106,8 @@ def facts(run: ScoredRun) -> tuple[tuple[str, str], ...]:
         rows.append(("model", ", ".join(part for part in parts if part)))
         rows.append(("fingerprint of its weights", model.fingerprint))
     if header.identity is not None:
-        rows.append(("identity adapter", f"{header.identity.options.adapter}, {header.identity.options.weights}"))
+        options = header.identity.options
+        rows.append(("identity adapter", ", ".join(part for part in (options.adapter, options.weights) if part)))
         rows.append(("fingerprint of the adapter's weights", header.identity.fingerprint))
     rows.append(("versions", ", ".join(f"{name} {number}" for name, number in sorted(header.versions.items()))))
     rows.append(("perceptual distance", run.tools.perceptual or "none"))

@@ -1,0 +1,278 @@
+"""The embedded model's identity adapter: encoder, projector and attentions, trained together beside the frozen model.
+
+The objective is the flow model's own, with a caption and without one: seeing the subject, the model must give v with
+less error. A second term asks both to agree, since a picture leaves nothing for its caption to tell: guidance, which
+goes along their difference, then leads less far away. The model's weights stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from dragflow import world
+from dragflow.backbones.flux1_hooks import identified
+from dragflow.core.config import IdentityConfig
+from dragflow.identity.attention import IdentityAttention
+from dragflow.identity.checkpoint import ATTENTIONS, PROJECTOR
+from dragflow.identity.embedded import ADAPTER, ENCODER, TINY
+from dragflow.identity.encoders import Encoder, Encoders, views
+from dragflow.identity.instantcharacter import SCALE
+from dragflow.identity.projector import Projector, ProjectorSize
+from dragflow.train import adapter_start, data, state, text, vae
+from dragflow.train.flow import FlowConfig, FlowModel, captions, times
+from dragflow.train.latents import Pool, Scaling, encode
+from dragflow.train.state import Run
+from dragflow.train.text import Tokenizers
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Sizes and rates of the adapter's training."""
+
+    flow: FlowConfig = field(default_factory=lambda: FlowConfig(batch=5, empty=0.0, noisy=0.0, first=512, fresh=2))
+    """Of the model it is for; batch, captions and times of the training. Every picture is seen twice."""
+    projector: ProjectorSize = field(
+        default_factory=lambda: ProjectorSize(
+            features=128, blocks=1, width=192, depth=2, tokens=64, out=128, frequencies=64
+        )
+    )
+    side: int = 128
+    """Side of the pictures that the encoder takes."""
+    patch: int = 16
+    agreement: float = 6.0
+    """Weight of the difference that the caption makes: with guidance g it is multiplied by g - 1, and squared."""
+    rate: float = 1e-3
+    warmup: int = 50
+    cooldown: float = 0.5
+    decay: float = 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A function of block and query as an `IdentityControl`."""
+
+    blocks: frozenset[str]
+    read: Callable[[str, Tensor], Tensor]
+    place: Literal["attention"] = "attention"
+
+    def __call__(self, block: str, query: Tensor) -> Tensor:
+        return self.read(block, query)
+
+
+class AdapterModel(nn.Module):
+    """Everything that learns."""
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        from transformers import SiglipVisionConfig, SiglipVisionModel
+
+        flow, size = config.flow, config.projector
+        self.encoder: Any = SiglipVisionModel(
+            SiglipVisionConfig(
+                hidden_size=size.features,
+                intermediate_size=2 * size.features,
+                num_hidden_layers=TINY.layers[-1],
+                num_attention_heads=size.features // 32,
+                image_size=config.side,
+                patch_size=config.patch,
+                vision_use_head=False,
+            )
+        )
+        self.projector = Projector(size)
+        self.blocks = _block_names(flow)
+        self.attentions: Any = nn.ModuleList(
+            IdentityAttention(flow.heads * flow.head_width, flow.head_width, size.out) for _ in self.blocks
+        )
+
+    def tokens(self, pictures: Sequence[np.ndarray], t: Tensor) -> Tensor:
+        """Identity tokens (b q o) of uint8 pictures (h w 3) at times t (b)."""
+        encoders = Encoders((Encoder(TINY, self.encoder),), t.device, offload=False)
+        images = [(state.to_tensor(picture[None]) + 1) / 2 for picture in pictures]
+        features = encoders.look([views(image, encoders.side) for image in images])
+        return self.projector(features, t * IdentityConfig().time_scale)
+
+    def reading(self, tokens: Tensor) -> Reading:
+        """What the blocks add for such tokens."""
+        attentions = dict(zip(self.blocks, self.attentions, strict=True))
+
+        def read(block: str, query: Tensor) -> Tensor:
+            attention = attentions[block]
+            return SCALE * attention(query, attention.project(tokens))
+
+        return Reading(frozenset(self.blocks), read)
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """A batch."""
+
+    pictures: list[np.ndarray]
+    z: Tensor
+    captions: list[str]
+
+
+class Teacher:
+    """The frozen model, and its errors with an adapter or without."""
+
+    def __init__(self, config: FlowConfig, start: Path, device: str) -> None:
+        self.coder = vae.build(config.vae).requires_grad_(False)
+        vae.begin_with(self.coder, start)
+        nn.Module.to(self.coder, device)
+        self.model = FlowModel(config).requires_grad_(False).eval()
+        self.model.begin_with(start)
+        self.model.to(device)
+        self.scaling = exported_scaling(start)
+        self.tokenizers = Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())
+        self.config, self.device = config, device
+
+    def scenes(self, numbers: Sequence[int]) -> Scenes:
+        """Scenes by number, with their plain captions."""
+        pictures = [data.scene_picture(number, self.config.size) for number in numbers]
+        z = (encode(self.coder, np.stack(pictures), self.device) - self.scaling.shift) * self.scaling.scale
+        plain = [world.caption(world.facts(world.scene(number, self.config.size))) for number in numbers]
+        return Scenes(pictures, z, plain)
+
+    def errors(
+        self, scenes: Scenes, t: Tensor, generator: torch.Generator, adapter: AdapterModel | None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean squared error of v at times t (b), without and with captions; and how much these differ."""
+        noise = torch.randn(scenes.z.shape, generator=generator, device=t.device)
+        s = rearrange(t, "b -> b 1 1 1")
+        z = (1 - s) * scenes.z + s * noise
+        clip_ids, t5_ids = (ids.to(t.device) for ids in self.tokenizers([""] * len(z) + scenes.captions))
+        with state.mixed_precision(str(t.device)), ExitStack() as stack:
+            if adapter is not None:
+                reading = adapter.reading(adapter.tokens(scenes.pictures, t).repeat(2, 1, 1))
+                stack.enter_context(injected(self.model, reading, t5_ids.shape[1]))
+            v = self.model(z.repeat(2, 1, 1, 1), t.repeat(2), clip_ids, t5_ids).float()
+        truth = (noise - scenes.z).repeat(2, 1, 1, 1)
+        return (v - truth).pow(2).mean(), (v[: len(z)] - v[len(z) :]).pow(2).mean()
+
+    @torch.no_grad()
+    def queries(self, scenes: Scenes, time: float) -> dict[str, Tensor]:
+        """The queries (b n w) of all blocks without a caption, before norm."""
+        t = torch.full((len(scenes.z),), time, device=self.device)
+        noise = torch.randn(scenes.z.shape, generator=torch.Generator(self.device).manual_seed(0), device=self.device)
+        clip_ids, t5_ids = (ids.to(self.device) for ids in self.tokenizers([""] * len(t)))
+        found: dict[str, Tensor] = {}
+
+        def see(block: str, query: Tensor) -> Tensor:
+            found[block] = query.clone()
+            return torch.zeros_like(query)
+
+        blocks = _block_names(self.config)
+        with injected(self.model, Reading(frozenset(blocks), see), t5_ids.shape[1]):
+            self.model((1 - time) * scenes.z + time * noise, t, clip_ids, t5_ids)
+        return found
+
+
+@contextmanager
+def injected(model: FlowModel, reading: Reading, text_tokens: int) -> Iterator[None]:
+    """Let every block of the model read the subject."""
+    with ExitStack() as stack:
+        for i, block in enumerate(model.transformer.transformer_blocks):
+            stack.enter_context(identified(block, f"double.{i}", 0, reading))
+        for i, block in enumerate(model.transformer.single_transformer_blocks):
+            stack.enter_context(identified(block, f"single.{i}", text_tokens, reading))
+        yield
+
+
+def _block_names(config: FlowConfig) -> tuple[str, ...]:
+    return (*(f"double.{i}" for i in range(config.double)), *(f"single.{i}" for i in range(config.single)))
+
+
+def exported_scaling(folder: Path) -> Scaling:
+    """What an exported model's latents are scaled by."""
+    config = json.loads((folder / "vae" / "config.json").read_text())
+    return Scaling(config["scaling_factor"], config["shift_factor"])
+
+
+@torch.no_grad()
+def begin(config: AdapterConfig, model: AdapterModel, teacher: Teacher) -> None:
+    """Puts the adapter where its training starts; see `adapter_start`."""
+    half = torch.full((32,), 0.5, device=teacher.device)
+    scenes = teacher.scenes(range(len(half)))
+    pictures = [views((state.to_tensor(x[None]) + 1) / 2, config.side)[0] for x in scenes.pictures]
+    cells = config.side // config.patch
+    adapter_start.start_encoder(model.encoder, pictures)
+    adapter_start.start_projector(model.projector, cells)
+    tokens = rearrange(model.tokens(scenes.pictures, half), "b (h w) o -> b o h w", h=cells)
+    queries = teacher.queries(scenes, 0.8)
+    for block, attention in zip(model.blocks, model.attentions, strict=True):
+        side = round(queries[block].shape[1] ** 0.5)
+        own = torch.nn.functional.interpolate(tokens, (side, side), mode="nearest")
+        adapter_start.start_keys(
+            attention,
+            rearrange(queries[block], "b n w -> (b n) w"),
+            rearrange(own, "b o h w -> (b h w) o"),
+        )
+
+
+def train(config: AdapterConfig, run: Run, start: Path) -> AdapterModel:
+    """Trains an adapter for the exported model in the folder `start`; checkpoints go to out/adapter."""
+    torch.manual_seed(run.seed)
+    flow, folder = config.flow, run.out / "adapter"
+    teacher = Teacher(flow, start, run.device)
+    pool = Pool(folder / "latents.f16", teacher.coder, teacher.scaling, flow.size, flow.capacity, run.device)
+    model = AdapterModel(config).to(run.device)
+    if not run.resume:
+        begin(config, model, teacher)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    held = teacher.scenes(range(2**42, 2**42 + 12))
+
+    def step_once(step: int) -> float:
+        pool.grow(flow.first + flow.fresh * step)
+        rng, generator = state.generators(run.seed, step, run.device)
+        for group in optimizer.param_groups:
+            group["lr"] = config.rate * state.rate(step, run.steps, config.warmup, config.cooldown)
+        numbers = rng.integers(pool.count, size=flow.batch)
+        pictures = [data.scene_picture(int(number), flow.size) for number in numbers]
+        scenes = Scenes(pictures, pool.take(numbers).to(run.device), captions(flow, rng, numbers))
+        t = times(flow.batch, flow.noisy, generator, run.device)
+        error, difference = teacher.errors(scenes, t, generator, model)
+        (error + config.agreement * difference).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(error.detach())
+
+    state.fit(run, folder, model, [optimizer], config.decay, step_once, lambda _: gain(teacher, held, model))
+    return model
+
+
+@torch.no_grad()
+def gain(teacher: Teacher, scenes: Scenes, model: AdapterModel) -> dict[str, float]:
+    """Error of v and the caption's difference at three times, without the adapter, with it, and with wrong pictures."""
+    others = Scenes(scenes.pictures[1:] + scenes.pictures[:1], scenes.z, scenes.captions)
+    found: dict[str, float] = {}
+    for time in (0.3, 0.6, 0.85):
+        t = torch.full((len(scenes.z),), time, device=teacher.device)
+        for name, seen, adapter in (("plain", scenes, None), ("adapted", scenes, model), ("wrong", others, model)):
+            generator = torch.Generator(teacher.device).manual_seed(0)
+            error, difference = teacher.errors(seen, t, generator, adapter)
+            found |= {f"{name}_{time}": float(error), f"{name}_{time}_caption": float(difference)}
+    return found
+
+
+def export(source: Path, to: Path, config: AdapterConfig | None = None) -> Path:
+    """Writes the averaged weights of source/adapter to the folder `to` in bfloat16, as adapter `nano` loads them."""
+    from safetensors.torch import save_file
+
+    model = AdapterModel(config or AdapterConfig())
+    state.load_average(source / "adapter" / "state.safetensors", model)
+    model.bfloat16()
+    model.encoder.save_pretrained(to / ENCODER)
+    parts = {PROJECTOR: model.projector.state_dict(), ATTENTIONS: model.attentions.state_dict()}
+    tensors = {f"{part}.{name}": x.contiguous() for part, found in parts.items() for name, x in found.items()}
+    save_file(tensors, to / ADAPTER, metadata={"format": "pt"})
+    return to

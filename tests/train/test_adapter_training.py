@@ -1,0 +1,177 @@
+"""The adapter's training for a few steps on a tiny model: where it starts, that it resumes exactly, what it exports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dragflow import Editor, IdentityOptions, world
+from dragflow.core.errors import UserError
+from dragflow.identity.projector import ProjectorSize
+from dragflow.train import adapter, adapter_start, export, flow, state, text, vae
+from dragflow.train.adapter import AdapterConfig, AdapterModel, Teacher
+from dragflow.train.main import main
+
+VAE = vae.VaeConfig(
+    encoder_blocks=(0, 0, 1, 1), decoder_blocks=(1, 1, 0, 0), crop=32, batch=2, photographs=0.0, frozen=0.5
+)
+FLOW = flow.FlowConfig(
+    double=1,
+    single=2,
+    heads=2,
+    head_width=32,
+    axes=(4, 14, 14),
+    text=text.TextConfig(width=32, layers=1, heads=2),
+    vae=VAE,
+    size=64,
+    batch=2,
+    first=4,
+    fresh=1,
+    compile=False,
+)
+ADAPTER = AdapterConfig(
+    flow=FLOW,
+    projector=ProjectorSize(features=64, blocks=1, width=64, depth=2, tokens=16, out=64, frequencies=16),
+    side=32,
+    patch=8,
+    warmup=1,
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole tiny model of real layout, as the training exports it."""
+    out = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vae, "evaluate", lambda *_: {})
+        vae.train(VAE, state.Run(out, steps=2))
+    flow.train(FLOW, state.Run(out, steps=2))
+    folder = export.export(out, tmp_path_factory.mktemp("exported"), FLOW)
+    # The last layer of so short a training gives next to nothing.
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    generator = torch.Generator().manual_seed(0)
+    for name, x in tensors.items():
+        if ".norm" in name or "norm_out" in name or "proj_out" in name:
+            tensors[name] = x + 0.05 * torch.randn(x.shape, generator=generator).to(x)
+    save_file(tensors, weights, metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    adapter.train(ADAPTER, state.Run(out, steps=4), model)
+    return out
+
+
+@pytest.fixture(scope="module")
+def begun(model: Path) -> tuple[Teacher, AdapterModel]:
+    torch.manual_seed(0)
+    teacher, fresh = Teacher(FLOW, model, "cpu"), AdapterModel(ADAPTER)
+    adapter.begin(ADAPTER, fresh, teacher)
+    return teacher, fresh
+
+
+def test_the_training_begins_at_the_model_itself(begun: tuple[Teacher, AdapterModel]) -> None:
+    teacher, fresh = begun
+    scenes, t = teacher.scenes(range(2)), torch.tensor([0.3, 0.8])
+    with torch.no_grad():
+        plain, adapted = (
+            teacher.errors(scenes, t, torch.Generator().manual_seed(0), used)[0] for used in (None, fresh)
+        )
+    assert torch.equal(plain, adapted)
+    fresh.attentions[0].to_v_ip.bias.data.fill_(1.0)
+    with torch.no_grad():
+        changed = teacher.errors(scenes, t, torch.Generator().manual_seed(0), fresh)[0]
+    fresh.attentions[0].to_v_ip.bias.data.zero_()
+    assert not torch.equal(changed, plain)
+
+
+def test_a_token_begins_as_the_patch_of_its_place(begun: tuple[Teacher, AdapterModel]) -> None:
+    """Two pictures that differ in one patch: the tokens of that place differ most by far."""
+    _, fresh = begun
+    picture = world.scene(3, 64).render()
+    other = picture.copy()
+    other[16:32, 32:48] = 255 - other[16:32, 32:48]  # patch (1, 2) of 4 x 4
+    with torch.no_grad():
+        a, b = fresh.tokens([picture, other], torch.full((2,), 0.5))
+    change = (a - b).square().mean(dim=-1)
+    assert int(change.argmax()) == 1 * 4 + 2
+    assert change[6] > 10 * change[torch.arange(16) != 6].max()
+
+
+def test_keys_begin_where_the_queries_of_a_place_find_them() -> None:
+    """Queries that are a rotation of the tokens: every one reads its own token most."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(64, 32, generator=generator)
+    rotation = torch.linalg.qr(torch.randn(32, 32, generator=generator))[0]
+    attention = adapter.IdentityAttention(32, 32, 32)
+    adapter_start.start_keys(attention, tokens @ rotation, tokens)
+    with torch.no_grad():
+        k, v = attention.project(tokens[None])
+        scores = attention.norm_ip_q(attention._split((tokens @ rotation)[None])) @ k.transpose(-1, -2)
+    assert torch.equal(scores[0, 0].argmax(dim=-1), torch.arange(64))
+    assert not v.any()
+
+
+def test_places_of_neighbours_are_more_alike_than_others() -> None:
+    x = adapter_start.places(8, 64)
+    assert x.shape == (64, 64)
+    alike = x @ x.T
+    assert torch.equal(alike.argmax(dim=-1), torch.arange(64))
+    assert alike[0, 1] > alike[0, 18]
+
+
+def same(a: Path, b: Path) -> bool:
+    first, second = load_file(a), load_file(b)
+    assert first.keys() == second.keys()
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(model: Path, trained: Path, tmp_path: Path) -> None:
+    run = state.Run(tmp_path, steps=4, until=2)
+    adapter.train(ADAPTER, run, model)
+    adapter.train(ADAPTER, replace(run, until=None, resume=True), model)
+    assert same(tmp_path / "adapter/state.safetensors", trained / "adapter/state.safetensors")
+
+
+def test_the_exported_adapter_acts_as_the_trained_one(model: Path, trained: Path, tmp_path: Path) -> None:
+    weights = adapter.export(trained, tmp_path, ADAPTER) / "adapter.safetensors"
+    editor = Editor.load(model, identity=IdentityOptions("nano", str(weights)))
+    picture = world.scene(5, 64).render()
+    assert editor.adapter is not None
+    identity: Any = editor.adapter.encode((state.to_tensor(picture[None]) + 1) / 2)
+    kept = AdapterModel(ADAPTER)
+    state.load_average(trained / "adapter/state.safetensors", kept)
+    with torch.no_grad():
+        expected = kept.bfloat16().float().tokens([picture], torch.tensor([0.7]))
+    assert torch.allclose(identity.at(0.7).tokens, expected, atol=1e-4)
+    session = editor.open(picture, "a ball")
+    z: Tensor = editor.backbone.encode((state.to_tensor(picture[None]) + 1) / 2)
+    with_it, without = (
+        editor.backbone.velocity(z, 0.7, editor.backbone.condition("a ball", used, guidance=1.0))
+        for used in (identity, None)
+    )
+    assert not torch.equal(with_it, without)
+    assert np.array_equal(session.source.pixels, picture)
+
+
+def test_an_adapter_without_its_encoder_is_refused(model: Path, trained: Path, tmp_path: Path) -> None:
+    weights = adapter.export(trained, tmp_path, ADAPTER) / "adapter.safetensors"
+    (tmp_path / "encoder" / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="tiny SigLIP"):
+        Editor.load(model, identity=IdentityOptions("nano", str(weights)))
+
+
+def test_the_commands_take_the_model_to_train_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["adapter", "--out", str(tmp_path)])
+    assert "--start" in capsys.readouterr().err
