@@ -12,11 +12,12 @@ from dragflow.identity.attention import IdentityAttention
 from dragflow.identity.projector import Projector, ProjectorSize
 
 
-def write_character(path: Path, *, heads: int = 2, blocks: int = 9, seed: int = 0) -> Path:
+def write_character(path: Path, *, heads: int = 2, blocks: int = 9, tokens: int = 8, seed: int = 0) -> Path:
     """Save an adapter for a model of so many heads of 32 as the published checkpoint is laid out."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        projector = Projector(ProjectorSize(features=64, blocks=2, width=64, depth=2, tokens=8, out=48, frequencies=32))
+        size = ProjectorSize(features=64, blocks=2, width=64, depth=2, tokens=tokens, out=48, frequencies=32)
+        projector = Projector(size)
         nn.init.normal_(projector.resampler.latents)
         attentions = nn.ModuleList(IdentityAttention(32 * heads, 32, 48) for _ in range(blocks))
     return _save(path, {"image_proj": projector.state_dict(), "ip_adapter": attentions.state_dict()})

@@ -1,0 +1,158 @@
+"""What an identity adapter costs an edit, and what it saves to compute once for each time what depends on time alone.
+
+    python benchmarks/identity_cost.py [--size 256] [--width 256] [--tokens 64] [--preset paper] [--json FILE]
+
+One random FLUX of full depth with a random adapter in the layout of InstantCharacter, one picture, one edit (open and
+edit, with encoding and decoding). "projector" is the time inside the time-conditioned resampler and the key and value
+projections of all blocks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dragflow import Box, Editor, IdentityOptions, Instruction, Operation, Translate
+from dragflow.backbones.dummy import write_dummy
+from dragflow.cli.progress import silence_libraries
+from dragflow.core.config import IdentityConfig
+from dragflow.identity.dummy import write_character, write_encoders
+from dragflow.identity.instantcharacter import InstantCharacter
+from dragflow.method.backbone import Identity, IdentityControl, Image
+
+FULL_DEPTH = (19, 38)
+HEAD = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Forgetful:
+    """An `Identity` that keeps nothing from one model call to the next."""
+
+    subject: Identity
+    config: IdentityConfig = field(default_factory=IdentityConfig)
+
+    def under(self, config: IdentityConfig) -> Forgetful:
+        return replace(self, config=config)
+
+    def at(self, t: float) -> IdentityControl:
+        return self.subject.under(self.config).at(t)
+
+
+@dataclass(frozen=True, eq=False)
+class ForgetfulAdapter:
+    """An `IdentityAdapter` of such identities."""
+
+    adapter: InstantCharacter
+
+    @property
+    def record(self) -> Any:
+        return self.adapter.record
+
+    def encode(self, image: Image) -> Forgetful:
+        return Forgetful(self.adapter.encode(image))
+
+
+@dataclass
+class Watch:
+    """Time spent in modules, and how often they ran."""
+
+    seconds: float = 0.0
+    runs: int = 0
+    begun: float = 0.0
+
+    @contextmanager
+    def on(self, counted: torch.nn.Module, *others: torch.nn.Module) -> Iterator[None]:
+        def start(*_: Any) -> None:
+            self.begun = time.perf_counter()
+
+        def stop(module: torch.nn.Module, *_: Any) -> None:
+            self.seconds += time.perf_counter() - self.begun
+            self.runs += module is counted
+
+        handles = [m.register_forward_pre_hook(start) for m in (counted, *others)]
+        handles += [m.register_forward_hook(stop) for m in (counted, *others)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def main() -> None:
+    """Time the same edit three ways, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=256, help="side of the picture in pixels")
+    parser.add_argument("--width", type=int, default=256, help=f"width of the transformer, a multiple of {HEAD}")
+    parser.add_argument(
+        "--tokens", type=int, default=64, help="identity tokens, a quarter of the real ratio by default"
+    )
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    args = parser.parse_args()
+    silence_libraries()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        heads = args.width // HEAD
+        write_dummy(folder / "model", doubles=FULL_DEPTH[0], singles=FULL_DEPTH[1], heads=heads, head_dim=HEAD)
+        write_encoders(folder)
+        weights = write_character(
+            folder / "adapter.safetensors", heads=heads, blocks=sum(FULL_DEPTH), tokens=args.tokens
+        )
+        options = IdentityOptions("instantcharacter", str(weights), str(folder / "siglip"), str(folder / "dinov2"))
+        editor = Editor.load(folder / "model", identity=options)
+    adapter: Any = editor.adapter
+    rows = {
+        "no adapter": _edit(Editor(editor.backbone), adapter, args),
+        "adapter": _edit(editor, adapter, args),
+        "adapter, nothing kept": _edit(Editor(editor.backbone, ForgetfulAdapter(adapter)), adapter, args),
+    }
+    print(_table(rows, args))
+    if args.json:
+        args.json.write_text(json.dumps({"arguments": {**vars(args), "json": None}, "rows": rows}, indent=2))
+
+
+def _edit(editor: Editor, adapter: InstantCharacter, args: argparse.Namespace) -> dict[str, float]:
+    picture = np.random.default_rng(0).integers(0, 256, (args.size, args.size, 3), dtype=np.uint8)
+    side = args.size - 1
+    region = Box(0.2 * side, 0.3 * side, 0.45 * side, 0.6 * side)
+    instruction = Instruction((Operation(region, Translate((0.6 * side, 0.5 * side))),), prompt="a ball")
+    watch = Watch()
+    projections = [part for a in adapter.attentions.values() for part in (a.to_k_ip, a.to_v_ip)]
+    with watch.on(adapter.projector.resampler, *projections):
+        begun = time.perf_counter()
+        editor.open(picture, "a ball", config=args.preset).edit(instruction, args.preset)
+        whole = time.perf_counter() - begun
+    return {"whole": whole, "projector": watch.seconds, "runs": watch.runs}
+
+
+def _table(rows: dict[str, dict[str, float]], args: argparse.Namespace) -> str:
+    kept, forgotten = rows["adapter"], rows["adapter, nothing kept"]
+    lines = [
+        f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; {FULL_DEPTH[0]} + "
+        f"{FULL_DEPTH[1]} blocks, width {args.width}, {args.size} x {args.size} px, {args.tokens} identity tokens, "
+        f"preset {args.preset}",
+        "",
+        "| | open + edit, s | of no adapter | projector, s | times computed |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        ratio = row["whole"] / rows["no adapter"]["whole"]
+        lines.append(f"| {name} | {row['whole']:.1f} | {ratio:.2f}x | {row['projector']:.2f} | {row['runs']} |")
+    saved = 1 - kept["projector"] / forgotten["projector"]
+    return "\n".join([*lines, "", f"Keeping what depends on time alone saves {saved:.0%} of the projector's time."])
+
+
+if __name__ == "__main__":
+    main()
