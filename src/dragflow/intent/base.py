@@ -1,4 +1,4 @@
-"""What a provider of intent is given and what it gives back: proposals that a person chooses from (paper Sec. 3.2, D.3).
+"""What a provider of intent is given and what it gives back: proposals that a person chooses from (paper Sec. 3.2).
 
 Points are (x, y) in pixels of the upright source image, the centre of the top left pixel is (0, 0); sizes are (h, w).
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragflow.core.result import IntentRecord
-from dragflow.core.task import DragTask, Instruction, Point
+from dragflow.core.task import DragTask, Instruction, Point, ResolvedOperation, Translate
 from dragflow.io.images import SourceImage
 
 Pixels = NDArray[np.uint8]
@@ -30,7 +30,7 @@ class Candidate:
     """One guess of what the person meant."""
 
     label: TaskLabel
-    """What the open operations are; see `IntentProposal.labels`."""
+    """What the open operations are; see `IntentRequest.open`."""
     prompt: str
     """The editing prompt: the finished picture in at most `MAX_WORDS` words."""
     anchor: Point | None = None
@@ -50,7 +50,7 @@ class IntentProposal:
     candidates: tuple[Candidate, ...]
     """At least one, the likeliest first."""
     labels: tuple[TaskLabel | None, ...]
-    """Of every operation the label that was known before; None for those that a candidate labels."""
+    """Of every operation the label that was known before; None as in `IntentRequest`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +66,15 @@ class IntentRequest:
     overlay: Pixels
     """(h, w, 3), the same with source regions in blue, predicted targets in green, arrows and anchors."""
     labels: tuple[TaskLabel | None, ...]
-    """Of every operation the label that is known; None for those to be guessed."""
+    """Of every operation the label that is known; None for those to be guessed, and where no label fits (a scaling)."""
     count: int = CANDIDATES
     """How many candidates to give."""
+
+    @property
+    def open(self) -> tuple[ResolvedOperation, ...]:
+        """The operations that a candidate labels."""
+        pairs = zip(self.task.operations, self.labels, strict=True)
+        return tuple(op for op, label in pairs if label is None and isinstance(op.motion, Translate))
 
 
 @dataclass(frozen=True)
