@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PIL import Image
 
 from dragflow.core.errors import UserError
 from dragflow.core.task import Instruction, Motion, Rotate, Translate
 from dragflow.intent.base import CANDIDATES, IntentRequest, Pixels, ProviderOptions, TaskLabel
 from dragflow.io.images import SourceImage
-from dragflow.io.preview import overlay
+from dragflow.io.preview import marks
 from dragflow.io.resolve import resolve
 
 _SIDES = (64, 8192)
@@ -48,7 +49,7 @@ def make_request(
         instruction=instruction,
         task=task,
         picture=shrunk(source.pixels, max_side),
-        overlay=shrunk(overlay(task), max_side),
+        overlay=shrunk(marks(task), max_side),
         labels=known,
         count=count,
     )
@@ -70,8 +71,6 @@ def _known(motion: Motion) -> TaskLabel | None:
 
 def shrunk(pixels: Pixels, max_side: int) -> Pixels:
     """A picture (h, w, 3) scaled down so that its longer side has at most `max_side` pixels; never up."""
-    import numpy as np
-
     h, w = pixels.shape[:2]
     scale = max_side / max(h, w)
     if scale >= 1:
