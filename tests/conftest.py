@@ -67,3 +67,42 @@ def ip_adapter(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
     return IdentityOptions(
         "ip-adapter", str(write_ip_adapter(folder / "adapter.safetensors")), clip=str(folder / "clip")
     )
+
+
+_FAR = """
+import os
+from pathlib import Path
+
+from dragflow.core.result import IntentRecord
+from dragflow.intent.answer import parse_answer
+from dragflow.intent.base import Answer
+
+
+class Far:
+    name, model, remote = "far", "far-1", True
+
+    def propose(self, request):
+        folder = Path(os.environ["FAR_FOLDER"])
+        with (folder / "asked").open("a") as log:
+            log.write("x")
+        proposal = parse_answer((folder / "answer.json").read_text(), request)
+        return Answer(proposal, IntentRecord(self.name, self.model, 1.5, 1, 100, 20))
+
+
+def load(options):
+    return Far()
+"""
+
+
+@pytest.fixture
+def far(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package with a provider of intent; it says its folder's `answer.json`, and makes `asked` longer."""
+    folder = tmp_path_factory.mktemp("far")
+    (folder / "far_provider.py").write_text(_FAR)
+    info = folder / "far_provider-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: far-provider\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dragflow.intent]\nfar = far_provider:load\nrules = far_provider:load\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("FAR_FOLDER", str(folder))
+    return folder

@@ -86,7 +86,7 @@ class Diffusers:
         self.pipeline: Any = FluxPipeline.from_pretrained(folder)
         if lora is not None:
             self.pipeline.load_lora_weights(str(lora.parent), weight_name=lora.name)
-        weights = Path(options.weights)
+        weights = Path(str(options.weights))
         self.pipeline.load_ip_adapter(
             str(weights.parent),
             weight_name=weights.name,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dragflow.core.task import Box, DragTask, Instruction, Motion, Operation, Region, Rotate, Scale, Translate
 from dragflow.io.plate import background_plate
-from dragflow.io.preview import ghost, overlay, trail
+from dragflow.io.preview import ghost, marks, overlay, trail
 from dragflow.io.resolve import resolve
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -76,3 +76,45 @@ def test_the_overlay_has_the_size_of_the_picture_and_leaves_it_alone() -> None:
     assert drawn.shape == IMAGE.shape
     assert np.array_equal(IMAGE, before)
     assert not np.array_equal(drawn, ghost(asked))
+
+
+def test_marks_tint_source_and_target_and_leave_the_rest() -> None:
+    image = np.full((256, 256, 3), 100, np.uint8)
+    drawn = marks(task(Translate((200, 60)), Box(40, 40, 80, 80), image))  # by (140, 0)
+    source, target = 100 * 0.65 + np.array([66, 135, 245]) * 0.35, 100 * 0.65 + np.array([52, 199, 89]) * 0.35
+    assert np.abs(drawn[75, 45] - source).max() <= 1
+    assert np.abs(drawn[75, 185] - target).max() <= 1
+    assert np.abs(drawn[60, 40] - np.array([66, 135, 245])).max() < 60  # a smoothed line, with black beside it
+    assert drawn[60, 38].max() < 60
+    assert drawn[60, 120].min() > 195  # the arrow
+    assert (drawn[100:] == 100).all()
+    assert (drawn[:20] == 100).all()
+
+
+def test_marks_of_a_rotation_stand_at_the_turned_place_and_at_the_anchor() -> None:
+    image = np.full((256, 256, 3), 100, np.uint8)
+    drawn = marks(task(Rotate((128, 128), degrees=90), Box(108, 20, 148, 60), image))  # from above to the right
+    assert np.abs(drawn[140, 205] - (100 * 0.65 + np.array([52, 199, 89]) * 0.35)).max() <= 1
+    assert np.abs(drawn[128, 128] - np.array([255, 59, 48])).max() < 60
+    assert (drawn[200:] == 100).all()
+
+
+def test_marks_do_not_say_whether_a_part_stretches() -> None:
+    assert np.array_equal(marks(task(Translate((50, 30)))), marks(task(Translate((50, 30), "deformation"))))
+
+
+@pytest.mark.parametrize(("size", "width"), [(64, 1), (256, 1), (1024, 4)])
+def test_the_lines_of_marks_grow_with_the_picture(size: int, width: int) -> None:
+    image = np.full((size, size, 3), 255, np.uint8)
+    box = Box(0.25 * size, 0.25 * size, 0.5 * size, 0.5 * size)
+    drawn = marks(task(Translate((0.8 * size, 0.7 * size)), box, image))
+    column = np.abs(drawn[: int(0.45 * size), int(0.4 * size)] - np.array([66, 135, 245])).max(axis=1)
+    assert width <= int((column < 60).sum()) <= width + 1
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_marks_are_seen_on_black_and_on_white(grey: int) -> None:
+    image = np.full((256, 256, 3), grey, np.uint8)
+    drawn = marks(task(Translate((200, 60)), Box(40, 40, 80, 80), image)).astype(int)
+    assert np.abs(drawn[60, 36:45] - grey).max() > 100
+    assert np.abs(drawn[54:67, 120] - grey).max() > 150

@@ -18,6 +18,34 @@ from dragflow.cli.model import (
     WeightsOption,
 )
 from dragflow.cli.operations import ORDERED, OperationCommand
+from dragflow.cli.options import (
+    AboutOption,
+    AnchorOption,
+    AnswersOption,
+    AreaOption,
+    AtOption,
+    AutoOption,
+    BaseUrlOption,
+    BoxOption,
+    CandidatesOption,
+    DegreesOption,
+    EditPromptOption,
+    ExtendAreaOption,
+    HandleOption,
+    ImageArg,
+    LabelOption,
+    MaskOption,
+    MatrixOption,
+    NoCacheOption,
+    NoUploadOption,
+    PickOption,
+    PolygonOption,
+    PromptOption,
+    ProviderOption,
+    ScaleOption,
+    TaskOption,
+    ToOption,
+)
 
 app = typer.Typer(
     name="dragflow",
@@ -29,46 +57,6 @@ app = typer.Typer(
 app.add_typer(task.app, name="task")
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
-
-ImageArg = Annotated[Path, typer.Argument(help="The picture (PNG, JPEG, WebP, TIFF).", metavar="IMAGE")]
-TaskOption = Annotated[Path | None, typer.Option("--task", help="Instruction file, or ReD Bench folder.")]
-MaskOption = Annotated[
-    list[str] | None,
-    typer.Option("--mask", metavar="FILE", help="Begin an operation: white pixels are its region. Repeatable."),
-]
-BoxOption = Annotated[list[str] | None, typer.Option("--box", metavar="L,T,R,B", help="Begin an operation on a box.")]
-PolygonOption = Annotated[
-    list[str] | None, typer.Option("--polygon", metavar="X,Y;X,Y;X,Y", help="Begin an operation on a closed outline.")
-]
-AtOption = Annotated[
-    list[str] | None,
-    typer.Option("--at", metavar="X,Y", help="Of the mask take only the connected part at this point."),
-]
-ToOption = Annotated[list[str] | None, typer.Option("--to", metavar="X,Y", help="Where the region's centroid goes.")]
-HandleOption = Annotated[
-    list[str] | None,
-    typer.Option("--handle", metavar="X,Y", help="The point that --to is meant for, instead of the centroid."),
-]
-AboutOption = Annotated[
-    list[str] | None, typer.Option("--about", metavar="X,Y", help="Anchor of a rotation or a scaling.")
-]
-DegreesOption = Annotated[list[str] | None, typer.Option("--degrees", metavar="D", help="Turn, clockwise as seen.")]
-ScaleOption = Annotated[list[str] | None, typer.Option("--scale", metavar="S or SX,SY", help="Scale about the anchor.")]
-MatrixOption = Annotated[
-    list[str] | None, typer.Option("--matrix", metavar="A,B,C,D,E,F", help="Any affine map, row by row.")
-]
-LabelOption = Annotated[
-    list[str] | None,
-    typer.Option("--label", metavar="L", help="relocation (an object) or deformation (a part that stretches)."),
-]
-AreaOption = Annotated[
-    Path | None, typer.Option("--area", metavar="FILE", help="Where the picture may change (white).")
-]
-ExtendAreaOption = Annotated[
-    Path | None, typer.Option("--extend-area", metavar="FILE", help="Add this to the derived editable area.")
-]
-PromptOption = Annotated[str | None, typer.Option("--prompt", help="What the picture shows.")]
-EditPromptOption = Annotated[str | None, typer.Option("--edit-prompt", help="What the edit does.")]
 
 
 @app.command("edit", cls=OperationCommand)
@@ -117,6 +105,18 @@ def edit(
     identity_siglip: SiglipOption = None,
     identity_dinov2: Dinov2Option = None,
     identity_clip: ClipOption = None,
+    intent: Annotated[
+        bool, typer.Option("--intent", help="Ask a provider what the drag means, choose, then edit.")
+    ] = False,
+    provider: ProviderOption = None,
+    intent_model: Annotated[str | None, typer.Option(metavar="ID", help="Model of the provider.")] = None,
+    base_url: BaseUrlOption = None,
+    answers: AnswersOption = None,
+    pick: PickOption = None,
+    auto: AutoOption = False,
+    anchor: AnchorOption = None,
+    no_cache: NoCacheOption = False,
+    no_upload: NoUploadOption = False,
     trace: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write masks, losses and an animation there.")
     ] = None,
@@ -128,8 +128,19 @@ def edit(
     Each --mask (or --box, --polygon) begins an operation; the --to, --about, --degrees, --scale after it are its own.
     """
     from dragflow.cli.edit import EditRequest, run_edit
+    from dragflow.cli.intent import make_asking, unused
     from dragflow.cli.operations import editable
+    from dragflow.intent.base import ProviderOptions
 
+    asking = make_asking(
+        provider=provider,
+        options=ProviderOptions(base_url=base_url, model=intent_model, file=answers),
+        pick=pick,
+        auto=auto,
+        anchor=anchor,
+        cache=not no_cache,
+        upload=not no_upload,
+    )
     run_edit(
         EditRequest(
             image=image,
@@ -151,6 +162,7 @@ def edit(
             offload=offload,
             lora=tuple(lora or ()),
             identity=GivenIdentity(identity, identity_weights, identity_siglip, identity_dinov2, identity_clip),
+            asking=asking if intent else unused(asking),
             trace=trace,
             sidecar=sidecar,
             json_lines=json_,
@@ -186,6 +198,82 @@ def preview(
 
     made = instruction(task, ctx.meta[ORDERED], None, None, editable(area, extend_area))
     run_preview(image, output, made, preset=preset, plain=plain)
+
+
+@app.command("intent", cls=OperationCommand)
+def intent(
+    ctx: typer.Context,
+    image: ImageArg,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The instruction of the chosen guess, a .json file.")
+    ] = None,
+    task: TaskOption = None,
+    mask: MaskOption = None,
+    box: BoxOption = None,
+    polygon: PolygonOption = None,
+    at: AtOption = None,
+    to: ToOption = None,
+    handle: HandleOption = None,
+    about: AboutOption = None,
+    degrees: DegreesOption = None,
+    scale: ScaleOption = None,
+    matrix: MatrixOption = None,
+    label: LabelOption = None,
+    area: AreaOption = None,
+    extend_area: ExtendAreaOption = None,
+    prompt: PromptOption = None,
+    edit_prompt: EditPromptOption = None,
+    provider: ProviderOption = None,
+    base_url: BaseUrlOption = None,
+    model: Annotated[str | None, typer.Option(help="Model of the provider: an id, or a folder.")] = None,
+    answers: AnswersOption = None,
+    candidates: CandidatesOption = 10,
+    timeout: Annotated[float, typer.Option(metavar="S", help="Seconds to wait for an answer.")] = 60.0,
+    retries: Annotated[int, typer.Option(metavar="N", help="Tries again after a call that failed.")] = 2,
+    max_image_side: Annotated[
+        int, typer.Option(metavar="PX", help="Longer side of the pictures that are shown.")
+    ] = 1024,
+    device: Annotated[str | None, typer.Option(help="Of a model here, as torch names it.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of a model here: float32, bfloat16 or float16.")] = None,
+    four_bit: Annotated[bool, typer.Option("--four-bit", help="Load a model here in 4 bits.")] = False,
+    pick: PickOption = None,
+    auto: AutoOption = False,
+    anchor: AnchorOption = None,
+    no_cache: NoCacheOption = False,
+    no_upload: NoUploadOption = False,
+    overlay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the drag is drawn. [default: IMAGE-intent.png, here]")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="The guesses as one JSON object on stdout.")] = False,
+) -> None:
+    """Guess what a drag means: labels and prompts to choose from, and the instruction of the one that is chosen."""
+    from dragflow.cli.intent import make_asking, run_intent
+    from dragflow.cli.operations import editable, instruction
+    from dragflow.intent.base import ProviderOptions
+
+    asking = make_asking(
+        provider=provider,
+        options=ProviderOptions(
+            base_url=base_url,
+            model=model,
+            timeout=timeout,
+            retries=retries,
+            max_image_side=max_image_side,
+            device=device,
+            dtype=dtype,
+            four_bit=four_bit,
+            file=answers,
+        ),
+        pick=pick,
+        auto=auto,
+        anchor=anchor,
+        cache=not no_cache,
+        upload=not no_upload,
+        count=candidates,
+    )
+    made = instruction(task, ctx.meta[ORDERED], prompt, edit_prompt, editable(area, extend_area))
+    inputs = [path for path in (image, task, answers) if path is not None]
+    run_intent(image, made, asking, inputs=inputs, output=output, drawn=overlay, as_json=json_)
 
 
 @app.command("presets")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from dragflow.cli.intent import Asking, check_chooser, choose, default_drawing
 from dragflow.cli.model import GivenIdentity, chosen_identity, chosen_model
 from dragflow.cli.operations import Editable, instruction
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.events import Observer
-from dragflow.core.result import EditResult, IdentityOptions, Recipe
+from dragflow.core.result import EditResult, IdentityOptions, IntentRecord, Recipe
 from dragflow.core.task import Instruction
 from dragflow.io.files import check_folder, check_writable
 from dragflow.io.images import SourceImage, check_png_name, load_image, save_png
@@ -52,6 +53,7 @@ class EditRequest:
     offload: bool
     lora: tuple[str, ...]
     identity: GivenIdentity
+    asking: Asking | None
     trace: Path | None
     sidecar: Path | None
     json_lines: bool
@@ -71,6 +73,7 @@ class _Plan:
     lora: tuple[str, ...]
     identity: IdentityOptions | None
     expected: Recipe | None
+    intent: IntentRecord | None = None
 
 
 def run_edit(request: EditRequest) -> None:
@@ -90,7 +93,11 @@ def run_edit(request: EditRequest) -> None:
     for path in (output, request.sidecar):
         if path is not None:
             check_writable(path, inputs=[source for source in inputs if source is not None])
+    if request.asking is not None:
+        check_chooser(request.asking, as_json=request.json_lines)
     plan = _plan(request) if request.recipe is None else _repeat(request, request.recipe)
+    if request.asking is not None:
+        plan = _meant(plan, request.image, request.asking, as_json=request.json_lines)
     task = resolve(plan.source.pixels, plan.instruction, margin=plan.config.area.margin)
     with _observer(request.json_lines) as observer:
         tracer = None
@@ -102,6 +109,7 @@ def run_edit(request: EditRequest) -> None:
             result = _edit(request, plan, observer)
         except KeyboardInterrupt as interrupt:  # typer would end the program without a word
             raise Cancelled from interrupt
+    result = replace(result, provenance=replace(result.provenance, intent=plan.intent))
     save_result(output, plan.source, result)
     if request.sidecar is not None:
         save_sidecar(request.sidecar, result.provenance)
@@ -148,6 +156,15 @@ def _plan(request: EditRequest) -> _Plan:
     )
 
 
+def _meant(plan: _Plan, image: Path, asking: Asking, *, as_json: bool) -> _Plan:
+    """The plan with the instruction that a person chose among a provider's guesses."""
+    drawn = default_drawing(image) if asking.number is None else None
+    if drawn is not None:
+        check_writable(drawn, inputs=[image])
+    chosen = choose(plan.source, plan.instruction, asking, drawn=drawn, as_json=as_json)
+    return replace(plan, instruction=chosen.instruction, intent=chosen.record)
+
+
 def _repeat(request: EditRequest, result: Path) -> _Plan:
     """The plan of an earlier result, on the same picture and the same weights."""
     given = {
@@ -163,6 +180,7 @@ def _repeat(request: EditRequest, result: Path) -> _Plan:
         "--quantize": request.quantize,
         "--lora": list(request.lora),
         "--identity": request.identity.adapter,
+        "--intent": request.asking,
     }
     extra = [name for name, value in given.items() if value not in (None, [])]
     if extra:

@@ -134,7 +134,7 @@ def instruction(
 
 def _operation(draft: _Draft) -> Operation:
     options = dict(draft.motion)
-    handle = _pop(options, "--handle", _point)
+    handle = _pop(options, "--handle", point)
     region = _region(draft, options)
     return Operation(region, _motion(options, region, handle, draft.region[1]), handle)
 
@@ -142,7 +142,7 @@ def _operation(draft: _Draft) -> Operation:
 def _region(draft: _Draft, options: dict[str, str]) -> Region:
     kind, text = draft.region
     if kind == "--mask":
-        return MaskFile(Path(text), _pop(options, "--at", _point))
+        return MaskFile(Path(text), _pop(options, "--at", point))
     if kind == "--box":
         return Box(*_numbers(kind, text, 4))
     values = _numbers(kind, text.replace(";", ","), None)
@@ -157,7 +157,7 @@ def _motion(options: dict[str, str], region: Region, handle: Point | None, name:
         a, b, c, d, e, f = _numbers("--matrix", options.pop("--matrix"), 6)
         _refuse(options, name, "--matrix says the whole motion")
         return Affine(((a, b, c), (d, e, f)))
-    to, anchor = _pop(options, "--to", _point), _pop(options, "--about", _point)
+    to, anchor = _pop(options, "--to", point), _pop(options, "--about", point)
     degrees, scale = _pop(options, "--degrees", _number), _pop(options, "--scale", _factors)
     _refuse(options, name, "it does not belong to this kind of region")
     if degrees is None and scale is None:
@@ -210,7 +210,12 @@ def _pop(options: dict[str, str], name: str, parse: Callable[[str, str], T]) -> 
     return None if text is None else parse(name, text)
 
 
-def _point(name: str, text: str) -> Point:
+def point(name: str, text: str) -> Point:
+    """A point that was typed as X,Y; `name` says where.
+
+    Raises:
+        UserError: not two numbers.
+    """
     x, y = _numbers(name, text, 2)
     return x, y
 

@@ -13,6 +13,14 @@ class CapabilityError(UserError):
     """Something this backbone, build or machine cannot do; the text says what can."""
 
 
+class IntentError(DragFlowError):
+    """A model's answer about the intent that cannot be used; `problems` says what is wrong, a sentence each."""
+
+    def __init__(self, text: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.problems = problems
+
+
 class NumericalError(DragFlowError):
     """A value that must be finite is not; the text says at which step."""
 

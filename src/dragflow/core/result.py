@@ -81,6 +81,25 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class IntentRecord:
+    """Who said what the edit was meant to be, and what asking cost; what was said stands in the instruction."""
+
+    provider: str
+    """Name of the provider, as in "rules" or "openai"."""
+    model: str | None
+    """Which model answered; None where there is none."""
+    seconds: float
+    """Wall-clock seconds until the answer was there."""
+    attempts: int
+    """Answers that were asked for, repairs counted."""
+    prompt_tokens: int | None = None
+    """Over all attempts; None where the provider does not tell."""
+    completion_tokens: int | None = None
+    cached: bool = False
+    """Whether the answer was kept from an earlier call, and the costs are those of then."""
+
+
+@dataclass(frozen=True)
 class Provenance:
     """The recipe, and what this run of it cost; no two runs cost the same, so costs stay out of the picture's bytes."""
 
@@ -88,6 +107,8 @@ class Provenance:
     timings: tuple[Timing, ...]
     peak_memory_mib: float | None
     """Peak accelerator memory, or peak resident memory of the process where there is no accelerator."""
+    intent: IntentRecord | None = None
+    """None where nobody was asked what the edit was meant to be."""
 
 
 @dataclass(frozen=True, eq=False)

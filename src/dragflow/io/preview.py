@@ -20,6 +20,8 @@ from dragflow.io.resolve import full_matrix
 from dragflow.io.shadow import find_shadow
 
 _SOURCE, _TARGET, _AREA = (66, 135, 245), (52, 199, 89), (255, 204, 0)
+_TINT = 0.35
+"""How much of a mark's colour lies on its region: the picture below stays to be seen."""
 
 Pixels = NDArray[np.uint8]
 Draw = Callable[[int, tuple[int, int, int]], object]
@@ -86,8 +88,33 @@ def overlay(task: DragTask) -> Pixels:
     """The preview for people (H, W, 3): ghost, source outline blue, target green, editable area, arrows, anchors."""
     canvas = ghost(task).copy()
     canvas[~task.area] = (canvas[~task.area] * 0.65).astype(np.uint8)
-    thick = max(1, round(min(task.area.shape) / 256))
-    _outline(canvas, task.area, _AREA, thick)
+    _outline(canvas, task.area, _AREA, _thickness(task))
+    _mark(canvas, task)
+    return canvas
+
+
+def marks(task: DragTask) -> Pixels:
+    """What was drawn on the source (H, W, 3), and nothing guessed: source regions blue, targets green, arrows, anchors.
+
+    Unlike `overlay` it shows the same pixels whether a translation moves an object or stretches a part of one.
+    """
+    canvas = task.image.copy()
+    for operation in task.operations:
+        for mask, color in (
+            (operation.mask, _SOURCE),
+            (masks.warp_mask(operation.mask, full_matrix(operation)), _TARGET),
+        ):
+            canvas[mask] = np.rint(canvas[mask] * (1 - _TINT) + np.array(color) * _TINT).astype(np.uint8)
+    _mark(canvas, task)
+    return canvas
+
+
+def _thickness(task: DragTask) -> int:
+    return max(1, round(min(task.area.shape) / 256))
+
+
+def _mark(canvas: Pixels, task: DragTask) -> None:
+    thick = _thickness(task)
     for operation in task.operations:
         matrix = full_matrix(operation)
         _outline(canvas, operation.mask, _SOURCE, thick)
@@ -96,7 +123,6 @@ def overlay(task: DragTask) -> Pixels:
         _arrow(canvas, steps, thick)
         if isinstance(operation.motion, Rotate | Scale):
             _anchor(canvas, operation.motion.about, thick)
-    return canvas
 
 
 def _outline(canvas: Pixels, mask: Mask, color: tuple[int, int, int], thick: int) -> None:

@@ -49,13 +49,14 @@ def save_result(path: Path, source: SourceImage, result: EditResult) -> None:
 
 
 def save_sidecar(path: Path, provenance: Provenance) -> None:
-    """Write the recipe, timings and peak memory as JSON."""
+    """Write the recipe, timings, peak memory and what asking for the intent cost as JSON."""
     data = {
         "version": VERSION,
         **_plain(provenance.recipe),
         "timings": [asdict(timing) for timing in provenance.timings],
         "seconds": round(sum(timing.seconds for timing in provenance.timings), 3),
         "peak_memory_mib": provenance.peak_memory_mib,
+        "intent": None if provenance.intent is None else asdict(provenance.intent),
     }
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 

@@ -22,8 +22,12 @@ def parse(adapter: TypeAdapter[T], data: object, source: str) -> T:
     try:
         return adapter.validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        problems = "; ".join(_sentence(problem) for problem in error.errors(include_url=False))
-        raise UserError(f"{source}: {problems}") from error
+        raise UserError(f"{source}: {'; '.join(sentences(error))}") from error
+
+
+def sentences(error: ValidationError, place: str = "") -> list[str]:
+    """What breaks the schema, one plain sentence for each path in the file, whose value was at `place` in it."""
+    return [_sentence(problem, place) for problem in error.errors(include_url=False)]
 
 
 def load_json(text: str, source: str) -> object:
@@ -53,12 +57,13 @@ def load_json(text: str, source: str) -> object:
         raise UserError(f"{source} holds a number that cannot be read: {error}") from error
 
 
-def _sentence(problem: Mapping[str, Any]) -> str:
-    path = ".".join(str(part) for part in problem["loc"]) or "the top level"
+def _sentence(problem: Mapping[str, Any], place: str) -> str:
+    path = ".".join(str(part) for part in ((place,) if place else ()) + problem["loc"]) or "the top level"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{path} is not a known key: check its spelling"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{path} is missing"
     given = problem.get("input")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
-    return f"{path}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{shown}"
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{path}: {said[:1].lower()}{said[1:]}{shown}"

@@ -1,0 +1,141 @@
+"""What a provider of intent is given and what it gives back: proposals that a person chooses from (paper Sec. 3.2).
+
+Points are (x, y) in pixels of the upright source image, the centre of the top left pixel is (0, 0); sizes are (h, w).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragflow.core.result import IntentRecord
+from dragflow.core.task import DragTask, Instruction, Point, ResolvedOperation, Translate
+from dragflow.io.images import SourceImage
+
+Pixels = NDArray[np.uint8]
+TaskLabel = Literal["relocation", "deformation", "rotation"]
+LABELS: tuple[TaskLabel, ...] = ("relocation", "deformation", "rotation")
+MAX_WORDS = 60
+"""Of a prompt; more would be cut by the text encoders that read it."""
+CANDIDATES = 10
+"""How many guesses a person chooses from (App. D.3)."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One guess of what the person meant."""
+
+    label: TaskLabel
+    """What the open operations are; see `IntentRequest.open`."""
+    prompt: str
+    """The editing prompt: the finished picture in at most `MAX_WORDS` words."""
+    anchor: Point | None = None
+    """What the region turns about; only a rotation has one, and has it unless the instruction holds it already."""
+    confidence: float | None = None
+    """0 to 1, or None where the provider does not tell."""
+
+
+@dataclass(frozen=True)
+class IntentProposal:
+    """What a provider takes the person to mean; nothing of it counts before the person has chosen."""
+
+    background_prompt: str
+    """What the picture shows: the source prompt."""
+    change: str
+    """The change in a few words, for people."""
+    candidates: tuple[Candidate, ...]
+    """At least one, the likeliest first."""
+    labels: tuple[TaskLabel | None, ...]
+    """Of every operation the label that was known before; None as in `IntentRequest`."""
+
+
+@dataclass(frozen=True, eq=False)
+class IntentRequest:
+    """All that a provider may look at."""
+
+    source: SourceImage
+    instruction: Instruction
+    task: DragTask
+    """The same instruction, rasterised and checked."""
+    picture: Pixels
+    """(h, w, 3), the source scaled down to what may be sent."""
+    overlay: Pixels
+    """(h, w, 3), the same with source regions in blue, predicted targets in green, arrows and anchors."""
+    labels: tuple[TaskLabel | None, ...]
+    """Of every operation the label that is known; None for those to be guessed, and where no label fits (a scaling)."""
+    count: int = CANDIDATES
+    """How many candidates to give."""
+
+    @property
+    def open(self) -> tuple[ResolvedOperation, ...]:
+        """The operations that a candidate labels."""
+        pairs = zip(self.task.operations, self.labels, strict=True)
+        return tuple(op for op, label in pairs if label is None and isinstance(op.motion, Translate))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A proposal and what it cost."""
+
+    proposal: IntentProposal
+    record: IntentRecord
+
+
+@dataclass(frozen=True)
+class ProviderOptions:
+    """How a provider is set up; no secret is among it, keys come from the environment alone."""
+
+    base_url: str | None = None
+    """Address of the service, for one that speaks the same protocol elsewhere; the provider's own when None."""
+    model: str | None = None
+    """Model id, hub id or folder; the provider's own choice when None."""
+    timeout: float = 60.0
+    """Seconds to wait for one answer."""
+    retries: int = 2
+    """How often a call that failed on its way is made again; a bad answer is repaired once, whatever stands here."""
+    max_image_side: int = 1024
+    """Pixels of the longer side of the pictures that are shown to the model."""
+    device: str | None = None
+    """As torch names it, for a model on this machine."""
+    dtype: str | None = None
+    four_bit: bool = False
+    """Load a model on this machine in 4 bits."""
+    file: Path | None = None
+    """Of the provider `file`: the answers."""
+    extra: tuple[tuple[str, str], ...] = ()
+    """(name, value) pairs that a provider from elsewhere may understand."""
+
+
+class Provider(Protocol):
+    """Somebody who can be asked what an instruction means."""
+
+    @property
+    def name(self) -> str:
+        """As it is chosen: "rules", "file", "openai", "local"."""
+        ...
+
+    @property
+    def model(self) -> str | None:
+        """Which model answers, told apart from all others (id, and the address where that is not the usual one).
+
+        None where no model answers; such answers are not kept, for asking again costs nothing.
+        """
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether asking sends the picture off this machine."""
+        ...
+
+    def propose(self, request: IntentRequest) -> Answer:
+        """Guess what is meant.
+
+        Raises:
+            IntentError: no answer that can be used, after one repair.
+            UserError: the provider is not set up (no key, no model, no such address).
+        """
+        ...

@@ -1,0 +1,76 @@
+"""Answers of models, kept by what was asked, so that asking the same again costs nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from dragflow.core.errors import UserError
+from dragflow.intent.base import Answer, IntentRequest, Provider
+from dragflow.intent.dialogue import PROMPT_VERSION
+from dragflow.io.files import write_bytes
+from dragflow.io.instruction import dump_instruction
+
+_ADAPTER = TypeAdapter(Answer)
+_log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Where answers are kept: `dragflow/intent` in the user's cache folder, as the XDG rules name it."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(root) if Path(root).is_absolute() else Path.home() / ".cache") / "dragflow" / "intent"
+
+
+def ask(provider: Provider, request: IntentRequest, folder: Path | None) -> Answer:
+    """A provider's answer, or the one that it gave before; only models' answers are kept, and no picture ever is.
+
+    Args:
+        provider: who is asked.
+        request: what is asked.
+        folder: where answers are kept; None to ask anew and keep nothing.
+
+    Raises:
+        IntentError, UserError: see `Provider.propose`.
+    """
+    if folder is None or provider.model is None:
+        return provider.propose(request)
+    path = folder / f"{answer_key(provider, request)}.json"
+    kept = _read(path)
+    if kept is not None:
+        return replace(kept, record=replace(kept.record, cached=True))
+    answer = provider.propose(request)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_bytes(path, _ADAPTER.dump_json(answer))
+    except (OSError, UserError) as error:  # an answer that is paid for is not thrown away for want of a cache
+        _log.warning("the answer is not kept: %s", error)
+    return answer
+
+
+def answer_key(provider: Provider, request: IntentRequest) -> str:
+    """Digest of all that an answer depends on: pixels, instruction, labels, who is asked, and in which words."""
+    asked = {
+        "version": PROMPT_VERSION,
+        "provider": provider.name,
+        "model": provider.model,
+        "picture": request.source.sha256,
+        "instruction": dump_instruction(request.instruction),
+        "labels": request.labels,
+        "count": request.count,
+        "shown": request.picture.shape,
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> Answer | None:
+    """A kept answer; None where there is none, or a damaged one, which is then asked for again."""
+    try:
+        return _ADAPTER.validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

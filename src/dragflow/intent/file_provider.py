@@ -1,0 +1,73 @@
+"""The provider `file`: answers that stand in a JSON file, for experiments and for what a person wrote down."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dragflow.core.errors import UserError
+from dragflow.core.result import IntentRecord
+from dragflow.intent.answer import parse_answer
+from dragflow.intent.base import Answer, IntentRequest, ProviderOptions
+from dragflow.io import schema
+
+
+@dataclass
+class FileProvider:
+    """Gives the answers of a file: one for all pictures, a list in order, or one for each digest of a picture."""
+
+    path: Path
+    answers: object
+    asked: int = 0
+    """How many requests were made: the place in a list."""
+
+    name = "file"
+    model = None
+    remote = False
+
+    def propose(self, request: IntentRequest) -> Answer:
+        """The answer of the file; as many candidates as it has.
+
+        Raises:
+            UserError: it has no answer for this request.
+            IntentError: its answer breaks a rule.
+        """
+        began = time.perf_counter()
+        answer = self._answer(request)
+        self.asked += 1
+        given = answer.get("candidates")
+        count = len(given) if isinstance(given, list) and given else request.count
+        proposal = parse_answer(json.dumps(answer), replace(request, count=count))
+        return Answer(proposal, IntentRecord(self.name, None, time.perf_counter() - began, attempts=1))
+
+    def _answer(self, request: IntentRequest) -> dict[str, Any]:
+        answer, digest = self.answers, request.source.sha256
+        if isinstance(answer, list):
+            if self.asked >= len(answer):
+                raise UserError(f"{self.path} has {len(answer)} answers and one more is asked for: add it")
+            answer = answer[self.asked]
+        elif isinstance(answer, dict) and "candidates" not in answer:
+            if digest not in answer:
+                raise UserError(f"{self.path} has no answer for the picture with the digest {digest}: add that key")
+            answer = answer[digest]
+        if not isinstance(answer, dict):
+            raise UserError(f"{self.path}: an answer must be an object with the key candidates")
+        return answer
+
+
+def load(options: ProviderOptions) -> FileProvider:
+    """The provider for `options.file`.
+
+    Raises:
+        UserError: no file is named, there is none, or it is not JSON.
+    """
+    if options.file is None:
+        raise UserError("the provider file needs a file with answers: name it with --answers FILE")
+    try:
+        text = options.file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"answers {options.file} cannot be read: name a JSON file in UTF-8") from error
+    return FileProvider(options.file, schema.load_json(text, str(options.file)))

@@ -1,0 +1,79 @@
+"""From a picture and an instruction to what a provider is asked (paper Sec. 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from dragflow.core.errors import UserError
+from dragflow.core.task import Instruction, Motion, Rotate, Translate
+from dragflow.intent.base import CANDIDATES, IntentRequest, Pixels, ProviderOptions, TaskLabel
+from dragflow.io.images import SourceImage
+from dragflow.io.preview import marks
+from dragflow.io.resolve import resolve
+
+_SIDES = (64, 8192)
+_COUNTS = (1, 20)
+
+
+def make_request(
+    source: SourceImage,
+    instruction: Instruction,
+    *,
+    count: int = CANDIDATES,
+    max_side: int = ProviderOptions.max_image_side,
+    labels: tuple[TaskLabel | None, ...] | None = None,
+) -> IntentRequest:
+    """What a provider is asked about an instruction.
+
+    Args:
+        source: the picture.
+        instruction: what was drawn on it.
+        count: how many guesses are wanted.
+        max_side: pixels of the longer side of what a model is shown.
+        labels: what is known of each operation; `known_labels` when None.
+
+    Raises:
+        UserError: an instruction that breaks a rule, or a number out of range.
+    """
+    if not _COUNTS[0] <= count <= _COUNTS[1]:
+        raise UserError(f"{count} candidates: choose {_COUNTS[0]} to {_COUNTS[1]}")
+    if not _SIDES[0] <= max_side <= _SIDES[1]:
+        raise UserError(f"{max_side} pixels for the longer side of the pictures: choose {_SIDES[0]} to {_SIDES[1]}")
+    known = known_labels(instruction) if labels is None else labels
+    if len(known) != len(instruction.operations):
+        raise UserError(f"{len(known)} labels for {len(instruction.operations)} operations: give one for each")
+    task = resolve(source.pixels, instruction)
+    return IntentRequest(
+        source=source,
+        instruction=instruction,
+        task=task,
+        picture=shrunk(source.pixels, max_side),
+        overlay=shrunk(marks(task), max_side),
+        labels=known,
+        count=count,
+    )
+
+
+def known_labels(instruction: Instruction) -> tuple[TaskLabel | None, ...]:
+    """What an instruction itself says of each operation.
+
+    `relocation` is what a translation is called as long as nobody has said anything, so it counts as not known.
+    """
+    return tuple(_known(operation.motion) for operation in instruction.operations)
+
+
+def _known(motion: Motion) -> TaskLabel | None:
+    if isinstance(motion, Rotate):
+        return "rotation"
+    return "deformation" if isinstance(motion, Translate) and motion.label == "deformation" else None
+
+
+def shrunk(pixels: Pixels, max_side: int) -> Pixels:
+    """A picture (h, w, 3) scaled down so that its longer side has at most `max_side` pixels; never up."""
+    h, w = pixels.shape[:2]
+    scale = max_side / max(h, w)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(w * scale)), max(1, round(h * scale)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))

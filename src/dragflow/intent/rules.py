@@ -1,0 +1,78 @@
+"""The provider `rules`: labels by geometry and prompts by template, at once and without a model."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from dragflow.core.motion import rotation_degrees
+from dragflow.core.result import IntentRecord
+from dragflow.core.task import Point, ResolvedOperation, Rotate, Translate
+from dragflow.intent.base import LABELS, Answer, Candidate, IntentProposal, IntentRequest, ProviderOptions, TaskLabel
+from dragflow.intent.hints import Hint, hint
+
+_CHANGES: dict[TaskLabel, str] = {
+    "relocation": "An object is moved",
+    "deformation": "A part is pulled or pushed",
+    "rotation": "Something is turned",
+}
+
+
+class Rules:
+    """Guesses from the arrow and from where the region has an edge; says nothing of what it cannot see."""
+
+    name = "rules"
+    model = None
+    remote = False
+
+    def propose(self, request: IntentRequest) -> Answer:
+        """One candidate for each label, the likeliest first; the prompts are the person's own where there are any."""
+        began = time.perf_counter()
+        candidates = _candidates(request)[: request.count]
+        proposal = IntentProposal(
+            background_prompt=request.instruction.prompt,
+            change=f"{_CHANGES[candidates[0].label]}.",
+            candidates=candidates,
+            labels=request.labels,
+        )
+        return Answer(proposal, IntentRecord(self.name, None, time.perf_counter() - began, attempts=1))
+
+
+def load(options: ProviderOptions) -> Rules:
+    """The provider; it needs no option."""
+    del options
+    return Rules()
+
+
+def _candidates(request: IntentRequest) -> tuple[Candidate, ...]:
+    """A candidate labels all open operations alike, so the largest of them is looked at."""
+    if not request.open:  # a scaling and an affine map have none of the three labels; then the label says nothing
+        known: list[TaskLabel] = [label for label in request.labels if label is not None] or ["deformation"]
+        return (Candidate(known[0], request.instruction.edit_prompt or f"{_CHANGES[known[0]]}."),)
+    largest = max(request.open, key=lambda operation: int(operation.mask.sum()))
+    to = largest.motion.to if isinstance(largest.motion, Translate) else largest.handle
+    seen = hint(request.source.pixels, largest, to)
+    order: tuple[TaskLabel, ...] = (seen.label, *(label for label in LABELS if label != seen.label))
+    return tuple(_candidate(label, seen, largest, to, request.instruction.edit_prompt) for label in order)
+
+
+def _candidate(label: TaskLabel, seen: Hint, operation: ResolvedOperation, to: Point, given: str) -> Candidate:
+    anchor = seen.anchor if label == "rotation" else None
+    return Candidate(label, given or _words(label, operation.handle, to, seen.anchor), anchor)
+
+
+def _words(label: TaskLabel, handle: Point, to: Point, anchor: Point) -> str:
+    way = direction(handle, to)
+    if label == "relocation":
+        return f"The object is now farther {way}."
+    if label == "deformation":
+        return f"The part now reaches {way}."
+    degrees = rotation_degrees(Rotate(anchor, to=to), handle)
+    return f"It is now turned {abs(degrees):.0f} degrees {'clockwise' if degrees > 0 else 'counterclockwise'}."
+
+
+def direction(start: Point, end: Point) -> str:
+    """The way from one point to another in words, by eighths of a circle."""
+    ways = ("to the right", "to the lower right", "down", "to the lower left", "to the left", "to the upper left", "up")
+    eighth = round(math.atan2(end[1] - start[1], end[0] - start[0]) / (math.pi / 4)) % 8
+    return (*ways, "to the upper right")[eighth]
