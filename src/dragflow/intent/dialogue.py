@@ -17,6 +17,8 @@ from dragflow.io.images import SourceImage, encode_png
 
 PROMPT_VERSION = 1
 """Counts the wordings below, so that an answer to another wording is not taken from the cache."""
+OFFER = "use --provider rules, which needs no model"
+"""What an error about a model that cannot be used ends in."""
 
 SYSTEM = f"""\
 You help to edit photographs and drawings. A person has marked regions of a picture and dragged them; you say what \
@@ -97,7 +99,7 @@ def converse(request: IntentRequest, send: Send, *, provider: str, model: str) -
         except IntentError as again:
             raise IntentError(
                 f"{provider} ({model}) gave no answer that can be used, also after one repair: "
-                f"{'; '.join(again.problems)}; use --provider rules, which needs no model, or another --model",
+                f"{'; '.join(again.problems)}; {OFFER}, or another --model",
                 again.problems,
             ) from again
     record = IntentRecord(
