@@ -52,16 +52,25 @@ def service_key(url: str) -> str | None:
     Raises:
         UserError: it is missing, is no key, or would travel in clear. The key itself is never in the text.
     """
-    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if (fault := _fault(_key(), url)) is not None:
+        raise UserError(fault)
+    return _key() or None
+
+
+def _key() -> str:
+    return os.environ.get(KEY_VARIABLE, "").strip()
+
+
+def _fault(key: str, url: str) -> str | None:
+    """What is wrong with a key; raised elsewhere, for a traceback may show the variables of the frames it passes."""
     if not key:
-        if url == OFFICIAL:
-            raise UserError(f"{OFFICIAL} needs a key: set {KEY_VARIABLE}, or name a local server by --base-url")
-        return None
+        needed = f"{OFFICIAL} needs a key: set {KEY_VARIABLE}, or name a local server by --base-url"
+        return needed if url == OFFICIAL else None
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise UserError(f"{KEY_VARIABLE} holds a space or a sign that no key has: copy the key again")
+        return f"{KEY_VARIABLE} holds a space or a sign that no key has: copy the key again"
     if urlsplit(url).scheme == "http" and not is_local(url):
-        raise UserError(
+        return (
             f"{url} is plain http to another machine, which would show the key of {KEY_VARIABLE} to everybody on the "
             "way: use https or a tunnel to localhost, or unset the key where the server needs none"
         )
-    return key
+    return None

@@ -32,6 +32,8 @@ _LONGEST_QUOTE = 300
 _SHORTEST_SECRET = 8
 """Characters of a key; what is shorter ("none", "ollama") is no secret, and may stand in any answer."""
 _BEGAN = "dragflow.began"
+_ECHOING = "httpcore2.http11"
+"""The logger that writes down the headers of a reply."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,16 +66,18 @@ class Service:
     def __init__(self, url: str, *, timeout: float, retries: int, backoff: float) -> None:
         self._url, self._timeout, self._retries, self._backoff = url, timeout, retries, backoff
         key = service_key(url)
+        self._headers = {"Accept-Encoding": "identity"} | ({} if key else {"Authorization": openai.Omit()})
         self._client = openai.OpenAI(
             base_url=url,
             api_key=key or "none",
-            default_headers={"Accept-Encoding": "identity"} | ({} if key else {"Authorization": openai.Omit()}),  # pyright: ignore[reportArgumentType]
             max_retries=0,
             http_client=_http_client(timeout, proxies=not is_local(url)),
         )
+        logging.getLogger(_ECHOING).addFilter(self._hide)
 
     def close(self) -> None:
         """Close its connections."""
+        logging.getLogger(_ECHOING).removeFilter(self._hide)
         self._client.close()
 
     def complete(self, body: dict[str, Any]) -> bytes | Failure:
@@ -103,9 +107,17 @@ class Service:
         plain = " ".join("".join(c if c.isprintable() else " " for c in self.hidden(text)).split())
         return plain if len(plain) <= _LONGEST_QUOTE else f"{plain[:_LONGEST_QUOTE]}..."
 
+    def _hide(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self.hidden(record.getMessage()), ()
+        return True
+
     def _call(self, body: dict[str, Any]) -> bytes | Failure:
+        create = self._client.chat.completions.with_raw_response.create
         try:
-            return self._client.chat.completions.with_raw_response.create(**body).content
+            reply = create(**body, extra_headers=self._headers).content
+            return self.hidden(reply.decode("latin-1")).encode(
+                "latin-1"
+            )  # any bytes are Latin-1, and come back as such
         except openai.APIStatusError as error:
             return self._refused(error)
         except (openai.APITimeoutError, httpx2.TimeoutException):
