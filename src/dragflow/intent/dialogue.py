@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dragflow.core.errors import IntentError
@@ -13,6 +13,7 @@ from dragflow.core.result import IntentRecord
 from dragflow.core.task import Point
 from dragflow.intent.answer import FRAME, answer_schema, parse_answer
 from dragflow.intent.base import MAX_WORDS, Answer, IntentRequest, Pixels
+from dragflow.intent.request import shrunk
 from dragflow.io.images import SourceImage, encode_png
 
 PROMPT_VERSION = 1
@@ -111,6 +112,11 @@ def converse(request: IntentRequest, send: Send, *, provider: str, model: str) -
         completion_tokens=_sum([reply.completion_tokens for reply in replies]),
     )
     return Answer(proposal, record)
+
+
+def within(request: IntentRequest, max_side: int) -> IntentRequest:
+    """The request with its two pictures no larger than a model may be shown, for one that was made otherwise."""
+    return replace(request, picture=shrunk(request.picture, max_side), overlay=shrunk(request.overlay, max_side))
 
 
 def opening(request: IntentRequest) -> tuple[Turn, ...]:

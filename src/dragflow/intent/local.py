@@ -12,8 +12,7 @@ from PIL import Image
 
 from dragflow.core.errors import CapabilityError, IntentError, UserError
 from dragflow.intent.base import Answer, IntentRequest, ProviderOptions
-from dragflow.intent.dialogue import OFFER, Reply, Turn, converse
-from dragflow.intent.request import within
+from dragflow.intent.dialogue import OFFER, Reply, Turn, converse, within
 
 if TYPE_CHECKING:
     import torch
@@ -128,13 +127,16 @@ def load_model(model: str, options: ProviderOptions) -> VisionLanguageModel:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     with part_of(model, "config.json"):
-        kind = AutoConfig.from_pretrained(model, trust_remote_code=False).model_type
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    kind = config.model_type
     if kind not in _PROCESSORS:
         raise UserError(f"model {model} is of the kind {kind}: a Qwen2.5-VL or a Qwen3-VL is needed")
     with part_of(model, "processor or tokenizer"):
         processor = _picture_processor(kind).from_pretrained(model, trust_remote_code=False)
         if processor.chat_template is None:
             raise ValueError("it has no chat template")
+        if processor.image_token_id != config.image_token_id:  # without its files a tokenizer comes empty, and silent
+            raise ValueError("the tokenizer has no token for pictures")
     network = load_part(
         AutoModelForImageTextToText, model, "network", device, dtype=dtype, trust_remote_code=False, **settings
     )

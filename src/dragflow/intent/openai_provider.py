@@ -13,8 +13,7 @@ from dragflow.core.errors import CapabilityError, IntentError, UserError
 from dragflow.intent.address import OFFICIAL, is_local, service_url
 from dragflow.intent.answer import MAX_ANSWER, answer_schema
 from dragflow.intent.base import Answer, IntentRequest, ProviderOptions
-from dragflow.intent.dialogue import OFFER, Reply, Turn, converse
-from dragflow.intent.request import within
+from dragflow.intent.dialogue import OFFER, Reply, Turn, converse, within
 
 if TYPE_CHECKING:
     from dragflow.intent.openai_calls import Service

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from PIL import Image
 
 from dragflow.core.errors import UserError
@@ -80,8 +78,3 @@ def shrunk(pixels: Pixels, max_side: int) -> Pixels:
         return pixels
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
-
-
-def within(request: IntentRequest, max_side: int) -> IntentRequest:
-    """The request with its two pictures no larger than a model may be shown, for one that was made otherwise."""
-    return replace(request, picture=shrunk(request.picture, max_side), overlay=shrunk(request.overlay, max_side))
