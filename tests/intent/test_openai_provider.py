@@ -158,7 +158,7 @@ def test_a_wait_longer_than_all_calls_may_take_is_not_begun(server: ChatServer, 
     error = failure(server, fails(429, "slow down", Retry_After=said))
     assert len(server.calls) == 1
     assert "slow down" in str(error)
-    assert "asks to wait" in str(error)
+    assert "later than all calls may take" in str(error)
 
 
 def test_an_empty_account_is_not_asked_again(server: ChatServer) -> None:

@@ -29,6 +29,8 @@ _CONNECT = 10.0
 """Seconds to wait for a connection."""
 _LONGEST_QUOTE = 300
 """Characters of what a server says that go into an error."""
+_NO_KEY = "none"
+"""Stands where the library wants a key; it is not sent."""
 _SHORTEST_SECRET = 8
 """Characters of a key; what is shorter ("none", "ollama") is no secret, and may stand in any answer."""
 _BEGAN = "dragflow.began"
@@ -65,14 +67,14 @@ class Service:
 
     def __init__(self, url: str, *, timeout: float, retries: int, backoff: float) -> None:
         self._url, self._timeout, self._retries, self._backoff = url, timeout, retries, backoff
-        key = service_key(url)
-        self._headers = {"Accept-Encoding": "identity"} | ({} if key else {"Authorization": openai.Omit()})
         self._client = openai.OpenAI(
             base_url=url,
-            api_key=key or "none",
+            api_key=service_key(url) or _NO_KEY,
             max_retries=0,
             http_client=_http_client(timeout, proxies=not is_local(url)),
         )
+        without = {"Authorization": openai.Omit()} if self._client.api_key == _NO_KEY else {}
+        self._headers = {"Accept-Encoding": "identity"} | without
         logging.getLogger(_ECHOING).addFilter(self._hide)
 
     def close(self) -> None:
@@ -93,7 +95,8 @@ class Service:
                 return replace(outcome, text=f"{outcome.text}, also at call {calls}") if calls > 1 else outcome
             wait = self._backoff * 2 ** (calls - 1) if outcome.wait is None else outcome.wait
             if time.monotonic() + wait > ends:
-                return replace(outcome, text=f"{outcome.text} and asks to wait {wait:.0f} s: try again later")
+                late = f"the next call is due in {wait:.0f} s, later than all calls may take together: try again then"
+                return replace(outcome, text=f"{outcome.text}; {late}")
             _log.info("%s: the next call is made in %.1f s", outcome.text, wait)
             time.sleep(wait)
 
@@ -115,9 +118,8 @@ class Service:
         create = self._client.chat.completions.with_raw_response.create
         try:
             reply = create(**body, extra_headers=self._headers).content
-            return self.hidden(reply.decode("latin-1")).encode(
-                "latin-1"
-            )  # any bytes are Latin-1, and come back as such
+            # Latin-1 gives every byte back as it was, whatever the reply is written in.
+            return self.hidden(reply.decode("latin-1")).encode("latin-1")
         except openai.APIStatusError as error:
             return self._refused(error)
         except (openai.APITimeoutError, httpx2.TimeoutException):
