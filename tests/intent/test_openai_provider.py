@@ -25,7 +25,6 @@ from chat_server import (
     fails,
     hangs,
     picky,
-    quiet,
     raw,
     says,
     without_end,
@@ -167,7 +166,7 @@ def test_an_empty_account_is_not_asked_again(server: ChatServer) -> None:
     assert "You exceeded your quota" in str(error)
 
 
-@pytest.mark.parametrize("act", [fails(500), fails(502), fails(529), fails(408), quiet(breaks_off)])
+@pytest.mark.parametrize("act", [fails(500), fails(502), fails(529), fails(408), breaks_off])
 def test_what_may_pass_is_tried_again(server: ChatServer, act: Act) -> None:
     server.script(act, act, says(answer()))
     provider(server).propose(request())
@@ -192,7 +191,7 @@ def test_the_waits_double(server: ChatServer) -> None:
     assert 0.6 <= time.monotonic() - began < 1.2
 
 
-@pytest.mark.parametrize("act", [hangs, quiet(drips)])
+@pytest.mark.parametrize("act", [hangs, drips])
 def test_a_server_that_takes_too_long_is_left_after_one_time_out(server: ChatServer, act: Act) -> None:
     began = time.monotonic()
     error = failure(server, act, timeout=0.3)
@@ -332,7 +331,7 @@ def test_a_huge_reply_is_left_unread(server: ChatServer) -> None:
 
 
 def test_a_huge_error_is_left_unread(server: ChatServer) -> None:
-    error = failure(server, quiet(raw(b"x" * (2 * MAX_REPLY), 400)))
+    error = failure(server, raw(b"x" * (2 * MAX_REPLY), 400))
     assert f"longer than {MAX_REPLY} bytes" in str(error)
 
 
@@ -376,7 +375,7 @@ def everything(error: BaseException) -> str:
         (raw(f"Bearer {KEY}".encode(), 502, Content_Type="text/plain"),),
         (raw(f"<{KEY}>".encode()),),
         (raw(b"", 307, Location=f"http://{KEY}@h.example/{KEY}?k={KEY}"),),
-        (quiet(breaks_off),),
+        (breaks_off,),
         (without_end([0]),),
         (raw(gzip.compress(KEY.encode()), Content_Encoding="gzip"),),
         (hangs,),
