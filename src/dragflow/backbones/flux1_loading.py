@@ -12,13 +12,12 @@ import torch
 
 from dragflow.backbones.fingerprint import fingerprint
 from dragflow.backbones.flux1 import Flux1
-from dragflow.backbones.parts import part_of, pick_device
+from dragflow.backbones.parts import part_of, pick_device, pick_dtype
 from dragflow.backbones.registry import LoadOptions
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.result import ModelIdentity
 
 _PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load(options: LoadOptions) -> Flux1:
@@ -28,7 +27,8 @@ def load(options: LoadOptions) -> Flux1:
         UserError: a part is missing or of another architecture; an unknown device, dtype or quantisation.
         CapabilityError: the quantisation gives no gradients, or its library is missing.
     """
-    device, dtype = pick_device(options.device), _dtype(options.dtype, options.device)
+    device = pick_device(options.device)
+    dtype = pick_dtype(options.dtype, device)
     loras = tuple(parse_lora(text) for text in options.lora)
     _check_parts(options)
     from diffusers import FluxPipeline, FluxTransformer2DModel
@@ -78,14 +78,6 @@ def gradient_self_test(backbone: Flux1, device: torch.device) -> None:
             f"gradients do not reach the latent through this model (largest: {size}): use another quantisation "
             f"({', '.join(_QUANTISATIONS)}, or none)"
         )
-
-
-def _dtype(name: str | None, device: str | None) -> torch.dtype:
-    if name is None:
-        return torch.float32 if pick_device(device).type == "cpu" else torch.bfloat16
-    if name not in _DTYPES:
-        raise UserError(f"dtype {name!r} is not known: choose one of {', '.join(_DTYPES)}")
-    return _DTYPES[name]
 
 
 def _check_parts(options: LoadOptions) -> None:

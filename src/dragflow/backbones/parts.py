@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 
 from dragflow.core.errors import UserError
 
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 def pick_device(name: str | None) -> torch.device:
     """The device of this name; when None, a GPU if there is one.
@@ -24,6 +26,19 @@ def pick_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {name!r} is not to be had here: use cpu, or see `dragflow doctor`") from error
     return device
+
+
+def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
+    """The dtype of this name; when None, bfloat16 on an accelerator and float32 on a CPU.
+
+    Raises:
+        UserError: no such name.
+    """
+    if name is None:
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if name not in _DTYPES:
+        raise UserError(f"dtype {name!r} is not known: choose one of {', '.join(_DTYPES)}")
+    return _DTYPES[name]
 
 
 @contextmanager

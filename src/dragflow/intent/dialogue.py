@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dragflow.core.errors import IntentError
@@ -13,10 +13,13 @@ from dragflow.core.result import IntentRecord
 from dragflow.core.task import Point
 from dragflow.intent.answer import FRAME, answer_schema, parse_answer
 from dragflow.intent.base import MAX_WORDS, Answer, IntentRequest, Pixels
+from dragflow.intent.request import shrunk
 from dragflow.io.images import SourceImage, encode_png
 
 PROMPT_VERSION = 1
 """Counts the wordings below, so that an answer to another wording is not taken from the cache."""
+OFFER = "use --provider rules, which needs no model"
+"""What an error about a model that cannot be used ends in."""
 
 SYSTEM = f"""\
 You help to edit photographs and drawings. A person has marked regions of a picture and dragged them; you say what \
@@ -96,7 +99,7 @@ def converse(request: IntentRequest, send: Send, *, provider: str, model: str) -
         except IntentError as again:
             raise IntentError(
                 f"{provider} ({model}) gave no answer that can be used, also after one repair: "
-                f"{'; '.join(again.problems)}; use --provider rules, which needs no model, or another --model",
+                f"{'; '.join(again.problems)}; {OFFER}, or another --model",
                 again.problems,
             ) from again
     record = IntentRecord(
@@ -108,6 +111,11 @@ def converse(request: IntentRequest, send: Send, *, provider: str, model: str) -
         completion_tokens=_sum([reply.completion_tokens for reply in replies]),
     )
     return Answer(proposal, record)
+
+
+def within(request: IntentRequest, max_side: int) -> IntentRequest:
+    """The request with its two pictures no larger than a model may be shown, for one that was made otherwise."""
+    return replace(request, picture=shrunk(request.picture, max_side), overlay=shrunk(request.overlay, max_side))
 
 
 def opening(request: IntentRequest) -> tuple[Turn, ...]:
