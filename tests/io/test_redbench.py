@@ -178,6 +178,13 @@ def translatable(draw: st.DrawFn) -> Instruction:
     return Instruction(operations, "a cat", "moved", editable)
 
 
+def test_a_rotation_to_a_target_is_written_however_near_its_anchor_is(tmp_path: Path) -> None:
+    source = from_pixels(np.zeros((*SIZE, 3), np.uint8))
+    near = Instruction((Operation(Box(10, 3, 20, 12), Rotate((15.6, 7.5), to=(40, 30))),), "a cat", "turned")
+    save_red_bench(tmp_path / "sample", source, near)
+    assert load_red_bench(tmp_path / "sample").instruction.operations[0].motion == Rotate((15.6, 7.5), to=(40, 30))
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(translatable())
 def test_what_is_written_is_read_again_as_the_same_task(

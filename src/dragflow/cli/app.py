@@ -44,6 +44,7 @@ from dragflow.cli.options import (
     ProviderOption,
     ScaleOption,
     TaskOption,
+    TimeoutOption,
     ToOption,
 )
 
@@ -115,6 +116,7 @@ def edit(
     pick: PickOption = None,
     auto: AutoOption = False,
     anchor: AnchorOption = None,
+    timeout: TimeoutOption = None,
     no_cache: NoCacheOption = False,
     no_upload: NoUploadOption = False,
     trace: Annotated[
@@ -134,7 +136,7 @@ def edit(
 
     asking = make_asking(
         provider=provider,
-        options=ProviderOptions(base_url=base_url, model=intent_model, file=answers),
+        options=ProviderOptions(base_url=base_url, model=intent_model, file=answers, timeout=timeout),
         pick=pick,
         auto=auto,
         anchor=anchor,
@@ -228,7 +230,7 @@ def intent(
     model: Annotated[str | None, typer.Option(help="Model of the provider: an id, or a folder.")] = None,
     answers: AnswersOption = None,
     candidates: CandidatesOption = 10,
-    timeout: Annotated[float, typer.Option(metavar="S", help="Seconds to wait for an answer.")] = 60.0,
+    timeout: TimeoutOption = None,
     retries: Annotated[int, typer.Option(metavar="N", help="Tries again after a call that failed.")] = 2,
     max_image_side: Annotated[
         int, typer.Option(metavar="PX", help="Longer side of the pictures that are shown.")

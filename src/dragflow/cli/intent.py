@@ -78,9 +78,10 @@ def make_asking(
         raise UserError(f"--pick {pick} and --auto are both given: choose the guess in one way")
     if pick is not None and pick < 1:
         raise UserError(f"--pick {pick}: guesses are counted from 1")
-    if not 0 < options.timeout < 3600 or not 0 <= options.retries <= 10:
+    patience = 1.0 if options.timeout is None else options.timeout
+    if not 0 < patience < 3600 or not 0 <= options.retries <= 10:
         raise UserError(
-            f"--timeout {options.timeout:g}, --retries {options.retries}: wait more than 0 and less than 3600 seconds, "
+            f"--timeout {patience:g}, --retries {options.retries}: wait more than 0 and less than 3600 seconds, "
             "and try again 0 to 10 times"
         )
     return Asking(

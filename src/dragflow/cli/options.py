@@ -64,6 +64,10 @@ AutoOption = Annotated[bool, typer.Option("--auto", help="Take the first guess w
 AnchorOption = Annotated[
     str | None, typer.Option("--anchor", metavar="X,Y", help="Anchor of a guessed rotation, instead of its own.")
 ]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="S", help="Seconds to wait for an answer. [default: the provider's own]"),
+]
 NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Ask anew, and keep no answer.")]
 NoUploadOption = Annotated[
     bool, typer.Option("--no-upload", help="Refuse a provider that sends the picture off this machine.")

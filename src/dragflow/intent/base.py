@@ -93,8 +93,8 @@ class ProviderOptions:
     """Address of the service, for one that speaks the same protocol elsewhere; the provider's own when None."""
     model: str | None = None
     """Model id, hub id or folder; the provider's own choice when None."""
-    timeout: float = 60.0
-    """Seconds to wait for one answer."""
+    timeout: float | None = None
+    """Seconds to wait for one answer; the provider's own patience when None."""
     retries: int = 2
     """How often a call that failed on its way is made again; a bad answer is repaired once, whatever stands here."""
     max_image_side: int = 1024

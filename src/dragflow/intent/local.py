@@ -21,6 +21,8 @@ DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 """Hub id; the paper's local model is a Qwen-VL."""
 _MAX_NEW_TOKENS = 4096
 """Of an answer; ten candidates of sixty words and their JSON need about 1500."""
+_PATIENCE = 600.0
+"""Seconds to wait for an answer; a model on this machine may take minutes."""
 _PROCESSORS = {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor"}
 """By the model type in config.json."""
 
@@ -60,7 +62,7 @@ class LocalProvider:
             model, options = self._model, self._options
 
             def send(turns: tuple[Turn, ...]) -> Reply:
-                return model.answer(turns, max_new_tokens=self._max_new_tokens, seconds=options.timeout)
+                return model.answer(turns, max_new_tokens=self._max_new_tokens, seconds=options.timeout or _PATIENCE)
 
             return converse(within(request, options.max_image_side), send, provider=self.name, model=self.model)
 

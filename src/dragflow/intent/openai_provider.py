@@ -23,6 +23,8 @@ DEFAULT_MODEL = "gpt-5"
 """At the official address, where the environment names no other; the paper's best (Table 5)."""
 _BACKOFF = 0.5
 """Seconds before the second call; doubled before each further one."""
+_PATIENCE = 60.0
+"""Seconds to wait for an answer."""
 _UNKNOWN_FORMAT = (400, 422)
 """What servers answer that do not know `response_format`; the call is made once more without it."""
 
@@ -65,7 +67,9 @@ class OpenAIProvider:
                 f"the provider openai needs the openai library ({error}): pip install 'dragflow[intent]'"
             ) from error
         options = self._options
-        service = Service(self._url, timeout=options.timeout, retries=options.retries, backoff=self._backoff)
+        service = Service(
+            self._url, timeout=options.timeout or _PATIENCE, retries=options.retries, backoff=self._backoff
+        )
         with closing(service):
             talk = _Talk(service, self._id)
             return converse(within(request, options.max_image_side), talk.send, provider=self.name, model=self.model)

@@ -195,7 +195,7 @@ def _entry(motion: Motion, handle: Point, name: str) -> dict[str, object]:
     if isinstance(motion, Rotate):
         (a, b, c), (d, e, f) = motion_matrix(motion, handle)
         target = motion.to or (a * handle[0] + b * handle[1] + c, d * handle[0] + e * handle[1] + f)
-        if math.dist(handle, motion.about) < 1 or abs(motion.degrees or 0) > 180:
+        if motion.degrees is not None and (math.dist(handle, motion.about) < 1 or abs(motion.degrees) > 180):
             raise UserError(f"{name}: ReD Bench says a rotation by its target point, which this one is not told by")
         return {"task": "rotation", "centroids": [list(handle), list(target)], "anchors": list(motion.about)}
     raise UserError(
