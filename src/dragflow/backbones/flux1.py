@@ -7,9 +7,10 @@ blocks project text tokens first, then image tokens. Latents are packed by 2 x 2
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from dragflow.backbones.fingerprint import with_files
 from dragflow.backbones.flux1_hooks import FUSED, captured, controlled, identified
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
@@ -144,10 +146,16 @@ class Flux1:
     @torch.no_grad()
     def velocity(self, z: Latent, t: float, cond: FluxConditioning, *, kv: KVControl | None = None) -> Latent:
         """See `Backbone.velocity`."""
+        return self.flow(z, t, cond, kv=kv)
+
+    def flow(
+        self, z: Latent, t: float | Float[Tensor, " b"], cond: FluxConditioning, *, kv: KVControl | None = None
+    ) -> Latent:
+        """`velocity` with gradients, for training; each latent of the batch may have a time of its own."""
         transformer = self._transformer
         stream = self._embed(z, t, cond)
         for name in self.spec.blocks:
-            stream = self._run_block(name, stream, kv)[0]
+            stream = self._run_block(name, stream, kv, checkpointed=self._checkpointing)[0]
         out = transformer.proj_out(transformer.norm_out(stream.image, stream.temb))
         return unpack(out.to(z.dtype), *self.spec.token_grid((z.shape[-2], z.shape[-1])))
 
@@ -169,15 +177,13 @@ class Flux1:
         h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
         return tuple(rearrange(found[tap], "b (h w) d -> b d h w", h=h, w=w) for tap in taps)
 
-    def _embed(self, z: Latent, t: float, cond: FluxConditioning) -> _Stream:
+    def _embed(self, z: Latent, t: float | Tensor, cond: FluxConditioning) -> _Stream:
         transformer = self._transformer
         h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
         device, dtype = z.device, transformer.dtype
         pooled = cond.text.pooled.to(dtype)
-        timestep = (
-            torch.full((z.shape[0],), t, device=device) * 1000
-        )  # float32: bfloat16 would merge neighbouring times
-        times = [timestep]
+        # float32: bfloat16 would merge neighbouring times
+        times = [torch.as_tensor(t, dtype=torch.float32, device=device).expand(z.shape[0]) * 1000]
         if transformer.config.guidance_embeds:
             times.append(torch.full((z.shape[0],), cond.guidance, device=device) * 1000)
         ids = torch.cat([torch.zeros(cond.text.tokens.shape[1], 3, device=device), image_ids(h, w, device)])
@@ -186,7 +192,7 @@ class Flux1:
             text=transformer.context_embedder(cond.text.tokens.to(dtype)),
             temb=transformer.time_text_embed(*times, pooled),
             rotary=transformer.pos_embed(ids),
-            identity=None if cond.identity is None else cond.identity.at(t),
+            identity=None if cond.identity is None else cond.identity.at(float(t)),
         )
 
     def _run_block(
@@ -231,6 +237,35 @@ class Flux1:
         if self._identity is None:
             raise CapabilityError("this model was put together from parts and has no identity: load it by id or folder")
         return self._identity
+
+    def holding(self, loras: Sequence[str], files: Iterable[Path]) -> Flux1:
+        """The same parts, under the name that they have with these LoRAs (their files) on them."""
+        if self._identity is None:
+            identity = None
+        else:
+            weights = with_files(self._identity.fingerprint, files)
+            identity = replace(self._identity, lora=(*self._identity.lora, *loras), fingerprint=weights)
+        return Flux1(
+            self._transformer,
+            self._pipeline,
+            identity=identity,
+            checkpointing=self._checkpointing,
+            offload=self._offload,
+        )
+
+    @property
+    def transformer(self) -> FluxTransformer2DModel:
+        """The diffusion transformer, for those who change its weights."""
+        return self._transformer
+
+    @property
+    def pipeline(self) -> FluxPipeline:
+        """All parts together.
+
+        Raises:
+            CapabilityError: this backbone has a transformer only.
+        """
+        return self._parts()
 
     @property
     def _device(self) -> torch.device:
