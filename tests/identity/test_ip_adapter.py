@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragflow.backbones.flux1 import Flux1, image_ids, pack, unpack
+from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.flux1_layout import image_ids, pack, unpack
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.config import IdentityConfig
 from dragflow.core.errors import CapabilityError, UserError

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from dragflow.backbones.flux1 import Flux1, FluxConditioning, Text, pack, unpack
+from dragflow.backbones.flux1 import Flux1, FluxConditioning, Text
+from dragflow.backbones.flux1_layout import pack, unpack
 from dragflow.core.config import InversionConfig
 from dragflow.core.motion import IDENTITY, Matrix, about, motion_matrix, rotation
 from dragflow.core.task import Rotate, Translate

@@ -9,15 +9,20 @@ from pathlib import Path
 _SAMPLE = 1 << 16
 
 
-def fingerprint(folder: Path, extra: Iterable[Path] = ()) -> str:
-    """Sixteen hex digits over size, head and tail of every configuration and weight file, and of extra files."""
+def fingerprint(folder: Path) -> str:
+    """Sixteen hex digits over size, head and tail of every configuration and weight file."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt", ".model")):
         digest.update(str(path.relative_to(folder)).encode())
         digest.update(_sample(path))
-    for path in extra:
-        digest.update(_sample(path))
     return digest.hexdigest()[:16]
+
+
+def with_files(weights: str, files: Iterable[Path]) -> str:
+    """The fingerprint of weights together with further files; without any the same as before."""
+    for path in files:
+        weights = hashlib.sha256(weights.encode() + _sample(path)).hexdigest()[:16]
+    return weights
 
 
 def file_fingerprint(path: Path) -> str:

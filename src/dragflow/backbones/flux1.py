@@ -6,10 +6,10 @@ blocks project text tokens first, then image tokens. Latents are packed by 2 x 2
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,12 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from dragflow.backbones.fingerprint import with_files
 from dragflow.backbones.flux1_hooks import FUSED, captured, controlled, identified
+from dragflow.backbones.flux1_layout import image_ids, pack, spec_of, time_shift, unpack, vae_affine
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.result import ModelIdentity
 from dragflow.method.backbone import (
-    BackboneSpec,
     Features,
     Identity,
     IdentityControl,
@@ -37,12 +38,6 @@ from dragflow.ops import flow
 if TYPE_CHECKING:
     from diffusers import FluxPipeline, FluxTransformer2DModel
 
-# The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); smaller models take the same relative depth. Its taps
-# are the last two double blocks.
-_PAPER_BLOCKS = (19, 38)
-_TAPPED_BLOCKS = 2
-_PAPER_DOUBLE_KV, _PAPER_SINGLE_KV = (0, 7, 8, 9, 10, 18), (6, 9, 18, 23, 26, 31, 37)
-_PATCH = 2
 _TEXT_TOKENS = 512
 _PROMPTS_KEPT = 8
 
@@ -94,13 +89,8 @@ class Flux1:
         self._checkpointing = checkpointing
         self._offload = offload
         self._texts: dict[str, Text] = {}
-        self.spec = _spec(transformer, pipeline)
+        self.spec = spec_of(transformer, pipeline)
         self._refuse_fused()
-
-    @property
-    def transformer(self) -> FluxTransformer2DModel:
-        """The diffusion transformer itself, for what diffusers can do with it."""
-        return self._transformer
 
     # -- pictures and prompts ------------------------------------------------------------------------------------
 
@@ -111,7 +101,7 @@ class Flux1:
         with self._at_work(vae):
             encoded = vae.encode((image * 2 - 1).to(vae.device, vae.dtype))
             z = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-            shift, scale = _vae_affine(vae)
+            shift, scale = vae_affine(vae)
             return ((z.float() - shift) * scale).to(self._device)
 
     @torch.no_grad()
@@ -119,7 +109,7 @@ class Flux1:
         """See `Backbone.decode`."""
         vae = self._parts().vae
         with self._at_work(vae):
-            shift, scale = _vae_affine(vae)
+            shift, scale = vae_affine(vae)
             decoded = vae.decode((z / scale + shift).to(vae.device, vae.dtype)).sample
             return (decoded.float() / 2 + 0.5).clamp(0, 1).to(self._device)
 
@@ -142,17 +132,23 @@ class Flux1:
         """See `Backbone.schedule`; shifted as the pipeline's scheduler says."""
         h, w = self.spec.token_grid(latent)
         scheduler = None if self._pipeline is None else self._pipeline.scheduler.config
-        return Schedule(flow.time_grid(config.steps, _shift(scheduler, h * w)), config.skip)
+        return Schedule(flow.time_grid(config.steps, time_shift(scheduler, h * w)), config.skip)
 
     # -- the transformer -----------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def velocity(self, z: Latent, t: float, cond: FluxConditioning, *, kv: KVControl | None = None) -> Latent:
         """See `Backbone.velocity`."""
+        return self.flow(z, t, cond, kv=kv)
+
+    def flow(
+        self, z: Latent, t: float | Float[Tensor, " b"], cond: FluxConditioning, *, kv: KVControl | None = None
+    ) -> Latent:
+        """`velocity` with gradients, for training; each latent of the batch may have a time of its own."""
         transformer = self._transformer
         stream = self._embed(z, t, cond)
         for name in self.spec.blocks:
-            stream = self._run_block(name, stream, kv)[0]
+            stream = self._run_block(name, stream, kv, checkpointed=self._checkpointing)[0]
         out = transformer.proj_out(transformer.norm_out(stream.image, stream.temb))
         return unpack(out.to(z.dtype), *self.spec.token_grid((z.shape[-2], z.shape[-1])))
 
@@ -174,15 +170,13 @@ class Flux1:
         h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
         return tuple(rearrange(found[tap], "b (h w) d -> b d h w", h=h, w=w) for tap in taps)
 
-    def _embed(self, z: Latent, t: float, cond: FluxConditioning) -> _Stream:
+    def _embed(self, z: Latent, t: float | Tensor, cond: FluxConditioning) -> _Stream:
         transformer = self._transformer
         h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
         device, dtype = z.device, transformer.dtype
         pooled = cond.text.pooled.to(dtype)
-        timestep = (
-            torch.full((z.shape[0],), t, device=device) * 1000
-        )  # float32: bfloat16 would merge neighbouring times
-        times = [timestep]
+        # float32: bfloat16 would merge neighbouring times
+        times = [torch.as_tensor(t, dtype=torch.float32, device=device).expand(z.shape[0]) * 1000]
         if transformer.config.guidance_embeds:
             times.append(torch.full((z.shape[0],), cond.guidance, device=device) * 1000)
         ids = torch.cat([torch.zeros(cond.text.tokens.shape[1], 3, device=device), image_ids(h, w, device)])
@@ -191,7 +185,7 @@ class Flux1:
             text=transformer.context_embedder(cond.text.tokens.to(dtype)),
             temb=transformer.time_text_embed(*times, pooled),
             rotary=transformer.pos_embed(ids),
-            identity=None if cond.identity is None else cond.identity.at(t),
+            identity=None if cond.identity is None else cond.identity.at(float(t)),
         )
 
     def _run_block(
@@ -237,6 +231,35 @@ class Flux1:
             raise CapabilityError("this model was put together from parts and has no identity: load it by id or folder")
         return self._identity
 
+    def holding(self, loras: Sequence[str], files: Iterable[Path]) -> Flux1:
+        """The same parts, under the name that they have with these LoRAs (their files) on them."""
+        if self._identity is None:
+            identity = None
+        else:
+            weights = with_files(self._identity.fingerprint, files)
+            identity = replace(self._identity, lora=(*self._identity.lora, *loras), fingerprint=weights)
+        return Flux1(
+            self._transformer,
+            self._pipeline,
+            identity=identity,
+            checkpointing=self._checkpointing,
+            offload=self._offload,
+        )
+
+    @property
+    def transformer(self) -> FluxTransformer2DModel:
+        """The diffusion transformer itself, for those who change its weights and for what diffusers does with it."""
+        return self._transformer
+
+    @property
+    def pipeline(self) -> FluxPipeline:
+        """All parts together.
+
+        Raises:
+            CapabilityError: this backbone has a transformer only.
+        """
+        return self._parts()
+
     @property
     def _device(self) -> torch.device:
         return next(self._transformer.parameters()).device
@@ -275,60 +298,3 @@ class _Stream:
     temb: Float[Tensor, "b d"]
     rotary: tuple[Tensor, Tensor] = field(repr=False)
     identity: IdentityControl | None
-
-
-def pack(z: Latent) -> Float[Tensor, "b n k"]:
-    """Latent pixels to tokens: token row * w + column, channel c * 4 + 2 * (pixel row) + (pixel column)."""
-    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=_PATCH, q=_PATCH)
-
-
-def unpack(tokens: Float[Tensor, "b n k"], h: int, w: int) -> Latent:
-    """The inverse of `pack` for an h x w token grid."""
-    return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=h, w=w, p=_PATCH, q=_PATCH)
-
-
-def image_ids(h: int, w: int, device: torch.device) -> Float[Tensor, "n 3"]:
-    """Rotary positions (0, row, column) of the image tokens."""
-    rows, columns = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
-    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
-
-
-def _spec(transformer: Any, pipeline: Any) -> BackboneSpec:
-    doubles, singles = transformer.config.num_layers, transformer.config.num_single_layers
-    stride = 8 if pipeline is None else pipeline.vae_scale_factor
-    heads, head = transformer.config.num_attention_heads, transformer.config.attention_head_dim
-    taps = tuple(f"double.{i}.{part}" for i in range(doubles) for part in ("norm", "out"))
-    kv = [f"double.{i}" for i in _at_depth(_PAPER_DOUBLE_KV, _PAPER_BLOCKS[0], doubles)]
-    kv += [f"single.{i}" for i in _at_depth(_PAPER_SINGLE_KV, _PAPER_BLOCKS[1], singles)]
-    return BackboneSpec(
-        family="flux1",
-        latent_channels=transformer.config.in_channels // _PATCH**2,
-        latent_stride=stride,
-        pixel_multiple=stride * _PATCH,
-        blocks=(*(f"double.{i}" for i in range(doubles)), *(f"single.{i}" for i in range(singles))),
-        tap_names=taps,
-        taps=taps[-2 * _TAPPED_BLOCKS :],
-        kv_blocks=tuple(kv),
-        kv_token_bytes=heads * head * transformer.dtype.itemsize,
-        takes_guidance=bool(transformer.config.guidance_embeds),
-        identity_heads=(heads, head),
-    )
-
-
-def _at_depth(chosen: tuple[int, ...], of: int, have: int) -> list[int]:
-    """Block numbers chosen for a model of `of` blocks, at the same relative depth of one that has `have`."""
-    return sorted({round(i * (have - 1) / (of - 1)) for i in chosen}) if have else []
-
-
-def _vae_affine(vae: Any) -> tuple[float, float]:
-    return float(getattr(vae.config, "shift_factor", 0) or 0), float(vae.config.scaling_factor)
-
-
-def _shift(scheduler: Any, tokens: int) -> float | None:
-    """The mu of the time shift: dynamic in the number of tokens (FLUX.1-dev), fixed, or none (schnell)."""
-    if scheduler is None:
-        return flow.flux_mu(tokens)
-    if scheduler.use_dynamic_shifting:
-        low = (scheduler.base_image_seq_len, scheduler.base_shift)
-        return flow.flux_mu(tokens, low=low, high=(scheduler.max_image_seq_len, scheduler.max_shift))
-    return math.log(scheduler.shift) if scheduler.shift != 1 else None

@@ -1,17 +1,17 @@
-"""Loading FLUX.1 pipelines from disk: device, dtype, quantisation, LoRA, and the self-test that gradients flow."""
+"""Loading FLUX.1 pipelines from disk: device, dtype, quantisation, and the self-test that gradients flow."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dragflow.backbones.fingerprint import fingerprint
+from dragflow.backbones.fingerprint import fingerprint, with_files
 from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.lora import Lora, add_loras, parse_lora
 from dragflow.backbones.parts import part_of, pick_device, pick_dtype
 from dragflow.backbones.registry import LoadOptions
 from dragflow.core.errors import CapabilityError, UserError
@@ -39,7 +39,7 @@ def load(options: LoadOptions) -> Flux1:
         pipeline = FluxPipeline.from_pretrained(
             options.folder, transformer=transformer, dtype=dtype, use_safetensors=True
         )
-    _add_loras(pipeline, loras)
+    add_loras(pipeline, loras)
     transformer.to(device)
     for part in (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
         part.to("cpu" if options.offload else device)
@@ -151,50 +151,12 @@ def _from_gguf(cls: Any, path: Path, options: LoadOptions, dtype: torch.dtype) -
         raise CapabilityError("GGUF files need the gguf library: pip install 'dragflow[quant]'") from error
 
 
-def _add_loras(pipeline: Any, loras: tuple[Lora, ...]) -> None:
-    for i, lora in enumerate(loras):
-        try:
-            pipeline.load_lora_weights(str(lora.file.parent), weight_name=lora.file.name, adapter_name=f"lora{i}")
-        except (ValueError, RuntimeError, KeyError, OSError) as error:
-            raise UserError(f"LoRA {lora.file} does not fit this model: {error}") from error
-        if f"lora{i}" not in pipeline.get_list_adapters().get("transformer", []):
-            raise UserError(f"LoRA {lora.file} holds nothing for the transformer of this model")
-    if loras:
-        pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], adapter_weights=[lora.scale for lora in loras])
-
-
 def _identity(options: LoadOptions, loras: tuple[Lora, ...], dtype: torch.dtype) -> ModelIdentity:
     return ModelIdentity(
         id=options.model,
         revision=options.revision,
-        fingerprint=fingerprint(options.folder, (lora.file for lora in loras)),
+        fingerprint=with_files(fingerprint(options.folder), (lora.file for lora in loras)),
         dtype=str(dtype).removeprefix("torch."),
         quantize=options.quantize,
         lora=options.lora,
     )
-
-
-@dataclass(frozen=True)
-class Lora:
-    """A LoRA file and its scale."""
-
-    file: Path
-    scale: float
-
-
-def parse_lora(text: str) -> Lora:
-    """A LoRA from FILE or FILE:SCALE.
-
-    Raises:
-        UserError: no such file.
-    """
-    name, _, scale = text.rpartition(":")
-    try:
-        lora = Lora(Path(name), float(scale)) if name else Lora(Path(text), 1.0)
-    except ValueError:
-        lora = Lora(Path(text), 1.0)
-    if not lora.file.is_file():
-        raise UserError(
-            f"LoRA {lora.file} does not exist: give a safetensors file, with an optional scale as in FILE:0.8"
-        )
-    return lora

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dragflow.cli import bench, doctor, task
+from dragflow.cli import bench, doctor, identity, task
 from dragflow.cli.model import (
     ClipOption,
     Dinov2Option,
@@ -57,6 +57,7 @@ app = typer.Typer(
 )
 app.add_typer(task.app, name="task")
 app.add_typer(bench.app, name="bench")
+app.add_typer(identity.app, name="identity")
 app.command("doctor")(doctor.doctor)
 
 
@@ -303,8 +304,8 @@ def main(argv: list[str] | None = None) -> Any:
 
     try:
         return app(args=argv, prog_name="dragflow")
-    except (KeyboardInterrupt, Cancelled):
-        typer.echo("cancelled: nothing was written", err=True)
+    except (KeyboardInterrupt, Cancelled) as stopped:
+        typer.echo(f"cancelled: {str(stopped) or 'nothing was written'}", err=True)
         sys.exit(130)
     except DragFlowError as error:
         typer.echo(f"error: {error}", err=True)

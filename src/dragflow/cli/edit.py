@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ import typer
 from dragflow.cli.intent import Asking, check_chooser, choose, default_drawing
 from dragflow.cli.model import GivenIdentity, chosen_identity, chosen_model
 from dragflow.cli.operations import Editable, instruction
+from dragflow.cli.progress import emit, shown
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.events import Observer
@@ -99,7 +98,7 @@ def run_edit(request: EditRequest) -> None:
     if request.asking is not None:
         plan = _meant(plan, request.image, request.asking, as_json=request.json_lines)
     task = resolve(plan.source.pixels, plan.instruction, margin=plan.config.area.margin)
-    with _observer(request.json_lines) as observer:
+    with shown(request.json_lines) as observer:
         tracer = None
         if request.trace is not None:
             from dragflow.cli.trace import Tracer
@@ -237,23 +236,9 @@ def _check_weights(editor: Editor, expected: Recipe) -> None:
         )
 
 
-@contextmanager
-def _observer(json_lines: bool) -> Iterator[Observer]:
-    from dragflow.cli import progress
-
-    progress.silence_libraries()
-    if json_lines:
-        yield progress.json_lines
-        return
-    with progress.bar() as observer:
-        yield observer
-
-
 def _report(request: EditRequest, output: Path, result: EditResult) -> None:
     seconds = sum(timing.seconds for timing in result.provenance.timings)
     if request.json_lines:
-        from dragflow.cli.progress import emit
-
         emit({"event": "written", "output": str(output), "seconds": round(seconds, 3), "losses": result.losses})
         return
     memory = result.provenance.peak_memory_mib

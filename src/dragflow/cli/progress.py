@@ -1,4 +1,4 @@
-"""Telling people (a progress bar) or programs (one JSON object a line) how an edit goes."""
+"""Telling people (a progress bar) or programs (one JSON object a line) how an edit or a training goes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dragflow.core.events import Event, Finished, Observer, Started, Stepped
 
 _TITLES = {
     "encode": "Reading the picture",
+    "train": "Training",
     "invert": "Inverting",
     "start": "Preparing the start",
     "drag": "Dragging",
@@ -48,6 +49,17 @@ def bar() -> Iterator[Observer]:
         yield observe
 
 
+@contextmanager
+def shown(as_json: bool) -> Iterator[Observer]:
+    """The observer that a command's options ask for; the model libraries are kept quiet."""
+    silence_libraries()
+    if as_json:
+        yield json_lines
+        return
+    with bar() as observer:
+        yield observer
+
+
 def json_lines(event: Event) -> None:
     """An observer that writes each event as one JSON object on stdout."""
     data: dict[str, Any] = {"event": type(event).__name__.lower(), "phase": event.phase}
@@ -55,7 +67,8 @@ def json_lines(event: Event) -> None:
         data["total"] = event.total
     elif isinstance(event, Stepped):
         data |= {"index": event.index, "total": event.total}
-        data |= {} if event.loss is None else {"loss": event.loss, "progress": event.progress}
+        data |= {} if event.loss is None else {"loss": event.loss}
+        data |= {} if event.progress is None else {"progress": event.progress}
     elif isinstance(event, Finished):
         data["seconds"] = round(event.seconds, 4)
     emit(data)

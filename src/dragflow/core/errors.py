@@ -26,4 +26,4 @@ class NumericalError(DragFlowError):
 
 
 class Cancelled(DragFlowError):
-    """Raise it from an observer to stop an edit; the session stays usable."""
+    """Raise it from an observer to stop an edit or a training; session and model stay usable."""

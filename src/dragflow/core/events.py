@@ -1,4 +1,4 @@
-"""What an observer is told while an edit runs, and how it stops one: by raising `Cancelled`."""
+"""What an observer is told while an edit or a training runs, and how it stops one: by raising `Cancelled`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Phase = Literal["encode", "invert", "start", "drag", "denoise", "decode"]
+Phase = Literal["encode", "train", "invert", "start", "drag", "denoise", "decode"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Started:
 
 @dataclass(frozen=True)
 class Stepped:
-    """One model call of a phase (for `drag`: one iteration) has ended."""
+    """One model call of a phase (for `drag` and `train`: one iteration) has ended."""
 
     phase: Phase
     index: int
     """1 for the first call."""
     total: int
     loss: float | None = None
-    """Supervision loss, in phase `drag` only."""
+    """Supervision loss in phase `drag`, flow loss in phase `train`; else None."""
     progress: float | None = None
     """Motion progress p in [0, 1], in phase `drag` only."""
     preview: Callable[[], NDArray[np.uint8]] | None = None

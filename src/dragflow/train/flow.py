@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dragflow import world
+from dragflow.backbones.flux1_layout import image_ids, pack, unpack
 from dragflow.train import state, text, vae
 from dragflow.train.latents import Pool, Scaling, measure
 from dragflow.train.state import Run
@@ -113,29 +114,11 @@ class FlowModel(nn.Module):
             encoder_hidden_states=sequence,
             pooled_projections=pooled,
             timestep=t,
-            img_ids=grid(h // 2, w // 2, z.device),
+            img_ids=image_ids(h // 2, w // 2, z.device),
             txt_ids=torch.zeros(sequence.shape[1], 3, device=z.device),
             return_dict=False,
         )[0]
-        return unpack(v, h, w)
-
-
-def pack(z: Tensor) -> Tensor:
-    """Turns b c h w into FLUX's tokens, b (h/2 w/2) (c 2 2)."""
-    b, c, h, w = z.shape
-    return z.view(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, h * w // 4, 4 * c)
-
-
-def unpack(tokens: Tensor, h: int, w: int) -> Tensor:
-    """The inverse of `pack`."""
-    b, _, d = tokens.shape
-    return tokens.view(b, h // 2, w // 2, d // 4, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(b, d // 4, h, w)
-
-
-def grid(rows: int, columns: int, device: torch.device | str) -> Tensor:
-    """Positions (0, row, column) of the image tokens."""
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    return torch.stack([torch.zeros_like(y), y, x], -1).reshape(-1, 3).float().to(device)
+        return unpack(v, h // 2, w // 2)
 
 
 def times(batch: int, noisy: float, generator: torch.Generator, device: str) -> Tensor:

@@ -1,0 +1,163 @@
+"""LoRAs on a diffusers transformer: put on from files with scales, grown for training, and taken off again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dragflow.backbones.flux1 import Flux1
+from dragflow.core.errors import CapabilityError, UserError
+from dragflow.method.backbone import Backbone
+
+_GROWN = "trained"
+"""Name of the adapter that is being trained."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA file and its scale."""
+
+    file: Path
+    scale: float
+
+
+def parse_lora(text: str) -> Lora:
+    """A LoRA from FILE or FILE:SCALE; what names a file as it stands is that file, whatever colons it has.
+
+    Raises:
+        UserError: no such file, or a scale that is not finite.
+    """
+    name, _, scale = text.rpartition(":")
+    try:
+        lora = Lora(Path(name), float(scale)) if name and not Path(text).is_file() else Lora(Path(text), 1.0)
+    except ValueError:
+        lora = Lora(Path(text), 1.0)
+    if not lora.file.is_file():
+        raise UserError(
+            f"LoRA {lora.file} does not exist: give a safetensors file, with an optional scale as in FILE:0.8"
+        )
+    if not math.isfinite(lora.scale):
+        raise UserError(f"LoRA {text}: the scale must be a finite number")
+    return lora
+
+
+def add_loras(pipeline: Any, loras: Sequence[Lora]) -> None:
+    """Put LoRAs on a pipeline, all at work together.
+
+    Raises:
+        UserError: one does not fit the model.
+    """
+    for i, lora in enumerate(loras):
+        try:
+            with _widened(pipeline.transformer):
+                pipeline.load_lora_weights(str(lora.file.parent), weight_name=lora.file.name, adapter_name=f"lora{i}")
+        except (ValueError, RuntimeError, KeyError, OSError) as error:
+            raise UserError(f"LoRA {lora.file} does not fit this model: {error}") from error
+        if f"lora{i}" not in pipeline.get_list_adapters().get("transformer", []):
+            raise UserError(f"LoRA {lora.file} holds nothing for the transformer of this model")
+    if loras:
+        pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], adapter_weights=[lora.scale for lora in loras])
+
+
+@contextmanager
+def _widened(transformer: Any) -> Iterator[None]:
+    """Hide that layers are stored as 8-bit floats: peft gives a LoRA the type of its layer, and would round it to that.
+
+    Only type and shape are shown meanwhile, so it costs no memory.
+    """
+    narrow = [(p, p.data) for p in transformer.parameters() if p.dtype.is_floating_point and p.dtype.itemsize == 1]
+    for parameter, data in narrow:
+        parameter.data = torch.zeros((), dtype=transformer.dtype, device=data.device).expand(data.shape)
+    try:
+        yield
+    finally:
+        for parameter, data in narrow:
+            parameter.data = data
+
+
+@contextmanager
+def attached(backbone: Backbone, loras: Sequence[str]) -> Iterator[Flux1]:
+    """A loaded model with LoRAs (FILE or FILE:SCALE) on it, without loading it again.
+
+    Use the backbone it gives: that knows what its weights are. Inside, the other has the LoRAs on it, too; after, it is
+    as it was.
+
+    Raises:
+        UserError: no such file, or one that does not fit the model.
+        CapabilityError: another family, or a model that has LoRAs on it already.
+    """
+    bare = without_loras(backbone)
+    transformer: Any = bare.transformer
+    parsed = [parse_lora(text) for text in loras]
+    try:
+        add_loras(bare.pipeline, parsed)
+        transformer.to(transformer.device).eval().requires_grad_(False)
+        yield bare.holding(loras, [lora.file for lora in parsed])
+    finally:
+        bare.pipeline.unload_lora_weights()
+
+
+def without_loras(backbone: Backbone) -> Flux1:
+    """The backbone, if LoRAs can be put on it.
+
+    Raises:
+        CapabilityError: another family, or a model that has LoRAs on it already.
+    """
+    if not isinstance(backbone, Flux1):
+        raise CapabilityError(f"LoRAs are known for FLUX.1 only, and this model is of family {backbone.spec.family}")
+    if getattr(backbone.transformer, "peft_config", None):
+        raise CapabilityError("this model has LoRAs on it already: load it without any")
+    return backbone
+
+
+@contextmanager
+def grown(
+    backbone: Flux1, *, rank: int, alpha: float, modules: Sequence[str], seed: int
+) -> Iterator[dict[str, nn.Parameter]]:
+    """A LoRA that does nothing yet, on a model without any, to be trained; after, the model is as it was.
+
+    Gives its weights by name, float32 whatever the model's own type. The first factor is drawn uniform within
+    1 / sqrt(inputs) from the seed, the second is zero.
+
+    Raises:
+        UserError: no module of the transformer has such a name.
+    """
+    from peft import LoraConfig
+
+    transformer = backbone.transformer
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(modules))  # pyright: ignore[reportArgumentType]
+    try:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                transformer.add_adapter(config, _GROWN)
+        except ValueError as error:
+            raise UserError(f"modules {', '.join(modules)}: {error}") from error
+        weights = {name: p for name, p in transformer.named_parameters() if f".{_GROWN}." in name}
+        draw = torch.Generator().manual_seed(seed)
+        for name, weight in sorted(weights.items()):
+            first = torch.empty(weight.shape).uniform_(-1, 1, generator=draw) / weight.shape[1] ** 0.5
+            weight.data = (first if ".lora_A." in name else torch.zeros(weight.shape)).to(transformer.device)
+            weight.requires_grad_(True)
+        yield weights
+    finally:
+        transformer.unload_lora()
+
+
+def lora_layout(backbone: Flux1) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of the LoRA that is being trained, as `load_lora_weights` of diffusers wants them."""
+    from peft.utils import get_peft_model_state_dict
+
+    transformer: Any = backbone.transformer
+    layers = get_peft_model_state_dict(transformer, adapter_name=_GROWN)
+    config = transformer.peft_config[_GROWN].to_dict()
+    plain = {f"transformer.{k}": sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    tensors = {f"transformer.{name}": layer.detach().cpu().contiguous() for name, layer in sorted(layers.items())}
+    return tensors, {"format": "pt", "lora_adapter_metadata": json.dumps(plain, sort_keys=True)}

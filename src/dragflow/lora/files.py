@@ -1,0 +1,109 @@
+"""The two files of a LoRA's training: the LoRA itself, and beside it the checkpoint of a training that is under way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dragflow.core.errors import UserError
+from dragflow.core.result import ModelIdentity
+from dragflow.io.files import check_writable, write_bytes
+from dragflow.lora.config import LoraConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_CHECKPOINT = "dragflow.lora-checkpoint"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a LoRA is made from; the same origin gives the same weights on the same machine."""
+
+    model: ModelIdentity
+    picture: str
+    """`SourceImage.sha256`."""
+    prompt: str
+    config: LoraConfig
+
+    def facts(self) -> dict[str, str]:
+        """Everything that decides the weights, by the name a person knows it under."""
+        chosen = {"model": self.model.fingerprint, "dtype": self.model.dtype, "quantize": self.model.quantize}
+        chosen |= {"picture": self.picture, "prompt": self.prompt}
+        return {name: json.dumps(value) for name, value in (chosen | asdict(self.config)).items()}
+
+
+def partial(to: Path) -> Path:
+    """Where the checkpoint lies while the training of this LoRA is not finished."""
+    return to.with_name(f"{to.name}.partial")
+
+
+def check_output(to: Path, *, resume: bool, overwrite: bool, picture: Path | None = None) -> None:
+    """Refuse the name of a LoRA before any work is done for it.
+
+    Raises:
+        UserError: no .safetensors file, not writable, there already; nothing to resume, or something not resumed.
+    """
+    if to.suffix != ".safetensors":
+        raise UserError(f"output {to} must be a .safetensors file: name it so")
+    if resume and overwrite:
+        raise UserError("--resume goes on with a training and --overwrite begins anew: give one of them")
+    for path in (to, partial(to)):
+        check_writable(path, inputs=[] if picture is None else [picture])
+    begun = partial(to).exists()
+    if resume and not begun:
+        raise UserError(f"there is nothing to resume: {partial(to)} does not exist; leave out --resume to begin")
+    if begun and not (resume or overwrite):
+        raise UserError(
+            f"{partial(to)} holds a training that is not finished: go on with --resume, or begin anew with --overwrite"
+        )
+    if to.exists() and not (resume or overwrite):
+        raise UserError(f"output {to} exists already: choose another name, or replace it with --overwrite")
+
+
+def write_lora(to: Path, origin: Origin, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a finished LoRA, with what it was made from as metadata, and remove the checkpoint."""
+    from safetensors.torch import save
+
+    told = {f"dragflow.{name}": value for name, value in origin.facts().items() if name not in ("picture", "prompt")}
+    told |= {"dragflow.version": version("dragflow"), "dragflow.model": origin.model.id}
+    told |= {"dragflow.fingerprint": origin.model.fingerprint}
+    told |= {"dragflow.picture": origin.picture, "dragflow.prompt": origin.prompt}
+    write_bytes(to, save(tensors, {**told, **metadata}))
+    partial(to).unlink(missing_ok=True)
+
+
+def write_checkpoint(to: Path, origin: Origin, tensors: dict[str, Tensor]) -> None:
+    """Write the checkpoint of the LoRA `to`."""
+    from safetensors.torch import save
+
+    write_bytes(partial(to), save(tensors, {_CHECKPOINT: json.dumps(origin.facts())}))
+
+
+def read_checkpoint(to: Path, origin: Origin) -> dict[str, Tensor]:
+    """The tensors of the checkpoint of the LoRA `to`.
+
+    Raises:
+        UserError: it is damaged, or of a training from something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = partial(to)
+    try:
+        with safe_open(path, "pt") as file:
+            made: dict[str, str] = json.loads((file.metadata() or {})[_CHECKPOINT])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is no checkpoint of a LoRA, or damaged: begin anew with --overwrite") from error
+    now = origin.facts()
+    changed = [f"{name} {made.get(name)} instead of {now.get(name)}" for name in now if made.get(name) != now[name]]
+    if changed:
+        raise UserError(
+            f"{path} is of another training ({'; '.join(changed)}): resume with what it was begun with, or begin anew "
+            "with --overwrite"
+        )
+    return tensors
