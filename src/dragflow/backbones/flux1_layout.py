@@ -38,7 +38,7 @@ def image_ids(h: int, w: int, device: torch.device) -> Float[Tensor, "n 3"]:
 
 
 def spec_of(transformer: Any, pipeline: Any) -> BackboneSpec:
-    """The facts of a `FluxTransformer2DModel` and its `FluxPipeline`; FLUX.1's own stride where there is no pipeline."""
+    """The facts of a `FluxTransformer2DModel` and its `FluxPipeline`; without a pipeline the stride is FLUX.1's."""
     doubles, singles = transformer.config.num_layers, transformer.config.num_single_layers
     stride = 8 if pipeline is None else pipeline.vae_scale_factor
     heads, head = transformer.config.num_attention_heads, transformer.config.attention_head_dim
