@@ -10,8 +10,12 @@ from dragflow.bench.data.world import World
 from dragflow.bench.fidelity import fidelity
 from dragflow.bench.methods import run_with_model, run_without_model
 from dragflow.bench.metrics.suite import Suite
+from dragflow.bench.reconstruction import SETTINGS, reconstruct
+from dragflow.canvas import as_image
 from dragflow.core.config import EditConfig, InversionConfig
+from dragflow.core.result import IdentityOptions
 from dragflow.editor import Editor
+from dragflow.identity.registry import check_options
 from dragflow.io.presets import load_preset
 from dragflow.world import scene
 
@@ -21,6 +25,27 @@ GROUNDS = {"grass": "on grass", "water": "on water", "night": "at night", "sand"
 
 def test_the_weights_are_small_enough_to_ship() -> None:
     assert sum(p.stat().st_size for p in FOLDER.rglob("*") if p.is_file()) <= 40e6
+
+
+def test_the_adapter_is_small_enough_to_ship() -> None:
+    folder = check_options(IdentityOptions("nano")).parent
+    assert 0 < sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) <= 8e6
+
+
+@pytest.mark.slow
+def test_the_adapter_holds_a_picture_against_guidance() -> None:
+    editor, paper = Editor.load("nano", identity=IdentityOptions("nano")), load_preset("paper")
+    assert editor.adapter is not None
+    gains: list[float] = []
+    for number in ("310", "311", "312"):
+        sample = World(310, 3).load(number)
+        identity = editor.adapter.encode(as_image(sample.image.pixels, sample.image.size)).under(paper.identity)
+        with_it, without = (
+            next(reconstruct(editor.backbone, sample, paper, used, settings={"guidance": SETTINGS["guidance"]}))
+            for used in (identity, None)
+        )
+        gains.append(with_it.psnr_latent - without.psnr_latent)
+    assert np.mean(gains) > 0.5
 
 
 @pytest.mark.slow
