@@ -20,11 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import scenes
-from dragflow.backbones.lora import attached
-from dragflow.lora.config import LoraConfig
-from dragflow.lora.train import train_lora
 
 from dragflow import canvas
+from dragflow.backbones.lora import attached
 from dragflow.bench.metrics.suite import load_suite
 from dragflow.bench.reconstruction import SETTINGS, reconstruct
 from dragflow.bench.run import ModelChoice, editor
@@ -34,6 +32,8 @@ from dragflow.core.result import IdentityOptions, IdentityRecord
 from dragflow.editor import Editor
 from dragflow.identity.base import IdentityAdapter
 from dragflow.io.presets import load_preset
+from dragflow.lora.config import LoraConfig
+from dragflow.lora.train import train_lora
 from dragflow.method.backbone import Identity, Image
 
 PLAIN = ModelChoice("nano")
