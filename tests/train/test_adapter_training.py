@@ -10,32 +10,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_model import FLOW as TINY_FLOW
+from tiny_model import VAE
 from torch import Tensor
 
 from dragflow import Editor, IdentityOptions, world
 from dragflow.core.errors import UserError
 from dragflow.identity.projector import ProjectorSize
-from dragflow.train import adapter, adapter_start, export, flow, state, text, vae
+from dragflow.train import adapter, adapter_start, export, flow, state, vae
 from dragflow.train.adapter import AdapterConfig, AdapterModel, Teacher
 from dragflow.train.main import main
 
-VAE = vae.VaeConfig(
-    encoder_blocks=(0, 0, 1, 1), decoder_blocks=(1, 1, 0, 0), crop=32, batch=2, photographs=0.0, frozen=0.5
-)
-FLOW = flow.FlowConfig(
-    double=1,
-    single=2,
-    heads=2,
-    head_width=32,
-    axes=(4, 14, 14),
-    text=text.TextConfig(width=32, layers=1, heads=2),
-    vae=VAE,
-    size=64,
-    batch=2,
-    first=4,
-    fresh=1,
-    compile=False,
-)
+FLOW = replace(TINY_FLOW, heads=2)
 ADAPTER = AdapterConfig(
     flow=FLOW,
     projector=ProjectorSize(features=64, blocks=1, width=64, depth=2, tokens=16, out=64, frequencies=16),

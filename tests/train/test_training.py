@@ -9,30 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
+from tiny_model import FLOW, VAE  # noqa: E402
 
 from dragflow import world  # noqa: E402
 from dragflow.backbones import flux1_layout  # noqa: E402
 from dragflow.train import data, export, flow, latents, state, text, vae  # noqa: E402
 from dragflow.train.main import parser  # noqa: E402
-
-VAE = vae.VaeConfig(
-    encoder_blocks=(0, 0, 1, 1), decoder_blocks=(1, 1, 0, 0), crop=32, batch=2, photographs=0.0, frozen=0.5
-)
-FLOW = flow.FlowConfig(
-    double=1,
-    single=2,
-    heads=1,
-    head_width=32,
-    axes=(4, 14, 14),
-    text=text.TextConfig(width=32, layers=1, heads=2),
-    vae=VAE,
-    size=64,
-    batch=2,
-    warmup=2,
-    first=8,
-    fresh=2,
-    compile=False,
-)
 
 
 @pytest.fixture(scope="module", autouse=True)

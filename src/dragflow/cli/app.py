@@ -19,33 +19,23 @@ from dragflow.cli.model import (
 )
 from dragflow.cli.operations import ORDERED, OperationCommand
 from dragflow.cli.options import (
-    AboutOption,
     AnchorOption,
     AnswersOption,
     AreaOption,
-    AtOption,
     AutoOption,
     BaseUrlOption,
-    BoxOption,
     CandidatesOption,
-    DegreesOption,
     EditPromptOption,
     ExtendAreaOption,
-    HandleOption,
     ImageArg,
-    LabelOption,
-    MaskOption,
-    MatrixOption,
     NoCacheOption,
     NoUploadOption,
     PickOption,
-    PolygonOption,
     PromptOption,
     ProviderOption,
-    ScaleOption,
     TaskOption,
     TimeoutOption,
-    ToOption,
+    takes_operations,
 )
 
 app = typer.Typer(
@@ -62,6 +52,7 @@ app.command("doctor")(doctor.doctor)
 
 
 @app.command("edit", cls=OperationCommand)
+@takes_operations
 def edit(
     ctx: typer.Context,
     image: ImageArg,
@@ -69,17 +60,6 @@ def edit(
         Path | None, typer.Option("--output", "-o", help="The result, a .png file. [default: IMAGE-edit.png, here]")
     ] = None,
     task: TaskOption = None,
-    mask: MaskOption = None,
-    box: BoxOption = None,
-    polygon: PolygonOption = None,
-    at: AtOption = None,
-    to: ToOption = None,
-    handle: HandleOption = None,
-    about: AboutOption = None,
-    degrees: DegreesOption = None,
-    scale: ScaleOption = None,
-    matrix: MatrixOption = None,
-    label: LabelOption = None,
     area: AreaOption = None,
     extend_area: ExtendAreaOption = None,
     prompt: PromptOption = None,
@@ -174,22 +154,12 @@ def edit(
 
 
 @app.command("preview", cls=OperationCommand)
+@takes_operations
 def preview(
     ctx: typer.Context,
     image: ImageArg,
     output: Annotated[Path, typer.Option("--output", "-o", help="The preview, a .png file.")],
     task: TaskOption = None,
-    mask: MaskOption = None,
-    box: BoxOption = None,
-    polygon: PolygonOption = None,
-    at: AtOption = None,
-    to: ToOption = None,
-    handle: HandleOption = None,
-    about: AboutOption = None,
-    degrees: DegreesOption = None,
-    scale: ScaleOption = None,
-    matrix: MatrixOption = None,
-    label: LabelOption = None,
     area: AreaOption = None,
     extend_area: ExtendAreaOption = None,
     preset: Annotated[str, typer.Option(help="Preset whose area settings apply.")] = "default",
@@ -204,6 +174,7 @@ def preview(
 
 
 @app.command("intent", cls=OperationCommand)
+@takes_operations
 def intent(
     ctx: typer.Context,
     image: ImageArg,
@@ -211,17 +182,6 @@ def intent(
         Path | None, typer.Option("--output", "-o", help="The instruction of the chosen guess, a .json file.")
     ] = None,
     task: TaskOption = None,
-    mask: MaskOption = None,
-    box: BoxOption = None,
-    polygon: PolygonOption = None,
-    at: AtOption = None,
-    to: ToOption = None,
-    handle: HandleOption = None,
-    about: AboutOption = None,
-    degrees: DegreesOption = None,
-    scale: ScaleOption = None,
-    matrix: MatrixOption = None,
-    label: LabelOption = None,
     area: AreaOption = None,
     extend_area: ExtendAreaOption = None,
     prompt: PromptOption = None,

@@ -8,35 +8,25 @@ from typing import Annotated
 import typer
 
 from dragflow.cli.operations import ORDERED, OperationCommand
+from dragflow.cli.options import AreaOption, EditPromptOption, ExtendAreaOption, PromptOption, takes_operations
 from dragflow.core.task import DragTask, Motion, Rotate, Scale, Translate
 
 app = typer.Typer(help="Make, check, show and convert instruction files.", no_args_is_help=True)
 
 ImageArg = Annotated[Path, typer.Argument(help="The picture.", metavar="IMAGE")]
 TaskArg = Annotated[Path, typer.Argument(help="Instruction file, or ReD Bench folder.", metavar="TASK")]
-Values = Annotated[list[str] | None, typer.Option(metavar="VALUE")]
 
 
 @app.command("new", cls=OperationCommand)
+@takes_operations
 def new(
     ctx: typer.Context,
     image: ImageArg,
     output: Annotated[Path, typer.Option("--output", "-o", help="The instruction file, .json.")],
-    mask: Values = None,
-    box: Values = None,
-    polygon: Values = None,
-    at: Values = None,
-    to: Values = None,
-    handle: Values = None,
-    about: Values = None,
-    degrees: Values = None,
-    scale: Values = None,
-    matrix: Values = None,
-    label: Values = None,
-    area: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the picture may change (white).")] = None,
-    extend_area: Annotated[Path | None, typer.Option(metavar="FILE", help="Add this to the derived area.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the picture shows.")] = None,
-    edit_prompt: Annotated[str | None, typer.Option(help="What the edit does.")] = None,
+    area: AreaOption = None,
+    extend_area: ExtendAreaOption = None,
+    prompt: PromptOption = None,
+    edit_prompt: EditPromptOption = None,
 ) -> None:
     """Write an instruction file from the same options that `dragflow edit` takes; masks are embedded."""
     from dragflow.cli.operations import editable, instruction

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from dragflow.backbones.fingerprint import file_fingerprint
 from dragflow.core.result import IdentityOptions, IdentityRecord
 from dragflow.identity.encoders import EncoderKind, Encoders, load_encoder
@@ -23,10 +25,11 @@ def load(options: IdentityOptions, weights: Path, backbone: Backbone, offload: b
     from transformers import SiglipVisionModel
 
     device, dtype = place(backbone)
+    home = torch.device("cpu") if offload else device
     folder = weights.parent / ENCODER
 
     def encoders() -> Encoders:
-        return Encoders((load_encoder(TINY, SiglipVisionModel, str(folder), device, dtype),), device, offload=False)
+        return Encoders((load_encoder(TINY, SiglipVisionModel, str(folder), home, dtype),), device, offload)
 
     record = IdentityRecord(options, file_fingerprint(weights))
     return assemble(record, weights, backbone, encoders, names=f"{folder} gives")

@@ -137,10 +137,10 @@ class Teacher:
 
     def scenes(self, numbers: Sequence[int]) -> Scenes:
         """Scenes by number, with their plain captions."""
-        pictures = [data.scene_picture(number, self.config.size) for number in numbers]
+        drawn = [world.scene(number, self.config.size) for number in numbers]
+        pictures = [scene.render() for scene in drawn]
         z = (encode(self.coder, np.stack(pictures), self.device) - self.scaling.shift) * self.scaling.scale
-        plain = [world.caption(world.facts(world.scene(number, self.config.size))) for number in numbers]
-        return Scenes(pictures, z, plain)
+        return Scenes(pictures, z, [world.caption(world.facts(scene)) for scene in drawn])
 
     def errors(
         self, scenes: Scenes, t: Tensor, generator: torch.Generator, adapter: AdapterModel | None

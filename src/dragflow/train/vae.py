@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -96,14 +96,12 @@ def warm_start(model: AutoencoderTiny, projection: Tensor, bias: Tensor) -> None
     """Sets the encoder to the linear projection; the residual blocks start as the identity."""
     from diffusers.models.unets.unet_2d_blocks import AutoencoderTinyBlock
 
-    convolutions = [m for m in model.encoder.layers if isinstance(m, nn.Conv2d)]
+    convolutions: list[Any] = [m for m in model.encoder.layers if isinstance(m, nn.Conv2d)]
     for module in model.encoder.modules():
         if isinstance(module, AutoencoderTinyBlock):
             for parameter in module.conv[4].parameters():
                 nn.init.zeros_(parameter)
     first, *downs, last = convolutions
-    assert first.bias is not None
-    assert last.bias is not None
     first.weight[:3], first.bias[:3] = 0, 0
     for c in range(3):
         first.weight[c, c, 1, 1] = 1

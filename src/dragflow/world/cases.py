@@ -88,7 +88,8 @@ def _draw(rng: np.random.Generator, here: Scene, index: int, kind: str) -> Motio
         factor = float(rng.uniform(0.6, 0.85) if rng.uniform() < 0.5 else rng.uniform(1.18, 1.6))
         own = (0.0, 0.45) if rng.uniform() < 0.6 else (0.0, 0.0)
         return motions.scale(things.point(thing, own, unit), factor)
-    assert thing.seam is not None
+    if thing.seam is None:
+        raise ValueError("only a thing with a seam can be stretched: draw the scene with one")
     seam = things.point(thing, (thing.seam, 0.0), unit)
     tip = things.point(thing, (thing.seam + thing.side, 0.0), unit)
     factor = float(rng.uniform(0.6, 0.8) if rng.uniform() < 0.35 else rng.uniform(1.25, 1.7))
@@ -113,7 +114,7 @@ def _fits(here: Scene, there: Scene, index: int, motion: Motion) -> bool:
 def _part(here: Scene, index: int) -> np.ndarray:
     """The visible pixels of what moves; of a thing with a seam only the part beyond it."""
     shown = here.visible(index) > 0.5
-    if here.things[index].seam is not None and here.things[index].role == "object":
+    if here.things[index].role == "object":
         shown &= things.beyond_seam(here.things[index], here.size)
     return shown
 

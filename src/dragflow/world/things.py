@@ -81,7 +81,7 @@ def draw(thing: Thing, size: tuple[int, int]) -> np.ndarray:
     matrix = to_px @ np.linalg.inv(own_to_cell)
     if thing.seam is None:
         return _warp(cell, matrix, size)
-    return _draw_bent(thing, cell, matrix, size)
+    return _draw_bent(thing, thing.seam, cell, matrix, size)
 
 
 def _halvings(grow: float) -> int:
@@ -99,25 +99,25 @@ def _warp(cell: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.nda
     return cv2.warpAffine(cell, matrix[:2], (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
-def _draw_bent(thing: Thing, cell: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _draw_bent(thing: Thing, seam: float, cell: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Draws a sprite whose part beyond the seam is stretched; sampled backwards, so that the seam has no gap."""
-    assert thing.seam is not None
     h, w = size
     inverse = np.linalg.inv(matrix)
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]).astype(np.float32)
     v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]).astype(np.float32)
     n = cell.shape[0]
-    seam = (thing.seam + 0.5) * n - 0.5
+    seam = (seam + 0.5) * n - 0.5
     beyond = (u - seam) * thing.side > 0
     u = np.where(beyond, seam + (u - seam) / np.float32(thing.bend), u).astype(np.float32)
     return cv2.remap(cell, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
 def beyond_seam(thing: Thing, size: tuple[int, int]) -> np.ndarray:
-    """The half plane beyond the seam, as a boolean mask."""
-    assert thing.seam is not None
+    """The half plane beyond the seam, as a boolean mask; everything for a thing without one."""
     h, w = size
+    if thing.seam is None:
+        return np.ones(size, np.bool_)
     inverse = np.linalg.inv(_to_pixels(min(size)) @ thing.placed())
     y, x = np.mgrid[0:h, 0:w]
     return (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2] - thing.seam) * thing.side > 0
