@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -208,6 +211,34 @@ def test_dtype_is_the_one_asked_for(right: dict[Kind, Path]) -> None:
     model = load_model(str(right["qwen3_vl"]), ProviderOptions(device="cpu", dtype="bfloat16"))
     assert {p.dtype for p in model._network.parameters()} == {torch.bfloat16}
     assert model.answer(opening(request()), max_new_tokens=8, seconds=30).text == answer()
+
+
+_BY_ID = """
+import sys
+from dragflow.intent.base import ProviderOptions
+from dragflow.intent.local import load_model
+print(type(load_model(sys.argv[1], ProviderOptions(device="cpu"))._network).__name__)
+"""
+
+
+def test_a_model_is_loaded_by_its_hub_id(right: dict[Kind, Path], tmp_path: Path) -> None:
+    """From the hub's cache as it lies on the disk, without the hub; libraries read where that is when they begin."""
+    commit = "0" * 40
+    cached = tmp_path / "hub" / "models--somebody--small-vl"
+    shutil.copytree(right["qwen2_5_vl"], cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+
+    def run(name: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", _BY_ID, name]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    found = run("somebody/small-vl")
+    assert found.stdout.split() == ["Qwen2_5_VLForConditionalGeneration"], found.stderr
+    missing = run("somebody/other")
+    assert "model somebody/other: its config.json cannot be loaded" in missing.stderr
 
 
 def test_torchvision_is_not_needed(right: dict[Kind, Path]) -> None:
