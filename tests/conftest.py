@@ -69,6 +69,16 @@ def ip_adapter(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
     )
 
 
+@pytest.fixture(scope="session")
+def instantx(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
+    """An IP-adapter in InstantX's layout for that model, and a SigLIP, small and random."""
+    from dragflow.identity.dummy import write_encoders, write_instantx
+
+    folder = tmp_path_factory.mktemp("instantx")
+    write_encoders(folder)
+    return IdentityOptions("ip-adapter", str(write_instantx(folder / "adapter.bin")), str(folder / "siglip"))
+
+
 _FAR = """
 import os
 from pathlib import Path

@@ -67,9 +67,31 @@ def test_an_edit_with_an_ip_adapter_end_to_end(
     repeated = run("edit", desk.image, "--from", desk.out, "--identity-clip", moved, "-o", again)
     assert repeated.code == 0, repeated.err
     assert np.array_equal(load_image(again).pixels, load_image(desk.out).pixels)
-    other = run("edit", desk.image, "--from", desk.out, "--identity-siglip", moved, "-o", desk.folder / "b.png")
+    write_clip(desk.folder / "another", side=42)
+    seen = run(
+        "edit", desk.image, "--from", desk.out, "--identity-clip", desk.folder / "another", "-o", desk.folder / "b.png"
+    )
+    assert seen.code == 2
+    assert "or the encoders, are not those that made the result" in seen.err
+    other = run("edit", desk.image, "--from", desk.out, "--identity-dinov2", moved, "-o", desk.folder / "b.png")
     assert other.code == 2
-    assert "--identity-siglip is not for ip-adapter" in other.err
+    assert "--identity-dinov2 is not for ip-adapter" in other.err
+
+
+def test_an_edit_with_an_ip_adapter_of_instantx(
+    run: Any, desk: Any, dummy_folder: Path, instantx: IdentityOptions, ip_adapter: IdentityOptions
+) -> None:
+    other, again = desk.folder / "other.png", desk.folder / "again.png"
+    done = edit(run, desk, dummy_folder, *options(instantx), "-o", desk.out)
+    assert done.code == 0, done.err
+    assert edit(run, desk, dummy_folder, *options(ip_adapter), "-o", other).code == 0
+    assert not np.array_equal(load_image(desk.out).pixels, load_image(other).pixels)
+    recipe = load_recipe(desk.out)
+    assert recipe.identity is not None
+    assert recipe.identity.options == instantx
+    repeated = run("edit", desk.image, "--from", desk.out, "-o", again)
+    assert repeated.code == 0, repeated.err
+    assert again.read_bytes() == desk.out.read_bytes()
 
 
 def test_one_call_in_python_gives_the_same_as_the_command(

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 import torch
+from small_flux import TIME, gradient, hooks, latent, load
 from torch import Tensor
 
 from dragflow.backbones.flux1 import Flux1
-from dragflow.backbones.registry import load_backbone
 from dragflow.core.config import IdentityConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.result import IdentityOptions
@@ -22,18 +22,15 @@ from dragflow.identity.dummy import write_dinov2
 from dragflow.identity.instantcharacter import Character, InstantCharacter
 from dragflow.identity.registry import load_identity
 
-TIME = 0.7
-GRID = (3, 4)
-
 
 @pytest.fixture(scope="module")
 def backbone(dummy_folder: Path) -> Flux1:
-    return cast("Flux1", load_backbone(str(dummy_folder), device="cpu"))
+    return load(dummy_folder)
 
 
 @pytest.fixture(scope="module")
 def checkpointed(dummy_folder: Path) -> Flux1:
-    return cast("Flux1", load_backbone(str(dummy_folder), device="cpu", checkpointing=True))
+    return load(dummy_folder, checkpointing=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +44,8 @@ def identity(adapter: InstantCharacter) -> Character:
 
 
 @pytest.fixture
-def z(backbone: Flux1) -> Tensor:
-    return torch.randn(1, 16, 2 * GRID[0], 2 * GRID[1], generator=torch.Generator().manual_seed(3))
-
-
-def hooks(backbone: Flux1) -> int:
-    modules = list(backbone._transformer.modules())
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
-
-
-def gradient(backbone: Flux1, z: Tensor, cond: Any) -> Tensor:
-    z = z.clone().requires_grad_(True)
-    features = backbone.features(z, TIME, cond, taps=backbone.spec.taps)
-    (found,) = torch.autograd.grad(torch.stack([f.square().mean() for f in features]).sum(), z)
-    return found
+def z() -> Tensor:
+    return latent()
 
 
 @contextmanager
@@ -194,7 +179,7 @@ def test_every_hook_is_gone_after_an_identity_that_raises(backbone: Flux1, ident
 
 
 def test_in_bfloat16_all_of_it_is_bfloat16(dummy_folder: Path, character: IdentityOptions, z: Tensor) -> None:
-    model = load_backbone(str(dummy_folder), device="cpu", dtype="bfloat16")
+    model = load(dummy_folder, dtype="bfloat16")
     identity = cast("Character", load_identity(character, model).encode(torch.rand(1, 3, 30, 40)))
     v = model.velocity(z, TIME, model.condition("a cat", identity, guidance=1.0))
     assert v.dtype == torch.float32
@@ -204,7 +189,7 @@ def test_in_bfloat16_all_of_it_is_bfloat16(dummy_folder: Path, character: Identi
 
 
 def test_fused_projections_are_refused(dummy_folder: Path, identity: Character, z: Tensor) -> None:
-    model = cast("Flux1", load_backbone(str(dummy_folder), device="cpu"))
+    model = load(dummy_folder)
     cond = model.condition("", identity, guidance=1.0)
     model._transformer.fuse_qkv_projections()
     with pytest.raises(CapabilityError, match="fused"):

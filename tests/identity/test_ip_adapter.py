@@ -9,27 +9,18 @@ from typing import Any, cast
 
 import pytest
 import torch
+from small_flux import SIDE, TIME, diffusers_velocity, error, gradient, hooks, latent, load, picture
 from torch import Tensor
 
 from dragflow.backbones.flux1 import Flux1
-from dragflow.backbones.flux1_layout import image_ids, pack, unpack
-from dragflow.backbones.registry import load_backbone
 from dragflow.core.config import IdentityConfig
-from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.errors import UserError
 from dragflow.core.result import IdentityOptions
 from dragflow.identity.dummy import write_clip, write_ip_adapter
-from dragflow.identity.ipadapter import IpAdapter, Likeness
+from dragflow.identity.likeness import IpAdapter, Likeness
 from dragflow.identity.registry import load_identity
 from dragflow.identity.vision import as_picture
 from dragflow.method.backbone import Site
-
-TIME = 0.7
-GRID = (3, 4)
-SIDE = 28
-
-
-def load(folder: Path, **options: Any) -> Flux1:
-    return cast("Flux1", load_backbone(str(folder), device="cpu", **options))
 
 
 def load_adapter(options: IdentityOptions, backbone: Flux1, *, offload: bool = False) -> IpAdapter:
@@ -53,29 +44,7 @@ def subject(adapter: IpAdapter) -> Likeness:
 
 @pytest.fixture
 def z() -> Tensor:
-    return torch.randn(1, 16, 2 * GRID[0], 2 * GRID[1], generator=torch.Generator().manual_seed(3))
-
-
-def picture(seed: int, h: int = SIDE, w: int = SIDE) -> Tensor:
-    """Of 8-bit values, as an encoder sees it."""
-    return torch.randint(0, 256, (1, 3, h, w), generator=torch.Generator().manual_seed(seed)) / 255
-
-
-def error(ours: Tensor, theirs: Tensor) -> float:
-    """Relative error in the Euclidean norm."""
-    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
-
-
-def hooks(backbone: Flux1) -> int:
-    modules = list(backbone.transformer.modules())
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
-
-
-def gradient(backbone: Flux1, z: Tensor, cond: Any, kv: Any = None) -> Tensor:
-    z = z.clone().requires_grad_(True)
-    features = backbone.features(z, TIME, cond, taps=backbone.spec.taps, kv=kv)
-    (found,) = torch.autograd.grad(torch.stack([f.square().mean() for f in features]).sum(), z)
-    return found
+    return latent()
 
 
 class Diffusers:
@@ -95,22 +64,12 @@ class Diffusers:
             image_encoder_dtype=torch.float32,
         )
 
-    @torch.no_grad()
     def velocity(self, z: Tensor, cond: Any, image: Tensor, scale: float) -> Tensor:
         self.pipeline.set_ip_adapter_scale(scale)
-        embeds = self.pipeline.prepare_ip_adapter_image_embeds(as_picture(image), None, torch.device("cpu"), 1)
-        out = self.pipeline.transformer(
-            hidden_states=pack(z),
-            encoder_hidden_states=cond.text.tokens,
-            pooled_projections=cond.text.pooled,
-            timestep=torch.full((1,), TIME),
-            guidance=torch.full((1,), cond.guidance),
-            img_ids=image_ids(*GRID, z.device),
-            txt_ids=torch.zeros(cond.text.tokens.shape[1], 3),
-            joint_attention_kwargs={"ip_adapter_image_embeds": embeds},
-            return_dict=False,
-        )[0]
-        return unpack(out, *GRID)
+        with torch.no_grad():
+            embeds = self.pipeline.prepare_ip_adapter_image_embeds(as_picture(image), None, torch.device("cpu"), 1)
+        kwargs = {"ip_adapter_image_embeds": embeds}
+        return diffusers_velocity(self.pipeline.transformer, z, cond, joint_attention_kwargs=kwargs)
 
 
 # -- what it computes --------------------------------------------------------------------------------------------------
@@ -198,7 +157,7 @@ def test_keys_are_computed_once_for_all_times_and_strengths(
 ) -> None:
     calls: list[str] = []
     handles = [
-        reader.to_k_ip[0].register_forward_hook(lambda *_, block=block: calls.append(block))
+        reader.to_k_ip.register_forward_hook(lambda *_, block=block: calls.append(block))
         for block, reader in adapter.readers.items()
     ]
     handles.append(adapter.projection.register_forward_hook(lambda *_: calls.append("projection")))
@@ -239,7 +198,7 @@ def test_gradients_reach_the_latent_and_nothing_of_the_identity(
     assert found.isfinite().all()
     assert not torch.allclose(found, gradient(backbone, z, replace(cond, identity=None)), rtol=1e-3)
     assert torch.allclose(gradient(load(dummy_folder, checkpointing=True), z, cond), found, rtol=1e-5, atol=1e-9)
-    weights = [*adapter.projection.parameters(), *adapter.clip.parameters()]
+    weights = [*adapter.projection.parameters(), *adapter.eye.model.parameters()]
     weights += [x for reader in adapter.readers.values() for x in reader.parameters()]
     kept = [subject.tokens, *(x for pair in subject.kv.values() for x in pair)]
     assert len(kept) == 7
@@ -367,22 +326,6 @@ def test_an_adapter_for_another_model_is_refused(
     with pytest.raises(UserError) as raised:
         load_identity(replace(ip_adapter, weights=str(weights)), backbone)
     assert words in str(raised.value)
-
-
-def test_the_layout_of_instantx_is_refused_by_name(
-    backbone: Flux1, ip_adapter: IdentityOptions, tmp_path: Path
-) -> None:
-    """Two layers of projection, attentions without biases in every block: diffusers' loader fails on it, too."""
-    parts = {
-        "image_proj": {"proj.0.weight": torch.zeros(48, 24), "proj.2.weight": torch.zeros(256, 48)},
-        "ip_adapter": {f"{i}.{name}.weight": torch.zeros(64, 32) for i in range(9) for name in ("to_k_ip", "to_v_ip")},
-    }
-    weights = tmp_path / "ip-adapter.bin"
-    torch.save(parts, weights)
-    with pytest.raises(CapabilityError, match="InstantX"):
-        load_identity(replace(ip_adapter, weights=str(weights)), backbone)
-    with pytest.raises((KeyError, AttributeError)):
-        Diffusers(Path(backbone.identity().id), replace(ip_adapter, weights=str(weights)))
 
 
 def test_the_checkpoint_of_another_adapter_is_refused(

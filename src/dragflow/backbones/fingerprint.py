@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _SAMPLE = 1 << 16
+_VALUES = 64
 
 
 def fingerprint(folder: Path) -> str:
@@ -23,6 +28,16 @@ def with_files(weights: str, files: Iterable[Path]) -> str:
     for path in files:
         weights = hashlib.sha256(weights.encode() + _sample(path)).hexdigest()[:16]
     return weights
+
+
+def with_networks(weights: str, networks: Iterable[nn.Module]) -> str:
+    """The fingerprint of weights together with loaded networks: names, shapes and some values of all their tensors."""
+    digest = hashlib.sha256(weights.encode())
+    for network in networks:
+        for name, x in network.state_dict().items():
+            values = x.flatten()[:: max(1, x.numel() // _VALUES)].float().cpu().numpy()
+            digest.update(f"{name} {tuple(x.shape)}".encode() + values.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def file_fingerprint(path: Path) -> str:

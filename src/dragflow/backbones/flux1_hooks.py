@@ -54,7 +54,7 @@ def captured(norm: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def identified(block: Any, name: str, text_tokens: int, identity: IdentityControl | None) -> Iterator[None]:
-    """Add a subject's features to the image tokens while one block runs; see `IdentityControl.place`.
+    """Add a subject's features to the tokens that read them while one block runs; see `IdentityControl.place`.
 
     Attentions of double blocks have an output projection, and it takes the sum; those of single blocks have none.
     """
@@ -64,21 +64,22 @@ def identified(block: Any, name: str, text_tokens: int, identity: IdentityContro
     attention, place = block.attn, identity.place
     if getattr(attention, "fused_projections", False):
         raise CapabilityError(FUSED.format(name=name))
+    skipped = 0 if place.text else text_tokens
     queries: list[Tensor] = []
 
     def see(_: nn.Module, __: Any, out: Tensor) -> None:
-        queries.append(out[:, text_tokens:].flatten(2))  # the norm's output has the heads apart
+        queries.append(out[:, skipped:].flatten(2))  # the norm's output has the heads apart
 
     def read() -> Tensor:
         return identity(name, queries.pop())
 
     def add(out: Tensor) -> Tensor:
-        return torch.cat([out[:, :text_tokens], out[:, text_tokens:] + read()], dim=1) if text_tokens else out + read()
+        return torch.cat([out[:, :skipped], out[:, skipped:] + read()], dim=1) if skipped else out + read()
 
     with ExitStack() as stack:
-        seen = (attention.norm_q if place == "block" else attention.to_q).register_forward_hook(see)
+        seen = (attention.norm_q if place.normed else attention.to_q).register_forward_hook(see)
         stack.callback(seen.remove)
-        if place == "block":
+        if place.output == "block":
             change = block.register_forward_hook(lambda _, __, out: (out[0], out[1] + read()))
         elif text_tokens:
             change = attention.register_forward_hook(lambda _, __, out: add(out))

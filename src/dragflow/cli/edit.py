@@ -222,7 +222,7 @@ def _edit(request: EditRequest, plan: _Plan, observer: Observer) -> EditResult:
 
 
 def _check_weights(editor: Editor, expected: Recipe) -> None:
-    """Model and identity adapter must have the weights that made a result."""
+    """Model, identity adapter and its encoders must have the weights that made a result."""
     model, adapter = editor.backbone.identity(), editor.adapter
     if model.fingerprint != expected.model.fingerprint:
         raise UserError(
@@ -230,9 +230,10 @@ def _check_weights(editor: Editor, expected: Recipe) -> None:
             f"{expected.model.fingerprint}): name the right one with --model"
         )
     if adapter is not None and adapter.record.fingerprint != (expected.identity and expected.identity.fingerprint):
+        options = adapter.record.options
         raise UserError(
-            f"identity weights {adapter.record.options.weights or adapter.record.options.adapter} are not those that "
-            "made the result: name the right file with --identity-weights"
+            f"identity weights {options.weights or options.adapter}, or the encoders, are not those that made the "
+            "result: name the right ones with --identity-weights and the options of encoders"
         )
 
 

@@ -27,7 +27,8 @@ WeightsOption = Annotated[
 SiglipOption = Annotated[
     str | None,
     typer.Option(
-        "--identity-siglip", help="instantcharacter's SigLIP: hub id or folder. [default: so400m-patch14-384]"
+        "--identity-siglip",
+        help="SigLIP of instantcharacter or ip-adapter: hub id or folder. [default: so400m-patch14-384]",
     ),
 ]
 Dinov2Option = Annotated[
@@ -35,7 +36,7 @@ Dinov2Option = Annotated[
 ]
 ClipOption = Annotated[
     str | None,
-    typer.Option("--identity-clip", help="ip-adapter's CLIP: hub id or folder. [default: vit-large-patch14]"),
+    typer.Option("--identity-clip", help="CLIP of ip-adapter: hub id or folder. [default: vit-large-patch14]"),
 ]
 
 

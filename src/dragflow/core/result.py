@@ -36,11 +36,11 @@ class IdentityOptions:
     weights: str | None = None
     """Its checkpoint, a .safetensors or .bin file; None takes the one that comes with dragflow, which "nano" has."""
     siglip: str = "google/siglip-so400m-patch14-384"
-    """SigLIP of instantcharacter in transformers layout, a folder or a hub id."""
+    """SigLIP of instantcharacter and of InstantX's ip-adapter: in transformers layout, a folder or a hub id."""
     dinov2: str = "facebook/dinov2-giant"
-    """DINOv2 of instantcharacter in transformers layout, a folder or a hub id."""
+    """DINOv2 of instantcharacter: in transformers layout, a folder or a hub id."""
     clip: str = "openai/clip-vit-large-patch14"
-    """CLIP of ip-adapter in transformers layout, a folder or a hub id."""
+    """CLIP of XLabs' ip-adapter: in transformers layout, a folder or a hub id."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class IdentityRecord:
 
     options: IdentityOptions
     fingerprint: str
-    """Digest over samples of its weights."""
+    """Digest over samples of its weights and its encoders'."""
 
 
 @dataclass(frozen=True)

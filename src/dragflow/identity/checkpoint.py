@@ -103,6 +103,21 @@ def _projector_size(path: Path, tensors: dict[str, Tensor]) -> ProjectorSize:
     return size
 
 
+def matrix_shape(path: Path, tensors: Mapping[str, Tensor], name: str) -> tuple[int, int]:
+    """Rows and columns of the weights of one layer of an IP-adapter.
+
+    Raises:
+        UserError: there is no such matrix.
+    """
+    if name not in tensors or tensors[name].ndim != 2:
+        raise UserError(
+            f"identity weights {path} have no matrix {name}: give the checkpoint of an IP-adapter for FLUX.1, in "
+            "XLabs' or InstantX's layout"
+        )
+    rows, columns = tensors[name].shape
+    return rows, columns
+
+
 def check_tensors(path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
     """Every tensor that is wanted is there, in its shape, and no other.
 

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dragflow.identity.attention import IdentityAttention
+from dragflow.identity.instantx import Projection
 from dragflow.identity.projector import Projector, ProjectorSize
 
 
@@ -60,6 +61,37 @@ def write_ip_adapter(
         tensors[f"double_blocks.{block}.processor.{theirs[projection_name]}.{kind}"] = x
     save_file(tensors, path)
     return path
+
+
+def write_instantx(
+    path: Path,
+    *,
+    inner: int = 64,
+    blocks: int = 9,
+    width: int = 32,
+    embedding: int = 32,
+    tokens: int = 8,
+    seed: int = 0,
+) -> Path:
+    """Save an IP-adapter as InstantX's is laid out.
+
+    Args:
+        path: of the file.
+        inner: width of the model's attentions.
+        blocks: of the model.
+        width: of an identity token.
+        embedding: width of SigLIP's embedding.
+        tokens: how many.
+        seed: of the weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        projection = Projection(embedding, 2 * embedding, width, tokens)
+        readers = nn.ModuleList(
+            nn.ModuleDict({name: nn.Linear(width, inner, bias=False) for name in ("to_k_ip", "to_v_ip")})
+            for _ in range(blocks)
+        )
+    return _save(path, {"image_proj": projection.state_dict(), "ip_adapter": readers.state_dict()})
 
 
 def write_clip(folder: Path, *, embedding: int = 24, side: int = 28) -> None:

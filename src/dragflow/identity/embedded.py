@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from dragflow.backbones.fingerprint import file_fingerprint
-from dragflow.core.result import IdentityOptions, IdentityRecord
+from dragflow.core.result import IdentityOptions
 from dragflow.identity.encoders import EncoderKind, Encoders, load_encoder
 from dragflow.identity.instantcharacter import InstantCharacter, assemble, place
 from dragflow.method.backbone import Backbone
@@ -31,5 +30,4 @@ def load(options: IdentityOptions, weights: Path, backbone: Backbone, offload: b
     def encoders() -> Encoders:
         return Encoders((load_encoder(TINY, SiglipVisionModel, str(folder), home, dtype),), device, offload)
 
-    record = IdentityRecord(options, file_fingerprint(weights))
-    return assemble(record, weights, backbone, encoders, names=f"{folder} gives")
+    return assemble(options, weights, backbone, encoders, names=f"{folder} gives")

@@ -31,7 +31,7 @@ class EncoderKind(Kind):
     """Tokens before those of the patches."""
 
 
-_SIGLIP = EncoderKind("SigLIP", "siglip", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (7, 13, 26), 0)
+SIGLIP = EncoderKind("SigLIP", "siglip", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (7, 13, 26), 0)
 _DINOV2 = EncoderKind("DINOv2", "dinov2", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (9, 19, 29), 1)
 
 
@@ -105,7 +105,7 @@ def load_encoders(siglip: str, dinov2: str, device: torch.device, dtype: torch.d
 
     home = torch.device("cpu") if offload else device
     eyes = (
-        load_encoder(_SIGLIP, SiglipVisionModel, siglip, home, dtype),
+        load_encoder(SIGLIP, SiglipVisionModel, siglip, home, dtype),
         load_encoder(_DINOV2, Dinov2Model, dinov2, home, dtype),
     )
     encoders = Encoders(eyes, device, offload)

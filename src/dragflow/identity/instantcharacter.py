@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.fingerprint import file_fingerprint
+from dragflow.backbones.fingerprint import file_fingerprint, with_networks
 from dragflow.core.config import IdentityConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.result import IdentityOptions, IdentityRecord
@@ -19,17 +18,18 @@ from dragflow.identity.attention import IdentityAttention
 from dragflow.identity.checkpoint import load_modules
 from dragflow.identity.encoders import Encoders, load_encoders
 from dragflow.identity.projector import Projector
-from dragflow.method.backbone import Backbone, IdentityControl, Image, Projection
+from dragflow.method.backbone import Backbone, IdentityControl, IdentityPlace, Image, Projection
 
 SCALE = 1.5
 """Strength where the configuration names none."""
+PLACE = IdentityPlace(normed=False, output="attention")
 
 
 def load(options: IdentityOptions, weights: Path, backbone: Backbone, offload: bool) -> InstantCharacter:
     """Load the adapter beside a model, on its device and in its dtype; see `load_identity`."""
     device, dtype = place(backbone)
     return assemble(
-        IdentityRecord(options, file_fingerprint(weights)),
+        options,
         weights,
         backbone,
         lambda: load_encoders(options.siglip, options.dinov2, device, dtype, offload=offload),
@@ -43,7 +43,7 @@ def place(backbone: Backbone) -> tuple[torch.device, torch.dtype]:
 
 
 def assemble(
-    record: IdentityRecord, weights: Path, backbone: Backbone, encoders: Callable[[], Encoders], *, names: str
+    options: IdentityOptions, weights: Path, backbone: Backbone, encoders: Callable[[], Encoders], *, names: str
 ) -> InstantCharacter:
     """Load projector and attentions beside a model, then the encoders; `names` begins an error about these.
 
@@ -63,6 +63,7 @@ def assemble(
             "that they were trained with"
         )
     named = {block: attention.to(device) for block, attention in zip(spec.blocks, attentions, strict=True)}
+    record = IdentityRecord(options, with_networks(file_fingerprint(weights), (eye.model for eye in seen.eyes)))
     return InstantCharacter(seen, projector.to(device), named, backbone.cache_device, record)
 
 
@@ -125,7 +126,7 @@ class _Moment:
     home: torch.device
     """Where keys and values are kept."""
     kv: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict[str, tuple[Tensor, Tensor]])
-    place: Literal["attention"] = "attention"
+    place: IdentityPlace = PLACE
 
     @property
     def blocks(self) -> frozenset[str]:

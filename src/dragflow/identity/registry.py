@@ -29,7 +29,7 @@ class _Entry:
 
 _ADAPTERS = {
     "instantcharacter": _Entry("dragflow.identity.instantcharacter", ("flux1",), ("siglip", "dinov2")),
-    "ip-adapter": _Entry("dragflow.identity.ipadapter", ("flux1",), ("clip",)),
+    "ip-adapter": _Entry("dragflow.identity.ipadapter", ("flux1",), ("clip", "siglip")),
     "nano": _Entry(
         "dragflow.identity.embedded", ("flux1",), (), Path(__file__).parent / "nano" / "adapter.safetensors"
     ),

@@ -43,9 +43,21 @@ class KVControl(Protocol):
     def __call__(self, site: Site, x: Projection) -> Projection: ...
 
 
+@dataclass(frozen=True)
+class IdentityPlace:
+    """Where in a block an identity acts."""
+
+    normed: bool
+    """It gets the block's queries after their norm, or before it; before rotary embedding in any case."""
+    output: Literal["attention", "block"]
+    """What its reading is added to: the attention's output, before its projection; or the whole block's."""
+    text: bool = False
+    """Where text and image share one attention (single blocks), the text tokens read it, too."""
+
+
 class IdentityControl(Protocol):
-    """What one block adds for a subject at one time: it gets the image tokens' own queries (b, n, d), before rotary
-    embedding, and gives what is added to those tokens (b, n, d).
+    """What one block adds for a subject at one time: it gets the block's own queries (b, n, d) of the tokens that read
+    it, and gives what is added to those tokens (b, n, d).
 
     It must give the same again when it is called twice, and lets gradients through to the queries alone.
     """
@@ -56,12 +68,8 @@ class IdentityControl(Protocol):
         ...
 
     @property
-    def place(self) -> Literal["attention", "block"]:
-        """Where it acts.
-
-        `attention`: it gets queries before their norm, and is added to the attention's output, before its projection.
-        `block`: it gets queries after their norm, and is added to the block's output.
-        """
+    def place(self) -> IdentityPlace:
+        """Where it acts."""
         ...
 
     def __call__(self, block: str, query: Projection) -> Projection: ...

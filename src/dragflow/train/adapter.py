@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +26,9 @@ from dragflow.identity.attention import IdentityAttention
 from dragflow.identity.checkpoint import ATTENTIONS, PROJECTOR
 from dragflow.identity.embedded import ADAPTER, ENCODER, TINY
 from dragflow.identity.encoders import Encoder, Encoders, views
-from dragflow.identity.instantcharacter import SCALE
+from dragflow.identity.instantcharacter import PLACE, SCALE
 from dragflow.identity.projector import Projector, ProjectorSize
+from dragflow.method.backbone import IdentityPlace
 from dragflow.train import adapter_start, data, state, text, vae
 from dragflow.train.flow import FlowConfig, FlowModel, captions, times
 from dragflow.train.latents import Pool, Scaling, encode
@@ -63,7 +64,7 @@ class Reading:
 
     blocks: frozenset[str]
     read: Callable[[str, Tensor], Tensor]
-    place: Literal["attention"] = "attention"
+    place: IdentityPlace = PLACE
 
     def __call__(self, block: str, query: Tensor) -> Tensor:
         return self.read(block, query)

@@ -1,0 +1,66 @@
+"""A small FLUX with something injected: how it is called, and what is measured of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.flux1_layout import image_ids, pack, unpack
+from dragflow.backbones.registry import load_backbone
+
+TIME = 0.7
+GRID = (3, 4)
+SIDE = 28
+"""Of the pictures that the small encoders see."""
+
+
+def load(folder: Path, **options: Any) -> Flux1:
+    return cast("Flux1", load_backbone(str(folder), device="cpu", **options))
+
+
+def latent() -> Tensor:
+    return torch.randn(1, 16, 2 * GRID[0], 2 * GRID[1], generator=torch.Generator().manual_seed(3))
+
+
+def picture(seed: int, h: int = SIDE, w: int = SIDE) -> Tensor:
+    """Of 8-bit values, as an encoder sees it."""
+    return torch.randint(0, 256, (1, 3, h, w), generator=torch.Generator().manual_seed(seed)) / 255
+
+
+def error(ours: Tensor, theirs: Tensor) -> float:
+    """Relative error in the Euclidean norm."""
+    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
+
+
+def hooks(backbone: Flux1) -> int:
+    modules = list(backbone.transformer.modules())
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
+
+
+def gradient(backbone: Flux1, z: Tensor, cond: Any, kv: Any = None) -> Tensor:
+    """Of the features' mean square in the latent."""
+    z = z.clone().requires_grad_(True)
+    features = backbone.features(z, TIME, cond, taps=backbone.spec.taps, kv=kv)
+    (found,) = torch.autograd.grad(torch.stack([f.square().mean() for f in features]).sum(), z)
+    return found
+
+
+@torch.no_grad()
+def diffusers_velocity(transformer: Any, z: Tensor, cond: Any, **more: Any) -> Tensor:
+    """What diffusers' own forward pass of a transformer gives."""
+    out = transformer(
+        hidden_states=pack(z),
+        encoder_hidden_states=cond.text.tokens,
+        pooled_projections=cond.text.pooled,
+        timestep=torch.full((1,), TIME),
+        guidance=torch.full((1,), cond.guidance),
+        img_ids=image_ids(*GRID, z.device),
+        txt_ids=torch.zeros(cond.text.tokens.shape[1], 3),
+        return_dict=False,
+        **more,
+    )[0]
+    return unpack(out, *GRID)

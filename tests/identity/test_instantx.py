@@ -1,0 +1,236 @@
+"""IP-adapters in InstantX's layout in a small FLUX: the numbers, nothing left behind, every tensor accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
+from small_flux import TIME, diffusers_velocity, error, gradient, hooks, latent, load, picture
+from torch import Tensor
+
+from dragflow.backbones.flux1 import Flux1
+from dragflow.core.config import IdentityConfig
+from dragflow.core.errors import UserError
+from dragflow.core.result import IdentityOptions
+from dragflow.identity.dummy import write_clip, write_instantx
+from dragflow.identity.likeness import IpAdapter, Likeness
+from dragflow.identity.registry import load_identity
+from dragflow.identity.vision import as_picture
+
+
+def load_adapter(options: IdentityOptions, backbone: Flux1) -> IpAdapter:
+    return cast("IpAdapter", load_identity(options, backbone))
+
+
+@pytest.fixture(scope="module")
+def backbone(dummy_folder: Path) -> Flux1:
+    return load(dummy_folder)
+
+
+@pytest.fixture(scope="module")
+def adapter(backbone: Flux1, instantx: IdentityOptions) -> IpAdapter:
+    return load_adapter(instantx, backbone)
+
+
+@pytest.fixture
+def subject(adapter: IpAdapter) -> Likeness:
+    return adapter.encode(picture(1))
+
+
+@pytest.fixture
+def z() -> Tensor:
+    return latent()
+
+
+# -- the numbers, from the checkpoint's tensors and transformers' own SigLIP -------------------------------------------
+
+
+@torch.no_grad()
+def tokens_of(tensors: dict[str, Tensor], siglip: str, image: Tensor) -> Tensor:
+    """Embedding to tokens, step by step."""
+    from transformers import SiglipImageProcessorPil, SiglipVisionModel
+
+    processor = SiglipImageProcessorPil(size={"height": 28, "width": 28})
+    seen = processor(as_picture(image), return_tensors="pt")["pixel_values"]
+    embedding = SiglipVisionModel.from_pretrained(siglip)(seen).pooler_output[0]
+    hidden = tensors["proj.0.weight"] @ embedding + tensors["proj.0.bias"]
+    hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
+    rows = (tensors["proj.2.weight"] @ hidden + tensors["proj.2.bias"]).view(-1, 32)
+    rows = (rows - rows.mean(1, keepdim=True)) / (rows.var(1, keepdim=True, correction=0) + 1e-5).sqrt()
+    return rows * tensors["norm.weight"] + tensors["norm.bias"]
+
+
+class Reading:
+    """diffusers' own processor, and what all of its queries read from tokens, with softmax written out.
+
+    Where the attention has an output projection, what is read goes through it: that is linear, but for its bias.
+    """
+
+    def __init__(self, to_k: Tensor, to_v: Tensor, tokens: Tensor, scale: float) -> None:
+        self.plain, self.scale = FluxAttnProcessor(), scale
+        k, self.v = (rows.unflatten(1, (2, 32)).transpose(0, 1) for rows in (tokens @ to_k.T, tokens @ to_v.T))
+        self.k = k / (k.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+
+    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Any = None, *rest: Any) -> Any:
+        query = attn.norm_q(attn.to_q(hidden_states).unflatten(-1, (2, 32)))[0].transpose(0, 1)
+        weights = (query @ self.k.transpose(1, 2) / 32**0.5).softmax(-1)
+        read = self.scale * (weights @ self.v).transpose(0, 1).flatten(1)
+        out = self.plain(attn, hidden_states, encoder_hidden_states, *rest)
+        if encoder_hidden_states is None:
+            return out + read
+        return out[0] + read @ attn.to_out[0].weight.T, out[1]
+
+
+def expected(folder: Path, options: IdentityOptions, z: Tensor, cond: Any, image: Tensor, scale: float) -> Tensor:
+    transformer: Any = load(folder).transformer
+    parts = torch.load(Path(str(options.weights)), weights_only=True)
+    tokens, layers = tokens_of(parts["image_proj"], options.siglip, image), parts["ip_adapter"]
+    transformer.set_attn_processor(
+        {
+            name: Reading(layers[f"{i}.to_k_ip.weight"], layers[f"{i}.to_v_ip.weight"], tokens, scale)
+            for i, name in enumerate(transformer.attn_processors)
+        }
+    )
+    return diffusers_velocity(transformer, z, cond)
+
+
+def test_velocities_are_those_of_the_layout(
+    dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, instantx: IdentityOptions, z: Tensor
+) -> None:
+    plain = backbone.condition("a cat", guidance=3.5)
+    found: list[Tensor] = []
+    for seed in (1, 2):
+        for scale, config in ((0.7, IdentityConfig()), (1.5, IdentityConfig(scale=1.5))):
+            subject = adapter.encode(picture(seed)).under(config)
+            found.append(backbone.velocity(z, TIME, replace(plain, identity=subject)))
+            theirs = expected(dummy_folder, instantx, z, plain, picture(seed), scale)
+            assert error(found[-1], theirs) <= 1e-5
+    assert error(found[2], found[0]) > 1e-3
+    assert error(found[1], found[0]) > 1e-3
+    assert error(found[0], backbone.velocity(z, TIME, plain)) > 1e-2
+
+
+def test_the_text_reads_it_too(backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor) -> None:
+    blind = replace(subject, adapter=replace(adapter, place=replace(adapter.place, text=False)))
+    seen, unseen = (backbone.velocity(z, TIME, backbone.condition("a cat", x, guidance=1.0)) for x in (subject, blind))
+    assert error(seen, unseen) > 1e-4
+
+
+def test_with_the_identity_off_the_model_is_as_it_was(backbone: Flux1, subject: Likeness, z: Tensor) -> None:
+    cond = backbone.condition("a cat", guidance=1.0)
+    v = backbone.velocity(z, TIME, cond)
+    off = replace(cond, identity=subject.under(IdentityConfig(scale=0.0)))
+    assert torch.equal(backbone.velocity(z, TIME, off), v)
+    assert not torch.equal(backbone.velocity(z, TIME, replace(cond, identity=subject)), v)
+    assert torch.equal(backbone.velocity(z, TIME, cond), v)
+    assert hooks(backbone) == 0
+
+
+def test_keys_are_computed_once_for_all_times(
+    backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor
+) -> None:
+    calls: list[str] = []
+    handles = [
+        reader.register_forward_hook(lambda *_, block=block: calls.append(block))
+        for block, reader in adapter.readers.items()
+    ]
+    for scale in (None, 0.3):
+        cond = backbone.condition("a cat", subject.under(IdentityConfig(scale=scale)), guidance=1.0)
+        for t in (TIME, 0.4):
+            backbone.velocity(z, t, cond)
+    for handle in handles:
+        handle.remove()
+    assert sorted(calls) == sorted(backbone.spec.blocks)
+
+
+def test_gradients_reach_the_latent_and_nothing_of_the_identity(
+    dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor
+) -> None:
+    cond = backbone.condition("a cat", subject, guidance=3.5)
+    found = gradient(backbone, z, cond)
+    assert found.isfinite().all()
+    assert not torch.allclose(found, gradient(backbone, z, replace(cond, identity=None)), rtol=1e-3)
+    assert torch.allclose(gradient(load(dummy_folder, checkpointing=True), z, cond), found, rtol=1e-5, atol=1e-9)
+    weights = [*adapter.projection.parameters(), *(x for each in adapter.readers.values() for x in each.parameters())]
+    kept = [subject.tokens, *(x for pair in subject.kv.values() for x in pair)]
+    assert all(x.grad is None and not x.requires_grad for x in (*weights, *kept))
+
+
+def test_in_bfloat16_all_of_it_is_bfloat16(
+    dummy_folder: Path, backbone: Flux1, subject: Likeness, instantx: IdentityOptions, z: Tensor
+) -> None:
+    model = load(dummy_folder, dtype="bfloat16")
+    rough = load_adapter(instantx, model).encode(picture(1))
+    v = model.velocity(z, TIME, model.condition("a cat", rough, guidance=1.0))
+    assert error(v, backbone.velocity(z, TIME, backbone.condition("a cat", subject, guidance=1.0))) < 0.3
+    assert {x.dtype for x in (rough.tokens, *rough.kv["single.0"])} == {torch.bfloat16}
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def changed(path: Path, change: Callable[[Any], Any], **settings: int) -> str:
+    parts = torch.load(write_instantx(path, **settings), weights_only=True)
+    change(parts)
+    torch.save(parts, path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x["ip_adapter"].pop("4.to_v_ip.weight"), "no tensor ip_adapter.4.to_v_ip.weight (1 missing)"),
+        (lambda x: x["ip_adapter"].pop("0.to_k_ip.weight"), "no matrix ip_adapter.0.to_k_ip.weight"),
+        (lambda x: x["image_proj"].pop("proj.2.weight"), "no matrix image_proj.proj.2.weight"),
+        (lambda x: x["image_proj"].update({"norm.bias": torch.zeros(31)}), "norm.bias of shape (31,) instead of (32,)"),
+        (lambda x: x["image_proj"].update({"proj.2.weight": torch.zeros(250, 64)}), "250 rows: it must be a multiple"),
+        (lambda x: x["ip_adapter"].update({"0.to_k_ip.bias": torch.zeros(64)}), "0.to_k_ip.bias that has no place"),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    change: Callable[[Any], Any], words: str, backbone: Flux1, instantx: IdentityOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as raised:
+        load_identity(replace(instantx, weights=changed(tmp_path / "a.bin", change)), backbone)
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"blocks": 8}, "no tensor ip_adapter.8.to_k_ip.weight (2 missing)"),
+        ({"blocks": 10}, "ip_adapter.9.to_k_ip.weight that has no place (2 surplus)"),
+        ({"inner": 96}, "(96, 32) instead of (64, 32)"),
+        ({"embedding": 24}, "embedding of width 32"),
+    ],
+)
+def test_an_adapter_for_another_model_is_refused(
+    settings: dict[str, int], words: str, backbone: Flux1, instantx: IdentityOptions, tmp_path: Path
+) -> None:
+    weights = write_instantx(tmp_path / "a.bin", **settings)
+    with pytest.raises(UserError) as raised:
+        load_identity(replace(instantx, weights=str(weights)), backbone)
+    assert words in str(raised.value)
+
+
+def test_a_siglip_that_cannot_serve_is_refused(backbone: Flux1, instantx: IdentityOptions, tmp_path: Path) -> None:
+    from transformers import SiglipVisionConfig, SiglipVisionModel
+
+    config = SiglipVisionConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14
+    )
+    config.vision_use_head = False
+    SiglipVisionModel(config).save_pretrained(tmp_path / "headless")
+    write_clip(tmp_path / "clip")
+    for siglip, words in (
+        (str(tmp_path / "headless"), "has no head"),
+        (str(tmp_path / "clip"), "SigLIP encoder"),
+        ("/no/such", r"SigLIP is missing: /no/such .*--identity-siglip"),
+    ):
+        with pytest.raises(UserError, match=words):
+            load_identity(replace(instantx, siglip=siglip), backbone)
