@@ -14,15 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from dragflow.backbones.flux1 import Flux1
-from dragflow.backbones.flux1_layout import image_ids, pack, unpack
+from dragflow.backbones.flux1_layout import pack, unpack
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.method.backbone import Site
 from dragflow.method.kv import KVStore
-
-GRID = (3, 4)
-TIME = 0.7
+from small_flux import GRID, TIME, diffusers_velocity, gradient, hooks
 
 
 @pytest.fixture
@@ -66,33 +64,6 @@ def counted(backbone: Flux1) -> Iterator[Counter[str]]:
         handle.remove()
 
 
-def hooks(backbone: Flux1) -> int:
-    return sum(len(module._forward_hooks) for module in backbone._transformer.modules())
-
-
-def plain(backbone: Flux1, z: Tensor, t: float, cond: Any) -> Tensor:
-    """The library's own forward."""
-    with torch.no_grad():
-        out = backbone._transformer(
-            hidden_states=pack(z),
-            encoder_hidden_states=cond.text.tokens,
-            pooled_projections=cond.text.pooled,
-            timestep=torch.full((1,), t),
-            guidance=torch.full((1,), cond.guidance),
-            img_ids=image_ids(*GRID, z.device),
-            txt_ids=torch.zeros(cond.text.tokens.shape[1], 3),
-            return_dict=False,
-        )[0]
-    return unpack(out, *GRID)
-
-
-def gradient(backbone: Flux1, z: Tensor, cond: Any, kv: Any = None) -> Tensor:
-    z = z.clone().requires_grad_(True)
-    features = backbone.features(z, TIME, cond, taps=backbone.spec.taps, kv=kv)
-    (found,) = torch.autograd.grad(torch.stack([f.float().square().mean() for f in features]).sum(), z)
-    return found
-
-
 @dataclass
 class Control:
     """Notes what it sees, and replaces it by what `change` makes of it."""
@@ -115,7 +86,7 @@ def test_packing_is_row_major_in_tokens_and_in_patches() -> None:
 
 
 def test_the_velocity_is_the_librarys_own_bit_for_bit(backbone: Flux1, z: Tensor, cond: Any) -> None:
-    assert torch.equal(backbone.velocity(z, TIME, cond), plain(backbone, z, TIME, cond))
+    assert torch.equal(backbone.velocity(z, TIME, cond), diffusers_velocity(backbone.transformer, z, cond))
 
 
 def test_the_velocity_depends_on_time_guidance_and_prompt(backbone: Flux1, z: Tensor, cond: Any) -> None:
@@ -178,7 +149,7 @@ def test_truncated_features_equal_those_of_a_full_run(backbone: Flux1, z: Tensor
         handles.append(
             block.norm1.register_forward_hook(lambda _, __, out, i=i: full.update({f"double.{i}.norm": out[0]}))
         )
-    plain(backbone, z, TIME, cond)
+    diffusers_velocity(backbone.transformer, z, cond)
     for handle in handles:
         handle.remove()
     with torch.no_grad():

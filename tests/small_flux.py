@@ -1,16 +1,22 @@
-"""A small FLUX with something injected: how it is called, and what is measured of it."""
+"""A small FLUX: how it is called, and what is measured of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import torch
 from torch import Tensor
 
 from dragflow.backbones.flux1 import Flux1
 from dragflow.backbones.flux1_layout import image_ids, pack, unpack
 from dragflow.backbones.registry import load_backbone
+from dragflow.core.errors import UserError
+from dragflow.core.result import IdentityOptions
+from dragflow.identity.registry import load_identity
 
 TIME = 0.7
 GRID = (3, 4)
@@ -45,8 +51,29 @@ def gradient(backbone: Flux1, z: Tensor, cond: Any, kv: Any = None) -> Tensor:
     """Of the features' mean square in the latent."""
     z = z.clone().requires_grad_(True)
     features = backbone.features(z, TIME, cond, taps=backbone.spec.taps, kv=kv)
-    (found,) = torch.autograd.grad(torch.stack([f.square().mean() for f in features]).sum(), z)
+    (found,) = torch.autograd.grad(torch.stack([f.float().square().mean() for f in features]).sum(), z)
     return found
+
+
+def check_gradients(backbone: Flux1, checkpointed: Flux1, z: Tensor, cond: Any) -> None:
+    """An identity changes the gradient in the latent, with checkpointing alike; no hook stays."""
+    found = gradient(backbone, z, cond)
+    assert found.isfinite().all()
+    assert not torch.allclose(found, gradient(backbone, z, replace(cond, identity=None)), rtol=1e-3)
+    assert torch.allclose(gradient(checkpointed, z, cond), found, rtol=1e-5, atol=1e-9)
+    assert hooks(backbone) == hooks(checkpointed) == 0
+
+
+def check_frozen(tensors: Iterable[Tensor]) -> None:
+    """No gradient has reached any of these."""
+    assert all(x.grad is None and not x.requires_grad for x in tensors)
+
+
+def refusal(options: IdentityOptions, backbone: Flux1) -> str:
+    """Why an identity adapter is not loaded."""
+    with pytest.raises(UserError) as raised:
+        load_identity(options, backbone)
+    return str(raised.value)
 
 
 @torch.no_grad()
