@@ -17,6 +17,7 @@ from dragflow.core.config import IdentityConfig
 from dragflow.core.errors import UserError
 from dragflow.core.result import IdentityOptions
 from dragflow.identity.dummy import write_clip, write_instantx
+from dragflow.identity.instantx import build
 from dragflow.identity.likeness import IpAdapter, Likeness
 from dragflow.identity.registry import load_identity
 from dragflow.identity.vision import as_picture
@@ -177,6 +178,13 @@ def test_in_bfloat16_all_of_it_is_bfloat16(
     v = model.velocity(z, TIME, model.condition("a cat", rough, guidance=1.0))
     assert error(v, backbone.velocity(z, TIME, backbone.condition("a cat", subject, guidance=1.0))) < 0.3
     assert {x.dtype for x in (rough.tokens, *rough.kv["single.0"])} == {torch.bfloat16}
+
+
+def test_in_real_size_it_has_the_parameters_of_the_published_file() -> None:
+    """Which is of 5.29 GB, at two bytes each."""
+    with torch.device("meta"):
+        whole = build(1152, 2304, 4096, 128, heads=(24, 128), blocks=57)
+    assert 2 * sum(x.numel() for x in whole.parameters()) == 5_291_201_024
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

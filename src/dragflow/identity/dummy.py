@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dragflow.identity.attention import IdentityAttention
-from dragflow.identity.instantx import Projection
+from dragflow.identity.instantx import build
 from dragflow.identity.projector import Projector, ProjectorSize
 
 
@@ -86,12 +86,8 @@ def write_instantx(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        projection = Projection(embedding, 2 * embedding, width, tokens)
-        readers = nn.ModuleList(
-            nn.ModuleDict({name: nn.Linear(width, inner, bias=False) for name in ("to_k_ip", "to_v_ip")})
-            for _ in range(blocks)
-        )
-    return _save(path, {"image_proj": projection.state_dict(), "ip_adapter": readers.state_dict()})
+        parts = build(embedding, 2 * embedding, width, tokens, heads=(inner // 32, 32), blocks=blocks)
+    return _save(path, {name: part.state_dict() for name, part in parts.items()})
 
 
 def write_clip(folder: Path, *, embedding: int = 24, side: int = 28) -> None:

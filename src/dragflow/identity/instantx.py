@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -39,6 +40,26 @@ class Projection(nn.Module):
         return self.norm(rearrange(self.proj(embedding), "b (q o) -> b q o", q=self._tokens))
 
 
+def build(embedding: int, inner: int, width: int, tokens: int, *, heads: tuple[int, int], blocks: int) -> nn.ModuleDict:
+    """Both parts of a checkpoint, by the names they have there.
+
+    Args:
+        embedding: width of the encoder's embedding.
+        inner: width between the projection's two layers.
+        width: of a token.
+        tokens: how many.
+        heads: of the model's attentions: their number, and the size of one.
+        blocks: of the model.
+    """
+    count, head = heads
+
+    def layer() -> nn.Linear:
+        return nn.Linear(width, count * head, bias=False)
+
+    readers = nn.ModuleList(Reader(layer(), layer(), count, eps=_EPS) for _ in range(blocks))
+    return nn.ModuleDict({PROJECTOR: Projection(embedding, inner, width, tokens), ATTENTIONS: readers})
+
+
 def has_layout(tensors: Mapping[str, Tensor]) -> bool:
     """Whether a checkpoint's tensors are laid out so."""
     return _SIGN in tensors
@@ -66,14 +87,10 @@ def load_modules(
             f"identity weights {path}: {PROJECTOR}.proj.2.weight has {rows} rows: it must be a multiple of {width}, "
             "the width of a token"
         )
-    count, head = heads
     with torch.device("meta"):
-        projection = Projection(embedding, inner, width, rows // width)
-        readers = nn.ModuleList(
-            Reader(*(nn.Linear(width, count * head, bias=False) for _ in range(2)), heads=count, eps=_EPS)
-            for _ in spec.blocks
-        )
-    whole = nn.ModuleDict({PROJECTOR: projection, ATTENTIONS: readers})
+        whole = build(embedding, inner, width, rows // width, heads=heads, blocks=len(spec.blocks))
     check_tensors(path, tensors, {name: tuple(x.shape) for name, x in whole.state_dict().items()})
     whole.load_state_dict(tensors, assign=True)
-    return projection, dict(zip(spec.blocks, readers, strict=True))  # pyright: ignore[reportReturnType]
+    projection: Any = whole[PROJECTOR]
+    readers: Any = whole[ATTENTIONS]
+    return projection, dict(zip(spec.blocks, readers, strict=True))
