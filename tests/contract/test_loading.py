@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import CapabilityError, UserError
@@ -51,6 +52,23 @@ def test_damaged_weights_are_a_user_error(part: str, copy: Path) -> None:
     weights = copy / part / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be loaded"):
+        load_backbone(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "tensor"),
+    [
+        ("transformer/diffusion_pytorch_model.safetensors", "proj_out.weight"),
+        ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_norm_out.weight"),
+        ("text_encoder/model.safetensors", "encoder.layers.0.layer_norm1.weight"),
+        ("text_encoder_2/model.safetensors", "encoder.block.0.layer.0.SelfAttention.q.weight"),
+    ],
+)
+def test_weights_that_are_missing_are_never_made_up(file: str, tensor: str, copy: Path) -> None:
+    tensors = load_file(copy / file)
+    del tensors[tensor]
+    save_file(tensors, copy / file, metadata={"format": "pt"})
+    with pytest.raises(UserError, match=rf"its {file.partition('/')[0]} has no .*{tensor} \(1 tensors"):
         load_backbone(str(copy), device="cpu")
 
 
@@ -111,7 +129,6 @@ def test_what_is_no_folder_and_no_hub_id_is_refused(model: str) -> None:
 def test_weights_through_which_no_gradient_flows_are_refused(copy: Path) -> None:
     """A model whose image projection is zero gives the latent no gradient."""
     import torch
-    from safetensors.torch import load_file, save_file
 
     weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
@@ -123,7 +140,6 @@ def test_weights_through_which_no_gradient_flows_are_refused(copy: Path) -> None
 
 def test_weights_that_give_nan_are_refused(copy: Path) -> None:
     import torch
-    from safetensors.torch import load_file, save_file
 
     weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
@@ -135,7 +151,6 @@ def test_weights_that_give_nan_are_refused(copy: Path) -> None:
 
 def test_a_file_that_is_no_lora_is_refused(dummy_folder: Path, tmp_path: Path) -> None:
     import torch
-    from safetensors.torch import save_file
 
     save_file({"something.else": torch.zeros(2, 2)}, tmp_path / "style.safetensors")
     with pytest.raises(UserError, match=r"style\.safetensors"):

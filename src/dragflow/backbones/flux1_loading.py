@@ -12,7 +12,7 @@ import torch
 from dragflow.backbones.fingerprint import fingerprint, with_files
 from dragflow.backbones.flux1 import Flux1
 from dragflow.backbones.lora import Lora, add_loras, parse_lora
-from dragflow.backbones.parts import part_of, pick_device, pick_dtype
+from dragflow.backbones.parts import load_part, part_of, pick_device, pick_dtype, read_part
 from dragflow.backbones.registry import LoadOptions
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.result import ModelIdentity
@@ -35,16 +35,11 @@ def load(options: LoadOptions) -> Flux1:
 
     with part_of(options.model, "transformer"):
         transformer = _transformer(FluxTransformer2DModel, options, dtype)
-    with part_of(options.model, "autoencoder, text encoders, tokenizers or scheduler"):
-        pipeline = FluxPipeline.from_pretrained(
-            options.folder, transformer=transformer, dtype=dtype, use_safetensors=True
-        )
+    encoders = _encoders(options, torch.device("cpu") if options.offload else device, dtype)
+    with part_of(options.model, "tokenizers or scheduler"):
+        pipeline = FluxPipeline.from_pretrained(options.folder, transformer=transformer, **encoders)
     add_loras(pipeline, loras)
-    transformer.to(device)
-    for part in (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
-        part.to("cpu" if options.offload else device)
-    for part in (transformer, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
-        part.eval().requires_grad_(False)
+    transformer.to(device).eval().requires_grad_(False)
     pipeline.set_progress_bar_config(disable=True)
     checkpointing = device.type != "cpu" if options.checkpointing is None else options.checkpointing
     backbone = Flux1(
@@ -93,6 +88,21 @@ def _check_parts(options: LoadOptions) -> None:
         raise UserError(f"model {options.model} has a {name} as its transformer: a FluxTransformer2DModel is needed")
 
 
+def _encoders(options: LoadOptions, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Autoencoder and text encoders, by their names in the pipeline."""
+    import diffusers
+    from transformers import CLIPTextModel, T5EncoderModel
+
+    with part_of(options.model, "vae"):
+        config = json.loads((options.folder / "vae" / "config.json").read_text(encoding="utf-8"))
+        autoencoder = getattr(diffusers, config["_class_name"])
+    classes = {"vae": autoencoder, "text_encoder": CLIPTextModel, "text_encoder_2": T5EncoderModel}
+    return {
+        name: load_part(cls, str(options.folder), name, device, subfolder=name, dtype=dtype)
+        for name, cls in classes.items()
+    }
+
+
 def _torchao(config_name: str) -> Callable[[], Any]:
     def build() -> Any:
         try:
@@ -120,18 +130,22 @@ def quantisations() -> tuple[str, ...]:
 
 def _transformer(cls: Any, options: LoadOptions, dtype: torch.dtype) -> Any:
     quantize = options.quantize
-    if quantize is not None and quantize.startswith("gguf:"):
-        return _from_gguf(cls, Path(quantize.removeprefix("gguf:")), options, dtype)
+    for path in _gguf_files(options):
+        return _from_gguf(cls, path, options, dtype)
     if quantize is not None and quantize not in _QUANTISATIONS:
         raise UserError(f"quantisation {quantize!r} is not known: choose one of {', '.join(_QUANTISATIONS)}")
     build = None if quantize is None else _QUANTISATIONS[quantize]
     settings = {} if build is None else {"quantization_config": build()}
-    transformer = cls.from_pretrained(
-        options.folder, subfolder="transformer", dtype=dtype, use_safetensors=True, **settings
-    )
+    transformer = read_part(cls, str(options.folder), "transformer", subfolder="transformer", dtype=dtype, **settings)
     if quantize == "layerwise-fp8":
         transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     return transformer
+
+
+def _gguf_files(options: LoadOptions) -> list[Path]:
+    """The file that the transformer comes from, if it is a GGUF file."""
+    quantize = options.quantize or ""
+    return [Path(quantize.removeprefix("gguf:"))] if quantize.startswith("gguf:") else []
 
 
 def _from_gguf(cls: Any, path: Path, options: LoadOptions, dtype: torch.dtype) -> Any:
@@ -140,7 +154,7 @@ def _from_gguf(cls: Any, path: Path, options: LoadOptions, dtype: torch.dtype) -
     try:
         from diffusers import GGUFQuantizationConfig
 
-        return cls.from_single_file(
+        transformer = cls.from_single_file(
             str(path),
             quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
             config=str(options.folder),
@@ -149,13 +163,22 @@ def _from_gguf(cls: Any, path: Path, options: LoadOptions, dtype: torch.dtype) -
         )
     except ImportError as error:
         raise CapabilityError("GGUF files need the gguf library: pip install 'dragflow[quant]'") from error
+    except (ValueError, IndexError, KeyError, RuntimeError, OSError) as error:
+        raise UserError(
+            f"quantised transformer {path} is no GGUF file, or not of this model ({error}): choose another"
+        ) from error
+    if missing := [name for name, weight in transformer.named_parameters() if weight.is_meta]:
+        raise UserError(
+            f"quantised transformer {path} has no {missing[0]} ({len(missing)} tensors are missing): choose another"
+        )
+    return transformer
 
 
 def _identity(options: LoadOptions, loras: tuple[Lora, ...], dtype: torch.dtype) -> ModelIdentity:
     return ModelIdentity(
         id=options.model,
         revision=options.revision,
-        fingerprint=with_files(fingerprint(options.folder), (lora.file for lora in loras)),
+        fingerprint=with_files(fingerprint(options.folder), [*_gguf_files(options), *(lora.file for lora in loras)]),
         dtype=str(dtype).removeprefix("torch."),
         quantize=options.quantize,
         lora=options.lora,

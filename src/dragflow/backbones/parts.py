@@ -57,9 +57,18 @@ def part_of(model: str, part: str) -> Iterator[None]:
 
 
 def load_part(cls: Any, model: str, part: str, device: torch.device, **where: Any) -> Any:
-    """A network of a model, every weight of it from its file, on a device.
+    """A network of a model, every weight of it from its file, on a device and ready to be used.
 
-    The libraries only warn when weights are missing, and draw them at random.
+    Raises:
+        UserError: it cannot be loaded, or weights are missing.
+    """
+    return read_part(cls, model, part, **where).to(device).eval().requires_grad_(False)
+
+
+def read_part(cls: Any, model: str, part: str, **where: Any) -> Any:
+    """A network of a model as the library gives it, every weight of it from its file.
+
+    The libraries only warn when weights are missing, and draw them at random or leave them without values.
 
     Raises:
         UserError: it cannot be loaded, or weights are missing.
@@ -71,4 +80,4 @@ def load_part(cls: Any, model: str, part: str, device: torch.device, **where: An
             f"model {model}: its {part} has no {missing[0]} ({len(missing)} tensors are missing): "
             f"a {cls.__name__} is needed"
         )
-    return network.to(device).eval().requires_grad_(False)
+    return network

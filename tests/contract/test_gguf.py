@@ -1,0 +1,128 @@
+"""A transformer in a GGUF file of 8-bit blocks: what it computes, with what is put on it, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.lora import attached
+from dragflow.core.errors import UserError
+from dragflow.core.result import IdentityOptions
+from dragflow.identity.registry import load_identity
+from dragflow.io.images import from_pixels
+from dragflow.lora.config import LoraConfig
+from dragflow.lora.train import train_lora
+from small_flux import TIME, error, gradient, latent, load, picture
+
+gguf = pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
+BLOCK = 32
+"""Values that share a scale."""
+
+
+def write_gguf(path: Path, tensors: dict[str, Tensor]) -> str:
+    """Matrices in 8-bit blocks, the rest in float32; gives the value of `quantize`."""
+    writer = gguf.GGUFWriter(path, "flux")
+    for name, x in tensors.items():
+        if x.ndim == 2 and x.shape[1] % BLOCK == 0:
+            packed = gguf.quants.quantize(x.numpy(), gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(name, x.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return f"gguf:{path}"
+
+
+@pytest.fixture(scope="module")
+def tensors(dummy_folder: Path) -> dict[str, Tensor]:
+    return load_file(dummy_folder / "transformer" / "diffusion_pytorch_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def quantize(tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "flux-q8_0.gguf", tensors)
+
+
+@pytest.fixture(scope="module")
+def quantised(dummy_folder: Path, quantize: str) -> Flux1:
+    return load(dummy_folder, quantize=quantize)
+
+
+@pytest.fixture(scope="module")
+def exact(dummy_folder: Path) -> Flux1:
+    return load(dummy_folder)
+
+
+@pytest.fixture
+def z() -> Tensor:
+    return latent()
+
+
+def test_velocities_and_gradients_are_near_the_exact_ones(quantised: Flux1, exact: Flux1, z: Tensor) -> None:
+    from diffusers.quantizers.gguf.utils import GGUFParameter
+
+    transformer: Any = quantised.transformer
+    assert isinstance(transformer.transformer_blocks[0].attn.to_q.weight, GGUFParameter)
+    conds = [model.condition("a cat", guidance=3.5) for model in (quantised, exact)]
+    assert 0 < error(quantised.velocity(z, TIME, conds[0]), exact.velocity(z, TIME, conds[1])) < 0.02
+    assert 0 < error(gradient(quantised, z, conds[0]), gradient(exact, z, conds[1])) < 0.05
+
+
+@pytest.mark.parametrize("kind", ["character", "ip_adapter", "instantx"])
+def test_an_identity_acts_in_it_as_in_the_exact_model(
+    kind: str, quantised: Flux1, exact: Flux1, z: Tensor, request: pytest.FixtureRequest
+) -> None:
+    options: IdentityOptions = request.getfixturevalue(kind)
+    found: list[Tensor] = []
+    for model in (quantised, exact):
+        cond = model.condition("a cat", load_identity(options, model).encode(picture(1)), guidance=3.5)
+        found.append(model.velocity(z, TIME, cond))
+        assert error(found[-1], model.velocity(z, TIME, replace(cond, identity=None))) > 1e-2
+        assert gradient(model, z, cond).isfinite().all()
+    assert error(*found) < 0.02
+
+
+def test_a_lora_is_trained_on_it_and_put_on_it(quantised: Flux1, z: Tensor, tmp_path: Path) -> None:
+    cond = quantised.condition("", guidance=1.0)
+    plain, file = quantised.velocity(z, TIME, cond), tmp_path / "a.safetensors"
+    pixels = (picture(1, 32, 32)[0].permute(1, 2, 0) * 255).to(torch.uint8).numpy()
+    source = from_pixels(pixels)
+    losses = train_lora(quantised, source, config=LoraConfig(rank=2, steps=2, batch=1, rate=1e-2), to=file)
+    assert all(0 < loss < 10 for loss in losses)
+    with attached(quantised, [str(file)]) as changed:
+        assert error(changed.velocity(z, TIME, cond), plain) > 1e-4
+    assert torch.equal(quantised.velocity(z, TIME, cond), plain)
+
+
+def test_other_weights_in_the_file_are_another_fingerprint(
+    dummy_folder: Path, quantised: Flux1, exact: Flux1, tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    others = {name: -x for name, x in tensors.items()}
+    other = load(dummy_folder, quantize=write_gguf(tmp_path / "other.gguf", others))
+    assert len({model.identity().fingerprint for model in (quantised, exact, other)}) == 3
+    moved = load(dummy_folder, quantize=write_gguf(tmp_path / "moved.gguf", tensors))
+    assert moved.identity().fingerprint == quantised.identity().fingerprint
+
+
+def test_a_file_that_is_none_or_not_of_this_model_is_refused(
+    dummy_folder: Path, tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    (tmp_path / "text.gguf").write_text("not a model")
+    without = {name: x for name, x in tensors.items() if name != "proj_out.weight"}
+    wide = tensors | {"proj_out.weight": torch.zeros(64, 96)}
+    for quantize in (
+        f"gguf:{tmp_path / 'text.gguf'}",
+        write_gguf(tmp_path / "without.gguf", without),
+        write_gguf(tmp_path / "wide.gguf", wide),
+    ):
+        with pytest.raises(UserError, match=rf"quantised transformer {quantize.removeprefix('gguf:')}"):
+            load(dummy_folder, quantize=quantize)
