@@ -49,13 +49,14 @@ def test_a_run_with_a_model_is_told_in_full() -> None:
 
 
 def test_an_adapter_is_named_with_its_own_encoders() -> None:
-    options = IdentityOptions("ip-adapter", "my a.safetensors", clip="/clip")
+    options = IdentityOptions("instantcharacter", "my a.safetensors", siglip="/siglip", dinov2="/dino v2", clip="/clip")
     plain = scored_run("a", {}, method="dragflow", config=load_preset("fast"))
     run = replace(plain, header=replace(plain.header, identity=IdentityRecord(options, "ff" * 8)))
-    assert shlex.split(make(run, None))[-6:] == [
-        *("--identity", "ip-adapter", "--identity-weights", "my a.safetensors", "--identity-clip", "/clip")
+    assert shlex.split(make(run, None))[-8:] == [
+        *("--identity", "instantcharacter", "--identity-weights", "my a.safetensors"),
+        *("--identity-siglip", "/siglip", "--identity-dinov2", "/dino v2"),
     ]
-    assert ("identity adapter", "ip-adapter, my a.safetensors") in facts(run)
+    assert ("identity adapter", "instantcharacter, my a.safetensors") in facts(run)
     assert not any("identity" in word for word in (make(plain, None), *(title for title, _ in facts(plain))))
 
 
