@@ -246,3 +246,13 @@ def test_a_siglip_that_cannot_serve_is_refused(backbone: Flux1, instantx: Identi
     ):
         with pytest.raises(UserError, match=words):
             load_identity(replace(instantx, siglip=siglip), backbone)
+
+
+@pytest.mark.parametrize(("fixture", "option"), [("instantx", "clip"), ("ip_adapter", "siglip")])
+def test_an_encoder_that_the_layout_does_not_take_is_refused(
+    fixture: str, option: str, backbone: Flux1, request: pytest.FixtureRequest
+) -> None:
+    options: IdentityOptions = request.getfixturevalue(fixture)
+    assert f"other is not used, leave --identity-{option} out" in refusal(
+        replace(options, **{option: "other"}), backbone
+    )

@@ -32,9 +32,11 @@ def load(options: IdentityOptions, weights: Path, backbone: Backbone, offload: b
     if instantx.has_layout(tensors):
         projection, readers = instantx.load_modules(weights, tensors, backbone.spec, heads)
         place, load_eye, takes = instantx.PLACE, _load_siglip, projection.proj[0].in_features
+        _refuse(options, _CLIP, weights, "InstantX's layout, which takes SigLIP")
     else:
         projection, readers = xlabs.load_modules(weights, tensors, backbone.transformer, heads[0])
         place, load_eye, takes = xlabs.PLACE, _load_clip, projection.image_embeds.in_features
+        _refuse(options, SIGLIP, weights, "XLabs' layout, which takes CLIP")
     eye, gives = load_eye(options, home, dtype)
     if gives != takes:
         raise UserError(
@@ -44,6 +46,15 @@ def load(options: IdentityOptions, weights: Path, backbone: Backbone, offload: b
     nn.ModuleList([projection, *readers.values()]).to(device, dtype).eval().requires_grad_(False)
     record = IdentityRecord(options, with_networks(file_fingerprint(weights), [eye.model]))
     return IpAdapter(eye, projection, readers, heads[0], place, device, offload, record)
+
+
+def _refuse(options: IdentityOptions, kind: Kind, weights: Path, layout: str) -> None:
+    """An encoder that was chosen, and that this layout has no use for."""
+    chosen = getattr(options, kind.option)
+    if chosen != getattr(IdentityOptions, kind.option):
+        raise UserError(
+            f"identity weights {weights} are in {layout}: {chosen} is not used, leave --identity-{kind.option} out"
+        )
 
 
 def _load_clip(options: IdentityOptions, device: torch.device, dtype: torch.dtype) -> tuple[Eye, int]:
