@@ -20,12 +20,7 @@ from dragflow.core.result import IdentityOptions
 from dragflow.identity.dummy import write_dinov2
 from dragflow.identity.instantcharacter import Character, InstantCharacter
 from dragflow.identity.registry import load_identity
-from small_flux import TIME, check_frozen, check_gradients, hooks, latent, load
-
-
-@pytest.fixture(scope="module")
-def backbone(dummy_folder: Path) -> Flux1:
-    return load(dummy_folder)
+from small_flux import TIME, check_frozen, check_gradients, hooks, load
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +36,6 @@ def adapter(backbone: Flux1, character: IdentityOptions) -> InstantCharacter:
 @pytest.fixture
 def identity(adapter: InstantCharacter) -> Character:
     return adapter.encode(torch.rand(1, 3, 30, 40, generator=torch.Generator().manual_seed(1)))
-
-
-@pytest.fixture
-def z() -> Tensor:
-    return latent()
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from small_flux import (
     diffusers_velocity,
     error,
     hooks,
-    latent,
     load,
     picture,
     refusal,
@@ -40,23 +39,8 @@ def load_adapter(options: IdentityOptions, backbone: Flux1) -> IpAdapter:
 
 
 @pytest.fixture(scope="module")
-def backbone(dummy_folder: Path) -> Flux1:
-    return load(dummy_folder)
-
-
-@pytest.fixture(scope="module")
 def adapter(backbone: Flux1, instantx: IdentityOptions) -> IpAdapter:
     return load_adapter(instantx, backbone)
-
-
-@pytest.fixture
-def subject(adapter: IpAdapter) -> Likeness:
-    return adapter.encode(picture(1))
-
-
-@pytest.fixture
-def z() -> Tensor:
-    return latent()
 
 
 # -- the numbers, from the checkpoint's tensors and transformers' own SigLIP -------------------------------------------

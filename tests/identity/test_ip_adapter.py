@@ -29,7 +29,6 @@ from small_flux import (
     error,
     gradient,
     hooks,
-    latent,
     load,
     picture,
     refusal,
@@ -41,23 +40,8 @@ def load_adapter(options: IdentityOptions, backbone: Flux1, *, offload: bool = F
 
 
 @pytest.fixture(scope="module")
-def backbone(dummy_folder: Path) -> Flux1:
-    return load(dummy_folder)
-
-
-@pytest.fixture(scope="module")
 def adapter(backbone: Flux1, ip_adapter: IdentityOptions) -> IpAdapter:
     return load_adapter(ip_adapter, backbone)
-
-
-@pytest.fixture
-def subject(adapter: IpAdapter) -> Likeness:
-    return adapter.encode(picture(1))
-
-
-@pytest.fixture
-def z() -> Tensor:
-    return latent()
 
 
 class Diffusers:
