@@ -18,7 +18,7 @@ from dragflow import Editor, IdentityOptions, world
 from dragflow.core.errors import UserError
 from dragflow.identity.projector import ProjectorSize
 from dragflow.train import adapter, adapter_start, export, flow, state, vae
-from dragflow.train.adapter import AdapterConfig, AdapterModel, Teacher
+from dragflow.train.adapter import AdapterConfig, AdapterModel, Teacher, Velocities
 from dragflow.train.main import main
 
 FLOW = replace(TINY_FLOW, heads=2)
@@ -71,14 +71,31 @@ def test_the_training_begins_at_the_model_itself(begun: tuple[Teacher, AdapterMo
     scenes, t = teacher.scenes(range(2)), torch.tensor([0.3, 0.8])
     with torch.no_grad():
         plain, adapted = (
-            teacher.errors(scenes, t, torch.Generator().manual_seed(0), used)[0] for used in (None, fresh)
+            teacher.velocities(scenes, t, torch.Generator().manual_seed(0), used) for used in (None, fresh)
         )
-    assert torch.equal(plain, adapted)
+    assert torch.equal(plain.captioned, adapted.captioned)
+    assert torch.equal(plain.empty, adapted.empty)
     fresh.attentions[0].to_v_ip.bias.data.fill_(1.0)
     with torch.no_grad():
-        changed = teacher.errors(scenes, t, torch.Generator().manual_seed(0), fresh)[0]
+        changed = teacher.velocities(scenes, t, torch.Generator().manual_seed(0), fresh)
     fresh.attentions[0].to_v_ip.bias.data.zero_()
-    assert not torch.equal(changed, plain)
+    assert not torch.equal(changed.captioned, plain.captioned)
+
+
+def test_the_objective_is_least_where_captions_change_nothing_and_the_middle_stays() -> None:
+    empty, captioned, true = torch.randn(3, 2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain = Velocities(empty, captioned, true)
+    middle = (empty + captioned) / 2
+
+    def loss(apart: float, away: float) -> float:
+        half = apart * (captioned - empty) / 2
+        return float(adapter.objective(Velocities(middle - half + away, middle + half + away, true), plain, 6.0))
+
+    assert loss(0, 0) == pytest.approx(0, abs=1e-10)
+    difference = float(plain.difference)
+    assert loss(1, 0) == pytest.approx(0.5 * difference + 6 * difference, rel=1e-5)  # the model itself
+    assert loss(0.5, 0) == pytest.approx(loss(1, 0) / 4, rel=1e-5)
+    assert loss(0, 0.1) == pytest.approx(2 * 0.1**2, rel=1e-4)
 
 
 def test_a_token_begins_as_the_patch_of_its_place(begun: tuple[Teacher, AdapterModel]) -> None:
