@@ -1,13 +1,14 @@
 """What keeping a subject's identity brings, on scenes of the world: reconstruction without an edit, and edits.
 
-    python benchmarks/identity.py run ROW [--scenes 100] [--first 5000] [--processes 1] [-o identity]
+    python benchmarks/identity.py run ROW [--scenes 100] [--first 5000] [--processes 1] [--only SETTING] [-o identity]
     python benchmarks/identity.py report [-o identity]
 
 Rows: `none`; `adapter`, the embedded model's; `another picture`, the same adapter given the features of the next scene
 (what it gains so, it does not gain from the subject); `lora`, a LoRA of each picture trained by `dragflow identity
 train`'s function with its defaults for this model. Goes on where it stopped. Pictures are inverted and sampled under
 the settings of `dragflow.bench.reconstruction` with the grid, guidances and K/V sites of the preset `paper`, and edited
-with the preset `default`. LPIPS is measured where `dragflow bench` finds its weights.
+with the preset `default`. With `--only` they are sampled under one setting and not edited: more scenes in the same time
+(give it a folder of its own). LPIPS is measured where `dragflow bench` finds its weights.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Job:
     scene: int
     out: Path
     lora_steps: int
+    only: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,7 @@ def main() -> None:
     run.add_argument("row", choices=ROWS)
     scenes.add_options(run, 100)
     run.add_argument("--lora-steps", type=int, default=LoraConfig().steps, help="of the row `lora`")
+    run.add_argument("--only", choices=SETTINGS, help="sample under this setting only, and do not edit")
     for command in (run, commands.add_parser("report")):
         command.add_argument("-o", "--output", type=Path, default=Path("identity"))
     args = parser.parse_args()
@@ -84,7 +87,7 @@ def main() -> None:
     scenes.run(
         args.row,
         numbers,
-        lambda number: Job(args.row, number, args.output, args.lora_steps),
+        lambda number: Job(args.row, number, args.output, args.lora_steps, args.only),
         measure,
         args.output,
         args.processes,
@@ -99,14 +102,14 @@ def measure(job: Job, device: str | None) -> scenes.Line:
         size = canvas.working_size(sample.image.size, paper.size.max_pixels, used.backbone.spec.pixel_multiple)
         image = canvas.as_image(sample.image.pixels, size)
         identity = None if used.adapter is None else used.adapter.encode(image).under(paper.identity)
-        found = list(reconstruct(used.backbone, sample, paper, identity, distance=suite.perceptual))
-        session = used.open(sample.image, sample.instruction.prompt, config=default)
-        result = session.edit(sample.instruction, default)
-    return {
-        "scene": job.scene,
-        "reconstruction": [asdict(one) for one in found],
-        "edit": suite.score(sample, result.image),
-    }
+        settings = {name: one for name, one in SETTINGS.items() if job.only in (None, name)}
+        distance = suite.perceptual
+        found = list(reconstruct(used.backbone, sample, paper, identity, settings=settings, distance=distance))
+        line = {"scene": job.scene, "reconstruction": [asdict(one) for one in found]}
+        if job.only is None:
+            session = used.open(sample.image, sample.instruction.prompt, config=default)
+            line["edit"] = suite.score(sample, session.edit(sample.instruction, default).image)
+    return line
 
 
 @contextmanager
@@ -137,10 +140,11 @@ def _report(rows: dict[str, scenes.Lines]) -> str:
     ]
     for setting in SETTINGS:
         for row, found in rows.items():
-            if found:
+            if _values(found, setting, "psnr"):
                 cells = [setting, row, str(len(found)), *_reconstruction(found, base, setting)]
                 lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", scenes.edit_table(rows, "none")])
+    edits = {row: {number: line for number, line in found.items() if "edit" in line} for row, found in rows.items()}
+    return "\n".join([*lines, "", scenes.edit_table(edits, "none")] if any(edits.values()) else lines)
 
 
 def _reconstruction(found: scenes.Lines, base: scenes.Lines, setting: str) -> list[str]:
