@@ -45,9 +45,9 @@ def row(teacher: Teacher, scenes: Scenes, t: float) -> tuple[float, ...]:
     """The figures of one time."""
     others = replace(scenes, captions=scenes.captions[1:] + scenes.captions[:1])
     times = torch.full((len(scenes.z),), t)
+    noise, other = (torch.randn(scenes.z.shape, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     v, again, wrong = (
-        teacher.velocities(used, times, torch.Generator().manual_seed(seed), None)
-        for used, seed in ((scenes, 0), (scenes, 1), (others, 0))
+        teacher.velocities(used, times, of, None) for used, of in ((scenes, noise), (scenes, other), (others, noise))
     )
     d, missing = v.captioned - v.empty, v.true - v.empty
     stays = mean(d * (again.captioned - again.empty)) / mean(d * d)

@@ -140,8 +140,8 @@ def _report(rows: dict[str, scenes.Lines]) -> str:
     ]
     for setting in SETTINGS:
         for row, found in rows.items():
-            if _values(found, setting, "psnr"):
-                cells = [setting, row, str(len(found)), *_reconstruction(found, base, setting)]
+            if count := len(_values(found, setting, "psnr")):
+                cells = [setting, row, str(count), *_reconstruction(found, base, setting)]
                 lines.append(f"| {' | '.join(cells)} |")
     edits = {row: {number: line for number, line in found.items() if "edit" in line} for row, found in rows.items()}
     return "\n".join([*lines, "", scenes.edit_table(edits, "none")] if any(edits.values()) else lines)

@@ -69,15 +69,14 @@ def begun(model: Path) -> tuple[Teacher, AdapterModel]:
 def test_the_training_begins_at_the_model_itself(begun: tuple[Teacher, AdapterModel]) -> None:
     teacher, fresh = begun
     scenes, t = teacher.scenes(range(2)), torch.tensor([0.3, 0.8])
+    noise = torch.randn(scenes.z.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        plain, adapted = (
-            teacher.velocities(scenes, t, torch.Generator().manual_seed(0), used) for used in (None, fresh)
-        )
+        plain, adapted = (teacher.velocities(scenes, t, noise, used) for used in (None, fresh))
     assert torch.equal(plain.captioned, adapted.captioned)
     assert torch.equal(plain.empty, adapted.empty)
     fresh.attentions[0].to_v_ip.bias.data.fill_(1.0)
     with torch.no_grad():
-        changed = teacher.velocities(scenes, t, torch.Generator().manual_seed(0), fresh)
+        changed = teacher.velocities(scenes, t, noise, fresh)
     fresh.attentions[0].to_v_ip.bias.data.zero_()
     assert not torch.equal(changed.captioned, plain.captioned)
 

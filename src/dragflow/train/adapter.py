@@ -165,11 +165,8 @@ class Teacher:
         z = (encode(self.coder, np.stack(pictures), self.device) - self.scaling.shift) * self.scaling.scale
         return Scenes(pictures, z, [world.caption(world.facts(scene)) for scene in drawn])
 
-    def velocities(
-        self, scenes: Scenes, t: Tensor, generator: torch.Generator, adapter: AdapterModel | None
-    ) -> Velocities:
-        """What the model gives at times t (b), with an adapter or without; equal generators make equal noise."""
-        noise = torch.randn(scenes.z.shape, generator=generator, device=t.device)
+    def velocities(self, scenes: Scenes, t: Tensor, noise: Tensor, adapter: AdapterModel | None) -> Velocities:
+        """What the model gives at times t (b) for noise (b c h w), with an adapter or without."""
         s = rearrange(t, "b -> b 1 1 1")
         z = (1 - s) * scenes.z + s * noise
         clip_ids, t5_ids = (ids.to(t.device) for ids in self.tokenizers([""] * len(z) + scenes.captions))
@@ -261,11 +258,10 @@ def train(config: AdapterConfig, run: Run, start: Path) -> AdapterModel:
         pictures = [data.scene_picture(int(number), flow.size) for number in numbers]
         scenes = Scenes(pictures, pool.take(numbers).to(run.device), captions(flow, rng, numbers))
         t = times(flow.batch, flow.noisy, generator, run.device)
-        before = generator.get_state()
+        noise = torch.randn(scenes.z.shape, generator=generator, device=run.device)
         with torch.no_grad():
-            plain = teacher.velocities(scenes, t, generator, None)
-        generator.set_state(before)
-        loss = objective(teacher.velocities(scenes, t, generator, model), plain, config.agreement)
+            plain = teacher.velocities(scenes, t, noise, None)
+        loss = objective(teacher.velocities(scenes, t, noise, model), plain, config.agreement)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -287,11 +283,13 @@ def objective(found: Velocities, plain: Velocities, agreement: float) -> Tensor:
 def gain(teacher: Teacher, scenes: Scenes, model: AdapterModel) -> dict[str, float]:
     """Error of v and the caption's difference at three times, without the adapter, with it, and with wrong pictures."""
     others = Scenes(scenes.pictures[1:] + scenes.pictures[:1], scenes.z, scenes.captions)
+    generator = torch.Generator(teacher.device).manual_seed(0)
+    noise = torch.randn(scenes.z.shape, generator=generator, device=teacher.device)
     found: dict[str, float] = {}
     for time in (0.3, 0.6, 0.85):
         t = torch.full((len(scenes.z),), time, device=teacher.device)
         for name, seen, adapter in (("plain", scenes, None), ("adapted", scenes, model), ("wrong", others, model)):
-            v = teacher.velocities(seen, t, torch.Generator(teacher.device).manual_seed(0), adapter)
+            v = teacher.velocities(seen, t, noise, adapter)
             found |= {f"{name}_{time}": float(v.error), f"{name}_{time}_caption": float(v.difference)}
     return found
 
