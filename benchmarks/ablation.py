@@ -17,8 +17,8 @@ from pathlib import Path
 
 from rows import folder_name, make, plan
 
-from dragflow.bench.executor import executor
 from dragflow.cli.progress import silence_libraries
+from dragflow.service.executors import executor
 
 POINT = ["optimise.moving=50", "optimise.moving_rate=0.02"]
 REGION = [
@@ -32,7 +32,7 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     "point": ("point", [*POINT, *FREE]),
     "+ region": ("point", [*REGION, *FREE]),
     "+ background": ("point", REGION),
-    "+ K/V in place": ("point", [*REGION, "kv.rule=identity"]),
+    "+ K/V in place": ("point", [*REGION, "kv.rule=in-place"]),
     "+ K/V mapped": ("point", [*REGION, "kv.rule=mapped"]),
     "+ warped start": ("point", [*REGION, "start.mode=warp", *GENTLE]),
     "+ preview start": ("point", [*REGION, "start.mode=preview", *GENTLE]),

@@ -20,13 +20,16 @@ from itertools import count
 
 import numpy as np
 
+from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
-from dragflow.core.task import Instruction, MaskArray, Operation, Point, Translate
-from dragflow.intent.base import LABELS, IntentRequest, ProviderOptions, TaskLabel
+from dragflow.core.motion import Translate
+from dragflow.core.task import Instruction, MaskArray, Operation
+from dragflow.files.pictures import from_pixels
+from dragflow.intent.base import LABELS, IntentRequest, TaskLabel
+from dragflow.intent.options import ProviderOptions
 from dragflow.intent.registry import load_provider
 from dragflow.intent.request import make_request
-from dragflow.io.images import from_pixels
-from dragflow.io.masks import centroid
+from dragflow.pixels.masks import centroid
 from dragflow.world import DragCase, drag_case
 
 KINDS: dict[TaskLabel, str] = {"relocation": "translate", "deformation": "stretch", "rotation": "rotate"}

@@ -16,9 +16,10 @@ from pathlib import Path
 import scenes
 
 from dragflow.bench.metrics.suite import load_suite
-from dragflow.bench.run import ModelChoice, editor
+from dragflow.bench.run import editor
+from dragflow.core.models import ModelOptions
 from dragflow.core.task import Instruction
-from dragflow.io.presets import load_preset
+from dragflow.files.presets import load_preset
 
 ROWS = ("true", "none", "wrong")
 
@@ -56,8 +57,8 @@ def measure(job: Job, device: str | None) -> scenes.Line:
     """The scores of one scene."""
     sample, config = scenes.scene(job.scene), load_preset(job.preset)
     asked = _prompted(sample.instruction, job)
-    session = editor(ModelChoice("nano"), device).open(sample.image, asked.prompt, config=config)
-    scores = load_suite(device=device).score(sample, session.edit(asked, config).image)
+    session = editor(ModelOptions("nano"), device).open(sample.image, asked.prompt, config=config)
+    scores = load_suite(device=device).score(sample, session.edit(asked, config).pixels)
     return {"scene": job.scene, "preset": job.preset, "prompt": asked.target_prompt, "edit": scores}
 
 

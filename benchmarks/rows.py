@@ -8,13 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from dragflow.bench.executor import Executor
 from dragflow.bench.methods import WITH_MODEL
 from dragflow.bench.metrics.suite import Suite
-from dragflow.bench.run import ModelChoice, Plan, data_set, run
+from dragflow.bench.run import Plan, data_set, run
 from dragflow.bench.runs import SampleScores, write_scores
 from dragflow.bench.score import score
-from dragflow.io.presets import load_preset, override
+from dragflow.core.models import ModelOptions
+from dragflow.files.presets import load_preset, override
+from dragflow.service.executors import Executor
 
 
 def plan(label: str, method: str, changes: list[str], data: str, model: str) -> Plan:
@@ -22,7 +23,7 @@ def plan(label: str, method: str, changes: list[str], data: str, model: str) -> 
     if method not in WITH_MODEL:
         return Plan(data, "disc", method, label, None, None)
     config = override(load_preset(WITH_MODEL[method]), changes)
-    return Plan(data, "disc", method, label, config, ModelChoice(model))
+    return Plan(data, "disc", method, label, config, ModelOptions(model))
 
 
 def make(row: Plan, folder: Path, workers: Executor) -> list[SampleScores]:

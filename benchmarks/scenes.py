@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import track
 
 from dragflow.bench.data.world import World
-from dragflow.bench.executor import executor
 from dragflow.bench.sample import Sample
 from dragflow.bench.statistics import difference
 from dragflow.cli.progress import silence_libraries
+from dragflow.service.executors import executor
 
 Line = dict[str, Any]
 """What was measured on one scene: `scene` is its number, `edit` has the scores of an edit."""

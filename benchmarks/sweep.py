@@ -16,12 +16,13 @@ import matplotlib as mpl
 import numpy as np
 from rows import folder_name, make, plan
 
-from dragflow.bench.executor import executor
 from dragflow.bench.metrics.truth import landing_error
-from dragflow.bench.run import ModelChoice, data_set, editor
+from dragflow.bench.run import data_set, editor
 from dragflow.bench.runs import picture_path, read_records
 from dragflow.cli.progress import silence_libraries
-from dragflow.io.images import load_image
+from dragflow.core.models import ModelOptions
+from dragflow.files.pictures import load_image
+from dragflow.service.executors import executor
 
 FIRST_SCENE = 5000
 DRAG = [
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=None)
     args = parser.parse_args()
     silence_libraries()
-    spec = editor(ModelChoice(args.model), None).backbone.spec
+    spec = editor(ModelOptions(args.model), None).backbone.spec
     taps = {"none": NO_DRAG, **{t: [*DRAG, f'optimise.taps=["{t}"]'] for t in spec.tap_names}, "default": DRAG}
     sites = {"none": [], **{b: [*MAPPED, f'kv.sites=["{b}"]'] for b in spec.blocks}, "default": MAPPED}
     data = f"world:{args.scenes}@{FIRST_SCENE}"

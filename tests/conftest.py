@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-from dragflow.core.result import IdentityOptions
+from dragflow.core.models import SubjectOptions
 
 # Shapes and types of tensor functions are checked at every call while tests run.
 install_import_hook(["dragflow.ops", "dragflow.method.supervision"], "beartype.beartype")
@@ -43,13 +43,13 @@ def dummy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def character(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
+def character(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
     """InstantCharacter in real layout for that model, and both encoders, small and random."""
-    from dragflow.identity.dummy import write_character, write_encoders
+    from dragflow.subject.dummy import write_character, write_encoders
 
     folder = tmp_path_factory.mktemp("character")
     write_encoders(folder)
-    return IdentityOptions(
+    return SubjectOptions(
         "instantcharacter",
         str(write_character(folder / "adapter.bin")),
         str(folder / "siglip"),
@@ -58,25 +58,25 @@ def character(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
 
 
 @pytest.fixture(scope="session")
-def ip_adapter(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
+def ip_adapter(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
     """An IP-adapter in XLabs' layout for that model, and a CLIP, small and random."""
-    from dragflow.identity.dummy import write_clip, write_ip_adapter
+    from dragflow.subject.dummy import write_clip, write_ip_adapter
 
     folder = tmp_path_factory.mktemp("ip-adapter")
     write_clip(folder / "clip")
-    return IdentityOptions(
+    return SubjectOptions(
         "ip-adapter", str(write_ip_adapter(folder / "adapter.safetensors")), clip=str(folder / "clip")
     )
 
 
 @pytest.fixture(scope="session")
-def instantx(tmp_path_factory: pytest.TempPathFactory) -> IdentityOptions:
+def instantx(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
     """An IP-adapter in InstantX's layout for that model, and a SigLIP, small and random."""
-    from dragflow.identity.dummy import write_encoders, write_instantx
+    from dragflow.subject.dummy import write_encoders, write_instantx
 
     folder = tmp_path_factory.mktemp("instantx")
     write_encoders(folder)
-    return IdentityOptions("ip-adapter", str(write_instantx(folder / "adapter.bin")), str(folder / "siglip"))
+    return SubjectOptions("ip-adapter", str(write_instantx(folder / "adapter.bin")), str(folder / "siglip"))
 
 
 _FAR = """

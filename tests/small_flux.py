@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragflow.backbones.flux1 import Flux1
-from dragflow.backbones.flux1_layout import image_ids, pack, unpack
+from dragflow.backbones.flux1.layout import image_ids, pack, unpack
+from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import UserError
-from dragflow.core.result import IdentityOptions
-from dragflow.identity.registry import load_identity
+from dragflow.core.models import ModelOptions, SubjectOptions
+from dragflow.subject.registry import load_subject
 
 TIME = 0.7
 GRID = (3, 4)
@@ -25,7 +25,7 @@ SIDE = 28
 
 
 def load(folder: Path, **options: Any) -> Flux1:
-    return cast("Flux1", load_backbone(str(folder), device="cpu", **options))
+    return cast("Flux1", load_backbone(ModelOptions.of(folder, device="cpu", **options)))
 
 
 def latent() -> Tensor:
@@ -56,10 +56,10 @@ def gradient(backbone: Flux1, z: Tensor, cond: Any, kv: Any = None) -> Tensor:
 
 
 def check_gradients(backbone: Flux1, checkpointed: Flux1, z: Tensor, cond: Any) -> None:
-    """An identity changes the gradient in the latent, with checkpointing alike; no hook stays."""
+    """An subject changes the gradient in the latent, with checkpointing alike; no hook stays."""
     found = gradient(backbone, z, cond)
     assert found.isfinite().all()
-    assert not torch.allclose(found, gradient(backbone, z, replace(cond, identity=None)), rtol=1e-3)
+    assert not torch.allclose(found, gradient(backbone, z, replace(cond, subject=None)), rtol=1e-3)
     assert torch.allclose(gradient(checkpointed, z, cond), found, rtol=1e-5, atol=1e-9)
     assert hooks(backbone) == hooks(checkpointed) == 0
 
@@ -69,10 +69,10 @@ def check_frozen(tensors: Iterable[Tensor]) -> None:
     assert all(x.grad is None and not x.requires_grad for x in tensors)
 
 
-def refusal(options: IdentityOptions, backbone: Flux1) -> str:
-    """Why an identity adapter is not loaded."""
+def refusal(options: SubjectOptions, backbone: Flux1) -> str:
+    """Why an subject adapter is not loaded."""
     with pytest.raises(UserError) as raised:
-        load_identity(options, backbone)
+        load_subject(options, backbone)
     return str(raised.value)
 
 

@@ -1,6 +1,7 @@
 """dragflow: drag regions of a picture, and a diffusion transformer redraws it so that it is true.
 
-Nothing heavy is imported before it is used: `import dragflow` costs milliseconds.
+Nothing heavy is imported before it is used: `import dragflow` costs milliseconds. What this module exports is public,
+as are `dragflow.bench` and the entry points; everything else is internal and may change.
 """
 
 from __future__ import annotations
@@ -10,40 +11,34 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from dragflow.core.config import EditConfig
-from dragflow.core.errors import Cancelled, CapabilityError, DragFlowError, NumericalError, UserError
+from dragflow.core.errors import Cancelled, CapabilityError, DragFlowError, IntentError, NumericalError, UserError
 from dragflow.core.events import Event, Finished, Observer, Started, Stepped
-from dragflow.core.result import EditResult, IdentityOptions
-from dragflow.core.task import (
-    Affine,
-    Box,
-    Instruction,
-    MaskArray,
-    MaskFile,
-    Operation,
-    Polygon,
-    Rotate,
-    Scale,
-    Translate,
-)
+from dragflow.core.models import ModelOptions, SubjectOptions
+from dragflow.core.motion import Affine, Rotate, Scale, Translate
+from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, MaskImage, Operation, Polygon
 
 if TYPE_CHECKING:
-    from dragflow.editor import Editor, Session, edit
-    from dragflow.io.instruction import load_instruction, save_instruction
-    from dragflow.io.presets import load_preset, override
-    from dragflow.io.recipe import load_recipe, save_result
+    from dragflow.editor.editor import Editor, edit
+    from dragflow.editor.result import EditResult
+    from dragflow.editor.session import Session
+    from dragflow.files.instructions import load_instruction, save_instruction
+    from dragflow.files.presets import load_preset, preset_names
+    from dragflow.files.recipes import load_recipe
+    from dragflow.service.preview import preview
 
 __version__ = version("dragflow")
 
 _LAZY = {
-    "Editor": "dragflow.editor",
-    "Session": "dragflow.editor",
-    "edit": "dragflow.editor",
-    "load_instruction": "dragflow.io.instruction",
-    "save_instruction": "dragflow.io.instruction",
-    "load_preset": "dragflow.io.presets",
-    "override": "dragflow.io.presets",
-    "load_recipe": "dragflow.io.recipe",
-    "save_result": "dragflow.io.recipe",
+    "Editor": "dragflow.editor.editor",
+    "edit": "dragflow.editor.editor",
+    "EditResult": "dragflow.editor.result",
+    "Session": "dragflow.editor.session",
+    "load_instruction": "dragflow.files.instructions",
+    "save_instruction": "dragflow.files.instructions",
+    "load_preset": "dragflow.files.presets",
+    "preset_names": "dragflow.files.presets",
+    "load_recipe": "dragflow.files.recipes",
+    "preview": "dragflow.service.preview",
 }
 
 __all__ = [
@@ -57,10 +52,12 @@ __all__ = [
     "Editor",
     "Event",
     "Finished",
-    "IdentityOptions",
     "Instruction",
+    "IntentError",
     "MaskArray",
     "MaskFile",
+    "MaskImage",
+    "ModelOptions",
     "NumericalError",
     "Observer",
     "Operation",
@@ -70,15 +67,16 @@ __all__ = [
     "Session",
     "Started",
     "Stepped",
+    "SubjectOptions",
     "Translate",
     "UserError",
     "edit",
     "load_instruction",
     "load_preset",
     "load_recipe",
-    "override",
+    "preset_names",
+    "preview",
     "save_instruction",
-    "save_result",
 ]
 
 

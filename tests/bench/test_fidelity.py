@@ -8,7 +8,7 @@ import numpy as np
 
 from dragflow.bench.fidelity import fidelity
 from dragflow.core.config import EditConfig, InversionConfig
-from dragflow.editor import Editor
+from dragflow.editor.editor import Editor
 
 
 def test_fidelity_is_measured_on_scenes_and_photographs(dummy_folder: Path) -> None:

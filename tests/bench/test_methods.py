@@ -10,11 +10,14 @@ import pytest
 from dragflow.bench.methods import WITH_MODEL, WITHOUT_MODEL, as_points, check_method, run_with_model, run_without_model
 from dragflow.bench.sample import Sample
 from dragflow.core.errors import UserError
-from dragflow.core.task import Instruction, MaskArray, Operation, Translate
-from dragflow.editor import Editor
-from dragflow.io.images import from_pixels
-from dragflow.io.presets import load_preset, override
-from dragflow.io.resolve import resolve
+from dragflow.core.models import ModelOptions
+from dragflow.core.motion import Translate
+from dragflow.core.task import Instruction, MaskArray, Operation
+from dragflow.editor.editor import Editor
+from dragflow.files.pictures import from_pixels
+from dragflow.files.presets import load_preset, override
+from dragflow.pixels.resolve import resolve
+from dragflow.service.pool import ModelPool
 
 SIDE = 64
 
@@ -58,12 +61,12 @@ def test_without_a_model_nothing_changes_outside(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", WITH_MODEL)
-def test_every_method_with_a_model_runs_and_keeps_the_outside(method: str, editor: Editor) -> None:
+def test_every_method_with_a_model_runs_and_keeps_the_outside(method: str) -> None:
     sample = red_square()
     config = override(load_preset(WITH_MODEL[method]), ["inversion.steps=4", "inversion.skip=1"])
     if config.optimise.moving:
         config = override(config, ["optimise.moving=3"])
-    outcome = run_with_model(editor, config, sample)
+    outcome = run_with_model(ModelOptions("dummy", device="cpu"), ModelPool(), config, sample)
     assert (outcome.image == sample.image.pixels)[~sample.task.area].all()
     assert not (outcome.image == sample.image.pixels).all()
     assert min(outcome.open_seconds, outcome.edit_seconds) > 0

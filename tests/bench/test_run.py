@@ -15,15 +15,17 @@ from PIL import Image
 
 from dragflow.bench import run as running
 from dragflow.bench.data.world import World, case_of
-from dragflow.bench.executor import InProcess, executor
 from dragflow.bench.external import import_results
-from dragflow.bench.run import ModelChoice, Plan, run
+from dragflow.bench.run import Plan, run
 from dragflow.bench.runs import RECORDS, RunRecord, picture_path, read_header, read_records
-from dragflow.bench.sample import Pixels, Sample
+from dragflow.bench.sample import Sample
 from dragflow.bench.score import score
+from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import NumericalError, UserError
-from dragflow.io.presets import load_preset, override
+from dragflow.core.models import ModelOptions
+from dragflow.files.presets import load_preset, override
+from dragflow.service.executors import InProcess, executor
 from dragflow.world import export_cases
 
 PREVIEW = Plan("world:3", "disc", "preview", "preview", None, None)
@@ -60,7 +62,7 @@ def test_every_sample_is_made_and_recorded(tmp_path: Path) -> None:
         assert record.source_sha256 == sample.image.sha256
         assert (image == sample.image.pixels)[~sample.task.area].all()
     header = read_header(tmp_path / "run")
-    assert (header.method, header.config, header.model) == ("preview", None, None)
+    assert (header.method, header.config, header.weights) == ("preview", None, None)
 
 
 def test_a_second_run_goes_on_where_the_first_stopped(tmp_path: Path, calls: list[str]) -> None:
@@ -70,11 +72,11 @@ def test_a_second_run_goes_on_where_the_first_stopped(tmp_path: Path, calls: lis
 
 
 def test_a_run_with_a_model_says_which(tmp_path: Path) -> None:
-    plan = replace(PREVIEW, method="dragflow", label="ours", config=QUICK, model=ModelChoice("dummy"))
+    plan = replace(PREVIEW, method="dragflow", label="ours", config=QUICK, model=ModelOptions("dummy"))
     (record,) = made(plan, tmp_path / "run", ("0",))
     header = read_header(tmp_path / "run")
-    assert header.model is not None
-    assert (header.model.id, header.config) == ("dummy", QUICK)
+    assert header.weights is not None
+    assert (header.weights.options.model, header.config) == ("dummy", QUICK)
     assert record.calls > 0
     with pytest.raises(UserError, match="config differ"):
         made(replace(plan, config=EditConfig()), tmp_path / "run", ("0",))

@@ -10,11 +10,11 @@ import pytest
 
 from dragflow.bench import runs
 from dragflow.bench.runs import RunHeader, RunRecord, SampleScores, Tools
-from dragflow.core.config import EditConfig, IdentityConfig, KVConfig
+from dragflow.core.config import EditConfig, KVConfig, SubjectConfig
 from dragflow.core.errors import UserError
-from dragflow.core.result import IdentityOptions, IdentityRecord, ModelIdentity
+from dragflow.core.models import ModelOptions, SubjectId, SubjectOptions, WeightsId
 
-MODEL = ModelIdentity("nano", None, "0123456789abcdef", "float32")
+MODEL = WeightsId(ModelOptions("nano", dtype="float32"), "0123456789abcdef")
 HEADER = RunHeader("world:3", "world", "disc", "dragflow", "ours", EditConfig(), MODEL, {"torch": "2"})
 A = RunRecord("a/1", "done", "", 0.5, 1.25, 40, 812.5, "aa", "bb")
 B = RunRecord("b", "failed", "RuntimeError: no\nmemory \u00e9")
@@ -66,25 +66,25 @@ def test_a_run_from_before_there_were_adapters_goes_on(tmp_path: Path) -> None:
     write(tmp_path / "run", A)
     file = tmp_path / "run" / runs.HEADER
     data = json.loads(file.read_text())
-    del data["identity"]
-    data["config"]["identity"]["scale"] = 1.5
+    del data["subject"]
+    data["config"]["subject"]["scale"] = 1.5
     file.write_text(json.dumps(data))
-    assert runs.read_header(tmp_path / "run").identity is None
+    assert runs.read_header(tmp_path / "run").subject is None
     write(tmp_path / "run", B)
     assert runs.read_records(tmp_path / "run") == (A, B)
 
 
 def test_runs_with_an_adapter_are_told_apart_by_its_settings(tmp_path: Path) -> None:
-    record = IdentityRecord(IdentityOptions("ip-adapter", "a.safetensors"), "ff" * 8)
+    record = SubjectId(SubjectOptions("ip-adapter", "a.safetensors"), "ff" * 8)
     here, stronger, other = (
-        replace(HEADER, identity=record),
-        replace(HEADER, identity=record, config=EditConfig(identity=IdentityConfig(scale=1.0))),
-        replace(HEADER, identity=replace(record, fingerprint="00" * 8)),
+        replace(HEADER, subject=record),
+        replace(HEADER, subject=record, config=EditConfig(subject=SubjectConfig(scale=1.0))),
+        replace(HEADER, subject=replace(record, fingerprint="00" * 8)),
     )
     with runs.opened(tmp_path / "run", here):
         pass
     assert runs.read_header(tmp_path / "run") == here
-    for changed, word in ((stronger, "config"), (other, "identity")):
+    for changed, word in ((stronger, "config"), (other, "subject")):
         with pytest.raises(UserError, match=rf"\({word} differ\)"), runs.opened(tmp_path / "run", changed):
             pass
 

@@ -57,8 +57,8 @@ def test_a_method_with_a_model_is_labelled_by_what_was_asked(run: Any, tmp_path:
     assert (done.code, "1 done" in done.out) == (0, True), done.err
     header = read_header(tmp_path / "run")
     assert header.label == "dragflow paste inversion.steps=2 inversion.skip=1"
-    assert header.model is not None
-    assert header.model.id == "dummy"
+    assert header.weights is not None
+    assert header.weights.options.model == "dummy"
     with_taps = run("bench", "score", tmp_path / "run", "--features", "taps", "--model", "dummy")
     assert with_taps.code == 0, with_taps.err
     scored = read_scored(tmp_path / "run")
@@ -105,7 +105,7 @@ def test_a_broken_sample_is_told_and_costs_the_others_nothing(run: Any, tmp_path
         (["bench", "run", "world:none", "--method", "paste", "-o", "OUT"], "world:COUNT"),
         (["bench", "run", "nowhere", "--method", "paste", "-o", "OUT"], "nowhere"),
         (["bench", "run", "world:2", "--set", "speed=3", "-o", "OUT"], "speed"),
-        (["bench", "run", "world:2", "--device", "a", "--device", "b", "--processes", "2", "-o", "OUT"], "2 processes"),
+        (["bench", "run", "world:2", "--devices", "a", "--devices", "b", "--processes=2", "-o", "OUT"], "2 processes"),
         (["bench", "score", "nowhere"], "a run is made by"),
         (["bench", "report", "nowhere", "-o", "OUT.html"], "a run is made by"),
         (["bench", "import", "world:2", "nowhere", "--label", "x", "-o", "OUT"], "no folder"),

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dragflow.io.images import load_image
-from dragflow.io.instruction import load_instruction
-from dragflow.io.recipe import load_recipe
-from dragflow.io.resolve import resolve
+from dragflow.files.instructions import load_instruction
+from dragflow.files.pictures import load_image
+from dragflow.files.recipes import load_recipe
+from dragflow.pixels.resolve import resolve
 
 QUICK = ("--set", "inversion.steps=4", "--set", "inversion.skip=1", "--set", "optimise.refining=2")
 MOVE = ("--to", "60,40")
@@ -57,7 +57,7 @@ def test_a_result_repeats_to_the_same_bytes(run: Any, desk: Any, dummy_folder: P
     assert again.read_bytes() == desk.out.read_bytes()
     recipe = load_recipe(desk.out)
     assert recipe.config.seed == 7
-    assert recipe.model.id == str(dummy_folder)
+    assert recipe.weights.options.model == str(dummy_folder)
     assert {"dragflow", "torch", "diffusers"} <= set(recipe.versions)
 
 
@@ -85,7 +85,7 @@ def test_a_result_is_not_repeated_with_other_weights(run: Any, desk: Any, dummy_
     other = write_dummy(tmp_path / "other", seed=1)
     again = run("edit", desk.image, "--from", desk.out, "--model", other, "-o", desk.folder / "b.png")
     assert again.code == 2
-    assert load_recipe(desk.out).model.fingerprint in again.err
+    assert load_recipe(desk.out).weights.fingerprint in again.err
     assert not (desk.folder / "b.png").exists()
 
 
@@ -152,7 +152,7 @@ def test_every_way_to_say_an_operation(options: tuple[str, ...], run: Any, desk:
     filled = [part.replace("MASK", str(desk.mask)).replace("TWO", str(desk.two)) for part in options]
     done = run("edit", desk.image, *filled, "--model", dummy_folder, "--preset", "paste", *QUICK[:4], "-o", desk.out)
     assert done.code == 0, done.err
-    asked = json.loads(load_recipe(desk.out).instruction)["operations"]
+    asked = load_recipe(desk.out).instruction.operations
     assert len(asked) == 1 + (options[0] == "--mask")
     assert pixels_of(desk.out).shape == (75, 100, 3)
     preview = run("preview", desk.image, *filled, "-o", desk.folder / "preview.png")
@@ -196,9 +196,7 @@ def test_alpha_orientation_and_profile_are_kept_in_the_file(run: Any, desk: Any,
 
 
 def load_instruction_of(result: Path) -> Any:
-    from dragflow.io.instruction import parse_instruction
-
-    return parse_instruction(load_recipe(result).instruction, "recipe")
+    return load_recipe(result).instruction
 
 
 def test_without_an_output_the_result_is_named_after_the_picture(

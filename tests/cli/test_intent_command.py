@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dragflow.core.task import Rotate, Translate
-from dragflow.io.instruction import load_instruction
-from dragflow.io.recipe import load_recipe
+from dragflow.core.motion import Rotate, Translate
+from dragflow.files.instructions import load_instruction
+from dragflow.files.recipes import load_recipe
 
 QUICK = ("--set", "inversion.steps=4", "--set", "inversion.skip=1", "--set", "optimise.refining=2")
 ANSWER = {
@@ -50,7 +50,7 @@ def drag(desk: Any) -> tuple[str | Path, ...]:
 
 
 def with_file(answers: Path) -> tuple[str | Path, ...]:
-    return ("--provider", "file", "--answers", answers)
+    return ("--provider", "file", "--provider.answers", answers)
 
 
 def test_guesses_are_shown_and_drawn_and_nothing_is_chosen(run: Any, drag: Any, desk: Any, answers: Path) -> None:
@@ -102,8 +102,8 @@ def test_auto_takes_the_first_and_an_anchor_may_be_given(run: Any, drag: Any, de
         (("--pick", "1", "--anchor", "3", "-o", "i.json"), "2 numbers are needed"),
         (("--provider", "oracle"), "'oracle' is not known"),
         (("--candidates", "50"), "50 candidates: choose 1 to 20"),
-        (("--timeout", "0"), "--timeout 0"),
-        (("--max-image-side", "10"), "10 pixels"),
+        (("--provider.timeout", "0"), "--provider.timeout is 0"),
+        (("--provider.max-image-side", "10"), "10 pixels"),
         (("--overlay", "drag.jpg"), "not named .png"),
         (("--overlay", "picture.png"), "an input itself"),
         (("--auto", "--overlay", "x.png", "-o", "x.png"), "the drawing itself"),
@@ -150,7 +150,8 @@ def test_an_edit_with_intent_goes_on_with_the_guess(
     assert done.code == 0, done.err
     assert (done.events[0]["event"], done.events[0]["provider"]) == ("intent", "file")
     recipe = load_recipe(outs[0])
-    assert '"label": "deformation"' in recipe.instruction
+    (operation,) = recipe.instruction.operations
+    assert operation.motion == Translate((60, 40), "deformation")
     cost = json.loads(sidecar.read_text())["intent"]
     assert (cost["provider"], cost["attempts"], cost["cached"]) == ("file", 1, False)
     # Who was asked is not in the picture: told the same by hand, the edit has the same bytes.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dragflow.io.presets import load_preset, preset_names
+from dragflow.files.presets import load_preset, preset_names
 
 
 def pixels_of(path: Path) -> Any:
@@ -40,7 +40,7 @@ def test_the_drawn_preview_marks_source_and_target(run: Any, desk: Any) -> None:
 def test_a_preview_needs_no_model_library() -> None:
     code = (
         "import sys; from dragflow.cli import app, edit, task\n"
-        "import dragflow.io.preview\n"
+        "import dragflow.pixels.preview\n"
         "print([name for name in ('torch', 'diffusers', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

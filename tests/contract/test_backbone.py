@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dragflow.backbones.flux1 import Flux1
-from dragflow.backbones.flux1_layout import pack, unpack
+from dragflow.backbones.flux1.layout import pack, unpack
+from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.models import ModelOptions
 from dragflow.method.backbone import Site
 from dragflow.method.kv import KVStore
 from small_flux import GRID, TIME, diffusers_velocity, gradient, hooks
@@ -36,7 +37,7 @@ def cond(backbone: Flux1) -> Any:
 
 @pytest.fixture(scope="module")
 def checkpointed(dummy_folder: Path) -> Flux1:
-    loaded = load_backbone(str(dummy_folder), device="cpu", checkpointing=True)
+    loaded = load_backbone(ModelOptions.of(dummy_folder, device="cpu", checkpointing=True))
     assert isinstance(loaded, Flux1)
     return loaded
 
@@ -289,7 +290,7 @@ def test_every_hook_is_gone_after_a_control_that_raises(block: str, backbone: Fl
 
 
 def test_in_bfloat16_latents_and_gradients_stay_float32(dummy_folder: Path, z: Tensor) -> None:
-    loaded = load_backbone(str(dummy_folder), device="cpu", dtype="bfloat16")
+    loaded = load_backbone(ModelOptions.of(dummy_folder, device="cpu", dtype="bfloat16"))
     assert isinstance(loaded, Flux1)
     cond = loaded.condition("a cat", guidance=3.5)
     seen: list[torch.dtype] = []
@@ -307,7 +308,7 @@ def test_in_bfloat16_latents_and_gradients_stay_float32(dummy_folder: Path, z: T
     assert found.dtype == torch.float32
     assert found.isfinite().all()
     assert found.any()
-    assert loaded.identity().dtype == "bfloat16"
+    assert loaded.weights.options.dtype == "bfloat16"
 
 
 @pytest.mark.parametrize("quantize", ["int8", "fp8", "layerwise-fp8"])
@@ -316,7 +317,7 @@ def test_a_quantised_model_gives_gradients_and_takes_control(
 ) -> None:
     if quantize != "layerwise-fp8":
         pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
-    loaded = load_backbone(str(dummy_folder), device="cpu", dtype="bfloat16", quantize=quantize)
+    loaded = load_backbone(ModelOptions.of(dummy_folder, device="cpu", dtype="bfloat16", quantize=quantize))
     assert isinstance(loaded, Flux1)
     cond = loaded.condition("a cat", guidance=3.5)
     found = gradient(loaded, z, cond)
@@ -327,7 +328,7 @@ def test_a_quantised_model_gives_gradients_and_takes_control(
     assert len(control.seen) == 4
     exact = backbone.velocity(z, TIME, backbone.condition("a cat", guidance=3.5))
     assert float((v - exact).norm() / exact.norm()) < 0.3
-    assert loaded.identity().quantize == quantize
+    assert loaded.weights.options.quantize == quantize
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
@@ -344,7 +345,7 @@ def test_fused_projections_are_refused(dummy_folder: Path) -> None:
 
 def test_projections_fused_after_loading_are_refused_too(dummy_folder: Path, z: Tensor) -> None:
     """Otherwise the hooks would never fire, and the control would silently do nothing."""
-    loaded = load_backbone(str(dummy_folder), device="cpu")
+    loaded = load_backbone(ModelOptions.of(dummy_folder, device="cpu"))
     assert isinstance(loaded, Flux1)
     cond = loaded.condition("", guidance=1.0)
     loaded._transformer.fuse_qkv_projections()
@@ -356,5 +357,5 @@ def test_parts_alone_say_what_they_lack(backbone: Flux1) -> None:
     alone = Flux1(backbone._transformer)
     with pytest.raises(CapabilityError, match="pipeline"):
         alone.condition("", guidance=1.0)
-    with pytest.raises(CapabilityError, match="identity"):
-        alone.identity()
+    assert alone.weights == Flux1(backbone._transformer).weights  # told by the values of its weights
+    assert alone.weights.fingerprint != backbone.weights.fingerprint

@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.lora import attached
 from dragflow.core.errors import UserError
-from dragflow.core.result import IdentityOptions
-from dragflow.identity.registry import load_identity
-from dragflow.io.images import from_pixels
+from dragflow.core.models import SubjectOptions
+from dragflow.files.pictures import from_pixels
 from dragflow.lora.config import LoraConfig
 from dragflow.lora.train import train_lora
+from dragflow.subject.registry import load_subject
 from small_flux import TIME, error, gradient, latent, load, picture
 
 gguf = pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
@@ -78,15 +78,15 @@ def test_velocities_and_gradients_are_near_the_exact_ones(quantised: Flux1, exac
 
 
 @pytest.mark.parametrize("kind", ["character", "ip_adapter", "instantx"])
-def test_an_identity_acts_in_it_as_in_the_exact_model(
+def test_an_subject_acts_in_it_as_in_the_exact_model(
     kind: str, quantised: Flux1, exact: Flux1, z: Tensor, request: pytest.FixtureRequest
 ) -> None:
-    options: IdentityOptions = request.getfixturevalue(kind)
+    options: SubjectOptions = request.getfixturevalue(kind)
     found: list[Tensor] = []
     for model in (quantised, exact):
-        cond = model.condition("a cat", load_identity(options, model).encode(picture(1)), guidance=3.5)
+        cond = model.condition("a cat", load_subject(options, model).encode(picture(1)), guidance=3.5)
         found.append(model.velocity(z, TIME, cond))
-        assert error(found[-1], model.velocity(z, TIME, replace(cond, identity=None))) > 1e-2
+        assert error(found[-1], model.velocity(z, TIME, replace(cond, subject=None))) > 1e-2
         assert gradient(model, z, cond).isfinite().all()
     assert error(*found) < 0.02
 
@@ -108,9 +108,9 @@ def test_other_weights_in_the_file_are_another_fingerprint(
 ) -> None:
     others = {name: -x for name, x in tensors.items()}
     other = load(dummy_folder, quantize=write_gguf(tmp_path / "other.gguf", others))
-    assert len({model.identity().fingerprint for model in (quantised, exact, other)}) == 3
+    assert len({model.weights.fingerprint for model in (quantised, exact, other)}) == 3
     moved = load(dummy_folder, quantize=write_gguf(tmp_path / "moved.gguf", tensors))
-    assert moved.identity().fingerprint == quantised.identity().fingerprint
+    assert moved.weights.fingerprint == quantised.weights.fingerprint
 
 
 def test_a_file_that_is_none_or_not_of_this_model_is_refused(

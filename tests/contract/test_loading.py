@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.models import ModelOptions
 
 PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
 
@@ -29,7 +30,7 @@ def rewrite(path: Path, **changes: Any) -> None:
 def test_a_missing_part_is_named(part: str, copy: Path) -> None:
     shutil.rmtree(copy / part)
     with pytest.raises(UserError, match=f" {part}/"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_a_missing_part_is_named(part: str, copy: Path) -> None:
 def test_a_part_without_its_file_is_a_user_error(file: str, word: str, copy: Path) -> None:
     (copy / file).unlink()
     with pytest.raises(UserError, match=word):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 @pytest.mark.parametrize("part", ["transformer", "vae"])
@@ -52,7 +53,7 @@ def test_damaged_weights_are_a_user_error(part: str, copy: Path) -> None:
     weights = copy / part / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be loaded"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -69,39 +70,39 @@ def test_weights_that_are_missing_are_never_made_up(file: str, tensor: str, copy
     del tensors[tensor]
     save_file(tensors, copy / file, metadata={"format": "pt"})
     with pytest.raises(UserError, match=rf"its {file.partition('/')[0]} has no .*{tensor} \(1 tensors"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 def test_a_model_without_its_index_says_what_a_folder_must_hold(copy: Path) -> None:
     (copy / "model_index.json").unlink()
     with pytest.raises(UserError, match=r"model_index\.json"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "3"])
 def test_a_damaged_index_is_a_user_error(text: str, copy: Path) -> None:
     (copy / "model_index.json").write_text(text)
     with pytest.raises(UserError, match=r"model_index\.json"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 def test_another_pipeline_is_refused_by_name(copy: Path) -> None:
     rewrite(copy / "model_index.json", _class_name="StableDiffusionPipeline")
     with pytest.raises(CapabilityError, match="StableDiffusionPipeline"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 def test_another_transformer_is_refused_by_name(copy: Path) -> None:
     rewrite(copy / "transformer" / "config.json", _class_name="SD3Transformer2DModel")
     with pytest.raises(UserError, match="SD3Transformer2DModel"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_damaged_transformer_config_is_a_user_error(text: str, copy: Path) -> None:
     (copy / "transformer" / "config.json").write_text(text)
     with pytest.raises(UserError, match=r"config\.json"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -117,13 +118,13 @@ def test_a_damaged_transformer_config_is_a_user_error(text: str, copy: Path) -> 
 )
 def test_an_unknown_choice_is_named(options: dict[str, Any], word: str, dummy_folder: Path) -> None:
     with pytest.raises(UserError, match=word):
-        load_backbone(str(dummy_folder), **{"device": "cpu", **options})  # pyright: ignore[reportArgumentType]
+        load_backbone(ModelOptions.of(dummy_folder, **{"device": "cpu", **options}))  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "./none", "plainname", "a/b/c"])
 def test_what_is_no_folder_and_no_hub_id_is_refused(model: str) -> None:
     with pytest.raises(UserError, match=model):
-        load_backbone(model, device="cpu")
+        load_backbone(ModelOptions.of(model, device="cpu"))
 
 
 def test_weights_through_which_no_gradient_flows_are_refused(copy: Path) -> None:
@@ -135,7 +136,7 @@ def test_weights_through_which_no_gradient_flows_are_refused(copy: Path) -> None
     tensors["x_embedder.weight"] = torch.zeros_like(tensors["x_embedder.weight"])
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(CapabilityError, match="gradient"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 def test_weights_that_give_nan_are_refused(copy: Path) -> None:
@@ -146,7 +147,7 @@ def test_weights_that_give_nan_are_refused(copy: Path) -> None:
     tensors["x_embedder.bias"] = torch.full_like(tensors["x_embedder.bias"], float("nan"))
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(CapabilityError, match="gradient"):
-        load_backbone(str(copy), device="cpu")
+        load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
 def test_a_file_that_is_no_lora_is_refused(dummy_folder: Path, tmp_path: Path) -> None:
@@ -154,12 +155,12 @@ def test_a_file_that_is_no_lora_is_refused(dummy_folder: Path, tmp_path: Path) -
 
     save_file({"something.else": torch.zeros(2, 2)}, tmp_path / "style.safetensors")
     with pytest.raises(UserError, match=r"style\.safetensors"):
-        load_backbone(str(dummy_folder), device="cpu", lora=(str(tmp_path / "style.safetensors"),))
+        load_backbone(ModelOptions.of(dummy_folder, device="cpu", lora=(str(tmp_path / "style.safetensors"),)))
 
 
 def test_other_weights_have_another_fingerprint(dummy_folder: Path, tmp_path: Path) -> None:
     from dragflow.backbones.dummy import write_dummy
-    from dragflow.backbones.fingerprint import fingerprint
+    from dragflow.backbones.load import fingerprint
 
     again = write_dummy(tmp_path / "again")
     other = write_dummy(tmp_path / "other", seed=1)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.lora import Lora, attached, parse_lora
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import UserError
+from dragflow.core.models import ModelOptions
 from dragflow.method.backbone import Backbone
 
 
@@ -27,7 +28,8 @@ def test_a_lora_changes_the_features_in_proportion_to_its_scale(dummy_folder: Pa
     file = str(tmp_path / "pytorch_lora_weights.safetensors")
 
     plain, off, half, on = (
-        load_backbone(str(dummy_folder), lora=lora) for lora in ((), (f"{file}:0",), (f"{file}:0.5",), (file,))
+        load_backbone(ModelOptions.of(dummy_folder, lora=lora))
+        for lora in ((), (f"{file}:0",), (f"{file}:0.5",), (file,))
     )
     z = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(0))
     taps = ("double.0.out",)
@@ -39,9 +41,9 @@ def test_a_lora_changes_the_features_in_proportion_to_its_scale(dummy_folder: Pa
     assert torch.equal(feature(off), base)
     assert (feature(half) - base).norm() > 0
     assert (feature(on) - base).norm() > (feature(half) - base).norm()
-    twice = load_backbone(str(dummy_folder), lora=(f"{file}:0.5", f"{file}:0.5"))
+    twice = load_backbone(ModelOptions.of(dummy_folder, lora=(f"{file}:0.5", f"{file}:0.5")))
     assert torch.allclose(feature(twice), feature(on), atol=1e-5)
-    assert on.identity().fingerprint != plain.identity().fingerprint
+    assert on.weights.fingerprint != plain.weights.fingerprint
 
 
 def write_lora(folder: Path, file: Path, rank: int, seed: int) -> Path:
@@ -69,8 +71,8 @@ def test_several_loras_add_up_each_at_its_rank_and_scale(dummy_folder: Path, tmp
     names = "transformer.transformer_blocks.1.attn.to_k.lora_{}.weight"
     (a1, b1), (a2, b2) = ([load_file(file)[names.format(part)] for part in "AB"] for file in files)
     assert (a1.shape[0], a2.shape[0]) == (2, 5)
-    plain = load_backbone(str(dummy_folder), device="cpu")
-    both = load_backbone(str(dummy_folder), device="cpu", lora=(f"{files[0]}:0.5", f"{files[1]}:-2"))
+    plain = load_backbone(ModelOptions.of(dummy_folder, device="cpu"))
+    both = load_backbone(ModelOptions.of(dummy_folder, device="cpu", lora=(f"{files[0]}:0.5", f"{files[1]}:-2")))
     assert isinstance(plain, Flux1)
     assert isinstance(both, Flux1)
     x = torch.randn(7, a1.shape[1], generator=torch.Generator().manual_seed(0))
@@ -86,7 +88,9 @@ def test_a_name_may_hold_colons(dummy_folder: Path, tmp_path: Path) -> None:
     file = write_lora(dummy_folder, folder / "a:b:2.safetensors", 2, 1)
     assert parse_lora(str(file)) == Lora(file, 1.0)
     assert parse_lora(f"{file}:0.25") == Lora(file, 0.25)
-    assert load_backbone(str(dummy_folder), device="cpu", lora=(f"{file}:0.25",)).identity().lora == (f"{file}:0.25",)
+    assert load_backbone(ModelOptions.of(dummy_folder, device="cpu", lora=(f"{file}:0.25",))).weights.options.lora == (
+        f"{file}:0.25",
+    )
     bare = file.rename(folder / "style:2")
     assert parse_lora(str(bare)) == Lora(bare, 1.0)
     assert parse_lora(f"{bare}:3") == Lora(bare, 3.0)
@@ -98,18 +102,21 @@ def test_a_name_may_hold_colons(dummy_folder: Path, tmp_path: Path) -> None:
 def test_attached_loras_are_those_that_a_load_gives(dummy_folder: Path, tmp_path: Path) -> None:
     files = [write_lora(dummy_folder, tmp_path / f"{seed}.safetensors", 2, seed) for seed in (1, 2)]
     loras = (f"{files[0]}:0.5", str(files[1]))
-    plain, loaded = load_backbone(str(dummy_folder), device="cpu"), load_backbone(str(dummy_folder), lora=loras)
+    plain, loaded = (
+        load_backbone(ModelOptions.of(dummy_folder, device="cpu")),
+        load_backbone(ModelOptions.of(dummy_folder, lora=loras)),
+    )
     z = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(0))
 
     def velocity(backbone: Backbone) -> torch.Tensor:
         return backbone.velocity(z, 0.8, backbone.condition("a", guidance=1.0))
 
-    before, identity = velocity(plain), plain.identity()
+    before, subject = velocity(plain), plain.weights
     with attached(plain, loras) as on:
         assert torch.equal(velocity(on), velocity(loaded))
-        assert on.identity() == loaded.identity()
+        assert on.weights == loaded.weights
     assert torch.equal(velocity(plain), before)
-    assert plain.identity() == identity != loaded.identity()
+    assert plain.weights == subject != loaded.weights
     with pytest.raises(UserError, match=r"none\.safetensors"), attached(plain, [str(tmp_path / "none.safetensors")]):
         pass
     (tmp_path / "bad.safetensors").write_bytes(b"")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dragflow.core.config import EditConfig, IdentityConfig, InversionConfig, OptimiseConfig, validate
+from dragflow.core.config import EditConfig, InversionConfig, OptimiseConfig, SubjectConfig, validate
 
 
 def test_the_hash_changes_with_any_field_and_with_nothing_else() -> None:
@@ -32,6 +32,6 @@ def test_every_broken_rule_is_named() -> None:
 
 def test_the_strength_of_an_adapter_is_its_own_or_a_number_of_zero_or_more() -> None:
     for scale, fine in ((None, True), (0.0, True), (0.7, True), (-0.1, False), (float("nan"), False)):
-        sentences = validate(EditConfig(identity=IdentityConfig(scale=scale)))
+        sentences = validate(EditConfig(subject=SubjectConfig(scale=scale)))
         assert (sentences == []) is fine
-        assert all("identity.scale" in sentence for sentence in sentences)
+        assert all("subject.scale" in sentence for sentence in sentences)

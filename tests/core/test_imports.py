@@ -15,7 +15,7 @@ HEAVY = ("torch", "diffusers", "transformers", "cv2", "matplotlib")
     [
         ("import dragflow", (*HEAVY, "PIL", "numpy", "pydantic")),
         ("import dragflow.cli.app", ("torch", "diffusers", "transformers", "matplotlib", "rich.progress")),
-        ("import dragflow.io.instruction, dragflow.io.preview, dragflow.io.recipe", HEAVY[:3]),
+        ("import dragflow.files.instructions, dragflow.pixels.preview, dragflow.files.recipes", HEAVY[:3]),
     ],
 )
 def test_an_import_loads_no_heavy_library(statement: str, absent: tuple[str, ...]) -> None:

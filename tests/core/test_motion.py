@@ -9,9 +9,22 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dragflow.core.motion import IDENTITY, Matrix, about, apply, compose, invert, motion_matrix, rotation
+from dragflow.core.arrays import Point
+from dragflow.core.motion import (
+    IDENTITY,
+    Affine,
+    Matrix,
+    Rotate,
+    Scale,
+    Translate,
+    about,
+    apply,
+    compose,
+    invert,
+    motion_matrix,
+    rotation,
+)
 from dragflow.core.motion import rotation_degrees as degrees
-from dragflow.core.task import Affine, Point, Rotate, Scale, Translate
 
 coordinates = st.floats(-500, 500)
 points = st.tuples(coordinates, coordinates)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragflow.core.task import Box, Instruction, Motion, Operation, Translate
+from dragflow.core.motion import Motion, Translate
+from dragflow.core.task import Box, Instruction, Operation
+from dragflow.files.pictures import from_pixels
 from dragflow.intent.base import IntentRequest
 from dragflow.intent.request import make_request
-from dragflow.io.images import from_pixels
 
 MakeRequest = Callable[..., IntentRequest]
 

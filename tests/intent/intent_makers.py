@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dragflow.core.task import Box, Instruction, Operation, Translate
+from dragflow.core.motion import Translate
+from dragflow.core.task import Box, Instruction, Operation
+from dragflow.files.pictures import from_pixels
 from dragflow.intent.base import IntentRequest
 from dragflow.intent.request import make_request
-from dragflow.io.images import from_pixels
 
 
 def request(size: tuple[int, int] = (60, 90), count: int = 3) -> IntentRequest:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from dragflow.core.errors import UserError
-from dragflow.core.motion import rotation_degrees
-from dragflow.core.task import Box, Instruction, Motion, Operation, Rotate, Scale, Translate
+from dragflow.core.motion import Motion, Rotate, Scale, Translate, rotation_degrees
+from dragflow.core.task import Box, Instruction, Operation
+from dragflow.files.pictures import from_pixels
 from dragflow.intent.accept import accept
 from dragflow.intent.base import Candidate, IntentProposal, TaskLabel
 from dragflow.intent.request import known_labels, make_request, shrunk
-from dragflow.io.images import from_pixels
-from dragflow.io.preview import marks
+from dragflow.pixels.drawing import marks
 
 BOX = Box(10, 20, 30, 40)
 

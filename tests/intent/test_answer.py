@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragflow.core.errors import IntentError
-from dragflow.core.task import Rotate, Scale, Translate
+from dragflow.core.motion import Rotate, Scale, Translate
 from dragflow.intent.answer import MAX_ANSWER, answer_schema, parse_answer
 from dragflow.intent.base import LABELS
 from dragflow.intent.words import label_of, plain_english

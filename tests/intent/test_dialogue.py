@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dragflow.core.errors import IntentError
-from dragflow.core.task import Rotate
+from dragflow.core.motion import Rotate
 from dragflow.intent.dialogue import SYSTEM, Reply, Turn, converse, opening, question
 
 

@@ -20,9 +20,10 @@ from safetensors.torch import load_file, save_file
 from vision_makers import PATCH, Kind, write_vlm
 
 from dragflow.core.errors import CapabilityError, IntentError, UserError
-from dragflow.intent.base import IntentRequest, ProviderOptions
+from dragflow.intent.base import IntentRequest
 from dragflow.intent.dialogue import opening, question
 from dragflow.intent.local import LocalProvider, load, load_model
+from dragflow.intent.options import ProviderOptions
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NONSENSE = "I see a lovely field."
@@ -215,7 +216,7 @@ def test_dtype_is_the_one_asked_for(right: dict[Kind, Path]) -> None:
 
 _BY_ID = """
 import sys
-from dragflow.intent.base import ProviderOptions
+from dragflow.intent.options import ProviderOptions
 from dragflow.intent.local import load_model
 print(type(load_model(sys.argv[1], ProviderOptions(device="cpu"))._network).__name__)
 """

@@ -32,9 +32,9 @@ from chat_server import (
 from intent_makers import answer, request
 
 from dragflow.core.errors import DragFlowError, IntentError, UserError
-from dragflow.intent.base import ProviderOptions
 from dragflow.intent.openai_calls import MAX_REPLY
 from dragflow.intent.openai_provider import OpenAIProvider, load
+from dragflow.intent.options import ProviderOptions
 
 KEY = "sk-secret-0123456789abcdef"
 CHAT = b'{"choices": [{"message": {"content": "%s"}}]}'

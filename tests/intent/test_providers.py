@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from dragflow.core.errors import IntentError, UserError
+from dragflow.core.motion import Translate
 from dragflow.core.result import IntentRecord
-from dragflow.core.task import Translate
 from dragflow.intent.answer import parse_answer
-from dragflow.intent.base import Answer, IntentRequest, ProviderOptions
+from dragflow.intent.base import Answer, IntentRequest
 from dragflow.intent.cache import answer_key, ask, cache_folder
-from dragflow.intent.registry import load_provider, provider_names
+from dragflow.intent.options import ProviderOptions
+from dragflow.intent.registry import PROVIDERS, load_provider
 
 
 class Counting:
@@ -37,14 +38,14 @@ class Counting:
 
 @pytest.mark.usefixtures("far")
 def test_a_provider_from_elsewhere_is_found_and_takes_nobody_s_name() -> None:
-    assert provider_names() == ("rules", "file", "openai", "local", "far")
+    assert PROVIDERS.names == ("rules", "file", "openai", "local", "far")
     assert load_provider("far", ProviderOptions()).name == "far"
     assert load_provider("rules", ProviderOptions()).name == "rules"
 
 
 @pytest.mark.usefixtures("far")
 def test_no_picture_leaves_the_machine_where_that_is_forbidden() -> None:
-    with pytest.raises(UserError, match="--no-upload forbids"):
+    with pytest.raises(UserError, match="`no_upload` forbids"):
         load_provider("far", ProviderOptions(), upload=False)
     assert load_provider("rules", ProviderOptions(), upload=False).name == "rules"
 
@@ -57,7 +58,7 @@ def test_an_unknown_provider_is_named() -> None:
 def answers(tmp_path: Path, data: object) -> Any:
     path = tmp_path / "answers.json"
     path.write_text(json.dumps(data))
-    return load_provider("file", ProviderOptions(file=path))
+    return load_provider("file", ProviderOptions(answers=path))
 
 
 def test_a_file_with_one_answer_gives_it_each_time_with_all_its_candidates(
@@ -95,8 +96,8 @@ def test_what_a_file_says_keeps_the_rules(tmp_path: Path, asked: Any, said: Any)
 
 
 def test_a_file_is_needed_and_must_be_there(tmp_path: Path) -> None:
-    for options in (ProviderOptions(), ProviderOptions(file=tmp_path / "none.json")):
-        with pytest.raises(UserError, match=r"--answers|none\.json"):
+    for options in (ProviderOptions(), ProviderOptions(answers=tmp_path / "none.json")):
+        with pytest.raises(UserError, match=r"`provider.answers`|none\.json"):
             load_provider("file", options)
 
 
@@ -159,7 +160,7 @@ def test_asking_without_a_model_here_needs_no_torch() -> None:
     code = """
 import sys
 import dragflow.intent.accept, dragflow.intent.cache
-from dragflow.intent.base import ProviderOptions
+from dragflow.intent.options import ProviderOptions
 from dragflow.intent.registry import load_provider
 load_provider("rules", ProviderOptions())
 sys.exit(any(name in sys.modules for name in ("torch", "transformers", "openai")))

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragflow.core.task import Box, Instruction, MaskArray, Operation, Point, Scale, Translate
-from dragflow.intent.base import ProviderOptions
+from dragflow.core.arrays import Point
+from dragflow.core.motion import Scale, Translate
+from dragflow.core.task import Box, Instruction, MaskArray, Operation
+from dragflow.files.pictures import from_pixels
 from dragflow.intent.hints import hint, joint_of
+from dragflow.intent.options import ProviderOptions
 from dragflow.intent.registry import load_provider
 from dragflow.intent.request import make_request
 from dragflow.intent.rules import direction
-from dragflow.io.images import from_pixels
-from dragflow.io.resolve import resolve
+from dragflow.pixels.resolve import resolve
 
 BAR = Box(20, 44, 99, 55)
 """A bar of 80 x 12 pixels."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dragflow.core.config import DenoiseConfig, EditConfig, KVConfig, OptimiseConfig
 from dragflow.core.events import silent
-from dragflow.core.task import Translate
+from dragflow.core.motion import Translate
 from dragflow.method.backbone import Schedule
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,9 +13,9 @@ from torch import Tensor
 from dragflow.core.config import DenoiseConfig, EditConfig, InversionConfig, KVConfig, OptimiseConfig, StartConfig
 from dragflow.core.errors import NumericalError
 from dragflow.core.events import Event, Stepped, silent
-from dragflow.core.result import ModelIdentity
-from dragflow.core.task import Translate
-from dragflow.method.backbone import BackboneSpec, Identity, KVControl, Schedule, Site
+from dragflow.core.models import ModelOptions, WeightsId
+from dragflow.core.motion import Translate
+from dragflow.method.backbone import BackboneSpec, KVControl, Schedule, Site, Subject
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion, invert
 from dragflow.method.supervision.region import RegionMotion
@@ -41,7 +42,7 @@ class Toy:
     def decode(self, z: Tensor) -> Tensor:
         return z[:, [0, 1, 1]].sigmoid()
 
-    def condition(self, prompt: str, identity: Identity | None = None, *, guidance: float) -> float:
+    def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> float:
         return guidance
 
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
@@ -60,8 +61,21 @@ class Toy:
     def cache_device(self, size: int) -> torch.device:
         return torch.device("cpu")
 
-    def identity(self) -> ModelIdentity:
-        return ModelIdentity("toy", None, "0", "float32")
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    @property
+    def weights(self) -> WeightsId:
+        return WeightsId(ModelOptions("toy", dtype="float32"), "0")
 
 
 def show(z: Tensor) -> Any:
@@ -140,7 +154,7 @@ def test_a_velocity_that_is_not_finite_names_its_step_and_phase() -> None:
 
 
 @pytest.mark.parametrize("background", ["replay", "resample", "none"])
-@pytest.mark.parametrize("rule", ["identity", "mapped", "none"])
+@pytest.mark.parametrize("rule", ["in-place", "mapped", "none"])
 def test_nothing_dragged_comes_back_as_the_picture(rule: str, background: str) -> None:
     """Up and down the same field; FireFlow's own error is the whole difference."""
     toy = Toy()

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragflow.core.task import Point, Translate
+from dragflow.core.arrays import Point
+from dragflow.core.motion import Translate
 from dragflow.method.supervision.point import PointSupervision
 from dragflow.method.supervision.region import RegionMotion
 

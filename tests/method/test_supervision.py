@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragflow.core.motion import motion_matrix
-from dragflow.core.task import Motion, Rotate, Scale, Translate
+from dragflow.core.motion import Motion, Rotate, Scale, Translate, motion_matrix
 from dragflow.method.supervision.region import RegionMotion, RegionSupervision, RegionTarget, region_loss
 from dragflow.ops.geometry import to_grid, warp
 

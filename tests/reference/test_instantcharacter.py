@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dragflow.identity.attention import IdentityAttention
-from dragflow.identity.projector import Projector, ProjectorSize, SubjectFeatures
+from dragflow.subject.instantcharacter.attention import SubjectAttention
+from dragflow.subject.instantcharacter.projector import Projector, ProjectorSize, SubjectFeatures
 
 TOLERANCE = 1e-5
 SCALE = 1.5
@@ -50,7 +50,7 @@ def recorded(reference_dir: Path) -> Recorded:
 
 
 @pytest.mark.parametrize("i", range(4))
-def test_identity_tokens(recorded: Recorded, i: int) -> None:
+def test_subject_tokens(recorded: Recorded, i: int) -> None:
     size = json.loads((recorded.folder / "projector.json").read_text())
     projector = Projector(
         ProjectorSize(
@@ -72,13 +72,13 @@ def test_identity_tokens(recorded: Recorded, i: int) -> None:
     assert error(found, v[f"tokens_{i}"]) < TOLERANCE
 
 
-def attention(recorded: Recorded, kind: str, **settings: Any) -> tuple[Any, IdentityAttention]:
+def attention(recorded: Recorded, kind: str, **settings: Any) -> tuple[Any, SubjectAttention]:
     """The model's attention and the adapter's part of it."""
     from diffusers.models.transformers.transformer_flux import FluxAttention
 
     model = FluxAttention(256, heads=2, dim_head=128, bias=True, out_dim=256, eps=1e-6, **settings)
     model.load_state_dict(recorded.tensors("attention", f"{kind}.attn."))
-    adapter = IdentityAttention(256, 128, 96)
+    adapter = SubjectAttention(256, 128, 96)
     adapter.load_state_dict(recorded.tensors("attention", f"{kind}.ip."))
     return model, adapter
 
@@ -114,7 +114,7 @@ def test_the_real_size_has_every_tensor_of_the_checkpoint(recorded: Recorded) ->
     with torch.device("meta"):
         parts = {
             "image_proj": Projector(ProjectorSize()),
-            "ip_adapter": nn.ModuleList(IdentityAttention(3072, 128, 4096) for _ in range(57)),
+            "ip_adapter": nn.ModuleList(SubjectAttention(3072, 128, 4096) for _ in range(57)),
         }
     for part, module in parts.items():
         assert {key: list(x.shape) for key, x in module.state_dict().items()} == recorded.keys[part]

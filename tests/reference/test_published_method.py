@@ -22,16 +22,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from dragflow.backbones.flux1 import Flux1, FluxConditioning, Text
-from dragflow.backbones.flux1_layout import pack, unpack
+from dragflow.backbones.flux1.layout import pack, unpack
+from dragflow.backbones.flux1.model import Flux1, FluxConditioning, Text
 from dragflow.core.config import InversionConfig
-from dragflow.core.motion import IDENTITY, Matrix, about, motion_matrix, rotation
-from dragflow.core.task import Rotate, Translate
-from dragflow.io.masks import editable_area, warp_mask
-from dragflow.io.redbench import load_red_bench
+from dragflow.core.motion import IDENTITY, Matrix, Rotate, Translate, about, motion_matrix, rotation
+from dragflow.files.red_bench import load_red_bench
 from dragflow.method.kv import KVStore
 from dragflow.method.supervision.region import RegionTarget, region_loss
 from dragflow.ops import flow, geometry, masks
+from dragflow.pixels.masks import editable_area, warp_mask
 
 TOLERANCE = 1e-5
 TAPS = ("double.17.norm", "double.17.out", "double.18.norm", "double.18.out")

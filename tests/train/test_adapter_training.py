@@ -14,9 +14,9 @@ from tiny_model import FLOW as TINY_FLOW
 from tiny_model import VAE
 from torch import Tensor
 
-from dragflow import Editor, IdentityOptions, world
+from dragflow import Editor, SubjectOptions, world
 from dragflow.core.errors import UserError
-from dragflow.identity.projector import ProjectorSize
+from dragflow.subject.instantcharacter.projector import ProjectorSize
 from dragflow.train import adapter, adapter_start, export, flow, state, vae
 from dragflow.train.adapter import AdapterConfig, AdapterModel, Teacher, Velocities
 from dragflow.train.main import main
@@ -115,7 +115,7 @@ def test_keys_begin_where_the_queries_of_a_place_find_them() -> None:
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randn(64, 32, generator=generator)
     rotation = torch.linalg.qr(torch.randn(32, 32, generator=generator))[0]
-    attention = adapter.IdentityAttention(32, 32, 32)
+    attention = adapter.SubjectAttention(32, 32, 32)
     adapter_start.start_keys(attention, tokens @ rotation, tokens)
     with torch.no_grad():
         k, v = attention.project(tokens[None])
@@ -147,20 +147,20 @@ def test_a_resumed_training_equals_an_uninterrupted_one(model: Path, trained: Pa
 
 def test_the_exported_adapter_acts_as_the_trained_one(model: Path, trained: Path, tmp_path: Path) -> None:
     weights = adapter.export(trained, tmp_path, ADAPTER) / "adapter.safetensors"
-    editor = Editor.load(model, identity=IdentityOptions("nano", str(weights)))
+    editor = Editor.load(model, subject=SubjectOptions("nano", str(weights)))
     picture = world.scene(5, 64).render()
     assert editor.adapter is not None
-    identity: Any = editor.adapter.encode((state.to_tensor(picture[None]) + 1) / 2)
+    subject: Any = editor.adapter.encode((state.to_tensor(picture[None]) + 1) / 2)
     kept = AdapterModel(ADAPTER)
     state.load_average(trained / "adapter/state.safetensors", kept)
     with torch.no_grad():
         expected = kept.bfloat16().float().tokens([picture], torch.tensor([0.7]))
-    assert torch.allclose(identity.at(0.7).tokens, expected, atol=1e-4)
+    assert torch.allclose(subject.at(0.7).tokens, expected, atol=1e-4)
     session = editor.open(picture, "a ball")
     z: Tensor = editor.backbone.encode((state.to_tensor(picture[None]) + 1) / 2)
     with_it, without = (
         editor.backbone.velocity(z, 0.7, editor.backbone.condition("a ball", used, guidance=1.0))
-        for used in (identity, None)
+        for used in (subject, None)
     )
     assert not torch.equal(with_it, without)
     assert np.array_equal(session.source.pixels, picture)
@@ -170,7 +170,7 @@ def test_an_adapter_without_its_encoder_is_refused(model: Path, trained: Path, t
     weights = adapter.export(trained, tmp_path, ADAPTER) / "adapter.safetensors"
     (tmp_path / "encoder" / "model.safetensors").unlink()
     with pytest.raises(UserError, match="tiny SigLIP"):
-        Editor.load(model, identity=IdentityOptions("nano", str(weights)))
+        Editor.load(model, subject=SubjectOptions("nano", str(weights)))
 
 
 def test_the_commands_take_the_model_to_train_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

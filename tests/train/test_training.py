@@ -12,7 +12,7 @@ from safetensors.torch import load_file  # noqa: E402
 from tiny_model import FLOW, VAE  # noqa: E402
 
 from dragflow import world  # noqa: E402
-from dragflow.backbones import flux1_layout  # noqa: E402
+from dragflow.backbones.flux1 import layout  # noqa: E402
 from dragflow.train import data, export, flow, latents, state, text, vae  # noqa: E402
 from dragflow.train.main import parser  # noqa: E402
 
@@ -106,10 +106,10 @@ def test_packing_is_the_pipelines_own():
     from diffusers import FluxPipeline
 
     z = torch.randn(2, 16, 8, 6)
-    assert torch.equal(flux1_layout.pack(z), FluxPipeline._pack_latents(z, 2, 16, 8, 6))
-    assert torch.equal(flux1_layout.unpack(flux1_layout.pack(z), 4, 3), z)
+    assert torch.equal(layout.pack(z), FluxPipeline._pack_latents(z, 2, 16, 8, 6))
+    assert torch.equal(layout.unpack(layout.pack(z), 4, 3), z)
     ids = FluxPipeline._prepare_latent_image_ids(2, 4, 3, "cpu", torch.float32)
-    assert torch.equal(flux1_layout.image_ids(4, 3, torch.device("cpu")), ids)
+    assert torch.equal(layout.image_ids(4, 3, torch.device("cpu")), ids)
 
 
 def test_the_pool_grows_and_keeps_what_it_has(trained, tmp_path):

@@ -6,15 +6,17 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dragflow.backbones.flux1 import Flux1
+from dragflow.backbones.base import DiffusersBackbone, on_diffusers
+from dragflow.backbones.load import with_files
 from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.models import WeightsId
 from dragflow.method.backbone import Backbone
 
 _GROWN = "trained"
@@ -84,7 +86,7 @@ def _widened(transformer: Any) -> Iterator[None]:
 
 
 @contextmanager
-def attached(backbone: Backbone, loras: Sequence[str]) -> Iterator[Flux1]:
+def attached(backbone: Backbone, loras: Sequence[str]) -> Iterator[DiffusersBackbone]:
     """A loaded model with LoRAs (FILE or FILE:SCALE) on it, without loading it again.
 
     Use the backbone it gives: that knows what its weights are. Inside, the other has the LoRAs on it, too; after, it is
@@ -100,27 +102,29 @@ def attached(backbone: Backbone, loras: Sequence[str]) -> Iterator[Flux1]:
     try:
         add_loras(bare.pipeline, parsed)
         transformer.to(transformer.device).eval().requires_grad_(False)
-        yield bare.holding(loras, [lora.file for lora in parsed])
+        weights = bare.weights
+        options = replace(weights.options, lora=(*weights.options.lora, *loras))
+        digest = with_files(weights.fingerprint, [lora.file for lora in parsed])
+        yield bare.renamed(WeightsId(options, digest))
     finally:
         bare.pipeline.unload_lora_weights()
 
 
-def without_loras(backbone: Backbone) -> Flux1:
+def without_loras(backbone: Backbone) -> DiffusersBackbone:
     """The backbone, if LoRAs can be put on it.
 
     Raises:
         CapabilityError: another family, or a model that has LoRAs on it already.
     """
-    if not isinstance(backbone, Flux1):
-        raise CapabilityError(f"LoRAs are known for FLUX.1 only, and this model is of family {backbone.spec.family}")
-    if getattr(backbone.transformer, "peft_config", None):
+    bare = on_diffusers(backbone, "a LoRA")
+    if getattr(bare.transformer, "peft_config", None):
         raise CapabilityError("this model has LoRAs on it already: load it without any")
-    return backbone
+    return bare
 
 
 @contextmanager
 def grown(
-    backbone: Flux1, *, rank: int, alpha: float, modules: Sequence[str], seed: int
+    backbone: DiffusersBackbone, *, rank: int, alpha: float, modules: Sequence[str], seed: int
 ) -> Iterator[dict[str, nn.Parameter]]:
     """A LoRA that does nothing yet, on a model without any, to be trained; after, the model is as it was.
 
@@ -151,7 +155,7 @@ def grown(
         transformer.unload_lora()
 
 
-def lora_layout(backbone: Flux1) -> tuple[dict[str, Tensor], dict[str, str]]:
+def lora_layout(backbone: DiffusersBackbone) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of the LoRA that is being trained, as `load_lora_weights` of diffusers wants them."""
     from peft.utils import get_peft_model_state_dict
 

@@ -1,75 +1,74 @@
-"""From a model's name or folder to its backbone; the families that dragflow knows."""
+"""From a model's name or folder to its backbone."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol
 
+from dragflow.backbones.load import Source, quiet_libraries
 from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.models import ModelOptions
+from dragflow.core.plugins import Plugins
 from dragflow.method.backbone import Backbone
 
 NANO, DUMMY = "nano", "dummy"
 """The built-in models: `nano` is small and trained on procedural scenes; `dummy` has random weights, for tests."""
 
-_FAMILIES = {"FluxPipeline": "dragflow.backbones.flux1_loading"}
-"""Pipeline class of `model_index.json` -> module with `load(LoadOptions) -> Backbone`."""
-
+FAMILIES = Plugins("pipeline", "dragflow.backbones", {"FluxPipeline": "dragflow.backbones.flux1.load"})
+"""Class of a pipeline, as in `model_index.json`, to a `Family`."""
 
 _WANTED = ["*.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
 """Files of a pipeline; a single-file checkpoint beside them is left where it is."""
 
 
-@dataclass(frozen=True)
-class LoadOptions:
-    """How to load a model."""
+class Family(Protocol):
+    """A module that knows one family of models."""
 
-    model: str
-    """Hub id, or folder in diffusers layout."""
-    folder: Path
-    """Where it lies."""
-    revision: str | None
-    device: str | None
-    dtype: str | None
-    quantize: str | None
-    offload: bool
-    lora: tuple[str, ...]
-    checkpointing: bool | None
+    def load(self, source: Source) -> Backbone:
+        """Load a model from disk, quantised and on its device as the options say; ends with the gradient self-test."""
+        ...
+
+    def wrap(self, pipeline: Any, options: ModelOptions) -> Backbone:
+        """A backbone on a loaded pipeline; only `checkpointing` and `offload` of the options count."""
+        ...
 
 
-def load_backbone(
-    model: str,
-    *,
-    revision: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    quantize: str | None = None,
-    offload: bool = False,
-    lora: tuple[str, ...] = (),
-    checkpointing: bool | None = None,
-) -> Backbone:
+def load_backbone(options: ModelOptions) -> Backbone:
     """Load a model; see `Editor.load`.
 
     Raises:
         UserError: no such model, a part missing, a family that is not known.
     """
-    folder, commit = locate(model, revision)
-    family = _FAMILIES.get(pipeline_class(folder))
-    if family is None:
+    folder, commit = locate(options.name, options.revision)
+    name = pipeline_class(folder)
+    if name not in FAMILIES.names:
         raise CapabilityError(
-            f"model {model} is a {pipeline_class(folder)}: dragflow knows {', '.join(_FAMILIES)} in diffusers layout"
+            f"model {options.name} is a {name}: dragflow knows {', '.join(FAMILIES.names)} in diffusers layout"
         )
-    load: Callable[[LoadOptions], Backbone] = import_module(family).load
-    return load(LoadOptions(model, folder, commit, device, dtype, quantize, offload, lora, checkpointing))
+    family: Family = FAMILIES.load(name)
+    with quiet_libraries():
+        return family.load(Source(options, folder, commit))
+
+
+def wrap_pipeline(pipeline: Any, options: ModelOptions) -> Backbone:
+    """A backbone on a pipeline that is loaded already; see `Editor.from_pipeline`.
+
+    Raises:
+        CapabilityError: a family that is not known.
+    """
+    name = type(pipeline).__name__
+    if name not in FAMILIES.names:
+        raise CapabilityError(f"pipeline {name} is not known: dragflow knows {', '.join(FAMILIES.names)} of diffusers")
+    family: Family = FAMILIES.load(name)
+    return family.wrap(pipeline, options)
 
 
 def locate(model: str, revision: str | None = None) -> tuple[Path, str | None]:
     """The folder of a model (downloaded where it must be), and the commit of a hub snapshot.
 
     Raises:
-        UserError: it is no folder, and the hub does not give it.
+        UserError: it is not a folder, and the hub does not give it.
     """
     if model == NANO:
         return Path(__file__).parent / "nano", None
@@ -81,7 +80,9 @@ def locate(model: str, revision: str | None = None) -> tuple[Path, str | None]:
     if path.is_dir():
         return path, None
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
-        raise UserError(f"model {model} is no folder and no hub id: give a folder in diffusers layout, or owner/name")
+        raise UserError(
+            f"model {model} is neither a folder nor a hub id: give a folder in diffusers layout, or owner/name"
+        )
     return _download(model, revision)
 
 

@@ -11,7 +11,7 @@ from dragflow.bench.data.points import RegionRule
 from dragflow.bench.run import data_set, save_picture
 from dragflow.bench.runs import RunHeader, RunRecord, add_record, opened, read_records
 from dragflow.core.errors import UserError
-from dragflow.io.images import load_image
+from dragflow.files.pictures import load_image
 
 METHOD = "external"
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dragflow import canvas
 from dragflow.bench.data.world import as_sample, case_of, drawn
-from dragflow.bench.metrics.truth import Pixels, psnr
+from dragflow.bench.metrics.truth import psnr
 from dragflow.bench.reconstruction import SETTINGS, Reconstruction, reconstruct
+from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig
+from dragflow.editor import frames
 
 if TYPE_CHECKING:
     from dragflow.method.backbone import Backbone
@@ -53,8 +54,8 @@ def _scene(backbone: Backbone, scene: int, config: EditConfig) -> Reconstruction
 
 
 def _round_trip_error(backbone: Backbone, picture: Pixels) -> float:
-    decoded = backbone.decode(backbone.encode(canvas.as_image(picture, (picture.shape[0], picture.shape[1]))))
-    return psnr(canvas.as_pixels(decoded), picture, np.ones(picture.shape[:2], np.bool_))
+    decoded = backbone.decode(backbone.encode(frames.as_image(picture, (picture.shape[0], picture.shape[1]))))
+    return psnr(frames.as_pixels(decoded), picture, np.ones(picture.shape[:2], np.bool_))
 
 
 def _photographs(multiple: int) -> list[Pixels]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from dragflow.bench.sample import Mask, Pixels, Sample
+from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
-from dragflow.core.task import Box, DragTask, Instruction, MaskArray, Operation, Point, Translate
-from dragflow.io import masks
-from dragflow.io.preview import ghost
-
-if TYPE_CHECKING:
-    from dragflow.editor import Editor
+from dragflow.core.models import ModelOptions
+from dragflow.core.motion import Translate
+from dragflow.core.task import Box, DragTask, Instruction, MaskArray, Operation
+from dragflow.pixels import masks
+from dragflow.pixels.preview import ghost
+from dragflow.service.jobs import plan
+from dragflow.service.pool import ModelPool
+from dragflow.service.run import open_session
 
 WITH_MODEL = {"dragflow": "default", "point": "point", "regiondrag": "regiondrag", "text": "text"}
 """Methods that a model carries out, and the preset of each when none is named."""
@@ -70,21 +72,23 @@ def run_without_model(method: str, sample: Sample) -> Outcome:
     return Outcome(image, 0.0, time.perf_counter() - begun)
 
 
-def run_with_model(editor: Editor, config: EditConfig, sample: Sample) -> Outcome:
+def run_with_model(model: ModelOptions, pool: ModelPool, config: EditConfig, sample: Sample) -> Outcome:
     """Edit one sample.
 
     Raises:
         DragFlowError: the method cannot do this sample.
     """
     asked = as_points(sample) if config.optimise.supervision == "point" else sample.instruction
+    pool.get(model)  # so that loading is not counted
     begun = time.perf_counter()
-    session = editor.open(sample.image, asked.prompt, config=config)
+    job = plan(sample.image, asked, config, model)
+    session = open_session(job, pool)
     opened = time.perf_counter()
-    result = session.edit(asked, config)
+    result = session.edit(job.task, config)
     edited = time.perf_counter()
     provenance = result.provenance
     calls = sum(timing.calls for timing in provenance.timings)
-    return Outcome(result.image, opened - begun, edited - opened, calls, provenance.peak_memory_mib)
+    return Outcome(result.pixels, opened - begun, edited - opened, calls, provenance.peak_memory_mib)
 
 
 def as_points(sample: Sample) -> Instruction:

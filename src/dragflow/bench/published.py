@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from dragflow.bench.metrics.catalogue import BY_KEY, Metric
-from dragflow.io import schema
+from dragflow.files import schema
 
 _STRICT = {"extra": "forbid", "strict": True}
 

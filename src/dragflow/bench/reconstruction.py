@@ -1,7 +1,7 @@
-"""What becomes of a picture that is inverted and sampled again without an edit (paper Table 1), and what identity adds.
+"""What becomes of a picture that is inverted and sampled again without an edit (paper Table 1), and what subject adds.
 
 Where the model takes guidance as an input, that is what is changed. Any other model is guided without a classifier: its
-velocity without a prompt is left behind along the difference that the prompt makes. The identity stays on for both.
+velocity without a prompt is left behind along the difference that the prompt makes. The subject stays on for both.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dragflow import canvas
 from dragflow.bench.metrics.suite import Perceptual
-from dragflow.bench.metrics.truth import Pixels, psnr, ssim
+from dragflow.bench.metrics.truth import psnr, ssim
 from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig
 from dragflow.core.events import silent
-from dragflow.method.backbone import Backbone, Conditioning, Identity, Latent
+from dragflow.editor import frames
+from dragflow.method.backbone import Backbone, Conditioning, Latent, Subject
 from dragflow.method.inversion import Inversion, invert
 from dragflow.ops.flow import integrate
 
@@ -66,7 +67,7 @@ def reconstruct(
     backbone: Backbone,
     sample: Sample,
     config: EditConfig,
-    identity: Identity | None,
+    subject: Subject | None,
     *,
     settings: dict[str, Setting] = SETTINGS,
     distance: Perceptual | None = None,
@@ -77,27 +78,27 @@ def reconstruct(
         backbone: the model.
         sample: its picture and prompts.
         config: time grid, guidances, working size and K/V sites; nothing is dragged.
-        identity: injected throughout.
+        subject: injected throughout.
         settings: how to sample.
         distance: LPIPS.
     """
     pixels = sample.image.pixels
-    size = canvas.working_size(sample.image.size, config.size.max_pixels, backbone.spec.pixel_multiple)
-    z = backbone.encode(canvas.as_image(pixels, size))
+    size = frames.working_size(sample.image.size, config.size.max_pixels, backbone.spec.pixel_multiple)
+    z = backbone.encode(frames.as_image(pixels, size))
     schedule = backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
 
     def show(z: Latent) -> Pixels:
-        return canvas.as_pixels(backbone.decode(z))
+        return frames.as_pixels(backbone.decode(z))
 
     def condition(prompt: str, guidance: float) -> Conditioning:
-        return backbone.condition(prompt, identity, guidance=guidance)
+        return backbone.condition(prompt, subject, guidance=guidance)
 
     source = condition(sample.instruction.prompt, config.inversion.guidance)
     recorded = any(setting.kv for setting in settings.values())
     blocks = (config.kv.sites or backbone.spec.kv_blocks) if recorded else None
     inversion = invert(backbone, z, source, schedule, kv_blocks=blocks, show=show, observer=silent)
     plain = show(z)
-    reference = canvas.as_pixels(canvas.as_image(pixels, size))
+    reference = frames.as_pixels(frames.as_image(pixels, size))
     everywhere = np.ones(size, np.bool_)
     for name, setting in settings.items():
         velocity = _velocity(backbone, inversion, sample, config, setting, condition)
@@ -109,7 +110,7 @@ def reconstruct(
             psnr(again, plain, everywhere),
             psnr(plain, reference, everywhere),
             ssim(again, reference, everywhere),
-            None if distance is None else distance(canvas.as_image(again, size), canvas.as_image(reference, size)),
+            None if distance is None else distance(frames.as_image(again, size), frames.as_image(reference, size)),
         )
 
 

@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.data.registry import open_data
-from dragflow.bench.executor import Executor
 from dragflow.bench.methods import Outcome, run_with_model, run_without_model
 from dragflow.bench.runs import RunHeader, RunRecord, add_record, opened, picture_path, read_records
-from dragflow.bench.sample import DataSet, Pixels
+from dragflow.bench.sample import DataSet
+from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
-from dragflow.core.result import IdentityOptions, IdentityRecord, ModelIdentity
-from dragflow.io.files import write_bytes
-from dragflow.io.images import encode_png, from_pixels
+from dragflow.core.models import ModelOptions, SubjectId, WeightsId
+from dragflow.editor.session import versions
+from dragflow.files.atomic import write_bytes
+from dragflow.files.pictures import encode_png, from_pixels
+from dragflow.service.executors import Executor
+from dragflow.service.pool import ModelPool
 
 if TYPE_CHECKING:
-    from dragflow.editor import Editor
-
-_PACKAGES = ("dragflow", "torch", "diffusers", "transformers", "numpy", "opencv-python-headless")
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """Which model to load, and how; see `Editor.load`."""
-
-    id: str
-    revision: str | None = None
-    dtype: str | None = None
-    quantize: str | None = None
-    offload: bool = False
-    lora: tuple[str, ...] = ()
-    identity: IdentityOptions | None = None
+    from dragflow.editor.editor import Editor
 
 
 @dataclass(frozen=True)
@@ -53,7 +39,7 @@ class Plan:
     label: str
     config: EditConfig | None
     """None for methods without a model."""
-    model: ModelChoice | None
+    model: ModelOptions | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +72,7 @@ def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry:
 
 def header(plan: Plan, executor: Executor) -> RunHeader:
     """What the plan is recorded as; loads the model to know its weights."""
-    model, identity = next(iter(executor.run(_identify, [plan.model]))) if plan.model is not None else (None, None)
+    weights, subject = next(iter(executor.run(_weights, [plan.model]))) if plan.model is not None else (None, None)
     return RunHeader(
         data=plan.data,
         data_name=data_set(plan.data, plan.regions).name,
@@ -94,9 +80,9 @@ def header(plan: Plan, executor: Executor) -> RunHeader:
         method=plan.method,
         label=plan.label,
         config=plan.config,
-        model=model,
-        versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
-        identity=identity,
+        weights=weights,
+        versions=versions(),
+        subject=subject,
     )
 
 
@@ -121,7 +107,7 @@ def _make(job: _Job, device: str | None) -> RunRecord:
         if plan.model is None or plan.config is None:
             outcome = run_without_model(plan.method, sample)
         else:
-            outcome = run_with_model(editor(plan.model, device), plan.config, sample)
+            outcome = run_with_model(on(plan.model, device), pool(), plan.config, sample)
     except Exception as error:  # whatever a method raises on one sample must not cost the others
         return RunRecord(job.sample, "failed", f"{type(error).__name__}: {error}", source_sha256=sample.image.sha256)
     return _record(job.sample, outcome, sample.image.sha256, save_picture(job.out, job.sample, outcome.image))
@@ -140,26 +126,25 @@ def _record(sample: str, outcome: Outcome, source: str, picture: str) -> RunReco
     )
 
 
-def _identify(model: ModelChoice, device: str | None) -> tuple[ModelIdentity, IdentityRecord | None]:
+def _weights(model: ModelOptions, device: str | None) -> tuple[WeightsId, SubjectId | None]:
     loaded = editor(model, device)
-    return loaded.backbone.identity(), None if loaded.adapter is None else loaded.adapter.record
+    return loaded.backbone.weights, None if loaded.adapter is None else loaded.adapter.record
+
+
+def editor(model: ModelOptions, device: str | None = None) -> Editor:
+    """A model, loaded once in a process, on a device where one is named."""
+    return pool().get(on(model, device))
+
+
+def on(model: ModelOptions, device: str | None) -> ModelOptions:
+    """The options with the device of an executor in place of their own, if it has one."""
+    return replace(model, device=device or model.device)
 
 
 @cache
-def editor(model: ModelChoice, device: str | None) -> Editor:
-    """A model, loaded once in a process."""
-    from dragflow.editor import Editor
-
-    return Editor.load(
-        model.id,
-        revision=model.revision,
-        device=device,
-        dtype=model.dtype,
-        quantize=model.quantize,
-        offload=model.offload,
-        lora=model.lora,
-        identity=model.identity,
-    )
+def pool() -> ModelPool:
+    """The models of this process."""
+    return ModelPool(size=2)
 
 
 @cache

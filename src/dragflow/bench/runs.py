@@ -19,11 +19,11 @@ from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter
 
-from dragflow.core.config import EditConfig, IdentityConfig
+from dragflow.core.config import EditConfig, SubjectConfig
 from dragflow.core.errors import UserError
-from dragflow.core.result import IdentityRecord, ModelIdentity
-from dragflow.io import schema
-from dragflow.io.files import check_folder, write_bytes, write_text
+from dragflow.core.models import SubjectId, WeightsId
+from dragflow.files import schema
+from dragflow.files.atomic import check_folder, write_bytes, write_text
 
 HEADER, RECORDS, PICTURES, TOOLS, SCORES = "run.json", "records.jsonl", "pictures", "scores.json", "scores.jsonl"
 _LOCK = ".lock"
@@ -49,10 +49,10 @@ class RunHeader:
     """The method's name in tables."""
     config: EditConfig | None
     """None where no model is used."""
-    model: ModelIdentity | None
+    weights: WeightsId | None
     versions: dict[str, str]
-    identity: IdentityRecord | None = None
-    """None where no identity adapter was loaded."""
+    subject: SubjectId | None = None
+    """None where no subject adapter was loaded."""
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,10 @@ def _check_same(folder: Path, header: RunHeader) -> None:
 
 
 def effective_config(header: RunHeader) -> EditConfig | None:
-    """The configuration of a run; settings of an identity adapter that is not there are the default ones."""
-    if header.config is None or header.identity is not None:
+    """The configuration of a run; settings of an subject adapter that is not there are the default ones."""
+    if header.config is None or header.subject is not None:
         return header.config
-    return replace(header.config, identity=IdentityConfig())
+    return replace(header.config, subject=SubjectConfig())
 
 
 @contextmanager

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dragflow.core.task import DragTask, Instruction, Point
-from dragflow.io.images import SourceImage
-from dragflow.io.resolve import resolve
-
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
+from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.task import DragTask, Instruction
+from dragflow.files.pictures import SourceImage
+from dragflow.pixels.resolve import resolve
 
 
 @dataclass(frozen=True)

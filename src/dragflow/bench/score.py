@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from dragflow.bench.runs import SampleScores, picture_path, read_records
-from dragflow.bench.sample import DataSet, Pixels, Sample
+from dragflow.bench.sample import DataSet, Sample
+from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
-from dragflow.io.images import load_image
+from dragflow.files.pictures import load_image
 
 
 class Scorer(Protocol):

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import platform
 import shutil
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from dragflow.cli.model import (
-    ClipOption,
-    Dinov2Option,
-    GivenIdentity,
-    IdentityOption,
-    SiglipOption,
-    WeightsOption,
-    chosen_identity,
-)
+from dragflow.cli.options import ModelArgs
 from dragflow.core.errors import UserError
-from dragflow.core.result import IdentityOptions
+from dragflow.core.models import ModelOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,33 +34,28 @@ _FLUX_KV = 2 * 13 * 4096 * 3072 * 2
 _BYTES = {"none (bfloat16)": 2.0, "int8": 1.0, "fp8": 1.0, "layerwise-fp8": 1.0, "gguf Q8": 1.07}
 
 
-def doctor(
-    model: Annotated[str | None, typer.Argument(help="Also load this model and test that gradients flow.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="Quantisation to test with the model.")] = None,
-    device: Annotated[str | None, typer.Option(help="Device to test the model on.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="dtype to test the model with.")] = None,
-    identity: IdentityOption = None,
-    identity_weights: WeightsOption = None,
-    identity_siglip: SiglipOption = None,
-    identity_dinov2: Dinov2Option = None,
-    identity_clip: ClipOption = None,
-) -> None:
-    """Report versions, devices, memory, what fits; and test a model, with an identity adapter, when they are named."""
+def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> None:
+    """Report versions, devices, memory, what fits; and test a model, with a subject adapter, when they are named.
+
+    Parameters
+    ----------
+    name
+        Also load this model and test that gradients flow.
+    """
     from rich.console import Console
 
-    adapter = chosen_identity(
-        GivenIdentity(identity, identity_weights, identity_siglip, identity_dinov2, identity_clip)
-    )
-    if adapter is not None and model is None:
+    model = replace(model, model=name or model.model)
+    if model.subject is not None and model.model is None:
         raise UserError(
-            f"--identity {adapter.adapter} is loaded beside a model: name one, as in `dragflow doctor MODEL`"
+            f"`subject.adapter` {model.subject.adapter} is loaded beside a model: name one, as in `dragflow doctor "
+            "MODEL`"
         )
     console = Console()
     _versions(console)
     memory = _devices(console)
     _fits(console, memory)
-    if model is not None:
-        _self_test(console, model, quantize, device, dtype, adapter)
+    if model.model is not None:
+        _self_test(console, model)
 
 
 def _versions(console: Console) -> None:
@@ -109,7 +95,7 @@ def _fits(console: Console, memory: float) -> None:
     """Estimates for FLUX.1-dev at 1024 x 1024: weights, and activations of the optimisation with checkpointing."""
     from rich.table import Table
 
-    from dragflow.io.presets import load_preset, preset_names
+    from dragflow.files.presets import load_preset, preset_names
 
     table = Table("preset", *_BYTES, "K/V record", title="FLUX.1-dev at 1024 x 1024, estimated memory (with --offload)")
     for preset in preset_names():
@@ -128,27 +114,21 @@ def _fits(console: Console, memory: float) -> None:
     console.print("The K/V record stays on the device if it takes half of the free memory or less.")
 
 
-def _self_test(
-    console: Console,
-    model: str,
-    quantize: str | None,
-    device: str | None,
-    dtype: str | None,
-    adapter: IdentityOptions | None,
-) -> None:
+def _self_test(console: Console, model: ModelOptions) -> None:
     from dragflow.cli.progress import silence_libraries
-    from dragflow.editor import Editor
+    from dragflow.editor.editor import Editor
 
     silence_libraries()
-    editor = Editor.load(model, quantize=quantize, device=device, dtype=dtype, identity=adapter)
-    identity, spec = editor.backbone.identity(), editor.backbone.spec
+    editor = Editor.load(model)
+    weights, spec = editor.backbone.weights, editor.backbone.spec
     console.print(
-        f"{model}: {spec.family}, {len(spec.blocks)} blocks, {identity.dtype}, weights {identity.fingerprint}"
+        f"{model.name}: {spec.family}, {len(spec.blocks)} blocks, {weights.options.dtype}, weights "
+        f"{weights.fingerprint}"
     )
     console.print("gradients reach the latent: this model can be dragged", style="green")
     if editor.adapter is not None:
         record = editor.adapter.record
         console.print(
-            f"identity adapter {record.options.adapter}, weights {record.fingerprint}: it fits this model",
+            f"subject adapter {record.options.adapter}, weights {record.fingerprint}: it fits this model",
             style="green",
         )

@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
-from typer.core import TyperCommand
-
+from dragflow.cli.options import AreaOptions, OperationOptions, TaskOptions
+from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import about, rotation
-from dragflow.core.task import (
-    Affine,
-    Box,
-    Instruction,
-    MaskFile,
-    Motion,
-    Operation,
-    Point,
-    Polygon,
-    Region,
-    Rotate,
-    Scale,
-    Translate,
-)
+from dragflow.core.motion import Affine, Motion, Rotate, Scale, Translate, about, rotation
+from dragflow.core.task import Box, Instruction, MaskFile, Operation, Polygon, Region
 
 T = TypeVar("T")
 
 REGION_OPTIONS = ("--mask", "--box", "--polygon")
 MOTION_OPTIONS = ("--at", "--to", "--handle", "--about", "--degrees", "--scale", "--matrix", "--label")
-ORDERED = "ordered"
-"""Key in the context's `meta` under which the options stand in the order in which they were typed."""
 
 
-class OperationCommand(TyperCommand):
-    """A command that remembers the order of its operation options, which the parser alone would lose."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Note the order, then parse as usual."""
-        ctx.meta[ORDERED] = ordered_options(args)
-        return super().parse_args(ctx, args)
-
-
-def ordered_options(args: list[str]) -> list[tuple[str, str]]:
+def ordered_options(args: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """(option, value) of every operation option, in order."""
     found: list[tuple[str, str]] = []
     rest = iter(args)
@@ -52,26 +28,7 @@ def ordered_options(args: list[str]) -> list[tuple[str, str]]:
         name, equals, value = arg.partition("=")
         if name in REGION_OPTIONS + MOTION_OPTIONS:
             found.append((name, value if equals else next(rest, "")))
-    return found
-
-
-@dataclass(frozen=True)
-class Editable:
-    """--area or --extend-area."""
-
-    file: Path | None
-    mode: Literal["replace", "extend"]
-
-
-def editable(area: Path | None, extend_area: Path | None) -> Editable:
-    """The editable area that options give.
-
-    Raises:
-        UserError: both are given.
-    """
-    if area is not None and extend_area is not None:
-        raise UserError("--area replaces the derived area and --extend-area adds to it: give one of them")
-    return Editable(area, "replace") if extend_area is None else Editable(extend_area, "extend")
+    return tuple(found)
 
 
 @dataclass
@@ -80,7 +37,7 @@ class _Draft:
     motion: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def operations(ordered: list[tuple[str, str]]) -> tuple[Operation, ...]:
+def typed_operations(ordered: Sequence[tuple[str, str]]) -> tuple[Operation, ...]:
     """The operations that options describe.
 
     Raises:
@@ -92,43 +49,45 @@ def operations(ordered: list[tuple[str, str]]) -> tuple[Operation, ...]:
             drafts.append(_Draft((name, value)))
         elif not drafts:
             raise UserError(
-                f"{name} {value} stands before any region: begin each operation with --mask, --box or --polygon"
+                f"{name} {value} comes before any region: begin each operation with --mask, --box or --polygon"
             )
         elif name in drafts[-1].motion:
-            raise UserError(f"{name} stands twice for one region ({drafts[-1].region[1]}): begin a new one with --mask")
+            raise UserError(
+                f"{name} is given twice for one region ({drafts[-1].region[1]}): begin a new one with --mask"
+            )
         else:
             drafts[-1].motion[name] = value
     return tuple(_operation(draft) for draft in drafts)
 
 
-def instruction(
-    task: Path | None,
-    ordered: list[tuple[str, str]],
-    prompt: str | None,
-    edit_prompt: str | None,
-    editable: Editable,
-) -> Instruction:
-    """The instruction of a command: a file (prompts may be replaced), or options.
+def instruction(operations: OperationOptions, task: TaskOptions, area: AreaOptions) -> Instruction:
+    """The instruction of a command, its masks read: from a file (prompts may be replaced), or from options.
 
     Raises:
         UserError: both or neither are given.
     """
-    if task is not None and ordered:
-        raise UserError(f"--task {task} and {ordered[0][0]} are both given: say the operations in one way")
-    if task is None and not ordered:
+    ordered = operations.ordered
+    if task.task is not None and ordered:
+        raise UserError(f"--task {task.task} and {ordered[0][0]} are both given: say the operations in one way")
+    if task.task is None and not ordered:
         raise UserError("no operation is given: use --task FILE, or --mask MASK --to X,Y")
-    if task is not None:
-        from dragflow.io.instruction import load_instruction  # slow to import, and `--help` needs it not
-
-        loaded = load_instruction(task)
+    if task.task is None:
+        loaded = Instruction(typed_operations(ordered))
     else:
-        loaded = Instruction(operations(ordered))
-    return Instruction(
-        operations=loaded.operations,
-        prompt=loaded.prompt if prompt is None else prompt,
-        edit_prompt=loaded.edit_prompt if edit_prompt is None else edit_prompt,
-        editable=loaded.editable if editable.file is None else MaskFile(editable.file),
-        editable_mode=loaded.editable_mode if editable.file is None else editable.mode,
+        from dragflow.files.instructions import load_instruction  # slow to import, and `--help` needs it not
+
+        loaded = load_instruction(task.task)
+    from dragflow.files.masks import freeze
+
+    mask = area.mask
+    return freeze(
+        Instruction(
+            operations=loaded.operations,
+            prompt=loaded.prompt if task.prompt is None else task.prompt,
+            edit_prompt=loaded.edit_prompt if task.edit_prompt is None else task.edit_prompt,
+            editable=mask or loaded.editable,
+            editable_mode=loaded.editable_mode if mask is None else "replace" if area.area is not None else "extend",
+        )
     )
 
 

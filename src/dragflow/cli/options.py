@@ -1,114 +1,148 @@
-"""Arguments and options that several commands share."""
+"""Options that several commands share, said once: the command line is made from these types and their docstrings."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
-ImageArg = Annotated[Path, typer.Argument(help="The picture (PNG, JPEG, WebP, TIFF).", metavar="IMAGE")]
-TaskOption = Annotated[Path | None, typer.Option("--task", help="Instruction file, or ReD Bench folder.")]
-AreaOption = Annotated[
-    Path | None, typer.Option("--area", metavar="FILE", help="Where the picture may change (white).")
-]
-ExtendAreaOption = Annotated[
-    Path | None, typer.Option("--extend-area", metavar="FILE", help="Add this to the derived editable area.")
-]
-PromptOption = Annotated[str | None, typer.Option("--prompt", help="What the picture shows.")]
-EditPromptOption = Annotated[str | None, typer.Option("--edit-prompt", help="What the edit does.")]
+from dragflow.core.config import EditConfig
+from dragflow.core.errors import UserError
+from dragflow.core.models import ModelOptions
+from dragflow.core.task import MaskFile
 
-# What the edit is meant to be.
-ProviderOption = Annotated[
-    str | None,
-    typer.Option(
-        "--provider", metavar="NAME", help="Who guesses: rules, file, openai, local. [default: $DRAGFLOW_INTENT, rules]"
-    ),
-]
-BaseUrlOption = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="Address of the service.")]
-AnswersOption = Annotated[
-    Path | None, typer.Option("--answers", metavar="FILE", help="Answers of the provider file, as JSON.")
-]
-CandidatesOption = Annotated[int, typer.Option("--candidates", metavar="N", help="How many guesses a model gives.")]
-PickOption = Annotated[int | None, typer.Option("--pick", metavar="N", help="Take guess N, counted from 1.")]
-AutoOption = Annotated[bool, typer.Option("--auto", help="Take the first guess without asking.")]
-AnchorOption = Annotated[
-    str | None, typer.Option("--anchor", metavar="X,Y", help="Anchor of a guessed rotation, instead of its own.")
-]
-TimeoutOption = Annotated[
-    float | None,
-    typer.Option("--timeout", metavar="S", help="Seconds to wait for an answer. [default: the provider's own]"),
-]
-NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Ask anew, and keep no answer.")]
-NoUploadOption = Annotated[
-    bool, typer.Option("--no-upload", help="Refuse a provider that sends the picture off this machine.")
-]
+Hidden = Parameter(parse=False, show=False)
+Signed = Parameter(allow_leading_hyphen=True)
+FLAT = Parameter(name="*")
+
+ImageArg = Annotated[Path, Parameter(name="IMAGE", help="The picture (PNG, JPEG, WebP, TIFF).")]
+ModelArgs = Annotated[ModelOptions, FLAT]
+Output = Parameter(alias="-o")
 
 
-def _operations(
-    *,
-    mask: Annotated[
-        list[str] | None,
-        typer.Option("--mask", metavar="FILE", help="Begin an operation: white pixels are its region. Repeatable."),
-    ] = None,
-    box: Annotated[
-        list[str] | None, typer.Option("--box", metavar="L,T,R,B", help="Begin an operation on a box.")
-    ] = None,
-    polygon: Annotated[
-        list[str] | None,
-        typer.Option("--polygon", metavar="X,Y;X,Y;X,Y", help="Begin an operation on a closed outline."),
-    ] = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option("--at", metavar="X,Y", help="Of the mask take only the connected part at this point."),
-    ] = None,
-    to: Annotated[
-        list[str] | None, typer.Option("--to", metavar="X,Y", help="Where the region's centroid goes.")
-    ] = None,
-    handle: Annotated[
-        list[str] | None,
-        typer.Option("--handle", metavar="X,Y", help="The point that --to is meant for, instead of the centroid."),
-    ] = None,
-    about: Annotated[
-        list[str] | None, typer.Option("--about", metavar="X,Y", help="Anchor of a rotation or a scaling.")
-    ] = None,
-    degrees: Annotated[
-        list[str] | None, typer.Option("--degrees", metavar="D", help="Turn, clockwise as seen.")
-    ] = None,
-    scale: Annotated[
-        list[str] | None, typer.Option("--scale", metavar="S or SX,SY", help="Scale about the anchor.")
-    ] = None,
-    matrix: Annotated[
-        list[str] | None, typer.Option("--matrix", metavar="A,B,C,D,E,F", help="Any affine map, row by row.")
-    ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option("--label", metavar="L", help="relocation (an object) or deformation (a part that stretches)."),
-    ] = None,
-) -> None:
-    """The options that describe operations; a signature, never called."""
+@dataclass(frozen=True)
+class OperationOptions:
+    """Operations: each region begins one, and the options of a motion after it are its own."""
+
+    mask: tuple[str, ...] = ()
+    """Begin an operation: FILE, white pixels are its region. Repeatable."""
+    box: Annotated[tuple[str, ...], Signed] = ()
+    """Begin an operation on a box: L,T,R,B."""
+    polygon: Annotated[tuple[str, ...], Signed] = ()
+    """Begin an operation on a closed outline: X,Y;X,Y;X,Y."""
+    at: Annotated[tuple[str, ...], Signed] = ()
+    """Of the mask take only the connected part at X,Y."""
+    to: Annotated[tuple[str, ...], Signed] = ()
+    """X,Y: where the region's centroid goes."""
+    handle: Annotated[tuple[str, ...], Signed] = ()
+    """X,Y: the point that --to is meant for, instead of the centroid."""
+    about: Annotated[tuple[str, ...], Signed] = ()
+    """X,Y: anchor of a rotation or a scaling."""
+    degrees: Annotated[tuple[str, ...], Signed] = ()
+    """Turn by so many degrees, clockwise as seen."""
+    scale: Annotated[tuple[str, ...], Signed] = ()
+    """Scale about the anchor: S, or SX,SY."""
+    matrix: Annotated[tuple[str, ...], Signed] = ()
+    """Any affine map, row by row: A,B,C,D,E,F."""
+    label: tuple[str, ...] = ()
+    """relocation (an object) or deformation (a part that stretches)."""
+    ordered: Annotated[tuple[tuple[str, str], ...], Hidden] = ()
+    """(option, value) in the order in which they were typed, which the parser alone would lose."""
 
 
-def takes_operations(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that describe operations, before its option `area`.
+OperationArgs = Annotated[OperationOptions, FLAT]
 
-    Their values are not passed on: `OperationCommand` notes them in the order in which they were typed.
-    """
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    added = inspect.signature(_operations, eval_str=True).parameters
 
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        command(**{name: value for name, value in given.items() if name not in added})
+@dataclass(frozen=True)
+class AreaOptions:
+    """Where the picture may change."""
 
-    parameters: list[inspect.Parameter] = []
-    for parameter in own:
-        if parameter.name == "area":
-            parameters += added.values()
-        parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+    area: Path | None = None
+    """Where the picture may change (white), instead of the derived area."""
+    extend_area: Path | None = None
+    """Add this to the derived editable area."""
+
+    @property
+    def mask(self) -> MaskFile | None:
+        """The mask that is given.
+
+        Raises:
+            UserError: both are.
+        """
+        if self.area is not None and self.extend_area is not None:
+            raise UserError("`area` replaces the derived area and `extend_area` adds to it: give one of them")
+        file = self.area or self.extend_area
+        return None if file is None else MaskFile(file)
+
+
+AreaArgs = Annotated[AreaOptions, FLAT]
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What the edit is, beside its operations."""
+
+    task: Path | None = None
+    """Instruction file, or ReD Bench folder."""
+    prompt: str | None = None
+    """What the picture shows."""
+    edit_prompt: str | None = None
+    """What the edit does."""
+
+
+TaskArgs = Annotated[TaskOptions, FLAT]
+
+
+@dataclass(frozen=True)
+class ConfigOptions:
+    """The settings of the method."""
+
+    preset: str | None = None
+    """Preset name, or a .toml file. [default: default]"""
+    set: Annotated[tuple[str, ...], Signed] = ()
+    """Change one setting: KEY=VALUE. Repeatable."""
+    seed: Annotated[int | None, Signed] = None
+    """Seed of all fresh noise."""
+
+    def config(self, default: str = "default") -> EditConfig:
+        """The configuration.
+
+        Raises:
+            UserError: see `load_preset` and `override`.
+        """
+        from dragflow.files.presets import load_preset, override
+
+        changes = [*self.set, *([] if self.seed is None else [f"seed={self.seed}"])]
+        return override(load_preset(self.preset or default), changes)
+
+
+ConfigArgs = Annotated[ConfigOptions, FLAT]
+
+
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """How guesses are asked for, and how one is chosen."""
+
+    candidates: int = 10
+    """How many guesses a model gives."""
+    pick: int | None = None
+    """Take guess N, counted from 1."""
+    auto: bool = False
+    """Take the first guess without asking."""
+    anchor: Annotated[str | None, Signed] = None
+    """X,Y: anchor of a guessed rotation, instead of its own."""
+    no_cache: bool = False
+    """Ask again, and keep no answer."""
+    no_upload: bool = False
+    """Refuse a provider that sends the picture off this machine."""
+
+
+ChoiceArgs = Annotated[ChoiceOptions, FLAT]
+
+
+def changed(options: Any) -> list[str]:
+    """Names of the fields of an options type that are not as they are when nobody gives them."""
+    usual = type(options)()
+    return [f.name for f in fields(options) if getattr(options, f.name) != getattr(usual, f.name)]

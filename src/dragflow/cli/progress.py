@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dragflow.core.events import Event, Finished, Observer, Started, Stepped
+from dragflow.core.events import Event, Observer, Started, Stepped
+from dragflow.service.events import to_data
 
 _TITLES = {
     "encode": "Reading the picture",
@@ -62,16 +63,7 @@ def shown(as_json: bool) -> Iterator[Observer]:
 
 def json_lines(event: Event) -> None:
     """An observer that writes each event as one JSON object on stdout."""
-    data: dict[str, Any] = {"event": type(event).__name__.lower(), "phase": event.phase}
-    if isinstance(event, Started):
-        data["total"] = event.total
-    elif isinstance(event, Stepped):
-        data |= {"index": event.index, "total": event.total}
-        data |= {} if event.loss is None else {"loss": event.loss}
-        data |= {} if event.progress is None else {"progress": event.progress}
-    elif isinstance(event, Finished):
-        data["seconds"] = round(event.seconds, 4)
-    emit(data)
+    emit(to_data(event))
 
 
 def emit(data: dict[str, Any]) -> None:

@@ -5,69 +5,88 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import App, Parameter
 
-from dragflow.cli.operations import ORDERED, OperationCommand
-from dragflow.cli.options import AreaOption, EditPromptOption, ExtendAreaOption, PromptOption, takes_operations
-from dragflow.core.task import DragTask, Motion, Rotate, Scale, Translate
+from dragflow.cli.options import (
+    AreaArgs,
+    AreaOptions,
+    ImageArg,
+    OperationArgs,
+    OperationOptions,
+    Output,
+    TaskOptions,
+)
+from dragflow.core.motion import Motion, Rotate, Scale, Translate
+from dragflow.core.task import DragTask
 
-app = typer.Typer(help="Make, check, show and convert instruction files.", no_args_is_help=True)
+app = App(name="task", help="Make, check, show and convert instruction files.")
 
-ImageArg = Annotated[Path, typer.Argument(help="The picture.", metavar="IMAGE")]
-TaskArg = Annotated[Path, typer.Argument(help="Instruction file, or ReD Bench folder.", metavar="TASK")]
+TaskArg = Annotated[Path, Parameter(name="TASK", help="Instruction file, or ReD Bench folder.")]
+OfTask = Annotated[Path | None, Parameter(name="IMAGE", help="The picture; a ReD Bench folder has its own.")]
 
 
-@app.command("new", cls=OperationCommand)
-@takes_operations
+@app.command
 def new(
-    ctx: typer.Context,
     image: ImageArg,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The instruction file, .json.")],
-    area: AreaOption = None,
-    extend_area: ExtendAreaOption = None,
-    prompt: PromptOption = None,
-    edit_prompt: EditPromptOption = None,
+    /,
+    *,
+    output: Annotated[Path, Output],
+    operations: OperationArgs = OperationOptions(),
+    area: AreaArgs = AreaOptions(),
+    prompt: str | None = None,
+    edit_prompt: str | None = None,
 ) -> None:
-    """Write an instruction file from the same options that `dragflow edit` takes; masks are embedded."""
-    from dragflow.cli.operations import editable, instruction
-    from dragflow.io.files import check_writable
-    from dragflow.io.images import load_image
-    from dragflow.io.instruction import save_instruction
-    from dragflow.io.resolve import resolve
+    """Write an instruction file from the same options that `dragflow edit` takes; masks are embedded.
+
+    Parameters
+    ----------
+    output
+        The instruction file, .json.
+    prompt
+        What the picture shows.
+    edit_prompt
+        What the edit does.
+    """
+    from dragflow.cli.operations import instruction
+    from dragflow.files.atomic import check_writable
+    from dragflow.files.instructions import save_instruction
+    from dragflow.files.pictures import load_image
+    from dragflow.pixels.resolve import resolve
 
     check_writable(output, inputs=[image])
-    made = instruction(None, ctx.meta[ORDERED], prompt, edit_prompt, editable(area, extend_area))
+    made = instruction(operations, TaskOptions(None, prompt, edit_prompt), area)
     resolve(load_image(image).pixels, made)
     save_instruction(output, made)
 
 
-@app.command("check")
+@app.command
 def check(
     task: TaskArg,
-    image: Annotated[Path | None, typer.Argument(help="The picture; a ReD Bench folder has its own.")] = None,
+    image: OfTask = None,
+    /,
 ) -> None:
     """Check an instruction against its picture; exit code 2 when a rule is broken."""
     _resolved(task, image)
-    typer.echo(f"{task}: good")
+    print(f"{task}: good")
 
 
-@app.command("show")
+@app.command
 def show(
     task: TaskArg,
-    image: Annotated[Path | None, typer.Argument(help="The picture; a ReD Bench folder has its own.")] = None,
+    image: OfTask = None,
+    /,
 ) -> None:
     """Show the operations of an instruction as a table."""
     from rich.console import Console
     from rich.table import Table
 
     from dragflow.core.motion import apply
-    from dragflow.io.masks import format_point
-    from dragflow.io.resolve import full_matrix
+    from dragflow.pixels.masks import format_point
 
     resolved = _resolved(task, image)
     table = Table("#", "motion", "handle", "goes to", "region", title=f"{task}")
     for i, operation in enumerate(resolved.operations):
-        end = apply(full_matrix(operation), operation.handle)
+        end = apply(operation.matrix(), operation.handle)
         rounded = [(round(x, 1), round(y, 1)) for x, y in (operation.handle, end)]
         pixels = int(operation.mask.sum())
         table.add_row(str(i), _describe(operation.motion), *(format_point(point) for point in rounded), f"{pixels} px")
@@ -78,17 +97,27 @@ def show(
         console.print(f"{name}: {text or '(empty)'}", highlight=False, markup=False)
 
 
-@app.command("convert")
+@app.command
 def convert(
     task: TaskArg,
-    output: Annotated[Path, typer.Argument(help="A .json file, or a new ReD Bench folder.", metavar="OUTPUT")],
-    image: Annotated[Path | None, typer.Option(help="The picture; a ReD Bench folder has its own.")] = None,
+    output: Annotated[Path, Parameter(name="OUTPUT")],
+    /,
+    *,
+    image: Path | None = None,
 ) -> None:
-    """Convert a ReD Bench folder to an instruction file, or the other way round."""
-    from dragflow.io.files import check_writable
-    from dragflow.io.images import load_image
-    from dragflow.io.instruction import load_instruction, save_instruction
-    from dragflow.io.redbench import save_red_bench
+    """Convert a ReD Bench folder to an instruction file, or the other way round.
+
+    Parameters
+    ----------
+    output
+        A .json file, or a new ReD Bench folder.
+    image
+        The picture; a ReD Bench folder has its own.
+    """
+    from dragflow.files.atomic import check_writable
+    from dragflow.files.instructions import load_instruction, save_instruction
+    from dragflow.files.pictures import load_image
+    from dragflow.files.red_bench import save_red_bench
 
     _resolved(task, image)
     if output.suffix == ".json":
@@ -98,17 +127,17 @@ def convert(
         save_red_bench(output, load_image(_picture(task, image)), load_instruction(task))
 
 
-@app.command("schema")
+@app.command
 def schema() -> None:
     """Print the JSON schema of instruction files."""
-    from dragflow.io.instruction import json_schema
+    from dragflow.files.instructions import json_schema
 
-    typer.echo(json_schema(), nl=False)
+    print(json_schema(), end="")
 
 
 def _picture(task: Path, image: Path | None) -> Path:
     from dragflow.core.errors import UserError
-    from dragflow.io.redbench import IMAGE
+    from dragflow.files.red_bench import IMAGE
 
     if image is not None:
         return image
@@ -118,9 +147,9 @@ def _picture(task: Path, image: Path | None) -> Path:
 
 
 def _resolved(task: Path, image: Path | None) -> DragTask:
-    from dragflow.io.images import load_image
-    from dragflow.io.instruction import load_instruction
-    from dragflow.io.resolve import resolve
+    from dragflow.files.instructions import load_instruction
+    from dragflow.files.pictures import load_image
+    from dragflow.pixels.resolve import resolve
 
     return resolve(load_image(_picture(task, image)).pixels, load_instruction(task))
 

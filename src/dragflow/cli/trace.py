@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dragflow.core.events import Event, Observer, Stepped
-from dragflow.core.motion import motion_matrix
 from dragflow.core.task import DragTask
-from dragflow.io import masks
-from dragflow.io.files import write_bytes, write_text
+from dragflow.files.atomic import write_bytes, write_text
+from dragflow.pixels import masks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,5 +85,5 @@ def _moving(task: DragTask, progress: float) -> NDArray[np.uint8]:
     """The picture, darkened outside of the regions as they stand at this progress."""
     moving = np.zeros(task.area.shape, dtype=np.bool_)
     for operation in task.operations:
-        moving |= masks.warp_mask(operation.mask, motion_matrix(operation.motion, operation.handle, progress))
+        moving |= masks.warp_mask(operation.mask, operation.matrix(progress))
     return np.where(moving[..., None], np.uint8(255), (task.image * 0.4).astype(np.uint8))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from typing import Any, Literal
+
+from dragflow.core.errors import UserError
 
 # Read by pydantic when a preset or an override is parsed: an unknown key is an error, not a shrug.
 _STRICT = {"extra": "forbid", "strict": True}
@@ -42,16 +44,16 @@ class KVConfig:
 
     __pydantic_config__ = _STRICT
 
-    rule: Literal["none", "identity", "mapped"] = "identity"
-    """`identity`: every image token gets the recorded ones of its own place (paper). `mapped`: target tokens get those
+    rule: Literal["none", "in-place", "mapped"] = "in-place"
+    """`in-place`: every image token gets the recorded ones of its own place (paper). `mapped`: target tokens get those
     of the tokens they come from, vacated tokens keep their own, all others the recorded ones. `none`: no injection."""
     sites: tuple[str, ...] | None = None
     """Attention blocks, as in "double.0" or "single.6"; the backbone's own choice when None."""
 
 
 @dataclass(frozen=True)
-class IdentityConfig:
-    """Injection of the subject's features (paper Sec. 3.4); without effect where no identity adapter is loaded."""
+class SubjectConfig:
+    """Injection of the subject's features (paper Sec. 3.4); without effect where no subject adapter is loaded."""
 
     __pydantic_config__ = _STRICT
 
@@ -59,7 +61,7 @@ class IdentityConfig:
     """Inject while inverting, which makes the inversion faithful."""
     sampling: bool = True
     """Inject while dragging and denoising, which keeps the subject the same."""
-    subject: Literal["whole", "region"] = "whole"
+    crop: Literal["whole", "region"] = "whole"
     """What the features are of: the whole picture, or the box around the dragged regions (the inversion then waits for
     the instruction)."""
     scale: float | None = None
@@ -163,7 +165,7 @@ class EditConfig:
     size: SizeConfig = field(default_factory=SizeConfig)
     inversion: InversionConfig = field(default_factory=InversionConfig)
     kv: KVConfig = field(default_factory=KVConfig)
-    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    subject: SubjectConfig = field(default_factory=SubjectConfig)
     start: StartConfig = field(default_factory=StartConfig)
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
@@ -177,6 +179,23 @@ class EditConfig:
         canonical = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
+    def with_(self, **settings: Any) -> EditConfig:
+        """The same with some settings changed, as in `config.with_(optimise={"refining": 2}, seed=7)`.
+
+        Raises:
+            UserError: a setting that does not exist.
+        """
+        changes: dict[str, Any] = {}
+        for name, value in settings.items():
+            group = getattr(self, name, None)
+            known: dict[str, Any] = vars(group) if is_dataclass(group) else {}
+            given: dict[str, Any] = dict(value) if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
+            unknown = [f"{name}.{key}" for key in given if key not in known]
+            if name not in vars(self) or unknown:
+                raise UserError(f"{(*unknown, name)[0]} is not a setting: see `dragflow presets paper`")
+            changes[name] = replace(group, **given) if given else value  # pyright: ignore[reportArgumentType]
+        return replace(self, **changes)
+
 
 def validate(config: EditConfig) -> list[str]:
     """The rules that types cannot say; one sentence for each that is broken."""
@@ -184,10 +203,10 @@ def validate(config: EditConfig) -> list[str]:
         f"inversion.steps is {config.inversion.steps}: it must be 1 or more": config.inversion.steps >= 1,
         f"inversion.skip is {config.inversion.skip}: it must be 0 or more and less than inversion.steps "
         f"({config.inversion.steps})": 0 <= config.inversion.skip < config.inversion.steps,
-        f"identity.scale is {config.identity.scale}: it must be 0 or more": (
-            config.identity.scale is None or config.identity.scale >= 0
+        f"subject.scale is {config.subject.scale}: it must be 0 or more": (
+            config.subject.scale is None or config.subject.scale >= 0
         ),
-        f"identity.time_scale is {config.identity.time_scale}: it must be positive": config.identity.time_scale > 0,
+        f"subject.time_scale is {config.subject.time_scale}: it must be positive": config.subject.time_scale > 0,
         f"start.stride is {config.start.stride}: it must be 1 or more": config.start.stride >= 1,
         f"start.repair is {config.start.repair}: it must be between 0 and 1": 0 <= config.start.repair <= 1,
         f"optimise.moving is {config.optimise.moving}: it must be 0 or more": config.optimise.moving >= 0,
@@ -207,7 +226,7 @@ def validate(config: EditConfig) -> list[str]:
         f"seed is {config.seed}: it must be between 0 and 2**63 - 1": 0 <= config.seed < 2**63,
     }
     broken = [sentence for sentence, holds in rules.items() if not holds]
-    for group in (config.inversion, config.identity, config.start, config.optimise, config.denoise, config.area):
+    for group in (config.inversion, config.subject, config.start, config.optimise, config.denoise, config.area):
         name = type(group).__name__.removesuffix("Config").lower()
         for key, value in vars(group).items():
             if isinstance(value, float) and not math.isfinite(value):

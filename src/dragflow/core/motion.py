@@ -1,14 +1,57 @@
-"""Motions as affine matrices at any progress between nothing and done (paper Sec. 3.2, App. C)."""
+"""Motions, and each as an affine matrix at any progress between nothing and done (paper Sec. 3.2, App. C)."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
+from typing import Literal
 
-from dragflow.core.task import Affine, Motion, Point, Rotate, Scale, Translate
+from dragflow.core.arrays import Point
 
+Label = Literal["relocation", "deformation"]
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+
+
+@dataclass(frozen=True)
+class Translate:
+    """Carry the handle of the region to `to`; `relocation` moves an object, `deformation` stretches a part of one."""
+
+    to: Point
+    label: Label = "relocation"
+    type: Literal["translate"] = field(default="translate", kw_only=True, repr=False)
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """Turn the region about an anchor, until the handle points at `to`, or by `degrees` (clockwise as seen)."""
+
+    about: Point
+    to: Point | None = None
+    degrees: float | None = None
+    type: Literal["rotate"] = field(default="rotate", kw_only=True, repr=False)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Scale the region about an anchor, by one factor or by one for x and one for y."""
+
+    about: Point
+    factor: float | tuple[float, float]
+    type: Literal["scale"] = field(default="scale", kw_only=True, repr=False)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Move the region by an invertible map: rows (a, b, c), (d, e, f); x' = a x + b y + c, y' = d x + e y + f."""
+
+    matrix: Matrix
+    type: Literal["affine"] = field(default="affine", kw_only=True, repr=False)
+
+
+Motion = Translate | Rotate | Scale | Affine
+"""What a region does; `type` tells them apart in files."""
 
 
 def motion_matrix(motion: Motion, handle: Point, progress: float = 1.0) -> Matrix:

@@ -1,55 +1,22 @@
-"""The request: regions of a picture and the motions a person gave them (paper Sec. 3.2, App. C).
-
-Points are (x, y) in pixels of the upright source image, the centre of the top left pixel is (0, 0); sizes are (h, w).
-"""
+"""The request: regions of a picture and the motions a person gave them (paper Sec. 3.2, App. C)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import MinLen
+
+from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.motion import Matrix, Motion, Translate, apply, motion_matrix
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
-
-Point = tuple[float, float]
-Label = Literal["relocation", "deformation"]
-
-
-@dataclass(frozen=True)
-class Translate:
-    """Carry the handle of the region to `to`; `relocation` moves an object, `deformation` stretches a part of one."""
-
-    to: Point
-    label: Label = "relocation"
-
-
-@dataclass(frozen=True)
-class Rotate:
-    """Turn the region about an anchor, until the handle points at `to`, or by `degrees` (clockwise as seen)."""
-
-    about: Point
-    to: Point | None = None
-    degrees: float | None = None
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Scale the region about an anchor, by one factor or by one for x and one for y."""
-
-    about: Point
-    factor: float | tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Affine:
-    """Move the region by an invertible map: rows (a, b, c), (d, e, f); x' = a x + b y + c, y' = d x + e y + f."""
-
-    matrix: tuple[tuple[float, float, float], tuple[float, float, float]]
-
-
-Motion = Translate | Rotate | Scale | Affine
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -58,20 +25,32 @@ class MaskFile:
 
     path: Path
     at: Point | None = None
+    type: Literal["mask"] = field(default="mask", kw_only=True, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskImage:
+    """A region painted in a picture in memory; read as that of a `MaskFile` is."""
+
+    image: Image
+    at: Point | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class MaskArray:
-    """A region given as a boolean array (h, w) of the size of the source image."""
+    """A region given as an array (h, w) of the size of the source image; what is not 0 is in it."""
 
-    array: NDArray[np.bool_]
+    array: NDArray[Any]
+    name: str = ""
+    """Where it came from, for errors."""
 
 
 @dataclass(frozen=True)
 class Polygon:
     """A region inside a closed outline of at least three points; pixels whose centre lies inside or on it are in it."""
 
-    points: tuple[Point, ...]
+    points: Annotated[tuple[Point, ...], MinLen(3)]
+    type: Literal["polygon"] = field(default="polygon", kw_only=True, repr=False)
 
 
 @dataclass(frozen=True)
@@ -82,12 +61,16 @@ class Box:
     top: float
     right: float
     bottom: float
+    type: Literal["box"] = field(default="box", kw_only=True, repr=False)
 
 
-Region = MaskFile | MaskArray | Polygon | Box
+Region = MaskFile | MaskImage | MaskArray | Polygon | Box
+if TYPE_CHECKING:
+    RegionLike = Region | str | os.PathLike[str] | NDArray[Any] | Image
+    """A region, or what is taken for one: the path of a mask, an array, a PIL picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Operation:
     """One region and its motion."""
 
@@ -96,8 +79,12 @@ class Operation:
     handle: Point | None = None
     """The point that `to` is meant for; the centroid of the region when None."""
 
+    def __init__(self, region: RegionLike, motion: Motion, handle: Point | None = None) -> None:
+        """Take a region, or the path of a mask, an array or a PIL picture as one."""
+        _set(self, region=as_region(region), motion=motion, handle=handle)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, init=False)
 class Instruction:
     """Everything a person asks of one picture; the operations happen together."""
 
@@ -111,30 +98,88 @@ class Instruction:
     editable_mode: Literal["replace", "extend"] = "replace"
     """Whether `editable` replaces the derived area or is added to it."""
 
+    def __init__(
+        self,
+        operations: Operation | Iterable[Operation],
+        prompt: str = "",
+        edit_prompt: str = "",
+        editable: RegionLike | None = None,
+        editable_mode: Literal["replace", "extend"] = "replace",
+    ) -> None:
+        """Take one operation or several; `editable` as the region of an operation."""
+        _set(
+            self,
+            operations=(operations,) if isinstance(operations, Operation) else tuple(operations),
+            prompt=prompt,
+            edit_prompt=edit_prompt,
+            editable=None if editable is None else as_region(editable),
+            editable_mode=editable_mode,
+        )
+
     @property
     def target_prompt(self) -> str:
         """The prompt of the edited picture."""
         return " ".join(part for part in (self.prompt, self.edit_prompt) if part)
 
 
+def as_region(region: RegionLike) -> Region:
+    """A region, given itself, by the path of a mask, or as an array or a PIL picture."""
+    if isinstance(region, MaskFile | MaskImage | MaskArray | Polygon | Box):
+        return region
+    if isinstance(region, str | os.PathLike):
+        return MaskFile(Path(region))
+    return MaskArray(region) if hasattr(region, "dtype") else MaskImage(region)  # pyright: ignore[reportArgumentType]
+
+
+def _set(frozen: object, **values: object) -> None:
+    for name, value in values.items():
+        object.__setattr__(frozen, name, value)
+
+
 @dataclass(frozen=True, eq=False)
 class ResolvedOperation:
     """An operation whose region is rasterised and whose handle is known."""
 
-    mask: NDArray[np.bool_]
+    mask: Mask
     """(H, W), source pixels of the region."""
     motion: Motion
     handle: Point
+
+    def matrix(self, progress: float = 1.0) -> Matrix:
+        """The map of the motion at a progress in [0, 1], in source pixels."""
+        return motion_matrix(self.motion, self.handle, progress)
+
+    @property
+    def is_deformation(self) -> bool:
+        """Whether the region is a part that stretches, so that what it leaves behind stays filled with itself."""
+        return isinstance(self.motion, Translate) and self.motion.label == "deformation"
+
+    def trail(self, cell: float = 1.0) -> list[float]:
+        """Progress values at which the region is laid down: the end, or for a deformation every `cell` pixels."""
+        if not self.is_deformation:
+            return [1.0]
+        steps = max(1, math.ceil(math.dist(self.handle, apply(self.matrix(), self.handle)) / cell))
+        return [k / steps for k in range(1, steps + 1)]
 
 
 @dataclass(frozen=True, eq=False)
 class DragTask:
     """A picture and a checked instruction on it: all that the method needs to know of the request."""
 
-    image: NDArray[np.uint8]
+    image: Pixels
     """(H, W, 3), upright RGB."""
     operations: tuple[ResolvedOperation, ...]
-    area: NDArray[np.bool_]
+    area: Mask
     """(H, W), the editable area B."""
-    prompt: str
-    target_prompt: str
+    instruction: Instruction
+    """What was asked, as it was given."""
+
+    @property
+    def prompt(self) -> str:
+        """What the source picture shows."""
+        return self.instruction.prompt
+
+    @property
+    def target_prompt(self) -> str:
+        """The prompt of the edited picture."""
+        return self.instruction.target_prompt

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dragflow.core.errors import UserError
-from dragflow.core.task import Instruction, Motion, Operation, Rotate, Translate
+from dragflow.core.motion import Motion, Rotate, Translate
+from dragflow.core.task import Instruction, Operation
 from dragflow.intent.base import Candidate, IntentProposal, TaskLabel
 
 

@@ -12,11 +12,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from dragflow.core.arrays import Point
 from dragflow.core.errors import IntentError, UserError
-from dragflow.core.task import Point
+from dragflow.files import schema
 from dragflow.intent.base import Candidate, IntentProposal, IntentRequest, TaskLabel
 from dragflow.intent.words import label_of, plain_english, same_words
-from dragflow.io import schema
 
 MAX_ANSWER = 64_000
 """Characters; ten candidates of sixty words need a tenth of it."""

@@ -6,17 +6,14 @@ Points are (x, y) in pixels of the upright source image, the centre of the top l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dragflow.core.arrays import Pixels, Point
+from dragflow.core.motion import Translate
 from dragflow.core.result import IntentRecord
-from dragflow.core.task import DragTask, Instruction, Point, ResolvedOperation, Translate
-from dragflow.io.images import SourceImage
+from dragflow.core.task import DragTask, Instruction, ResolvedOperation
+from dragflow.files.pictures import SourceImage
 
-Pixels = NDArray[np.uint8]
 TaskLabel = Literal["relocation", "deformation", "rotation"]
 LABELS: tuple[TaskLabel, ...] = ("relocation", "deformation", "rotation")
 MAX_WORDS = 60
@@ -83,31 +80,6 @@ class Answer:
 
     proposal: IntentProposal
     record: IntentRecord
-
-
-@dataclass(frozen=True)
-class ProviderOptions:
-    """How a provider is set up; no secret is among it, keys come from the environment alone."""
-
-    base_url: str | None = None
-    """Address of the service, for one that speaks the same protocol elsewhere; the provider's own when None."""
-    model: str | None = None
-    """Model id, hub id or folder; the provider's own choice when None."""
-    timeout: float | None = None
-    """Seconds to wait for one answer; the provider's own patience when None."""
-    retries: int = 2
-    """How often a call that failed on its way is made again; a bad answer is repaired once, whatever stands here."""
-    max_image_side: int = 1024
-    """Pixels of the longer side of the pictures that are shown to the model."""
-    device: str | None = None
-    """As torch names it, for a model on this machine."""
-    dtype: str | None = None
-    four_bit: bool = False
-    """Load a model on this machine in 4 bits."""
-    file: Path | None = None
-    """Of the provider `file`: the answers."""
-    extra: tuple[tuple[str, str], ...] = ()
-    """(name, value) pairs that a provider from elsewhere may understand."""
 
 
 class Provider(Protocol):

@@ -12,10 +12,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from dragflow.core.errors import UserError
+from dragflow.files.atomic import write_bytes
+from dragflow.files.instructions import dump_instruction
 from dragflow.intent.base import Answer, IntentRequest, Provider
 from dragflow.intent.dialogue import PROMPT_VERSION
-from dragflow.io.files import write_bytes
-from dragflow.io.instruction import dump_instruction
 
 _ADAPTER = TypeAdapter(Answer)
 _log = logging.getLogger(__name__)

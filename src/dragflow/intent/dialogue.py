@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from dragflow.core.arrays import Pixels, Point
 from dragflow.core.errors import IntentError
 from dragflow.core.result import IntentRecord
-from dragflow.core.task import Point
+from dragflow.files.pictures import SourceImage, encode_png
 from dragflow.intent.answer import FRAME, answer_schema, parse_answer
-from dragflow.intent.base import MAX_WORDS, Answer, IntentRequest, Pixels
+from dragflow.intent.base import MAX_WORDS, Answer, IntentRequest
 from dragflow.intent.request import shrunk
-from dragflow.io.images import SourceImage, encode_png
 
 PROMPT_VERSION = 1
 """Counts the wordings below, so that an answer to another wording is not taken from the cache."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from dragflow.core.errors import UserError
 from dragflow.core.result import IntentRecord
+from dragflow.files import schema
 from dragflow.intent.answer import parse_answer
-from dragflow.intent.base import Answer, IntentRequest, ProviderOptions
-from dragflow.io import schema
+from dragflow.intent.base import Answer, IntentRequest
+from dragflow.intent.options import ProviderOptions
 
 
 @dataclass
@@ -59,15 +60,15 @@ class FileProvider:
 
 
 def load(options: ProviderOptions) -> FileProvider:
-    """The provider for `options.file`.
+    """The provider for `options.answers`.
 
     Raises:
         UserError: no file is named, there is none, or it is not JSON.
     """
-    if options.file is None:
-        raise UserError("the provider file needs a file with answers: name it with --answers FILE")
+    if options.answers is None:
+        raise UserError("the provider file needs a file with answers: name it as `provider.answers`")
     try:
-        text = options.file.read_text(encoding="utf-8")
+        text = options.answers.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"answers {options.file} cannot be read: name a JSON file in UTF-8") from error
-    return FileProvider(options.file, schema.load_json(text, str(options.file)))
+        raise UserError(f"answers {options.answers} cannot be read: name a JSON file in UTF-8") from error
+    return FileProvider(options.answers, schema.load_json(text, str(options.answers)))

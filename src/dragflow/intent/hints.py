@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dragflow.core.task import Point, ResolvedOperation
-from dragflow.intent.base import Pixels, TaskLabel
-from dragflow.io.masks import Mask
+from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.task import ResolvedOperation
+from dragflow.intent.base import TaskLabel
 
 _EDGE = 20.0
 """Grey levels, in the strongest channel, that make an edge."""

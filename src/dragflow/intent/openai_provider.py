@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from dragflow.core.errors import CapabilityError, IntentError, UserError
 from dragflow.intent.address import OFFICIAL, is_local, service_url
 from dragflow.intent.answer import MAX_ANSWER, answer_schema
-from dragflow.intent.base import Answer, IntentRequest, ProviderOptions
+from dragflow.intent.base import Answer, IntentRequest
 from dragflow.intent.dialogue import OFFER, Reply, Turn, converse, within
+from dragflow.intent.options import ProviderOptions
 
 if TYPE_CHECKING:
     from dragflow.intent.openai_calls import Service

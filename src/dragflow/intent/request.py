@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
-from dragflow.core.task import Instruction, Motion, Rotate, Translate
-from dragflow.intent.base import CANDIDATES, IntentRequest, Pixels, ProviderOptions, TaskLabel
-from dragflow.io.images import SourceImage
-from dragflow.io.preview import marks
-from dragflow.io.resolve import resolve
+from dragflow.core.motion import Motion, Rotate, Translate
+from dragflow.core.task import Instruction
+from dragflow.files.masks import freeze
+from dragflow.files.pictures import SourceImage
+from dragflow.intent.base import CANDIDATES, IntentRequest, TaskLabel
+from dragflow.intent.options import ProviderOptions
+from dragflow.pixels.drawing import marks
+from dragflow.pixels.resolve import resolve
 
 _SIDES = (64, 8192)
 _COUNTS = (1, 20)
@@ -43,6 +47,7 @@ def make_request(
     known = known_labels(instruction) if labels is None else labels
     if len(known) != len(instruction.operations):
         raise UserError(f"{len(known)} labels for {len(instruction.operations)} operations: give one for each")
+    instruction = freeze(instruction)
     task = resolve(source.pixels, instruction)
     return IntentRequest(
         source=source,

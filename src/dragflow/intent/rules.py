@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 
-from dragflow.core.motion import rotation_degrees
+from dragflow.core.arrays import Point
+from dragflow.core.motion import Rotate, Translate, rotation_degrees
 from dragflow.core.result import IntentRecord
-from dragflow.core.task import Point, ResolvedOperation, Rotate, Translate
-from dragflow.intent.base import LABELS, Answer, Candidate, IntentProposal, IntentRequest, ProviderOptions, TaskLabel
+from dragflow.core.task import ResolvedOperation
+from dragflow.intent.base import LABELS, Answer, Candidate, IntentProposal, IntentRequest, TaskLabel
 from dragflow.intent.hints import Hint, hint
+from dragflow.intent.options import ProviderOptions
 
 _CHANGES: dict[TaskLabel, str] = {
     "relocation": "An object is moved",

@@ -1,1 +1,1 @@
-"""A LoRA of one picture: the paper's stronger, slower alternative to the identity adapter (Table 8)."""
+"""A LoRA of one picture: the paper's stronger, slower alternative to the subject adapter (Table 8)."""

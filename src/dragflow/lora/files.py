@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragflow.core.errors import UserError
-from dragflow.core.result import ModelIdentity
-from dragflow.io.files import check_writable, write_bytes
+from dragflow.core.models import WeightsId
+from dragflow.files.atomic import check_writable, write_bytes
 from dragflow.lora.config import LoraConfig
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _CHECKPOINT = "dragflow.lora-checkpoint"
 class Origin:
     """What a LoRA is made from; the same origin gives the same weights on the same machine."""
 
-    model: ModelIdentity
+    weights: WeightsId
     picture: str
     """`SourceImage.sha256`."""
     prompt: str
@@ -32,7 +32,8 @@ class Origin:
 
     def facts(self) -> dict[str, str]:
         """Everything that decides the weights, by the name a person knows it under."""
-        chosen = {"model": self.model.fingerprint, "dtype": self.model.dtype, "quantize": self.model.quantize}
+        options = self.weights.options
+        chosen = {"model": self.weights.fingerprint, "dtype": options.dtype, "quantize": options.quantize}
         chosen |= {"picture": self.picture, "prompt": self.prompt}
         return {name: json.dumps(value) for name, value in (chosen | asdict(self.config)).items()}
 
@@ -70,8 +71,8 @@ def write_lora(to: Path, origin: Origin, tensors: dict[str, Tensor], metadata: M
     from safetensors.torch import save
 
     told = {f"dragflow.{name}": value for name, value in origin.facts().items() if name not in ("picture", "prompt")}
-    told |= {"dragflow.version": version("dragflow"), "dragflow.model": origin.model.id}
-    told |= {"dragflow.fingerprint": origin.model.fingerprint}
+    told |= {"dragflow.version": version("dragflow"), "dragflow.model": origin.weights.options.name}
+    told |= {"dragflow.fingerprint": origin.weights.fingerprint}
     told |= {"dragflow.picture": origin.picture, "dragflow.prompt": origin.prompt}
     write_bytes(to, save(tensors, {**told, **metadata}))
     partial(to).unlink(missing_ok=True)

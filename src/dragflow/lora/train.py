@@ -17,15 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dragflow import canvas
-from dragflow.backbones.flux1 import Flux1, FluxConditioning
+from dragflow.backbones.base import DiffusersBackbone
 from dragflow.backbones.lora import grown, lora_layout, without_loras
 from dragflow.core.errors import NumericalError
 from dragflow.core.events import Observer, silent
-from dragflow.io.images import SourceImage
+from dragflow.editor import frames
+from dragflow.files.pictures import SourceImage
 from dragflow.lora.config import LoraConfig, check_config
 from dragflow.lora.files import Origin, check_output, partial, read_checkpoint, write_checkpoint, write_lora
-from dragflow.method.backbone import Backbone, Latent
+from dragflow.method.backbone import Backbone, Conditioning, Latent
 from dragflow.method.phases import Meter, phase
 
 _SAVE_EVERY = 60.0
@@ -70,11 +70,11 @@ def train_lora(
     check_config(config)
     check_output(to, resume=resume, overwrite=overwrite, picture=picture.path)
     model = without_loras(backbone)
-    origin = Origin(model.identity(), picture.sha256, prompt, config)
+    origin = Origin(model.weights, picture.sha256, prompt, config)
     begun = read_checkpoint(to, origin) if resume else None
     with phase("encode", 1, observer) as meter:
-        size = canvas.working_size(picture.size, config.max_pixels, model.spec.pixel_multiple)
-        z = model.encode(canvas.as_image(picture.pixels, size))
+        size = frames.working_size(picture.size, config.max_pixels, model.spec.pixel_multiple)
+        z = model.encode(frames.as_image(picture.pixels, size))
         texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
         meter.step()
     with (
@@ -99,10 +99,10 @@ def train_lora(
 class _Training:
     """A LoRA under way."""
 
-    model: Flux1
+    model: DiffusersBackbone
     z: Latent
     """Of the picture, (1, c, h, w)."""
-    texts: list[FluxConditioning]
+    texts: list[Conditioning]
     """The prompt, and the empty one."""
     config: LoraConfig
     weights: dict[str, nn.Parameter]
@@ -150,7 +150,9 @@ def _step(training: _Training) -> None:
     training.optimizer.zero_grad()
 
 
-def flow_loss(model: Flux1, z: Latent, texts: list[FluxConditioning], config: LoraConfig, *, step: int) -> Tensor:
+def flow_loss(
+    model: DiffusersBackbone, z: Latent, texts: list[Conditioning], config: LoraConfig, *, step: int
+) -> Tensor:
     """The loss of one step; its times and noises are a function of seed and step alone, so that resuming repeats them.
 
     Args:

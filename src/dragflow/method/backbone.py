@@ -5,6 +5,7 @@ Images are (1, 3, H, W) floats in [0, 1]; latents are spatial (b, c, h, w); t is
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -12,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.core.config import IdentityConfig, InversionConfig
-from dragflow.core.result import ModelIdentity
+from dragflow.core.config import InversionConfig, SubjectConfig
+from dragflow.core.models import WeightsId
 
 Image = Float[Tensor, "1 3 H W"]
 Latent = Float[Tensor, "b c h w"]
@@ -44,8 +45,8 @@ class KVControl(Protocol):
 
 
 @dataclass(frozen=True)
-class IdentityPlace:
-    """Where in a block an identity acts."""
+class SubjectPlace:
+    """Where in a block a subject acts."""
 
     normed: bool
     """It gets the block's queries after their norm, or before it; before rotary embedding in any case."""
@@ -55,7 +56,7 @@ class IdentityPlace:
     """Where text and image share one attention (single blocks), the text tokens read it, too."""
 
 
-class IdentityControl(Protocol):
+class SubjectControl(Protocol):
     """What one block adds for a subject at one time: it gets the block's own queries (b, n, d) of the tokens that read
     it, and gives what is added to those tokens (b, n, d).
 
@@ -68,21 +69,21 @@ class IdentityControl(Protocol):
         ...
 
     @property
-    def place(self) -> IdentityPlace:
+    def place(self) -> SubjectPlace:
         """Where it acts."""
         ...
 
     def __call__(self, block: str, query: Projection) -> Projection: ...
 
 
-class Identity(Protocol):
+class Subject(Protocol):
     """The features of a subject, which keep it the same while a model inverts and samples (paper Sec. 3.4)."""
 
-    def under(self, config: IdentityConfig) -> Identity:
+    def under(self, config: SubjectConfig) -> Subject:
         """The same subject with these settings, nothing computed for them yet."""
         ...
 
-    def at(self, t: float) -> IdentityControl:
+    def at(self, t: float) -> SubjectControl:
         """The control of a model call at time t; what it computes for that time is kept."""
         ...
 
@@ -109,8 +110,8 @@ class BackboneSpec:
     """Bytes of one key (or value) projection of one token."""
     takes_guidance: bool = False
     """Whether guidance is an input; a model that does not take it ignores it."""
-    identity_heads: tuple[int, int] | None = None
-    """Heads and size of a head of the attentions into which an identity can be injected; None where it cannot."""
+    subject_heads: tuple[int, int] | None = None
+    """Heads and size of a head of the attentions into which a subject can be injected; None where it cannot."""
 
     def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the token grid for a latent of (h, w)."""
@@ -158,11 +159,11 @@ class Backbone(Protocol):
         """The picture of a latent, float32 in [0, 1]."""
         ...
 
-    def condition(self, prompt: str, identity: Identity | None = None, *, guidance: float) -> Conditioning:
+    def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> Conditioning:
         """Everything the model is told beside z and t.
 
         Raises:
-            CapabilityError: an identity, where `spec.identity_heads` is None.
+            CapabilityError: a subject, where `spec.subject_heads` is None.
         """
         ...
 
@@ -180,10 +181,26 @@ class Backbone(Protocol):
         """The named features on the token grid; gradients flow to z; runs no block after the last tap."""
         ...
 
+    @property
+    def device(self) -> torch.device:
+        """Where latents go."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the transformer computes in; latents, losses and updates are float32."""
+        ...
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Taken around model work, so that threads that share the model take turns; one thread may take it again."""
+        ...
+
     def cache_device(self, size: int) -> torch.device:
         """Where a cache of `size` bytes should live."""
         ...
 
-    def identity(self) -> ModelIdentity:
+    @property
+    def weights(self) -> WeightsId:
         """Which weights these are."""
         ...

@@ -1,4 +1,4 @@
-"""The embedded model's identity adapter: encoder, projector and attentions, trained together beside the frozen model.
+"""The embedded model's subject adapter: encoder, projector and attentions, trained together beside the frozen model.
 
 A picture leaves nothing for its caption to tell: with the adapter the model must give the same v with a caption and
 without, so that guidance, which goes along their difference, leads less far away. Both must stay where the model's own
@@ -21,15 +21,15 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dragflow import world
-from dragflow.backbones.flux1_hooks import identified
-from dragflow.core.config import IdentityConfig
-from dragflow.identity.attention import IdentityAttention
-from dragflow.identity.checkpoint import ATTENTIONS, PROJECTOR
-from dragflow.identity.embedded import ADAPTER, ENCODER, TINY
-from dragflow.identity.encoders import Encoder, Encoders, views
-from dragflow.identity.instantcharacter import PLACE, SCALE
-from dragflow.identity.projector import Projector, ProjectorSize
-from dragflow.method.backbone import IdentityPlace
+from dragflow.backbones.flux1.hooks import subject_hooks
+from dragflow.core.config import SubjectConfig
+from dragflow.method.backbone import SubjectPlace
+from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR
+from dragflow.subject.instantcharacter.adapter import PLACE, SCALE
+from dragflow.subject.instantcharacter.attention import SubjectAttention
+from dragflow.subject.instantcharacter.encoders import Encoder, Encoders, views
+from dragflow.subject.instantcharacter.projector import Projector, ProjectorSize
+from dragflow.subject.nano.adapter import ADAPTER, ENCODER, TINY
 from dragflow.train import adapter_start, data, state, text, vae
 from dragflow.train.flow import FlowConfig, FlowModel, captions, times
 from dragflow.train.latents import Pool, Scaling, encode
@@ -61,11 +61,11 @@ class AdapterConfig:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A function of block and query as an `IdentityControl`."""
+    """A function of block and query as an `SubjectControl`."""
 
     blocks: frozenset[str]
     read: Callable[[str, Tensor], Tensor]
-    place: IdentityPlace = PLACE
+    place: SubjectPlace = PLACE
 
     def __call__(self, block: str, query: Tensor) -> Tensor:
         return self.read(block, query)
@@ -93,15 +93,15 @@ class AdapterModel(nn.Module):
         self.projector = Projector(size)
         self.blocks = _block_names(flow)
         self.attentions: Any = nn.ModuleList(
-            IdentityAttention(flow.heads * flow.head_width, flow.head_width, size.out) for _ in self.blocks
+            SubjectAttention(flow.heads * flow.head_width, flow.head_width, size.out) for _ in self.blocks
         )
 
     def tokens(self, pictures: Sequence[np.ndarray], t: Tensor) -> Tensor:
-        """Identity tokens (b q o) of uint8 pictures (h w 3) at times t (b)."""
+        """Subject tokens (b q o) of uint8 pictures (h w 3) at times t (b)."""
         encoders = Encoders((Encoder(TINY, self.encoder),), t.device, offload=False)
         images = [(state.to_tensor(picture[None]) + 1) / 2 for picture in pictures]
         features = encoders.look([views(image, encoders.side) for image in images])
-        return self.projector(features, t * IdentityConfig().time_scale)
+        return self.projector(features, t * SubjectConfig().time_scale)
 
     def reading(self, tokens: Tensor) -> Reading:
         """What the blocks add for such tokens."""
@@ -200,9 +200,9 @@ def injected(model: FlowModel, reading: Reading, text_tokens: int) -> Iterator[N
     """Let every block of the model read the subject."""
     with ExitStack() as stack:
         for i, block in enumerate(model.transformer.transformer_blocks):
-            stack.enter_context(identified(block, f"double.{i}", 0, reading))
+            stack.enter_context(subject_hooks(block, f"double.{i}", 0, reading))
         for i, block in enumerate(model.transformer.single_transformer_blocks):
-            stack.enter_context(identified(block, f"single.{i}", text_tokens, reading))
+            stack.enter_context(subject_hooks(block, f"single.{i}", text_tokens, reading))
         yield
 
 

@@ -1,8 +1,8 @@
-"""Where the adapter's training starts: identity tokens that *are* patches and places, and keys that queries find.
+"""Where the adapter's training starts: subject tokens that *are* patches and places, and keys that queries find.
 
 From a random start the attention over the tokens is nearly uniform, tells nothing apart, and learns next to nothing.
 So: the encoder projects patches on their principal components and adds a sinusoidal place, every layer above it begins
-as the identity, identity token j reads patch j, and a block's keys are the ridge regression of the tokens on the
+as the identity, subject token j reads patch j, and a block's keys are the ridge regression of the tokens on the
 queries that the frozen model makes at their places. Values start at zero: the first step begins at the model itself.
 """
 
@@ -18,7 +18,7 @@ from einops import rearrange
 from PIL.Image import Image as Picture
 from torch import Tensor, nn
 
-from dragflow.identity.attention import IdentityAttention
+from dragflow.subject.instantcharacter.attention import SubjectAttention
 
 _SHARPNESS = 2.5
 """Of the attention by which a token reads its own patch."""
@@ -84,13 +84,13 @@ def start_projector(projector: Any, cells: int) -> None:
 
 
 @torch.no_grad()
-def start_keys(attention: IdentityAttention, queries: Tensor, tokens: Tensor) -> None:
+def start_keys(attention: SubjectAttention, queries: Tensor, tokens: Tensor) -> None:
     """Keys that fit the queries made where a token's patch is, and values of zero.
 
     Args:
         attention: of one block.
         queries: (n, w) of the frozen model, before norm.
-        tokens: (n, o), the identity token at the place of each.
+        tokens: (n, o), the subject token at the place of each.
     """
     q = attention.norm_ip_q(rearrange(queries, "n (h d) -> n h d", d=len(attention.norm_ip_q.scale)))
     y = tokens - tokens.mean(0)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dragflow import world
-from dragflow.backbones.flux1_layout import image_ids, pack, unpack
+from dragflow.backbones.flux1.layout import image_ids, pack, unpack
 from dragflow.train import state, text, vae
 from dragflow.train.latents import Pool, Scaling, measure
 from dragflow.train.state import Run

@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     for name, steps, rate, text in (
         ("vae", 3200, 1.5e-3, "the autoencoder, on crops of scenes and photographs"),
         ("flow", 4000, 1e-3, "the transformer and both text encoders, on latents of scenes"),
-        ("adapter", 1400, 3e-4, "the identity adapter of an exported model, which stays as it is"),
+        ("adapter", 1400, 3e-4, "the subject adapter of an exported model, which stays as it is"),
     ):
         stage = stages.add_parser(name, help=text)
         stage.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and sample sheets")
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "--start", type=Path, help="--start of the flow stage: without --out/vae the autoencoder is that folder's"
     )
     export.add_argument("--to", type=Path, required=True, help="folder to write")
-    export = stages.add_parser("export-adapter", help="the trained adapter as `--identity nano` loads it")
+    export = stages.add_parser("export-adapter", help="the trained adapter as `--subject.adapter nano` loads it")
     export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
     export.add_argument("--to", type=Path, required=True, help="folder to write")
     return top

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-Point = tuple[float, float]
+from dragflow.core.arrays import Point
+
 MotionType = Literal["translate", "rotate", "scale", "affine"]
 
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragflow.bench.data.fitting import Fit, as_motion, explain, nearest
-from dragflow.core.motion import Matrix, about, apply, rotation
-from dragflow.core.task import Affine, Rotate, Translate
+from dragflow.core.motion import Affine, Matrix, Rotate, Translate, about, apply, rotation
 
 SIZE = (200, 300)
 HANDLES = np.array([[40.0, 60.0], [90.0, 70.0], [60.0, 120.0], [110.0, 130.0]])

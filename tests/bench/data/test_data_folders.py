@@ -211,8 +211,8 @@ def test_a_published_pickle_agrees_with_the_files_beside_it(samples_dir: Path) -
     import numpy as np
 
     from dragflow.bench.data.dragbench import read_meta
-    from dragflow.io.images import load_image
-    from dragflow.io.masks import load_mask
+    from dragflow.files.masks import load_mask
+    from dragflow.files.pictures import load_image
 
     folders = sorted((samples_dir / "dragbench").glob("*/*"))
     assert folders

@@ -17,7 +17,8 @@ from dragflow.bench.data.registry import open_data
 from dragflow.bench.data.world import World, case_of
 from dragflow.bench.sample import Sample
 from dragflow.core.errors import UserError
-from dragflow.core.task import MaskArray, Translate
+from dragflow.core.motion import Translate
+from dragflow.core.task import MaskArray
 from dragflow.world.export import export_case
 
 
@@ -143,8 +144,8 @@ def test_a_meta_file_without_a_key_is_refused(tmp_path: Path, key: str) -> None:
     ("text", "said"),
     [
         ('{"points": [[1, 2], [3, 4]], "more": 1}', "more is not a known key"),
-        ('{"points": [[1, 2], [3, 4]], "points": []}', "stands twice"),
-        ('{"points": [[1, 2], [3, NaN]]}', "NaN is no finite number"),
+        ('{"points": [[1, 2], [3, 4]], "points": []}', "duplicate key"),
+        ('{"points": [[1, 2], [3, NaN]]}', "NaN is not a finite number"),
         ('{"points": [[1, 2], [3, 1e999]]}', "points.1.1"),
         ('{"points": [[1, 2], [3, ' + "9" * 4000 + "]]}", "points"),
         ('{"points": [[1, 2], [3, ' + "9" * 5000 + "]]}", "points.json"),

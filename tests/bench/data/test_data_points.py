@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dragflow.bench.data.points import Inferred, RegionRule, infer, merge, radius
+from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
-from dragflow.core.task import Affine, Instruction, MaskArray, Operation, Point, Rotate, Translate
-from dragflow.io.resolve import resolve
+from dragflow.core.motion import Affine, Rotate, Translate
+from dragflow.core.task import Instruction, MaskArray, Operation
+from dragflow.pixels.resolve import resolve
 
 SIZE = (400, 500)
 Mask = NDArray[np.bool_]

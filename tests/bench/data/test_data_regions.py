@@ -13,8 +13,8 @@ from data_makers import SIZE
 from dragflow.bench.data.registry import open_data
 from dragflow.bench.sample import Sample
 from dragflow.core.errors import UserError
-from dragflow.core.task import Affine, Rotate, Translate
-from dragflow.io.masks import centroid
+from dragflow.core.motion import Affine, Rotate, Translate
+from dragflow.pixels.masks import centroid
 
 
 def load(folder: Path) -> Sample:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dragflow.bench.data.world import World, case_of, motion, spread_points
-from dragflow.core.task import Affine, Rotate, Scale, Translate
-from dragflow.io.resolve import full_matrix
+from dragflow.core.motion import Affine, Rotate, Scale, Translate
 
 
 def test_the_editor_is_asked_for_the_motion_of_the_world() -> None:
@@ -15,7 +14,7 @@ def test_the_editor_is_asked_for_the_motion_of_the_world() -> None:
         case = case_of(scene)
         kinds.add(type(motion(case.motion, case.mask)))
         (operation,) = World(0, 24).load(str(scene)).task.operations
-        assert np.allclose(full_matrix(operation), case.motion.matrix, atol=1e-6)
+        assert np.allclose(operation.matrix(), case.motion.matrix, atol=1e-6)
     assert kinds == {Translate, Rotate, Scale, Affine}
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dragflow.bench.metrics.features import load_features, over_noise
 from dragflow.core.errors import UserError
+from dragflow.core.models import ModelOptions
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (70, 150, 3), dtype=np.uint8)
 
@@ -232,7 +233,7 @@ def test_taps_are_the_backbones_features_on_the_noised_picture(dummy_folder: Pat
     extractor = load_features("taps", str(dummy_folder), "cpu")
     assert (extractor.name, extractor.prompted) == ("taps of flux-dummy", True)
     found = extractor(PICTURE[:64, :96], "a cat")
-    backbone = load_backbone(str(dummy_folder), device="cpu")
+    backbone = load_backbone(ModelOptions.of(dummy_folder, device="cpu"))
     with torch.no_grad():
         z = backbone.encode(torch.tensor(PICTURE[:64, :96]).permute(2, 0, 1)[None].float() / 255)
         cond = backbone.condition("a cat", guidance=1.0)
@@ -257,7 +258,7 @@ def test_unknown_features_are_refused() -> None:
 
 
 def test_an_unknown_device_is_refused(stable_diffusion: Path) -> None:
-    with pytest.raises(UserError, match="device 'warp' is not to be had"):
+    with pytest.raises(UserError, match="device 'warp' is not available here"):
         load_features("dift", str(stable_diffusion), "warp")
 
 

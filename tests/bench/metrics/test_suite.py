@@ -20,8 +20,9 @@ from dragflow.bench.metrics.catalogue import BY_KEY, MATCHED, PERCEPTUAL
 from dragflow.bench.metrics.suite import Suite, load_suite
 from dragflow.bench.sample import Sample
 from dragflow.core.errors import UserError
-from dragflow.core.task import Affine, Box, Instruction, Motion, Operation, Rotate, Scale, Translate
-from dragflow.io.images import from_pixels
+from dragflow.core.motion import Affine, Motion, Rotate, Scale, Translate
+from dragflow.core.task import Box, Instruction, Operation
+from dragflow.files.pictures import from_pixels
 
 H, W = 48, 64
 ALWAYS = {"PSNR_bg", "outside", "DAI_1", "DAI_5", "DAI_10", "DAI_20"}

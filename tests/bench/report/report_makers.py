@@ -12,9 +12,10 @@ from dragflow.bench.runs import RunHeader, RunRecord, SampleScores, ScoredRun, T
 from dragflow.bench.sample import Sample
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
-from dragflow.core.result import ModelIdentity
-from dragflow.core.task import Box, Instruction, Operation, Translate
-from dragflow.io.images import encode_png, from_pixels
+from dragflow.core.models import WeightsId
+from dragflow.core.motion import Translate
+from dragflow.core.task import Box, Instruction, Operation
+from dragflow.files.pictures import encode_png, from_pixels
 
 NO_MODELS = Tools(
     "", "", {"MD1": "no features are chosen: choose dift, dinov2 or taps", "IF_bg": "no weights of LPIPS"}
@@ -31,7 +32,7 @@ def scored_run(
     regions: str = "disc",
     method: str = "preview",
     config: EditConfig | None = None,
-    model: ModelIdentity | None = None,
+    model: WeightsId | None = None,
     tools: Tools = NO_MODELS,
     categories: Mapping[str, str] | None = None,
     tags: Mapping[str, tuple[str, ...]] | None = None,

@@ -12,8 +12,8 @@ from dragflow.bench.methods import WITH_MODEL
 from dragflow.bench.report.commands import as_settings, make, report, score
 from dragflow.bench.report.formats import facts
 from dragflow.bench.runs import Tools
-from dragflow.core.result import IdentityOptions, IdentityRecord, ModelIdentity
-from dragflow.io.presets import load_preset, override, preset_names
+from dragflow.core.models import ModelOptions, SubjectId, SubjectOptions, WeightsId
+from dragflow.files.presets import load_preset, override, preset_names
 
 CHANGES = [
     "kv.rule=none",
@@ -37,27 +37,29 @@ def test_a_preset_needs_no_settings(preset: str) -> None:
 
 
 def test_a_run_with_a_model_is_told_in_full() -> None:
-    model = ModelIdentity("models/a b", "abc123", "f1", "bfloat16", "int8", ("style.safetensors:0.8",))
+    model = WeightsId(
+        ModelOptions("models/a b", "abc123", None, "bfloat16", "int8", lora=("style.safetensors:0.8",)), "f1"
+    )
     config = override(load_preset("fast"), ["optimise.refining=9"])
     run = scored_run("it's fast", {}, method="dragflow", data="my data", regions="mask", config=config, model=model)
     assert shlex.split(make(run, None)) == [
         *("dragflow", "bench", "run", "my data", "-o", "runs/it's fast", "--label", "it's fast", "--regions", "mask"),
         *("--method", "dragflow", "--preset", "fast", "--set", "optimise.refining=9"),
-        *("--model", "models/a b", "--dtype", "bfloat16", "--revision", "abc123", "--quantize", "int8"),
+        *("--model", "models/a b", "--revision", "abc123", "--dtype", "bfloat16", "--quantize", "int8"),
         *("--lora", "style.safetensors:0.8"),
     ]
 
 
 def test_an_adapter_is_named_with_its_own_encoders() -> None:
-    options = IdentityOptions("instantcharacter", "my a.safetensors", siglip="/siglip", dinov2="/dino v2", clip="/clip")
+    options = SubjectOptions("instantcharacter", "my a.safetensors", siglip="/siglip", dinov2="/dino v2")
     plain = scored_run("a", {}, method="dragflow", config=load_preset("fast"))
-    run = replace(plain, header=replace(plain.header, identity=IdentityRecord(options, "ff" * 8)))
+    run = replace(plain, header=replace(plain.header, subject=SubjectId(options, "ff" * 8)))
     assert shlex.split(make(run, None))[-8:] == [
-        *("--identity", "instantcharacter", "--identity-weights", "my a.safetensors"),
-        *("--identity-siglip", "/siglip", "--identity-dinov2", "/dino v2"),
+        *("--subject.adapter", "instantcharacter", "--subject.weights", "my a.safetensors"),
+        *("--subject.siglip", "/siglip", "--subject.dinov2", "/dino v2"),
     ]
-    assert ("identity adapter", "instantcharacter, my a.safetensors") in facts(run)
-    assert not any("identity" in word for word in (make(plain, None), *(title for title, _ in facts(plain))))
+    assert ("subject adapter", "instantcharacter, my a.safetensors") in facts(run)
+    assert not any("subject" in word for word in (make(plain, None), *(title for title, _ in facts(plain))))
 
 
 def test_of_equally_near_presets_the_methods_own_is_named() -> None:

@@ -15,8 +15,8 @@ from report_makers import NO_MODELS, Squares, one_metric, save_results, scored_r
 from dragflow.bench.report import write_report
 from dragflow.bench.runs import RunRecord, ScoredRun, Tools
 from dragflow.core.errors import UserError
-from dragflow.core.result import ModelIdentity
-from dragflow.io.presets import load_preset
+from dragflow.core.models import ModelOptions, WeightsId
+from dragflow.files.presets import load_preset
 
 EVIL = "<script>alert('x')</script>"
 SUFFIXES = (".html", ".md", ".csv")
@@ -61,7 +61,7 @@ def two_runs(folder: Path) -> list[ScoredRun]:
     categories = {"cat/1": "cat", "cat/2": "cat", "dog": "dog"}
     failed = [RunRecord("owl", "failed", "RuntimeError: no memory")]
     tools = Tools("", "DIFT (SD 2.1)", {"IF_bg": "no weights of LPIPS: download them"})
-    model = ModelIdentity("nano", None, "f00d", "float32")
+    model = WeightsId(ModelOptions("nano", dtype="float32"), "f00d")
     runs = [
         scored_run("one", first, folder=folder, categories=categories, tools=tools, more=failed),
         scored_run(

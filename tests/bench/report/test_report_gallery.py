@@ -17,7 +17,7 @@ from dragflow.bench.report.plots import EDGE, WIDTH, strip_plot, ticks
 from dragflow.bench.report.tables import Section
 from dragflow.bench.runs import RunRecord, ScoredRun
 from dragflow.bench.statistics import estimate
-from dragflow.io.images import from_pixels
+from dragflow.files.pictures import from_pixels
 
 
 def section(*runs: ScoredRun) -> Section:

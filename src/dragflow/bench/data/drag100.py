@@ -5,7 +5,7 @@ from __future__ import annotations
 from dragflow.bench.data.parts import Place, PointsFile, alternating, point_sample, read_json, read_mask, require
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.sample import Sample
-from dragflow.io.images import load_image
+from dragflow.files.pictures import load_image
 
 IMAGE, MASK, POINTS = "original.jpg", "mask.png", "points.json"
 

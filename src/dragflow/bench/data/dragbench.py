@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from dragflow.bench.data.parts import Alternating, Place, Strict, alternating, checked_mask, point_sample, require
+from dragflow.bench.data.parts import Alternating, Place, alternating, checked_mask, point_sample, require
 from dragflow.bench.data.pickles import Plain, read_pickle
 from dragflow.bench.data.points import RegionRule
-from dragflow.bench.sample import Mask, Sample
+from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
-from dragflow.core.task import Point
-from dragflow.io import schema
-from dragflow.io.images import load_image
+from dragflow.files import schema
+from dragflow.files.pictures import load_image
+from dragflow.files.schema import Strict
 
 IMAGE, META = "original_image.png", "meta_data.pkl"
 

@@ -10,14 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dragflow.bench.data.parts import Place, Strict, read_json, read_mask, require
+from dragflow.bench.data.parts import Place, read_json, read_mask, require
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.data.redbench import TARGET_MASK, TRUTH, read_target
 from dragflow.bench.data.world import Drawn, as_sample
 from dragflow.bench.sample import Sample
-from dragflow.core.task import Point
-from dragflow.io.images import load_image
-from dragflow.io.redbench import AREA, IMAGE, REGIONS
+from dragflow.core.arrays import Point
+from dragflow.files.pictures import load_image
+from dragflow.files.red_bench import AREA, IMAGE, REGIONS
+from dragflow.files.schema import Strict
 from dragflow.world import motion as motions
 from dragflow.world.cases import Context
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dragflow.core.motion import Linear, Matrix, about, apply
-from dragflow.core.task import Affine, Label, Motion, Point, Rotate, Translate
-from dragflow.io import masks
+from dragflow.core.arrays import Point
+from dragflow.core.motion import Affine, Label, Linear, Matrix, Motion, Rotate, Translate, about, apply
+from dragflow.pixels import masks
 
 Points = NDArray[np.float64]
 """(n, 2), x and y."""

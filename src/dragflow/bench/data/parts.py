@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from dragflow.bench.data.points import RegionRule, infer
-from dragflow.bench.sample import Mask, Pixels, Sample
+from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.errors import UserError
-from dragflow.core.task import Instruction, MaskArray, Operation, Point
-from dragflow.io import masks, schema
-from dragflow.io.images import SourceImage, load_image
-from dragflow.io.masks import format_point
+from dragflow.core.task import Instruction, MaskArray, Operation
+from dragflow.files import schema
+from dragflow.files.masks import load_mask
+from dragflow.files.pictures import SourceImage, load_image
+from dragflow.pixels import masks
+from dragflow.pixels.masks import format_point
 
 MAX_TEXT_BYTES = 16 * 2**20
 """A larger JSON file is refused."""
@@ -36,17 +39,11 @@ Loader = Callable[[Place, RegionRule], Sample]
 """Reads one sample; raises a UserError that names the file for whatever is wrong with it."""
 
 
-class Strict(BaseModel):
-    """What a file of a data set may say; anything else is an error."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
 Alternating = Annotated[list[Point], Field(min_length=2)]
 """Handle, target, handle, target."""
 
 
-class PointsFile(Strict):
+class PointsFile(schema.Strict):
     """points.json of Drag100 and VFD."""
 
     points: Alternating
@@ -84,7 +81,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     Raises:
         UserError: unreadable, of another size, or empty.
     """
-    return checked_mask(masks.load_mask(path), size, str(path))
+    return checked_mask(load_mask(path), size, str(path))
 
 
 def checked_mask(mask: Mask, size: tuple[int, int], name: str) -> Mask:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point, translation
+from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import Matrix
-from dragflow.core.task import Label, MaskArray, Operation, Point
-from dragflow.io import masks
-from dragflow.io.masks import Mask
+from dragflow.core.motion import Label, Matrix
+from dragflow.core.task import MaskArray, Operation
+from dragflow.pixels import masks
 
 RegionRule = Literal["disc", "mask"]
 """`disc`: regions around the handles. `mask`: the connected part of the editable mask that a handle is in."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from dragflow.bench.data.parts import Place, check_inside, read_mask, read_truth
 from dragflow.bench.data.points import RegionRule
-from dragflow.bench.sample import Mask, Pixels, Sample
+from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.errors import UserError
-from dragflow.core.task import Point
-from dragflow.io.redbench import INSTRUCTION, RedBenchSample, load_red_bench
+from dragflow.files.red_bench import INSTRUCTION, RedBenchSample, load_red_bench
 
 TRUTH, TARGET_MASK = "target_image.png", "target_mask.png"
 

@@ -12,12 +12,13 @@ from dragflow.bench.data.dragbench import IMAGE, META, read_meta
 from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point, nearest
 from dragflow.bench.data.parts import Place, instruction, partial, require
 from dragflow.bench.data.points import SMALLEST, RegionRule, label_of, merge, pixels
-from dragflow.bench.sample import Mask, Sample
+from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import apply
-from dragflow.core.task import MaskArray, Operation, Point
-from dragflow.io import masks
-from dragflow.io.images import load_image
+from dragflow.core.task import MaskArray, Operation
+from dragflow.files.pictures import load_image
+from dragflow.pixels import masks
 
 REGION_META = "meta_data_region.pkl"
 

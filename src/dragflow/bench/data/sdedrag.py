@@ -6,12 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dragflow.bench.data.parts import Place, Strict, check_inside, point_sample, read_json, read_mask, require
+from dragflow.bench.data.parts import Place, check_inside, point_sample, read_json, read_mask, require
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
-from dragflow.core.task import Point
-from dragflow.io.images import load_image
+from dragflow.files.pictures import load_image
+from dragflow.files.schema import Strict
 
 IMAGE, MASK, PROMPT = "origin_image.png", "mask.png", "prompt.json"
 

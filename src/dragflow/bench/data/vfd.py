@@ -5,7 +5,6 @@ from __future__ import annotations
 from dragflow.bench.data.parts import (
     Place,
     PointsFile,
-    Strict,
     alternating,
     point_sample,
     read_json,
@@ -15,7 +14,8 @@ from dragflow.bench.data.parts import (
 )
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.sample import Sample
-from dragflow.io.images import load_image
+from dragflow.files.pictures import load_image
+from dragflow.files.schema import Strict
 
 IMAGE, TRUTH, MASK, POINTS, PROMPT = "input.png", "gt.png", "mask.png", "points.json", "prompt.json"
 

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
-from dragflow.bench.sample import Mask, Pixels, Sample
-from dragflow.core.task import Affine, Instruction, MaskArray, Motion, Operation, Point, Rotate, Scale, Translate
-from dragflow.io import masks
-from dragflow.io.images import SourceImage, from_pixels
+from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.motion import Affine, Motion, Rotate, Scale, Translate
+from dragflow.core.task import Instruction, MaskArray, Operation
+from dragflow.files.pictures import SourceImage, from_pixels
+from dragflow.pixels import masks
 from dragflow.world import DragCase, drag_case
 from dragflow.world import motion as motions
 from dragflow.world.cases import Context

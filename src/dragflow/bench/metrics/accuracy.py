@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dragflow.bench.metrics.pixels import nearest_pixel
-from dragflow.bench.sample import Pixels
-from dragflow.core.task import Point
+from dragflow.core.arrays import Pixels, Point
 
 RADII = (1, 5, 10, 20)
 """The radii at which it is reported."""

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.parts import load_part, part_of, pick_device
+from dragflow.backbones.load import load_part, part_of, pick_device
 from dragflow.bench.metrics.features import MAX_PIXELS, Features, over_noise
 from dragflow.bench.metrics.loading import model_name, pick_model
-from dragflow.bench.sample import Pixels
-from dragflow.canvas import as_image, working_size
+from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
+from dragflow.editor.frames import as_image, working_size
 
 VARIABLE = "DRAGFLOW_DIFT"
 

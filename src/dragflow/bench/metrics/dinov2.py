@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from einops import rearrange
 
-from dragflow.backbones.parts import load_part, pick_device
+from dragflow.backbones.load import load_part, pick_device
 from dragflow.bench.metrics.features import MAX_PIXELS, Features
 from dragflow.bench.metrics.loading import model_name, pick_model
 from dragflow.bench.metrics.pixels import resized
-from dragflow.bench.sample import Pixels
-from dragflow.canvas import working_size
+from dragflow.core.arrays import Pixels
+from dragflow.editor.frames import working_size
 
 VARIABLE = "DRAGFLOW_DINOV2"
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.bench.sample import Pixels
+from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
 
 Features = Float[Tensor, "c h w"]

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dragflow.bench.metrics.pixels import nearest_pixel
-from dragflow.bench.sample import Mask
+from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import NumericalError
-from dragflow.core.task import Point
 from dragflow.ops import geometry
 
 Features = Float[Tensor, "c h w"]

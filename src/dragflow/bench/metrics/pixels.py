@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from dragflow.bench.sample import Pixels
-from dragflow.core.task import Point
+from dragflow.core.arrays import Pixels, Point
 
 
 def nearest_pixel(point: Point, size: tuple[int, int]) -> tuple[int, int]:

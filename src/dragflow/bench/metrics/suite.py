@@ -20,13 +20,13 @@ from dragflow.bench.metrics.image_fidelity import Picture
 from dragflow.bench.metrics.lpips import VARIABLE, find_weights, load_lpips
 from dragflow.bench.metrics.pixels import resized
 from dragflow.bench.runs import Tools
-from dragflow.bench.sample import Mask, Pixels, Sample
-from dragflow.canvas import as_image
+from dragflow.bench.sample import Sample
+from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import apply
-from dragflow.core.task import DragTask, Point, ResolvedOperation, Rotate, Scale, Translate
-from dragflow.io import masks
-from dragflow.io.resolve import full_matrix
+from dragflow.core.motion import Rotate, Scale, Translate, apply
+from dragflow.core.task import DragTask, ResolvedOperation
+from dragflow.editor.frames import as_image
+from dragflow.pixels import masks
 
 NO_FEATURES = "none"
 
@@ -172,7 +172,7 @@ def _motion_errors(sample: Sample, edit: Pixels) -> dict[str, float]:
 def _fidelity(distance: Perceptual, task: DragTask, edit: Pixels) -> dict[str, float]:
     source, edited = _picture(task.image), _picture(edit)
     regions = [torch.from_numpy(operation.mask) for operation in task.operations]
-    moved = [(mask, full_matrix(op)) for mask, op in zip(regions, task.operations, strict=True)]
+    moved = [(mask, op.matrix()) for mask, op in zip(regions, task.operations, strict=True)]
     return {
         "IF_bg": image_fidelity.background(distance, source, edited, torch.from_numpy(task.area)),
         "IF_s2t": image_fidelity.at_target(distance, source, edited, moved),
@@ -217,14 +217,14 @@ def _end(operation: ResolvedOperation) -> Point:
     """The target point: the given one, which a rotation may only point to, else where the motion takes the handle."""
     motion = operation.motion
     given = motion.to if isinstance(motion, Translate | Rotate) else None
-    return given or apply(full_matrix(operation), operation.handle)
+    return given or apply(operation.matrix(), operation.handle)
 
 
 def _target(sample: Sample) -> Mask:
     """Where the object is in the true picture; where that is not known, the moved regions."""
     if sample.target_mask is not None:
         return sample.target_mask
-    return _union([masks.warp_mask(op.mask, full_matrix(op)) for op in sample.task.operations])
+    return _union([masks.warp_mask(op.mask, op.matrix()) for op in sample.task.operations])
 
 
 def _vacated(sample: Sample) -> Mask:

@@ -10,8 +10,9 @@ from torch import Tensor
 from dragflow.backbones.registry import NANO, load_backbone
 from dragflow.bench.metrics.features import MAX_PIXELS, Features, over_noise
 from dragflow.bench.metrics.loading import model_name
-from dragflow.bench.sample import Pixels
-from dragflow.canvas import as_image, working_size
+from dragflow.core.arrays import Pixels
+from dragflow.core.models import ModelOptions
+from dragflow.editor.frames import as_image, working_size
 from dragflow.method.backbone import Backbone
 
 
@@ -51,4 +52,4 @@ def load_taps(model: str | None = None, device: str | None = None) -> Taps:
         UserError: it cannot be loaded.
     """
     model = model or NANO
-    return Taps(f"taps of {model_name(model)}", load_backbone(model, device=device))
+    return Taps(f"taps of {model_name(model)}", load_backbone(ModelOptions.of(model, device=device)))

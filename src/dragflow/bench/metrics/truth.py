@@ -13,12 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.motion import Matrix
-from dragflow.io import masks
-
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-Point = tuple[float, float]
+from dragflow.pixels import masks
 
 _K1, _K2, _SIGMA = 0.01, 0.03, 1.5  # SSIM's constants, and the width of its Gaussian window
 _ANGLES = (5.0, 0.5)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 
 from dragflow.bench.methods import WITH_MODEL, WITHOUT_MODEL
 from dragflow.bench.runs import ScoredRun, effective_config
 from dragflow.bench.sample import DataSet
 from dragflow.bench.statistics import Statistic
 from dragflow.core.config import EditConfig
-from dragflow.core.result import IdentityOptions, ModelIdentity
-from dragflow.identity.registry import encoders_of
-from dragflow.io.presets import load_preset, preset_names
+from dragflow.files.presets import load_preset, preset_names
 
 _PROGRAM = ("dragflow", "bench")
 
@@ -31,10 +29,10 @@ def make(run: ScoredRun, data: DataSet | None) -> str:
     if (config := effective_config(header)) is not None:
         preset, settings = as_settings(config, WITH_MODEL.get(header.method, ""))
         words += ["--preset", preset, *(word for setting in settings for word in ("--set", setting))]
-    if header.model is not None:
-        words += _model(header.model)
-    if header.identity is not None:
-        words += _identity(header.identity.options)
+    if header.weights is not None:
+        words += _words(header.weights.options)
+    if header.subject is not None:
+        words += _words(header.subject.options, "subject.")
     if data is not None and len(run.records) < len(data.ids):
         words += ["--limit", str(len(run.records))]
     return shlex.join(words)
@@ -90,17 +88,16 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _model(model: ModelIdentity) -> list[str]:
-    words = ["--model", model.id, "--dtype", model.dtype]
-    words += ["--revision", model.revision] if model.revision is not None else []
-    words += ["--quantize", model.quantize] if model.quantize is not None else []
-    return words + [word for lora in model.lora for word in ("--lora", lora)]
-
-
-def _identity(options: IdentityOptions) -> list[str]:
-    parts = {"": options.adapter} | ({"-weights": options.weights} if options.weights is not None else {})
-    parts |= {f"-{encoder}": getattr(options, encoder) for encoder in encoders_of(options.adapter)}
-    return [word for name, part in parts.items() for word in (f"--identity{name}", part)]
+def _words(options: object, prefix: str = "") -> list[str]:
+    """The options of a model as they are typed; those that are as usual are left out."""
+    words: list[str] = []
+    for field in fields(options):  # pyright: ignore[reportArgumentType]
+        value, name = getattr(options, field.name), f"--{prefix}{field.name}"
+        if is_dataclass(value):
+            words += _words(value, f"{prefix}{field.name}.")
+        elif value != field.default:
+            words += [word for one in (value if isinstance(value, tuple) else (value,)) for word in (name, str(one))]
+    return words
 
 
 def _features(name: str) -> tuple[str, ...]:

@@ -97,18 +97,19 @@ def absent(report: Report) -> tuple[tuple[str, str], ...]:
 
 def facts(run: ScoredRun) -> tuple[tuple[str, str], ...]:
     """What a run was made with, a title and a text each."""
-    header, model = run.header, run.header.model
+    header, weights = run.header, run.header.weights
     config = header.config.hash if header.config is not None else "none"
     rows = [("method", header.method), ("configuration", config), ("data", header.data)]
     rows += [("regions of samples with points only", header.regions), ("folder", str(run.folder))]
-    if model is not None:
-        parts = (model.id, model.revision, model.dtype, model.quantize, *model.lora)
+    if weights is not None:
+        model = weights.options
+        parts = (model.name, model.revision, model.dtype, model.quantize, *model.lora)
         rows.append(("model", ", ".join(part for part in parts if part)))
-        rows.append(("fingerprint of its weights", model.fingerprint))
-    if header.identity is not None:
-        options = header.identity.options
-        rows.append(("identity adapter", ", ".join(part for part in (options.adapter, options.weights) if part)))
-        rows.append(("fingerprint of the adapter's weights", header.identity.fingerprint))
+        rows.append(("fingerprint of its weights", weights.fingerprint))
+    if header.subject is not None:
+        options = header.subject.options
+        rows.append(("subject adapter", ", ".join(part for part in (options.adapter, options.weights) if part)))
+        rows.append(("fingerprint of the adapter's weights", header.subject.fingerprint))
     rows.append(("versions", ", ".join(f"{name} {number}" for name, number in sorted(header.versions.items()))))
     rows.append(("perceptual distance", run.tools.perceptual or "none"))
     rows.append(("matched features", run.tools.features or "none"))

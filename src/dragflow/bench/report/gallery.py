@@ -14,10 +14,11 @@ from PIL import Image
 from dragflow.bench.report.build import current_scores
 from dragflow.bench.report.tables import Section
 from dragflow.bench.runs import RunRecord, ScoredRun
-from dragflow.bench.sample import DataSet, Pixels, Sample
+from dragflow.bench.sample import DataSet, Sample
+from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
-from dragflow.io.images import load_image
-from dragflow.io.preview import overlay
+from dragflow.files.pictures import load_image
+from dragflow.pixels.drawing import overlay
 
 SIDE = 256
 """Longest side of a picture in a report."""

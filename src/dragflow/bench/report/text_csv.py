@@ -39,7 +39,7 @@ def render(report: Report, metrics: Sequence[str] | None) -> str:
 def _of_run(run: ScoredRun) -> list[str]:
     header = run.header
     config = header.config.hash if header.config is not None else ""
-    model = header.model.id if header.model is not None else ""
+    model = header.weights.options.name if header.weights is not None else ""
     start = [header.data_name, header.regions, header.label, header.method, config, model]
     return [*start, run.tools.perceptual, run.tools.features, str(run.folder)]
 

@@ -11,7 +11,7 @@ from dragflow.bench.report.tables import DataSets, Report
 from dragflow.bench.runs import ScoredRun
 from dragflow.bench.statistics import Statistic
 from dragflow.core.errors import UserError
-from dragflow.io.files import check_writable, write_text
+from dragflow.files.atomic import check_writable, write_text
 
 SUFFIXES = (".html", ".md", ".csv")
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from dragflow.core.motion import motion_matrix
-from dragflow.core.task import Motion, Point
+from dragflow.core.arrays import Point
+from dragflow.core.motion import Motion, motion_matrix
 from dragflow.method.backbone import Features
 from dragflow.ops import geometry, masks
 

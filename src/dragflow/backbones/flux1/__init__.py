@@ -1,0 +1,1 @@
+"""FLUX.1 in diffusers layout: dev, schnell, and every fine-tune of them."""

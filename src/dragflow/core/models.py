@@ -1,0 +1,131 @@
+"""Which model to load, and how: every option once, for the command line, `Editor.load`, benchmarks and recipes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from dragflow.core.errors import UserError
+
+FLUX1_DEV = "black-forest-labs/FLUX.1-dev"
+VARIABLE = "DRAGFLOW_MODEL"
+"""Environment variable that names the model where nobody names one."""
+GGUF = "gguf:"
+"""What a value of `quantize` begins with that names a file."""
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Quantisation = Literal["int8", "fp8", "layerwise-fp8"]
+
+
+@dataclass(frozen=True)
+class SubjectOptions:
+    """Which adapter keeps a subject the same, and where its parts are."""
+
+    adapter: str | None = None
+    """The subject adapter: instantcharacter, ip-adapter, or nano for the embedded model."""
+    weights: str | None = None
+    """Its checkpoint, a .safetensors or .bin file. [default: the one that comes with dragflow, which nano has]"""
+    siglip: str = "google/siglip-so400m-patch14-384"
+    """SigLIP of instantcharacter and of InstantX's ip-adapter, in transformers layout: a folder or a hub id."""
+    dinov2: str = "facebook/dinov2-giant"
+    """DINOv2 of instantcharacter, in transformers layout: a folder or a hub id."""
+    clip: str = "openai/clip-vit-large-patch14"
+    """CLIP of XLabs' ip-adapter, in transformers layout: a folder or a hub id."""
+    fingerprint: str | None = None
+    """Refuse an adapter whose weights, with those of its encoders, have another fingerprint."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, and how it is loaded."""
+
+    model: str | None = None
+    """Hub id or folder of a pipeline in diffusers layout, or a built-in model: nano, dummy. [default: $DRAGFLOW_MODEL,
+    else FLUX.1-dev]"""
+    revision: str | None = None
+    """Commit, tag or branch on the hub. [default: the newest]"""
+    device: str | None = None
+    """Device, as torch names it. [default: an accelerator if there is one]"""
+    dtype: Dtype | None = None
+    """What the transformer computes in. [default: bfloat16 on accelerators, float32 on the CPU]"""
+    quantize: Quantisation | str | None = None
+    """Quantisation of the transformer: int8, fp8, layerwise-fp8 or gguf:FILE."""
+    offload: bool = False
+    """Keep encoders and autoencoder in main memory while they are idle."""
+    lora: tuple[str, ...] = ()
+    """A LoRA as FILE or FILE:SCALE. Repeatable."""
+    checkpointing: bool | None = None
+    """Recompute activations in the backward pass to save memory. [default: on accelerators]"""
+    subject: SubjectOptions | None = None
+    """The adapter that keeps the subject the same."""
+    fingerprint: str | None = None
+    """Refuse a model whose weights have another fingerprint than this, which a recipe records."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no loader could read.
+
+        Raises:
+            UserError: an unknown quantisation.
+        """
+        known = Quantisation.__args__
+        if self.quantize is not None and self.quantize not in known and not self.quantize.startswith(GGUF):
+            raise UserError(f"quantize is {self.quantize!r}: choose one of {', '.join(known)}, or {GGUF}FILE")
+
+    @staticmethod
+    def of(model: object = None, **options: Any) -> ModelOptions:
+        """Options as programs give them: a path, a torch dtype or device, one LoRA, a subject adapter by its name.
+
+        Raises:
+            UserError: an option that does not exist, or an unknown quantisation.
+        """
+        if isinstance(model, ModelOptions):
+            return replace(model, **_plain(options))
+        return ModelOptions(None if model is None else str(model), **_plain(options))
+
+    @property
+    def name(self) -> str:
+        """The model that was named, else that of $DRAGFLOW_MODEL, else FLUX.1-dev."""
+        return self.model or os.environ.get(VARIABLE) or FLUX1_DEV
+
+    @property
+    def gguf(self) -> str | None:
+        """The file that the transformer comes from, where it is a GGUF file."""
+        quantize = self.quantize or ""
+        return quantize.removeprefix(GGUF) if quantize.startswith(GGUF) else None
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    known = [field.name for field in fields(ModelOptions) if field.name != "model"]
+    for name in options:
+        if name not in known:
+            raise UserError(f"option {name} of a model is not known: choose one of {', '.join(known)}")
+    plain = dict(options)
+    for name in ("device", "dtype"):
+        if plain.get(name) is not None:
+            plain[name] = str(plain[name]).removeprefix("torch.")
+    if "lora" in plain:
+        plain["lora"] = (plain["lora"],) if isinstance(plain["lora"], str) else tuple(plain["lora"])
+    if isinstance(plain.get("subject"), str):
+        plain["subject"] = SubjectOptions(plain["subject"])
+    return plain
+
+
+@dataclass(frozen=True)
+class WeightsId:
+    """Which weights these are."""
+
+    options: ModelOptions
+    """What was asked for, the name, revision and dtype as they were found; without what says only where and how it
+    runs."""
+    fingerprint: str
+    """Digest over configuration and samples of the weights: tells a changed folder."""
+
+
+@dataclass(frozen=True)
+class SubjectId:
+    """Which subject adapter these weights are."""
+
+    options: SubjectOptions
+    fingerprint: str
+    """Digest over samples of its weights and its encoders'."""

@@ -1,0 +1,42 @@
+"""Things that are chosen by name: our own, and others' through entry points; imported when they are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from dragflow.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """One kind of thing, by name; a name of our own cannot be taken by an entry point."""
+
+    kind: str
+    """For people, as in "provider"."""
+    group: str
+    """Group of the entry points, as in "dragflow.intent"."""
+    own: Mapping[str, str]
+    """Name to "module", or to "module:attribute"."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that can be chosen, our own first."""
+        return (*self.own, *sorted({point.name for point in entry_points(group=self.group)} - set(self.own)))
+
+    def load(self, name: str) -> Any:
+        """What a name stands for.
+
+        Raises:
+            UserError: an unknown name.
+        """
+        if name in self.own:
+            module, _, attribute = self.own[name].partition(":")
+            return getattr(import_module(module), attribute) if attribute else import_module(module)
+        for point in entry_points(group=self.group):
+            if point.name == name:
+                return point.load()
+        raise UserError(f"{self.kind} {name!r} is not known: choose one of {', '.join(self.names)}")

@@ -1,0 +1,138 @@
+"""Heavy once, cheap often: `Editor` holds the weights, `Session` an inverted picture, and `edit` is cheap to repeat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragflow.backbones.registry import load_backbone, wrap_pipeline
+from dragflow.core.config import EditConfig
+from dragflow.core.errors import UserError
+from dragflow.core.events import Observer, silent
+from dragflow.core.models import ModelOptions
+from dragflow.core.task import Instruction, Operation
+from dragflow.editor.result import EditResult
+from dragflow.editor.session import Session, as_config
+from dragflow.files.instructions import load_instruction
+from dragflow.files.pictures import as_source
+from dragflow.method.backbone import Backbone
+from dragflow.subject.base import SubjectAdapter
+from dragflow.subject.registry import check_options, load_subject
+
+if TYPE_CHECKING:
+    from dragflow.files.pictures import Picture
+
+
+class Editor:
+    """A loaded model."""
+
+    def __init__(self, backbone: Backbone, adapter: SubjectAdapter | None = None) -> None:
+        """Wrap a backbone, and a subject adapter for it, that are loaded already; see `Editor.load`."""
+        self.backbone = backbone
+        self.adapter = adapter
+
+    @classmethod
+    def load(cls, model: str | Path | ModelOptions | None = None, **options: Any) -> Editor:
+        """Load a model once for many pictures.
+
+        Args:
+            model: hub id or folder of a pipeline in diffusers layout, a built-in one ("nano", "dummy"), or all options.
+            **options: the fields of `ModelOptions`, as in `dtype=torch.bfloat16, offload=True, subject="nano"`.
+
+        Raises:
+            UserError: no such model, a part missing, an unknown choice, weights of a subject adapter that do not fit.
+            CapabilityError: an architecture dragflow does not know, no gradient reaches the latent, or the adapter is
+                not made for this model.
+        """
+        asked = ModelOptions.of(model, **options)
+        if asked.subject is not None:
+            check_options(asked.subject)
+        editor = cls._with_subject(load_backbone(asked), asked)
+        check_weights(editor, asked)
+        return editor
+
+    @classmethod
+    def from_pipeline(cls, pipeline: Any, **options: Any) -> Editor:
+        """An editor on a pipeline of diffusers that is loaded already, as it is: device, dtype, quantisation, LoRAs.
+
+        The networks are shared, and no longer ask for gradients.
+
+        Args:
+            pipeline: such as a `FluxPipeline`.
+            **options: `checkpointing`, `offload` and `subject`, as for `ModelOptions`.
+
+        Raises:
+            CapabilityError: a pipeline dragflow does not know, or no gradient reaches the latent.
+        """
+        asked = ModelOptions.of(**options)
+        return cls._with_subject(wrap_pipeline(pipeline, asked), asked)
+
+    @classmethod
+    def _with_subject(cls, backbone: Backbone, asked: ModelOptions) -> Editor:
+        return cls(backbone, asked.subject and load_subject(asked.subject, backbone, offload=asked.offload))
+
+    def open(
+        self, image: Picture, prompt: str = "", *, config: EditConfig | str = "default", observer: Observer = silent
+    ) -> Session:
+        """Encode and invert a picture, and record its K/V: once for all edits of it.
+
+        Args:
+            image: path, array (H, W, 3 or 4) uint8, PIL picture, or `SourceImage`.
+            prompt: what the picture shows.
+            config: preset name or configuration; edits with the same `inversion`, `size` and `subject` reuse the work.
+            observer: told of progress; may raise `Cancelled`.
+
+        Raises:
+            UserError: a picture or a configuration that breaks a rule.
+        """
+        session = Session(self.backbone, as_source(image), prompt, self.adapter)
+        session.prepare(as_config(config), observer)
+        return session
+
+
+def edit(
+    image: Picture,
+    instruction: Instruction | Operation | str | Path,
+    *,
+    model: str | Path | ModelOptions = "nano",
+    config: EditConfig | str = "default",
+    observer: Observer = silent,
+    **options: Any,
+) -> EditResult:
+    """One edit in one call: load, open, edit. For more than one edit, keep the `Editor` and the `Session`.
+
+    Args:
+        image: as for `Editor.open`.
+        instruction: an instruction, one operation, or the path of an instruction file or ReD Bench folder.
+        model: as for `Editor.load`.
+        config: preset name or configuration.
+        observer: told of progress; may raise `Cancelled`.
+        **options: as for `Editor.load`.
+    """
+    if isinstance(instruction, Operation):
+        instruction = Instruction(instruction)
+    asked = load_instruction(instruction) if isinstance(instruction, str | Path) else instruction
+    editor = Editor.load(model, **options)
+    return editor.open(image, asked.prompt, config=config, observer=observer).edit(asked, config, observer)
+
+
+def check_weights(editor: Editor, options: ModelOptions) -> None:
+    """Model, subject adapter and its encoders must have the weights that the options name by fingerprint, if they do.
+
+    Raises:
+        UserError: they are others.
+    """
+    weights = editor.backbone.weights
+    if options.fingerprint not in (None, weights.fingerprint):
+        raise UserError(
+            f"model {weights.options.name} has other weights than those asked for (fingerprint {weights.fingerprint} "
+            f"instead of {options.fingerprint}): name the right `model`"
+        )
+    adapter = editor.adapter
+    if adapter is None or options.subject is None:
+        return
+    if options.subject.fingerprint not in (None, adapter.record.fingerprint):
+        made = adapter.record.options
+        raise UserError(
+            f"`subject.weights` {made.weights or made.adapter}, or the encoders, are not those asked for: name those"
+        )

@@ -1,0 +1,92 @@
+"""Between a person's pixels and the method's tensors: the working size, the drag on grids, the final composite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from dragflow.core.config import EditConfig
+from dragflow.core.motion import Matrix
+from dragflow.core.task import DragTask
+from dragflow.method.backbone import Image
+from dragflow.ops import geometry, masks
+from dragflow.pixels.masks import feather, nearness, warp_mask
+
+
+def working_size(size: tuple[int, int], max_pixels: int, multiple: int) -> tuple[int, int]:
+    """(h, w) at which the model works: scaled down to `max_pixels`, then each side floored to the multiple."""
+    h, w = size
+    scale = min(1.0, (max_pixels / (h * w)) ** 0.5)
+    return max(multiple, int(h * scale) // multiple * multiple), max(multiple, int(w * scale) // multiple * multiple)
+
+
+_REDRAWN, _LOOK = 0.1, 3
+"""Difference (of 1) at which the model counts as having redrawn a place, and the radius in working pixels looked at."""
+
+
+def composite(task: DragTask, decoded: Image, config: EditConfig) -> NDArray[np.uint8]:
+    """B~ decoded + (1 - B~) source, B~ feathered inside B: outside of B the source's own bytes (method Sec. 7).
+
+    Where an operation takes from or puts to, B~ is 1 up to the rim of B: the rectangle of App. D.2 touches the regions,
+    and fading to the source there would leave a rim of the old object behind.
+    """
+    source = task.image
+    edited = as_pixels(as_size(decoded, (source.shape[0], source.shape[1])))
+    if not config.area.composite:
+        return edited
+    touched = np.logical_or.reduce([m for op in task.operations for m in (op.mask, warp_mask(op.mask, op.matrix()))])
+    fade = config.area.feather
+    weight = np.maximum(feather(task.area, fade), nearness(touched, fade))[..., None]
+    blended = np.rint(weight * edited + (1 - weight) * source).astype(np.uint8)
+    return np.where(task.area[..., None], blended, source)
+
+
+def with_detail(decoded: Image, round_trip: Image, preview: Image) -> Image:
+    """The decoded picture at the preview's size, with what encoding lost of the preview wherever the model kept it.
+
+    decoded + w (preview - round_trip), w = exp(-(d / d0)^2), where d is the local difference of decoded and round_trip.
+
+    Args:
+        decoded: the edit, at the working size.
+        round_trip: the preview encoded and decoded, at the working size.
+        preview: the pixel preview itself, at any size.
+    """
+    size = (preview.shape[-2], preview.shape[-1])
+    difference = (decoded - round_trip).abs().mean(dim=1, keepdim=True)
+    difference = F.avg_pool2d(difference, 2 * _LOOK + 1, 1, _LOOK, count_include_pad=False)
+    kept = as_size(torch.exp(-((difference / _REDRAWN) ** 2)), size)
+    lost = preview.to(decoded) - as_size(round_trip, size)
+    return (as_size(decoded, size) + kept * lost).clamp(0, 1)
+
+
+def as_size(image: Image, size: tuple[int, int]) -> Image:
+    """An image tensor at another size (h, w)."""
+    if (image.shape[-2], image.shape[-1]) == size:
+        return image
+    return F.interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def cell_map(task: DragTask, regions: Sequence[torch.Tensor], grid: tuple[int, int]) -> geometry.CellMap:
+    """The whole drag on one grid, operation after operation."""
+    size = (task.area.shape[0], task.area.shape[1])
+    cells = geometry.identity_map(grid, regions[0])
+    for region, operation in zip(regions, task.operations, strict=True):
+        steps = operation.trail(cell=size[0] / grid[0])
+        path: list[Matrix] = [geometry.to_grid(operation.matrix(progress), size, grid) for progress in steps]
+        covered = masks.covered_cells(masks.coverage(region, grid))
+        cells = geometry.move_cells(cells, covered, path, leaves_hole=not operation.is_deformation)
+    return cells
+
+
+def as_image(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Image:
+    """Pixels (H, W, 3) as an image tensor of `size` (h, w)."""
+    return as_size(torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255, size)
+
+
+def as_pixels(image: Image) -> NDArray[np.uint8]:
+    """An image tensor as pixels (H, W, 3)."""
+    return (image[0].permute(1, 2, 0) * 255).round().to("cpu", torch.uint8).numpy()

@@ -1,0 +1,60 @@
+"""What an edit gives back: the picture, ready to be shown and saved, and the record that lets it be made again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.result import Provenance
+from dragflow.core.task import DragTask
+from dragflow.files.atomic import check_writable
+from dragflow.files.pictures import SourceImage, check_png_name
+from dragflow.files.recipes import save_picture
+from dragflow.pixels.masks import warp_mask
+
+
+@dataclass(frozen=True, eq=False)
+class EditResult:
+    """An edited picture."""
+
+    pixels: Pixels
+    """(H, W, 3), upright RGB of the source's size; outside the editable area equal to the source bit for bit."""
+    task: DragTask
+    """What was asked, on its picture."""
+    losses: tuple[float, ...]
+    """Supervision loss of every iteration."""
+    provenance: Provenance
+    source: SourceImage
+    """The picture that was edited: its alpha, layout, EXIF and colour profile are those of the saved result."""
+
+    @property
+    def area(self) -> Mask:
+        """(H, W), the editable area."""
+        return self.task.area
+
+    @property
+    def targets(self) -> tuple[Mask, ...]:
+        """(H, W) each: where the region of every operation was sent."""
+        return tuple(warp_mask(op.mask, op.matrix()) for op in self.task.operations)
+
+    @property
+    def image(self) -> Image.Image:
+        """The upright picture, with the source's alpha where it has one."""
+        alpha = self.source.alpha
+        return Image.fromarray(self.pixels if alpha is None else np.dstack([self.pixels, alpha]))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a PNG that carries its recipe, whole or not at all; the same recipe gives the same bytes.
+
+        Raises:
+            UserError: no .png name, the source itself, or a place that cannot be written.
+        """
+        path = Path(path)
+        check_png_name(path)
+        check_writable(path, inputs=[] if self.source.path is None else [self.source.path])
+        save_picture(path, self.source, self.pixels, self.provenance.recipe)

@@ -1,0 +1,225 @@
+"""One picture, encoded and inverted once, and edited as often as one likes."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+
+import torch
+
+from dragflow.core.arrays import Pixels
+from dragflow.core.config import EditConfig, validate
+from dragflow.core.errors import UserError
+from dragflow.core.events import Observer, silent
+from dragflow.core.result import Provenance, Recipe, Timing
+from dragflow.core.task import DragTask, Instruction, Operation
+from dragflow.editor import frames
+from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
+from dragflow.editor.result import EditResult
+from dragflow.editor.subject import Crop, SessionSubject, subject_box
+from dragflow.files.masks import freeze
+from dragflow.files.pictures import SourceImage
+from dragflow.files.presets import load_preset
+from dragflow.method.backbone import Backbone, Conditioning, Latent, Subject
+from dragflow.method.drag import Drag, drag
+from dragflow.method.inversion import Inversion, invert
+from dragflow.method.phases import phase
+from dragflow.method.supervision.region import RegionMotion
+from dragflow.ops import masks
+from dragflow.pixels.preview import ghost
+from dragflow.pixels.resolve import resolve
+from dragflow.subject.base import SubjectAdapter
+
+_INVERSIONS_KEPT = 2
+PACKAGES = ("dragflow", "torch", "diffusers", "transformers", "numpy", "opencv-python-headless")
+"""Libraries that compute: their versions are part of a recipe."""
+
+
+class Session:
+    """One picture, inverted; made by `Editor.open`."""
+
+    def __init__(
+        self, backbone: Backbone, source: SourceImage, prompt: str, adapter: SubjectAdapter | None = None
+    ) -> None:
+        self.source = source
+        self.prompt = prompt
+        self._backbone = backbone
+        self._subject = SessionSubject(adapter, source.pixels)
+        self._prepared: dict[tuple[object, ...], _Prepared] = {}
+
+    def edit(
+        self,
+        instruction: Instruction | Operation | DragTask,
+        config: EditConfig | str = "default",
+        observer: Observer = silent,
+    ) -> EditResult:
+        """Make one edit; the session stays as it is, also when the observer cancels.
+
+        Threads that share a model take turns: each edit gives what it would give alone.
+
+        Args:
+            instruction: what to do, or one operation; its prompt, when given, replaces the session's. A task is an
+                instruction that was resolved on this picture already.
+            config: preset name or configuration.
+            observer: told of progress; may raise `Cancelled`.
+
+        Raises:
+            UserError: an instruction or a configuration that breaks a rule.
+            NumericalError: the latent is no longer finite.
+        """
+        config = as_config(config)
+        task = self._task(instruction, config)
+        recipe = self._recipe(task, config)
+        with self._backbone.lock:
+            timer = Timer(observer)
+            reset_peak_memory()
+            prepared = self._prepare(task.prompt, config, subject_box(task, config), observer)
+            inversion = prepared.inversion
+            preview = cache(lambda: ghost(task))
+            edit = self._as_drag(task, config, (inversion.z.shape[-2], inversion.z.shape[-1]), preview)
+            z, losses = drag(self._backbone, inversion, edit, config, show=self._show, observer=timer)
+            with phase("decode", 1, timer) as meter:
+                decoded = self._backbone.decode(z)
+                if config.area.detail:
+                    full = frames.as_image(preview(), self.source.size)
+                    decoded = frames.with_detail(decoded, self._backbone.decode(edit.proposal()), full)
+                meter.step()
+        return EditResult(
+            pixels=frames.composite(task, decoded, config),
+            task=task,
+            losses=losses,
+            provenance=Provenance(recipe, (*prepared.timings, *timer.timings()), peak_memory()),
+            source=self.source,
+        )
+
+    def accept(
+        self, result: EditResult, *, config: EditConfig | str | None = None, observer: Observer = silent
+    ) -> Session:
+        """A session on a result, to go on editing from it; alpha, layout and colour profile stay the source's."""
+        recipe = result.provenance.recipe
+        source = replace(self.source, pixels=result.pixels)
+        session = Session(self._backbone, source, recipe.instruction.prompt, self._subject.adapter)
+        session.prepare(recipe.config if config is None else as_config(config), observer)
+        return session
+
+    def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
+        """Do now the work that edits with this configuration share; none where it depends on what is dragged."""
+        if not self._subject.waits(config):
+            with self._backbone.lock:
+                self._prepare(self.prompt, config, None, observer)
+
+    def _task(self, instruction: Instruction | Operation | DragTask, config: EditConfig) -> DragTask:
+        if isinstance(instruction, Operation):
+            instruction = Instruction(instruction)
+        asked = instruction.instruction if isinstance(instruction, DragTask) else freeze(instruction)
+        asked = replace(asked, prompt=asked.prompt or self.prompt)
+        if isinstance(instruction, DragTask):
+            return replace(instruction, instruction=asked)
+        return resolve(self.source.pixels, asked, margin=config.area.margin)
+
+    def _prepare(self, prompt: str, config: EditConfig, box: Crop | None, observer: Observer) -> _Prepared:
+        """The inversion that a configuration asks for, made at most once."""
+        self._check_taps(config)
+        blocks = self._kv_blocks(config)
+        key = (prompt, config.inversion, config.size, blocks, self._subject.key(config, box))
+        if key not in self._prepared:
+            timer = Timer(observer)
+            with phase("encode", 1, timer) as meter:
+                z = self._backbone.encode(frames.as_image(self.source.pixels, self._working_size(config)))
+                subject = self._subject.inverting(config, box)
+                cond = self._backbone.condition(prompt, subject, guidance=config.inversion.guidance)
+                meter.step()
+            schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
+            inversion = invert(self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show, observer=timer)
+            while len(self._prepared) >= _INVERSIONS_KEPT:
+                del self._prepared[next(iter(self._prepared))]
+            self._prepared[key] = _Prepared(inversion, timer.timings(shared=True))
+        return self._prepared[key]
+
+    def _check_taps(self, config: EditConfig) -> None:
+        names = self._backbone.spec.tap_names
+        unknown = [tap for tap in config.optimise.taps or () if tap not in names]
+        if unknown:
+            raise UserError(f"optimise.taps: {', '.join(unknown)} is no tap of this model: it has {', '.join(names)}")
+
+    def _kv_blocks(self, config: EditConfig) -> tuple[str, ...] | None:
+        spec = self._backbone.spec
+        blocks = spec.kv_blocks if config.kv.sites is None else config.kv.sites
+        unknown = [block for block in blocks if block not in spec.blocks]
+        if unknown:
+            raise UserError(
+                f"kv.sites: {', '.join(unknown)} is no block of this model: it has {', '.join(spec.blocks)}"
+            )
+        return None if config.kv.rule == "none" else tuple(blocks)
+
+    def _working_size(self, config: EditConfig) -> tuple[int, int]:
+        return frames.working_size(self.source.size, config.size.max_pixels, self._backbone.spec.pixel_multiple)
+
+    def _as_drag(
+        self, task: DragTask, config: EditConfig, latent: tuple[int, int], preview: Callable[[], Pixels]
+    ) -> Drag:
+        """The request on the model's grids and device."""
+        device = self._backbone.device
+        regions = [torch.from_numpy(op.mask).to(device) for op in task.operations]
+        weights = masks.region_weights(regions)
+
+        @cache
+        def proposal() -> Latent:
+            return self._backbone.encode(frames.as_image(preview(), self._working_size(config)))
+
+        def target(subject: Subject | None) -> Callable[[float], Conditioning]:
+            return lambda guidance: self._backbone.condition(task.target_prompt, subject, guidance=guidance)
+
+        box = subject_box(task, config)
+        return Drag(
+            regions=tuple(
+                RegionMotion(mask, op.motion, op.handle, weight)
+                for mask, op, weight in zip(regions, task.operations, weights, strict=True)
+            ),
+            area=masks.any_cells(torch.from_numpy(task.area).to(device), latent),
+            latent_cells=frames.cell_map(task, regions, latent),
+            token_cells=frames.cell_map(task, regions, self._backbone.spec.token_grid(latent)),
+            target=target(self._subject.sampling(config, box)),
+            inverting=target(self._subject.inverting(config, box)),
+            proposal=proposal,
+        )
+
+    def _show(self, z: Latent) -> Pixels:
+        return frames.as_pixels(self._backbone.decode(z))
+
+    def _recipe(self, task: DragTask, config: EditConfig) -> Recipe:
+        return Recipe(
+            instruction=task.instruction,
+            config=config,
+            config_hash=config.hash,
+            weights=self._backbone.weights,
+            source_sha256=self.source.sha256,
+            versions=versions(),
+            subject=None if self._subject.adapter is None else self._subject.adapter.record,
+        )
+
+
+def as_config(config: EditConfig | str) -> EditConfig:
+    """A configuration, given itself or by the name of its preset."""
+    if isinstance(config, str):
+        return load_preset(config)
+    broken = validate(config)
+    if broken:
+        raise UserError("; ".join(broken))
+    return config
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of dragflow, and of the libraries that compute."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """An inversion, and what it took."""
+
+    inversion: Inversion
+    timings: tuple[Timing, ...]

@@ -1,0 +1,66 @@
+"""The subject of a session: encoded once by the subject adapter, given to inversion and sampling as configured."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragflow.core.config import EditConfig
+from dragflow.core.task import DragTask
+from dragflow.editor import frames
+from dragflow.method.backbone import Subject
+from dragflow.subject.base import SubjectAdapter
+
+Crop = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels; the last two are just outside."""
+
+
+class SessionSubject:
+    """Holds the features of the subject last asked for, and what was computed from them for one time grid."""
+
+    def __init__(self, adapter: SubjectAdapter | None, pixels: NDArray[np.uint8]) -> None:
+        """Of a picture (H, W, 3); without an adapter there is no subject anywhere."""
+        self.adapter = adapter
+        self._pixels = pixels
+        self._encoded: tuple[Crop | None, Subject] | None = None
+        self._current: tuple[object, Subject] | None = None
+
+    def waits(self, config: EditConfig) -> bool:
+        """Whether the inversion needs to know what is dragged."""
+        return self.adapter is not None and config.subject.inverting and config.subject.crop == "region"
+
+    def key(self, config: EditConfig, box: Crop | None) -> object:
+        """What an inversion depends on."""
+        if self.adapter is None or not config.subject.inverting:
+            return None
+        return box, config.subject.scale, config.subject.time_scale
+
+    def inverting(self, config: EditConfig, box: Crop | None) -> Subject | None:
+        """The subject that is injected while inverting."""
+        return self._subject(config, box) if config.subject.inverting else None
+
+    def sampling(self, config: EditConfig, box: Crop | None) -> Subject | None:
+        """The subject that is injected while dragging and denoising."""
+        return self._subject(config, box) if config.subject.sampling else None
+
+    def _subject(self, config: EditConfig, box: Crop | None) -> Subject | None:
+        if self.adapter is None:
+            return None
+        if self._encoded is None or self._encoded[0] != box:
+            left, top, right, bottom = box or (0, 0, self._pixels.shape[1], self._pixels.shape[0])
+            crop = self._pixels[top:bottom, left:right]
+            size = (crop.shape[0], crop.shape[1])
+            self._encoded, self._current = (box, self.adapter.encode(frames.as_image(crop, size))), None
+        # Other grids have other times: what was kept for them is let go.
+        key = (config.subject.scale, config.subject.time_scale, config.inversion, config.size)
+        if self._current is None or self._current[0] != key:
+            self._current = key, self._encoded[1].under(config.subject)
+        return self._current[1]
+
+
+def subject_box(task: DragTask, config: EditConfig) -> Crop | None:
+    """The box around all dragged regions, or None where the whole picture is the subject."""
+    if config.subject.crop == "whole":
+        return None
+    rows, columns = np.nonzero(np.logical_or.reduce([operation.mask for operation in task.operations]))
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1

@@ -1,0 +1,190 @@
+"""Instruction files: our JSON (schema in docs/instruction.schema.json) to and from `Instruction`."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from pydantic import Field, TypeAdapter
+
+from dragflow.core.arrays import Point
+from dragflow.core.errors import UserError
+from dragflow.core.motion import Motion
+from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, Operation, Polygon, Region
+from dragflow.files import schema
+from dragflow.files.atomic import write_text
+from dragflow.files.masks import freeze, frozen
+from dragflow.files.red_bench import load_red_bench
+from dragflow.pixels import masks
+
+VERSION = 2
+
+
+class EmbeddedMask(schema.Strict):
+    """A mask inside the file."""
+
+    type: Literal["png"] = "png"
+    png: Annotated[str, Field(min_length=1, description="a black and white PNG of the picture's size, base64")]
+
+
+# The core types are the format, told apart by their `type`; only masks look otherwise in a file.
+_RegionFile = Annotated[MaskFile | EmbeddedMask | Polygon | Box, Field(discriminator="type")]
+_MotionFile = Annotated[Motion, Field(discriminator="type")]
+
+
+class OperationFile(schema.Strict):
+    """One region and its motion."""
+
+    region: _RegionFile
+    motion: _MotionFile
+    handle: Point | None = Field(None, description="the point that `to` is meant for; the region's centroid if absent")
+
+
+class InstructionFile(schema.Strict):
+    """What to do with one picture; points are (x, y) in pixels of the upright picture."""
+
+    version: Literal[2] = VERSION
+    operations: Annotated[list[OperationFile], Field(min_length=1)]
+    prompt: str = Field("", description="what the source picture shows")
+    edit_prompt: str = Field("", description="what the edit does")
+    editable: _RegionFile | None = Field(None, description="where the picture may change; derived if absent")
+    editable_mode: Literal["replace", "extend"] = "replace"
+
+
+_ADAPTER = TypeAdapter(InstructionFile)
+
+
+def load_instruction(path: Path | str) -> Instruction:
+    """Read an instruction file, or a ReD Bench folder; the masks that it names are read, too.
+
+    Raises:
+        UserError: missing, not JSON, or against the schema, the text naming the path in the file; an unreadable mask.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return load_red_bench(path).instruction
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"instruction {path} does not exist: check the path, or make one with `dragflow task new`"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"instruction {path} cannot be read as UTF-8 text: {error}") from error
+    return parse_instruction(text, str(path), path.parent)
+
+
+def parse_instruction(text: str, source: str, folder: Path = Path()) -> Instruction:
+    """An instruction from JSON text; mask paths are relative to `folder`."""
+    data = schema.load_json(text, source)
+    if isinstance(data, dict) and "region_operations" in data:
+        raise UserError(f"{source} is a ReD Bench instruction: name its folder, the masks are beside it")
+    parsed = schema.parse(_ADAPTER, upgraded(data), source)
+    try:
+        return freeze(from_file(parsed, source, folder))
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+
+
+def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Instruction:
+    """What a file says; `folder` is where mask paths begin, None where only embedded masks are allowed.
+
+    Raises:
+        UserError: an embedded mask that is not a PNG, or a mask file where none is allowed.
+    """
+
+    def region(found: MaskFile | EmbeddedMask | Polygon | Box) -> Region:
+        if isinstance(found, EmbeddedMask):
+            return MaskArray(_decoded(found.png), f"in {source}")
+        if not isinstance(found, MaskFile):
+            return found
+        if folder is None:
+            raise UserError(f"it names the mask file {found.path}: only embedded masks are allowed here")
+        return replace(found, path=folder / found.path)
+
+    return Instruction(
+        operations=[Operation(region(op.region), op.motion, op.handle) for op in parsed.operations],
+        prompt=parsed.prompt,
+        edit_prompt=parsed.edit_prompt,
+        editable=None if parsed.editable is None else region(parsed.editable),
+        editable_mode=parsed.editable_mode,
+    )
+
+
+def to_file(instruction: Instruction) -> dict[str, Any]:
+    """An instruction as plain data, complete in itself: masks are embedded."""
+    parsed = InstructionFile(
+        operations=[
+            OperationFile(region=_embedded(op.region), motion=op.motion, handle=op.handle)
+            for op in instruction.operations
+        ],
+        prompt=instruction.prompt,
+        edit_prompt=instruction.edit_prompt,
+        editable=None if instruction.editable is None else _embedded(instruction.editable),
+        editable_mode=instruction.editable_mode,
+    )
+    return parsed.model_dump(mode="json", exclude_none=True)
+
+
+def dump_instruction(instruction: Instruction) -> str:
+    """The JSON of an instruction; see `to_file`."""
+    return json.dumps(to_file(instruction), indent=2, ensure_ascii=False)
+
+
+def save_instruction(path: Path, instruction: Instruction) -> None:
+    """Write an instruction file, whole or not at all."""
+    write_text(path, dump_instruction(instruction) + "\n")
+
+
+def json_schema() -> str:
+    """The JSON schema of instruction files."""
+    return json.dumps(_ADAPTER.json_schema(), indent=2) + "\n"
+
+
+def upgraded(data: Any) -> Any:
+    """Plain data of version 1, in which regions had no `type`, as version 2 has it; anything else as it is."""
+    if not isinstance(data, dict) or data.get("version", 1) != 1:
+        return data
+    operations = data.get("operations")
+    data = {**data, "version": VERSION}
+    if isinstance(operations, list):
+        data["operations"] = [
+            {**op, "region": _tagged(op["region"])} if isinstance(op, dict) and "region" in op else op
+            for op in operations
+        ]
+    return data if data.get("editable") is None else {**data, "editable": _tagged(data["editable"])}
+
+
+def _tagged(region: Any) -> Any:
+    """A region of version 1: an object with one key that is its kind, and of a mask the point in it."""
+    kinds = [kind for kind in ("mask", "png", "polygon", "box") if isinstance(region, dict) and kind in region]
+    if len(kinds) != 1 or "type" in region:
+        return region
+    kind, value = kinds[0], region[kinds[0]]
+    rest = {key: other for key, other in region.items() if key != kind}
+    if kind == "box" and isinstance(value, list):
+        return {"type": kind, **dict(zip(("left", "top", "right", "bottom", "surplus"), value, strict=False)), **rest}
+    return {"type": kind, {"mask": "path", "polygon": "points"}.get(kind, kind): value, **rest}
+
+
+def _decoded(png: str) -> Any:
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(png, validate=True)), formats=["PNG"])
+        return np.asarray(image.convert("L")) > 127
+    except (ValueError, UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UserError(f"an embedded mask is not a PNG in base64 ({error})") from error
+
+
+def _embedded(region: Region) -> EmbeddedMask | Polygon | Box:
+    if isinstance(region, Polygon | Box):
+        return region
+    mask = region if isinstance(region, MaskArray) else frozen(region)
+    buffer = io.BytesIO()
+    masks.as_image(np.asarray(mask.array) > 0).convert("1").save(buffer, "PNG", optimize=True)
+    return EmbeddedMask(png=base64.b64encode(buffer.getvalue()).decode())

@@ -1,0 +1,208 @@
+"""Pictures from files and back, with alpha, EXIF orientation and colour profile kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from dragflow.core.arrays import Pixels
+from dragflow.core.errors import UserError
+from dragflow.files.atomic import write_bytes
+
+MAX_PIXELS = 64_000_000
+"""A larger picture is refused: it would not fit beside a model, and is more often a mistake than a wish."""
+MIN_SIDE = 16
+"""A smaller picture has no cell in which the model could work."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+"""What is read; of the others that Pillow knows some start programs (EPS: Ghostscript)."""
+_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "La", "RGBa", "RGBX")
+# Raw layout -> upright, by EXIF orientation, and the way back.
+_UNDO: dict[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """A picture as a person sees it (upright), and what is needed to give it back as it came."""
+
+    pixels: Pixels
+    """(H, W, 3), upright RGB."""
+    alpha: Pixels | None = None
+    """(H, W), upright, or None for an opaque picture."""
+    orientation: int = 1
+    """EXIF orientation of the file, 1 to 8; the file is saved again in that layout."""
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+    path: Path | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the upright pixels and their shape."""
+        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()
+
+
+Picture = str | PathLike[str] | Pixels | Image.Image | SourceImage
+"""What functions take for a picture; see `as_source`."""
+
+
+def load_image(path: str | PathLike[str]) -> SourceImage:
+    """Read a picture.
+
+    Raises:
+        UserError: missing, empty, truncated, animated, not 8 bits a channel, CMYK, too large or too small.
+    """
+    path = Path(path)
+    image = open_checked(path)
+    if image.mode not in _EIGHT_BIT_MODES:
+        _refuse_mode(path, image.mode)
+    check_size(path, (image.height, image.width))
+    exif = image.info.get("exif") or image.getexif().tobytes() or None
+    orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1) or 1)
+    upright = ImageOps.exif_transpose(image)
+    has_alpha = upright.has_transparency_data
+    rgba = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
+    return SourceImage(
+        pixels=np.ascontiguousarray(rgba[..., :3]),
+        alpha=np.ascontiguousarray(rgba[..., 3]) if has_alpha else None,
+        orientation=orientation if orientation in _UNDO else 1,
+        exif=exif if isinstance(exif, bytes) else None,
+        icc_profile=image.info.get("icc_profile"),
+        path=path,
+    )
+
+
+def open_checked(path: Path) -> Image.Image:
+    """Open a single still picture and decode it whole.
+
+    Raises:
+        UserError: missing, empty, no picture, truncated, animated, or over the size limit.
+    """
+    if not path.exists():
+        raise UserError(f"picture {path} does not exist: check the path")
+    if path.is_dir():
+        raise UserError(f"picture {path} is a folder: name a picture file")
+    try:
+        if path.stat().st_size == 0:
+            raise UserError(f"picture {path} is empty (0 bytes): export it again")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
+            image = Image.open(path, formats=_FORMATS)
+        if image.size[0] * image.size[1] > MAX_PIXELS:
+            check_size(path, (image.height, image.width))
+        if getattr(image, "n_frames", 1) > 1:
+            raise UserError(f"picture {path} has {image.n_frames} frames: export one frame as a still picture")  # pyright: ignore[reportAttributeAccessIssue]
+        if any(";16" in str(part) for tile in image.tile for part in tile):
+            _refuse_mode(path, "16 bits")  # Pillow would cut 16-bit colour to 8 without a word
+        image.load()
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is no picture that can be read: use PNG, JPEG, WebP or TIFF") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"picture {path} is over the limit of {MAX_PIXELS // 10**6} megapixels: scale it down"
+        ) from error
+    except PermissionError as error:
+        raise UserError(f"picture {path} may not be read: check its permissions") from error
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError) as error:
+        raise UserError(f"picture {path} is damaged or truncated ({error}): export it again") from error
+    return image
+
+
+def check_size(path: Path | str, size: tuple[int, int]) -> None:
+    """Refuse a picture outside of the stated limits; `size` is (h, w)."""
+    h, w = size
+    if h * w > MAX_PIXELS:
+        limit = MAX_PIXELS // 10**6
+        raise UserError(
+            f"picture {path} is {w} x {h} = {h * w / 1e6:.0f} megapixels, over the limit of {limit}: scale it down"
+        )
+    if min(h, w) < MIN_SIDE:
+        raise UserError(f"picture {path} is {w} x {h}: each side must have at least {MIN_SIDE} pixels")
+
+
+def as_source(picture: Picture) -> SourceImage:
+    """A picture as programs give it: a path, an array (H, W, 3) or (H, W, 4) uint8, a PIL picture, or a source.
+
+    Raises:
+        UserError: a file that cannot be read; another shape or type.
+    """
+    return load_image(picture) if isinstance(picture, str | PathLike) else from_pixels(picture)
+
+
+def from_pixels(pixels: Pixels | Image.Image | SourceImage) -> SourceImage:
+    """A source from what a program holds in memory; it keeps a copy.
+
+    Raises:
+        UserError: another shape or type than `as_source` takes.
+    """
+    if isinstance(pixels, SourceImage):
+        return pixels
+    if isinstance(pixels, Image.Image):
+        if pixels.mode not in _EIGHT_BIT_MODES:
+            _refuse_mode("picture", pixels.mode)
+        pixels = np.asarray(pixels.convert("RGBA" if pixels.has_transparency_data else "RGB"))
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+        raise UserError(
+            f"image array has shape {pixels.shape} and type {pixels.dtype}: it must be (H, W, 3) or (H, W, 4) uint8"
+        )
+    check_size("array", (pixels.shape[0], pixels.shape[1]))
+    return SourceImage(pixels=pixels[..., :3].copy(), alpha=pixels[..., 3].copy() if pixels.shape[2] == 4 else None)
+
+
+def encode_png(source: SourceImage, pixels: Pixels, text: dict[str, str] | None = None) -> bytes:
+    """The bytes of a PNG with new pixels (H, W, 3) and the alpha, layout, EXIF and colour profile of the source."""
+    array = pixels if source.alpha is None else np.dstack([pixels, source.alpha])
+    image = Image.fromarray(array)
+    if source.orientation in _UNDO:
+        image = image.transpose(_UNDO[source.orientation])
+    info = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        info.add_itxt(key, value, zip=True)
+    buffer = io.BytesIO()
+    extra = {"exif": source.exif} if source.exif else {}
+    image.save(buffer, "PNG", pnginfo=info, icc_profile=_rgb_profile(source.icc_profile), **extra)
+    return buffer.getvalue()
+
+
+def _rgb_profile(profile: bytes | None) -> bytes | None:
+    """The profile if it is one for RGB; that of a gray or indexed source would make an RGB file invalid."""
+    return profile if profile is not None and profile[16:20] == b"RGB " else None
+
+
+def save_png(path: Path, source: SourceImage, pixels: Pixels, text: dict[str, str] | None = None) -> None:
+    """Write a PNG whole or not at all; see `encode_png`."""
+    write_bytes(path, encode_png(source, pixels, text))
+
+
+def check_png_name(path: Path) -> None:
+    """Refuse an output name that would not keep every pixel."""
+    if path.suffix.lower() != ".png":
+        raise UserError(f"output {path} is not named .png: results are PNG, which keeps every pixel and the recipe")
+
+
+def _refuse_mode(name: Path | str, mode: str) -> NoReturn:
+    if mode == "CMYK":
+        raise UserError(f"picture {name} is CMYK: convert it to RGB (converting back would change its colours)")
+    if mode.startswith(("I", "F", "16")):
+        raise UserError(f"picture {name} has more than 8 bits a channel ({mode}): convert it to 8 bits")
+    raise UserError(f"picture {name} has colour mode {mode}: convert it to RGB")

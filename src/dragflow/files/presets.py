@@ -1,0 +1,104 @@
+"""Presets and overrides: TOML files to `EditConfig`, strictly typed."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from dragflow.core.config import EditConfig, validate
+from dragflow.core.errors import UserError
+from dragflow.files import schema
+
+
+def preset_names() -> tuple[str, ...]:
+    """The presets that ship with dragflow."""
+    folder = resources.files("dragflow.files") / "presets"
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_preset(name: str) -> EditConfig:
+    """A preset by its name, or by the path of a TOML file of one's own.
+
+    Raises:
+        UserError: unknown name, no such file, broken TOML, unknown key, wrong type, value out of range.
+    """
+    return _preset(name)[0]
+
+
+def describe_preset(name: str) -> str:
+    """The one-line description of a preset."""
+    return _preset(name)[1]
+
+
+def _preset(name: str) -> tuple[EditConfig, str]:
+    text, source = _preset_text(name), f"preset {name}"
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source} is not TOML: {error}") from error
+    description = data.pop("description", "")
+    return parse_config(data, source), str(description)
+
+
+def _preset_text(name: str) -> str:
+    if name in preset_names():
+        return (resources.files("dragflow.files") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    if not name.endswith(".toml"):
+        known = ", ".join(preset_names())
+        raise UserError(f"preset {name!r} is not known: choose one of {known}, or the path of a .toml file")
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"preset file {name} cannot be read as UTF-8 text: {error}") from error
+
+
+def parse_config(data: dict[str, Any], source: str) -> EditConfig:
+    """A configuration from plain data; what is absent has the paper's value."""
+    config = schema.parse(TypeAdapter(EditConfig), data, source)
+    broken = validate(config)
+    if broken:
+        raise UserError(f"{source}: " + "; ".join(broken))
+    return config
+
+
+def override(config: EditConfig, settings: list[str]) -> EditConfig:
+    """Apply `key=value` settings such as "optimise.refining=10"; values are TOML, bare words are strings.
+
+    Raises:
+        UserError: no `=`, unknown key, wrong type, value out of range.
+    """
+    data: dict[str, Any] = asdict(config)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"setting {setting!r} has no '=': write key=value, as in optimise.refining=10")
+        *groups, field = key.strip().split(".")
+        place = data
+        for group in groups:
+            place = place.get(group)
+            if not isinstance(place, dict):
+                raise UserError(f"setting {setting!r}: {key} is not a known key: see `dragflow presets paper`")
+        if field not in place or isinstance(place[field], dict):
+            raise UserError(f"setting {setting!r}: {key} is not a known key: see `dragflow presets paper`")
+        place[field] = _value(text.strip())
+    return parse_config(data, "settings")
+
+
+def dump_config(config: EditConfig) -> str:
+    """The JSON of a configuration, with every field."""
+    return json.dumps(asdict(config), indent=2)
+
+
+def _value(text: str) -> Any:
+    if text == "null":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

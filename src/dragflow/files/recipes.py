@@ -1,0 +1,94 @@
+"""The recipe of a result in the picture's own metadata, and the sidecar with what the run cost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from dragflow.core.arrays import Pixels
+from dragflow.core.config import EditConfig
+from dragflow.core.errors import UserError
+from dragflow.core.models import SubjectId, WeightsId
+from dragflow.core.result import Provenance, Recipe
+from dragflow.files import schema
+from dragflow.files.atomic import write_text
+from dragflow.files.instructions import InstructionFile, from_file, to_file
+from dragflow.files.masks import freeze
+from dragflow.files.pictures import SourceImage, open_checked, save_png
+
+KEY = "dragflow"
+"""Keyword of the PNG text chunk."""
+VERSION = 2
+
+
+class RecipeFile(schema.Strict):
+    """A recipe as JSON."""
+
+    version: Literal[2]
+    instruction: InstructionFile
+    config: EditConfig
+    config_hash: str
+    weights: WeightsId
+    source_sha256: str
+    versions: dict[str, str]
+    subject: SubjectId | None = None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The JSON of a recipe."""
+    return json.dumps(_plain(recipe), ensure_ascii=False)
+
+
+def load_recipe(path: Path | str) -> Recipe:
+    """The recipe that a result carries.
+
+    Raises:
+        UserError: no readable picture, no recipe in it, or one of a version that this dragflow does not know.
+    """
+    path = Path(path)
+    text = getattr(open_checked(path), "text", {}).get(KEY)
+    if text is None:
+        raise UserError(f"{path} carries no recipe: it was not made by dragflow, or its metadata were stripped")
+    name = f"recipe of {path}"
+    data = schema.load_json(text, name)
+    if not isinstance(data, dict) or data.get("version") != VERSION:
+        raise UserError(f"{name} is not of version {VERSION}: use the dragflow that made it")
+    parsed = schema.parse(TypeAdapter(RecipeFile), data, name)
+    found = {key: value for key, value in parsed if key not in ("version", "instruction")}
+    try:
+        return Recipe(instruction=freeze(from_file(parsed.instruction, name, None)), **found)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def save_picture(path: Path, source: SourceImage, pixels: Pixels, recipe: Recipe) -> None:
+    """Write a result (H, W, 3) as PNG with its recipe; the same recipe gives the same bytes."""
+    save_png(path, source, pixels, {KEY: dump_recipe(recipe)})
+
+
+def save_sidecar(path: Path, provenance: Provenance) -> None:
+    """Write the recipe, timings, peak memory and what asking for the intent cost as JSON."""
+    data = _plain(provenance.recipe) | {
+        "timings": [asdict(timing) for timing in provenance.timings],
+        "seconds": round(sum(timing.seconds for timing in provenance.timings), 3),
+        "peak_memory_mib": provenance.peak_memory_mib,
+        "intent": None if provenance.intent is None else asdict(provenance.intent),
+    }
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "instruction": to_file(recipe.instruction),
+        "config": asdict(recipe.config),
+        "config_hash": recipe.config_hash,
+        "weights": asdict(recipe.weights),
+        "source_sha256": recipe.source_sha256,
+        "versions": recipe.versions,
+        "subject": None if recipe.subject is None else asdict(recipe.subject),
+    }

@@ -1,0 +1,77 @@
+"""What the readers of JSON and TOML share: strict parsing by pydantic, with errors that name the path in the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from dragflow.core.errors import UserError
+
+T = TypeVar("T")
+
+
+class Strict(BaseModel):
+    """What a file may say; anything else is an error. The dataclasses of its fields are read as strictly."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def parse(adapter: TypeAdapter[T], data: object, source: str) -> T:
+    """Validate plain data (as JSON or TOML gave it) into a typed value.
+
+    Raises:
+        UserError: naming every path in the file that breaks the schema.
+    """
+    try:
+        return adapter.validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        raise UserError(f"{source}: {'; '.join(sentences(error))}") from error
+
+
+def sentences(error: ValidationError, place: str = "") -> list[str]:
+    """What breaks the schema, one plain sentence for each path in the file, whose value was at `place` in it."""
+    return [_sentence(problem, place) for problem in error.errors(include_url=False)]
+
+
+def load_json(text: str, source: str) -> object:
+    """JSON from text, its duplicate keys and its NaN refused.
+
+    Raises:
+        UserError: not JSON.
+    """
+
+    def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise UserError(f"{source}: duplicate key {sorted(twice)[0]!r} in one object: keep one")
+        return dict(pairs)
+
+    def refuse(name: str) -> float:
+        raise UserError(f"{source}: {name} is not a finite number")
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise UserError(f"{source} is nested too deeply") from error
+    except ValueError as error:
+        raise UserError(f"{source} holds a number that cannot be read: {error}") from error
+
+
+def _sentence(problem: Mapping[str, Any], place: str) -> str:
+    path = ".".join(str(part) for part in ((place,) if place else ()) + problem["loc"]) or "the top level"
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{path} is not a known key: check its spelling"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{path} is missing"
+    if problem["type"] == "union_tag_not_found":
+        return f"{path} has no `type` that says what it is"
+    given = problem.get("input")
+    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{path}: {said[:1].lower()}{said[1:]}{shown}"

@@ -1,1 +1,0 @@
-"""Adapters that keep a subject's identity while a model inverts and samples."""

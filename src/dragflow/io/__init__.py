@@ -1,1 +1,0 @@
-"""Files in and out: pictures, instructions, presets, recipes; no torch."""

@@ -1,0 +1,149 @@
+"""The background plate: a picture with a hole filled from itself, without any model.
+
+Two parts. A membrane carries the colours at the rim smoothly across the hole (Laplace's equation). What repeats in
+the picture (bricks, stripes, tiles) is copied from where the surroundings of the hole look the same: the shifts are
+peaks of one normalised correlation (after "Statistics of Patch Offsets for Image Completion", He and Sun, ECCV 2012),
+every copy is fitted to the rim by a membrane of its own (Poisson cloning), and their median is added, as far as the
+surroundings agreed. Where nothing repeats, the membrane alone stays.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dragflow.core.arrays import Mask, Pixels
+from dragflow.pixels import masks
+from dragflow.pixels.correlation import Map, correlate
+
+_PIXELS = 200_000
+"""The fill is a guess: it is made at this size at most, so that a preview answers at once."""
+_RIM = 2
+"""Pixels around a region that still show its blurred edge; they are filled with it."""
+_RING, _SMOOTH = 0.055, 0.04
+"""Width of the surroundings compared, and of the blur that tells detail, in shares of the picture's smaller side."""
+_COPIES, _PEAK = 6, 2
+"""Copies at most, and pixels around one shift in which no second is taken."""
+_AGREEMENT, _NEARLY_BEST, _CERTAIN = 0.3, 0.9, 0.95
+"""Correlation from which a copy is better than none, share of the best one's that the others must reach, and
+correlation from which copies are trusted wholly."""
+_COVERS, _NEED = 0.5, 0.1
+"""Share of the hole that a copy must know, and how much correlation may be given up for parts that few copies know."""
+_SWEEPS = 16
+"""Relaxations on every level of the membrane."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A copy: pixel (x, y) of the hole takes the value at (x + dx, y + dy)."""
+
+    dx: int
+    dy: int
+    agreement: float
+    """Correlation of the surroundings with what the shift lays over them, up to 1."""
+
+
+def background_plate(image: Pixels, hole: Mask) -> Pixels:
+    """The picture (H, W, 3) with the hole (H, W), grown by its blurred rim, filled from its surroundings."""
+    if not hole.any():
+        return image.copy()
+    hole = masks.dilate(hole, _RIM)
+    if hole.all():
+        return np.full_like(image, 128)
+    h, w = hole.shape
+    shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
+    small = (max(1, round(w * shrink)), max(1, round(h * shrink)))
+    holes = np.asarray(cv2.resize(hole.astype(np.float32), small, interpolation=cv2.INTER_AREA)) > 0
+    filled = _fill(np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA)).astype(np.float32), holes)
+    filled = np.asarray(cv2.resize(filled, (w, h), interpolation=cv2.INTER_CUBIC))
+    return np.where(hole[..., None], np.rint(np.clip(filled, 0, 255)), image).astype(np.uint8)
+
+
+def _fill(image: Map, hole: Mask) -> Map:
+    shifts = repeats(image, hole)
+    ys, xs = np.nonzero(hole)
+    window = (slice(max(ys.min() - 1, 0), ys.max() + 2), slice(max(xs.min() - 1, 0), xs.max() + 2))
+    inside = hole[window]
+    copies = [_copy(image, hole, shift) for shift in shifts]
+    base = membrane(image[window], inside)
+    result = image.copy()
+    result[window] = base
+    if copies:
+        # What is wrong with a copy at the rim, to be put right inside; 0 where the copy is not known there either.
+        wrong = [np.where((known & ~hole)[..., None], image - copy, 0)[window] for copy, known in copies]
+        details = [c[window] + membrane(w, inside) - base for (c, _), w in zip(copies, wrong, strict=True)]
+        usable = [np.broadcast_to((known[window] & inside)[..., None], base.shape) for _, known in copies]
+        middle = np.ma.median(np.ma.array(details, mask=~np.array(usable)), axis=0)
+        result[window] += min(1.0, float(np.mean([s.agreement for s in shifts])) / _CERTAIN) * np.ma.filled(middle, 0)
+    return result
+
+
+def _copy(image: Map, hole: Mask, shift: Shift) -> tuple[Map, Mask]:
+    """The picture as the shift lays it over itself, and where that is known."""
+    h, w = hole.shape
+    back = np.array([[1, 0, -shift.dx], [0, 1, -shift.dy]], dtype=np.float64)
+    known = cv2.warpAffine((~hole).astype(np.uint8), back, (w, h), flags=cv2.INTER_NEAREST) > 0
+    return np.asarray(cv2.warpAffine(image, back, (w, h), flags=cv2.INTER_NEAREST), dtype=image.dtype), known
+
+
+def repeats(image: Map, hole: Mask) -> list[Shift]:
+    """The shifts that lay the picture (H, W, 3) best over the surroundings of the hole; perhaps none."""
+    h, w = hole.shape
+    known = (~hole).astype(np.float32)
+    sigma = _SMOOTH * min(h, w)
+    weight = np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-3)[..., None]
+    detail = (image - cv2.GaussianBlur(image * known[..., None], (0, 0), sigma) / weight) * known[..., None]
+    ring = masks.dilate(hole, max(2, round(_RING * min(h, w)))) & ~hole
+    if not ring.any() or float(detail[ring].var()) < 1:
+        return []
+    # One channel is enough: the colour axis along which the surroundings vary most.
+    _, axes = np.linalg.eigh(np.cov(detail[ring].T))
+    agreement = _agreement(detail @ axes[:, -1].astype(np.float32), ring.astype(np.float32), known)
+    agreement[_known_under(hole.astype(np.float32), known) < _COVERS] = -1
+    good = agreement >= max(_AGREEMENT, _NEARLY_BEST * float(agreement.max()))
+    found: list[Shift] = []
+    count = np.zeros((h, w), np.float32)
+    while len(found) < _COPIES and good.any():
+        # Every part of the hole should be in several copies: what few have so far weighs most.
+        need = hole / (1 + count) ** 2
+        score = np.where(good, agreement + _NEED * _known_under(need, known), -1)
+        y, x = (int(i) for i in np.unravel_index(int(score.argmax()), score.shape))
+        found.append(Shift(x - (w - 1), y - (h - 1), min(float(agreement[y, x]), 1.0)))
+        count += _copy(image, hole, found[-1])[1]
+        good[max(y - _PEAK, 0) : y + _PEAK + 1, max(x - _PEAK, 0) : x + _PEAK + 1] = False
+    return found
+
+
+def _agreement(detail: Map, ring: Map, known: Map) -> Map:
+    """Normalised correlation of the ring with the picture under every shift; -1 where too little of it is known."""
+    power = correlate(ring * detail**2, known) * correlate(ring, detail**2)
+    match = correlate(ring * detail, detail) / np.sqrt(np.maximum(power, 1e-3))
+    return np.where(_known_under(ring, known) > 0.5, match, -1)
+
+
+def _known_under(weight: Map, known: Map) -> Map:
+    """Share of a weight that a shift lays over known pixels."""
+    return correlate(weight, known) / max(float(weight.sum()), 1e-6)
+
+
+def membrane(image: Map, hole: Mask) -> Map:
+    """Values (H, W, 3) with the hole (H, W) filled by the solution of Laplace's equation, coarse to fine."""
+    if not hole.any():
+        return image
+    h, w = hole.shape
+    half = ((w + 1) // 2, (h + 1) // 2)
+    known = (~hole).astype(np.float32)
+    weight = np.asarray(cv2.resize(known, half, interpolation=cv2.INTER_AREA))
+    sums = np.asarray(cv2.resize(image * known[..., None], half, interpolation=cv2.INTER_AREA))
+    coarse = sums.reshape(*weight.shape, -1) / np.maximum(weight, 1e-6)[..., None]
+    coarse = membrane(coarse, weight <= 0)
+    guess = np.asarray(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_LINEAR)).reshape(image.shape)
+    result = np.where(hole[..., None], guess, image)
+    cross = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], dtype=np.float32)
+    for _ in range(_SWEEPS):
+        mean = np.asarray(cv2.filter2D(result, -1, cross, borderType=cv2.BORDER_REPLICATE)).reshape(image.shape)
+        result = np.where(hole[..., None], mean, image)
+    return result

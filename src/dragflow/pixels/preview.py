@@ -1,0 +1,61 @@
+"""The pixel preview of a drag, without any model: moved regions over the filled hole, and the overlay for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+from numpy.typing import NDArray
+
+from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.motion import Matrix, compose
+from dragflow.core.task import DragTask
+from dragflow.pixels.correlation import Map
+from dragflow.pixels.plate import background_plate
+from dragflow.pixels.shadow import find_shadow
+
+Fill = Callable[[Pixels, Mask], Pixels]
+"""Gives a new picture (H, W, 3) with the hole (H, W) filled."""
+
+
+def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True) -> Pixels:
+    """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes.
+
+    A region that leaves its place takes its shadow along, where it throws one (`dragflow.pixels.shadow`).
+    """
+    leaving = [op for op in task.operations if not op.is_deformation]
+    hole = np.logical_or.reduce([op.mask for op in leaving]) if leaving else np.zeros(task.area.shape, dtype=np.bool_)
+    found = [(op, find_shadow(task.image, op.mask)) for op in leaving] if shadows else []
+    thrown = [(op, shadow) for op, shadow in found if shadow is not None]
+    lit = task.image
+    for _, shadow in thrown:
+        lit = np.where(hole[..., None], lit, _times(lit, 1 / shadow.light))
+    result = fill(lit, hole)
+    for operation, shadow in thrown:
+        result = _times(result, shadow.moved(operation.matrix()))
+    ys, xs = np.nonzero(task.area)
+    window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that can change
+    to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
+    canvas = result[window].astype(np.float32)
+    for operation in task.operations:
+        # Soft inside the rim alone: what lies beside the region must not be painted along its way.
+        alpha = cv2.GaussianBlur(operation.mask.astype(np.float32), (3, 3), 0) * operation.mask
+        for progress in operation.trail():
+            matrix = operation.matrix(progress)
+            _paint(canvas, task.image, alpha, compose(to_window, matrix))
+    result[window] = np.rint(np.clip(canvas, 0, 255)).astype(np.uint8)
+    return np.where(task.area[..., None], result, task.image)
+
+
+def _times(image: Pixels, factor: Map) -> Pixels:
+    return np.rint(np.clip(image * factor[..., None], 0, 255)).astype(np.uint8)
+
+
+def _paint(canvas: NDArray[np.float32], image: Pixels, alpha: MatLike, matrix: Matrix) -> None:
+    h, w = canvas.shape[:2]
+    warp = np.array(matrix, dtype=np.float64)
+    moved = cv2.warpAffine(image, warp, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    weight = np.asarray(cv2.warpAffine(alpha, warp, (w, h), flags=cv2.INTER_LINEAR))[..., None]
+    canvas += weight * (np.asarray(moved, dtype=np.float32) - canvas)

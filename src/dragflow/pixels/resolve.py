@@ -1,0 +1,163 @@
+"""From an instruction to a checked `DragTask`: rasterised regions, known handles, the editable area, and every rule."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragflow.core.arrays import Mask, Point
+from dragflow.core.errors import UserError
+from dragflow.core.motion import IDENTITY, Affine, Matrix, Motion, Rotate, Scale
+from dragflow.core.task import DragTask, Instruction, Operation, ResolvedOperation
+from dragflow.pixels import masks
+from dragflow.pixels.masks import format_point
+
+_SMALLEST_MOTION = 0.5
+"""Pixels that some part of a region must move for the motion to count as one."""
+
+
+def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int = 0) -> DragTask:
+    """Check an instruction against its picture (H, W, 3) and rasterise it.
+
+    Args:
+        image: the upright source.
+        instruction: what to do.
+        margin: pixels by which the derived editable area is grown.
+
+    Raises:
+        UserError: any rule broken; the text names the operation, the value and the fix.
+    """
+    size = (image.shape[0], image.shape[1])
+    if not instruction.operations:
+        raise UserError("the instruction has no operation: give at least one region with a motion")
+    operations = tuple(_resolve_operation(op, size, i) for i, op in enumerate(instruction.operations))
+    _check_apart(operations)
+    pairs = [(op.mask, _target(op, i)) for i, op in enumerate(operations)]
+    return DragTask(
+        image=image,
+        operations=operations,
+        area=_area(instruction, pairs, size, margin),
+        instruction=instruction,
+    )
+
+
+def _resolve_operation(operation: Operation, size: tuple[int, int], index: int) -> ResolvedOperation:
+    name = f"operation {index}"
+    mask = masks.rasterise(operation.region, size, f"{name}: region")
+    handle = masks.centroid(mask) if operation.handle is None else operation.handle
+    _check_point(handle, size, f"{name}: handle")
+    check_motion(operation.motion, handle, size, name)
+    resolved = ResolvedOperation(mask, operation.motion, handle)
+    if _largest_shift(mask, resolved.matrix()) < _SMALLEST_MOTION:
+        raise UserError(
+            f"{name}: the motion is zero: no pixel of the region moves by {_SMALLEST_MOTION} pixels or more"
+        )
+    return resolved
+
+
+def check_motion(motion: Motion, handle: Point, size: tuple[int, int], name: str) -> None:
+    """The rules of a motion on a picture of `size` (h, w).
+
+    Raises:
+        UserError: a value out of range or not finite, or an angle that is not defined.
+    """
+    if isinstance(motion, Affine):
+        _check_affine(motion, name)
+        return
+    if isinstance(motion, Rotate | Scale):
+        _check_point(motion.about, size, f"{name}: anchor")
+    if isinstance(motion, Scale):
+        _check_factors(motion, name)
+    elif isinstance(motion, Rotate):
+        _check_rotation(motion, handle, size, name)
+    else:
+        _check_point(motion.to, size, f"{name}: target")
+
+
+def _check_rotation(motion: Rotate, handle: Point, size: tuple[int, int], name: str) -> None:
+    if (motion.to is None) == (motion.degrees is None):
+        raise UserError(f"{name}: a rotation needs either a target point or degrees, not both and not neither")
+    if motion.degrees is not None and not math.isfinite(motion.degrees):
+        raise UserError(f"{name}: degrees are {motion.degrees}: they must be a finite number")
+    if motion.to is None:
+        return
+    _check_point(motion.to, size, f"{name}: target")
+    for point, what in ((handle, "handle (the centroid of the region)"), (motion.to, "target")):
+        if math.dist(point, motion.about) < _SMALLEST_MOTION:
+            raise UserError(
+                f"{name}: the anchor {format_point(motion.about)} lies on the {what} {format_point(point)}, so the "
+                "angle is not defined: move the anchor, or give degrees instead of a target"
+            )
+
+
+def _check_factors(motion: Scale, name: str) -> None:
+    factors = motion.factor if isinstance(motion.factor, tuple) else (motion.factor,)
+    for factor in factors:
+        if not math.isfinite(factor) or not 0.01 <= factor <= 100:
+            raise UserError(f"{name}: scale factor {factor:g}: it must be between 0.01 and 100")
+
+
+def _check_affine(motion: Affine, name: str) -> None:
+    values = [value for row in motion.matrix for value in row]
+    if not all(math.isfinite(value) for value in values):
+        raise UserError(f"{name}: the affine matrix {values} has an entry that is not a finite number")
+    (a, b, _), (d, e, _) = motion.matrix
+    if abs(a * e - b * d) < 1e-4:
+        raise UserError(
+            f"{name}: the affine matrix {values} squeezes the region to nothing: its determinant must not be 0"
+        )
+
+
+def _check_point(point: Point, size: tuple[int, int], name: str) -> None:
+    if not all(math.isfinite(value) for value in point):
+        raise UserError(f"{name} {format_point(point)}: coordinates must be finite numbers")
+    if not masks.inside(point, size):
+        raise UserError(
+            f"{name} {format_point(point)} is outside of the picture ({size[1]} x {size[0]}): "
+            f"x must be 0 to {size[1] - 1}, y 0 to {size[0] - 1}"
+        )
+
+
+def _largest_shift(mask: Mask, matrix: Matrix) -> float:
+    ys, xs = np.nonzero(mask)
+    (a, b, c), (d, e, f) = (np.array(matrix) - np.array(IDENTITY)).tolist()
+    return float(np.hypot(a * xs + b * ys + c, d * xs + e * ys + f).max())
+
+
+def _check_apart(operations: tuple[ResolvedOperation, ...]) -> None:
+    for i, first in enumerate(operations):
+        for j, second in enumerate(operations[i + 1 :], i + 1):
+            shared = int((first.mask & second.mask).sum())
+            if shared:
+                raise UserError(
+                    f"the regions of operations {i} and {j} share {shared} pixels: a pixel can move only one way; "
+                    "paint them apart, or make the edits one after the other"
+                )
+
+
+def _target(operation: ResolvedOperation, index: int) -> Mask:
+    target = masks.warp_mask(operation.mask, operation.matrix())
+    if not target.any():
+        raise UserError(
+            f"operation {index}: the region would end wholly outside of the picture: choose a target inside"
+        )
+    return target
+
+
+def _area(instruction: Instruction, pairs: list[tuple[Mask, Mask]], size: tuple[int, int], margin: int) -> Mask:
+    # The rectangle's corners are cut to whole pixels: what a person painted must be editable to its last pixel.
+    derived = np.logical_or.reduce([masks.editable_area(pairs, margin), *(mask for pair in pairs for mask in pair)])
+    if instruction.editable is None:
+        return derived
+    area = masks.rasterise(instruction.editable, size, "editable area")
+    if instruction.editable_mode == "extend":
+        return area | derived
+    for i, (_, target) in enumerate(pairs):
+        if not (area & target).any():
+            raise UserError(
+                f"the editable area does not touch the target of operation {i}, so the edit could not show: "
+                'enlarge it, or set its mode to "extend"'
+            )
+    return area

@@ -1,0 +1,41 @@
+"""Events as plain data, both ways: what the command line prints and what services send."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from dragflow.core.errors import UserError
+from dragflow.core.events import Event, Finished, Started, Stepped
+
+_KINDS: dict[str, type[Started] | type[Stepped] | type[Finished]] = {
+    "started": Started,
+    "stepped": Stepped,
+    "finished": Finished,
+}
+
+
+def to_data(event: Event) -> dict[str, Any]:
+    """An event as JSON has it; a preview stays behind."""
+    data: dict[str, Any] = {"event": type(event).__name__.lower()}
+    for name, value in vars(event).items():
+        if value is not None and name != "preview":
+            data[name] = round(value, 4) if name == "seconds" else value
+    return data
+
+
+def from_data(data: dict[str, Any]) -> Event:
+    """The event of plain data.
+
+    Raises:
+        UserError: no event that dragflow knows.
+    """
+    kind = _KINDS.get(str(data.get("event")))
+    known = {field.name for field in fields(kind)} if kind else set[str]()
+    given = {name: value for name, value in data.items() if name != "event"}
+    try:
+        if kind is None or not known.issuperset(given):
+            raise TypeError
+        return kind(**given)
+    except TypeError as error:
+        raise UserError(f"{data} is not an event: its `event` is one of {', '.join(_KINDS)}") from error

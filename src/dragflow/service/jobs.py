@@ -1,0 +1,98 @@
+"""What is to be done, whole: an `EditJob`, planned from what a person gave or repeated from a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from dragflow.core.config import EditConfig, validate
+from dragflow.core.errors import UserError
+from dragflow.core.models import ModelOptions, SubjectOptions
+from dragflow.core.result import Recipe
+from dragflow.core.task import DragTask, Instruction
+from dragflow.files.masks import freeze
+from dragflow.files.pictures import SourceImage
+from dragflow.pixels.resolve import resolve
+from dragflow.subject.registry import check_options
+
+
+@dataclass(frozen=True, eq=False)
+class EditJob:
+    """One edit; nothing that happens to files or arrays of the caller after it was planned changes it."""
+
+    source: SourceImage
+    instruction: Instruction
+    """With every mask as pixels."""
+    config: EditConfig
+    model: ModelOptions
+
+    @cached_property
+    def task(self) -> DragTask:
+        """The instruction on its picture, checked and rasterised once.
+
+        Raises:
+            UserError: an instruction that breaks a rule; a planned job has none.
+        """
+        return resolve(self.source.pixels, self.instruction, margin=self.config.area.margin)
+
+
+def plan(source: SourceImage, instruction: Instruction, config: EditConfig, model: ModelOptions) -> EditJob:
+    """A job of which everything that needs no model is checked.
+
+    Raises:
+        UserError: a picture, mask, instruction, configuration or subject adapter that breaks a rule.
+    """
+    if broken := validate(config):
+        raise UserError("; ".join(broken))
+    if model.subject is not None:
+        check_options(model.subject)
+    job = EditJob(source, freeze(instruction), config, model)
+    job.task  # noqa: B018  # whatever is wrong with it is said before a model is loaded
+    return job
+
+
+def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = None) -> EditJob:
+    """The job that made a result, on the same picture and the same weights.
+
+    Args:
+        source: the picture.
+        recipe: of the result.
+        model: where and how the model runs now, and where it and its subject adapter are, should they have moved; what
+            determines their weights comes from the recipe.
+
+    Raises:
+        UserError: another picture, or options that would change the weights.
+    """
+    if source.sha256 != recipe.source_sha256:
+        name = source.path or "the picture"
+        raise UserError(f"{name} is not the picture that the result was made from: their pixels differ")
+    given = model or ModelOptions()
+    for name in ("dtype", "quantize", "lora", "fingerprint"):
+        if getattr(given, name) != getattr(ModelOptions, name):
+            raise UserError(f"`{name}` is {getattr(given, name)!r}: an edit is repeated as it was, leave it out")
+    made = recipe.weights.options
+    options = replace(
+        given,
+        model=given.model or made.model,
+        revision=given.revision if given.model else made.revision,
+        dtype=made.dtype,
+        quantize=made.quantize,
+        lora=made.lora,
+        fingerprint=recipe.weights.fingerprint,
+        subject=_subject(recipe, given.subject),
+    )
+    return plan(source, recipe.instruction, recipe.config, options)
+
+
+def _subject(recipe: Recipe, given: SubjectOptions | None) -> SubjectOptions | None:
+    """The adapter of a recipe, its parts where they are now."""
+    usual = SubjectOptions()
+    moved = {name: value for name, value in vars(given or usual).items() if value != getattr(usual, name)}
+    if recipe.subject is None:
+        if moved:
+            raise UserError(f"`subject.{next(iter(moved))}` is given: the result was made without an adapter")
+        return None
+    made = recipe.subject.options
+    if moved.get("adapter", made.adapter) != made.adapter:
+        raise UserError(f"`subject.adapter` is {moved['adapter']!r}: the result was made with {made.adapter}")
+    return replace(made, **moved | {"fingerprint": recipe.subject.fingerprint})

@@ -1,0 +1,51 @@
+"""Loaded models, kept for the next job: a bounded number, the one used longest ago goes first."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dragflow.core.models import ModelOptions
+
+if TYPE_CHECKING:
+    from dragflow.editor.editor import Editor
+
+
+class ModelPool:
+    """Gives the editor for options, loaded at most once while it is kept."""
+
+    def __init__(self, size: int = 1) -> None:
+        """Keep `size` models at most."""
+        self._size = size
+        self._editors: dict[ModelOptions, Editor] = {}
+        self._loading = threading.Lock()
+
+    def get(self, options: ModelOptions) -> Editor:
+        """The editor for options; loads the model where it is not kept.
+
+        Raises:
+            UserError: see `Editor.load`.
+        """
+        from dragflow.editor.editor import Editor, check_weights
+
+        key = _any_weights(options)
+        with self._loading:
+            if key not in self._editors:
+                while len(self._editors) >= self._size:
+                    del self._editors[next(iter(self._editors))]
+                self._editors[key] = Editor.load(key)
+            editor = self._editors[key] = self._editors.pop(key)
+        check_weights(editor, options)
+        return editor
+
+    def clear(self) -> None:
+        """Let go of all models."""
+        with self._loading:
+            self._editors.clear()
+
+
+def _any_weights(options: ModelOptions) -> ModelOptions:
+    """The options without the fingerprints that are only checked."""
+    subject = options.subject and replace(options.subject, fingerprint=None)
+    return replace(options, model=options.name, fingerprint=None, subject=subject)

@@ -1,0 +1,108 @@
+"""Running jobs: `submit` gives a handle with events, cancelling and the result; `run` does the work itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dragflow.core.errors import Cancelled
+from dragflow.core.events import Event, Observer, Stepped, silent
+from dragflow.service.jobs import EditJob
+from dragflow.service.pool import ModelPool
+
+if TYPE_CHECKING:
+    from dragflow.editor.result import EditResult
+    from dragflow.editor.session import Session
+
+
+def open_session(job: EditJob, pool: ModelPool, observer: Observer = silent) -> Session:
+    """Load the model and invert the picture of a job: what edits of the same picture share."""
+    return pool.get(job.model).open(job.source, job.instruction.prompt, config=job.config, observer=observer)
+
+
+def run(job: EditJob, pool: ModelPool, observer: Observer = silent) -> EditResult:
+    """Do a job in this thread.
+
+    Raises:
+        UserError: the model cannot be loaded, or does not have the weights that were asked for.
+        NumericalError: the latent is no longer finite.
+        Cancelled: the observer stopped it.
+    """
+    return open_session(job, pool, observer).edit(job.task, job.config, observer)
+
+
+class Handle:
+    """A submitted job."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._events: list[Event] = []
+        self._changed = threading.Condition()
+        self._stopped = threading.Event()
+        self._future: Future[EditResult] = Future()
+
+    def events(self) -> Iterator[Event]:
+        """Every event from the first, as they come, until the job ends; for any number of listeners."""
+        index = 0
+        while True:
+            with self._changed:
+                while len(self._events) == index and not self._future.done():
+                    self._changed.wait()
+                fresh = self._events[index:]
+            if not fresh:
+                return
+            yield from fresh
+            index += len(fresh)
+
+    def cancel(self) -> None:
+        """Stop the job after the model call that is running; `result` then raises `Cancelled`."""
+        self._stopped.set()
+
+    def result(self, timeout: float | None = None) -> EditResult:
+        """Wait for the result.
+
+        Raises:
+            DragFlowError: what the job raised.
+            TimeoutError: it is not there after so many seconds.
+        """
+        return self._future.result(timeout)
+
+    def _observe(self, event: Event) -> None:
+        if self._stopped.is_set():
+            raise Cancelled
+        with self._changed:  # a preview would keep latents alive: only the observer may ask for one
+            self._events.append(replace(event, preview=None) if isinstance(event, Stepped) else event)
+            self._changed.notify_all()
+        self._observer(event)
+
+    def _work(self, job: EditJob, pool: ModelPool) -> None:
+        try:
+            if self._stopped.is_set():
+                raise Cancelled
+            self._future.set_result(run(job, pool, self._observe))
+        except BaseException as error:  # given to whoever waits for the result
+            self._future.set_exception(error)
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+
+
+class Service:
+    """Jobs over loaded models, one after the other on a thread of its own."""
+
+    def __init__(self, pool: ModelPool | None = None) -> None:
+        self._pool = pool or ModelPool()
+        self._worker = ThreadPoolExecutor(1, "dragflow")
+
+    def submit(self, job: EditJob, observer: Observer = silent) -> Handle:
+        """Have a job done; the observer is called in the thread that does it."""
+        handle = Handle(observer)
+        self._worker.submit(handle._work, job, self._pool)
+        return handle
+
+    def close(self) -> None:
+        """End when the running job has ended; jobs that wait are not begun."""
+        self._worker.shutdown(cancel_futures=True)

@@ -1,0 +1,1 @@
+"""InstantCharacter, the subject adapter of the paper (Sec. 3.4)."""

@@ -1,0 +1,1 @@
+"""IP-adapters for FLUX.1, in XLabs' and in InstantX's layout."""

@@ -1,0 +1,96 @@
+"""IP-adapters for FLUX.1 in InstantX's layout, which diffusers does not load: every block's attention reads 128 tokens.
+
+What is added to an attention's output is what its queries, after their norm and before rotary embedding, read from the
+tokens; in single blocks the text's queries read them, too. Module and parameter names are those of the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dragflow.core.errors import UserError
+from dragflow.method.backbone import BackboneSpec, SubjectPlace
+from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR, check_tensors, matrix_shape
+from dragflow.subject.ip_adapter.adapter import Reader
+
+PLACE = SubjectPlace(normed=True, output="attention", text=True)
+_SIGN = f"{PROJECTOR}.proj.0.weight"
+"""A tensor that no other layout has."""
+_EPS = 1e-5
+
+
+class Projection(nn.Module):
+    """An embedding to tokens."""
+
+    def __init__(self, embedding: int, inner: int, width: int, tokens: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(nn.Linear(embedding, inner), nn.GELU(), nn.Linear(inner, width * tokens))
+        self.norm = nn.LayerNorm(width)
+        self._tokens = tokens
+
+    def forward(self, embedding: Float[Tensor, "b e"]) -> Float[Tensor, "b q o"]:
+        """Tokens, each normed."""
+        return self.norm(rearrange(self.proj(embedding), "b (q o) -> b q o", q=self._tokens))
+
+
+def build(embedding: int, inner: int, width: int, tokens: int, *, heads: tuple[int, int], blocks: int) -> nn.ModuleDict:
+    """Both parts of a checkpoint, by the names they have there.
+
+    Args:
+        embedding: width of the encoder's embedding.
+        inner: width between the projection's two layers.
+        width: of a token.
+        tokens: how many.
+        heads: of the model's attentions: their number, and the size of one.
+        blocks: of the model.
+    """
+    count, head = heads
+
+    def layer() -> nn.Linear:
+        return nn.Linear(width, count * head, bias=False)
+
+    readers = nn.ModuleList(Reader(layer(), layer(), count, eps=_EPS) for _ in range(blocks))
+    return nn.ModuleDict({PROJECTOR: Projection(embedding, inner, width, tokens), ATTENTIONS: readers})
+
+
+def has_layout(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a checkpoint's tensors are laid out so."""
+    return _SIGN in tensors
+
+
+def load_modules(
+    path: Path, tensors: Mapping[str, Tensor], spec: BackboneSpec, heads: tuple[int, int]
+) -> tuple[Projection, dict[str, Reader]]:
+    """Projection, and one reader for each block of the model, on the CPU.
+
+    Args:
+        path: of the checkpoint, for errors.
+        tensors: all of it.
+        spec: of the model.
+        heads: of the model's attentions: their number, and the size of one.
+
+    Raises:
+        UserError: a tensor missing, surplus or misshapen; made for another model.
+    """
+    inner, embedding = matrix_shape(path, tensors, _SIGN)
+    rows, _ = matrix_shape(path, tensors, f"{PROJECTOR}.proj.2.weight")
+    _, width = matrix_shape(path, tensors, f"{ATTENTIONS}.0.to_k_ip.weight")
+    if rows % width:
+        raise UserError(
+            f"subject weights {path}: {PROJECTOR}.proj.2.weight has {rows} rows: it must be a multiple of {width}, "
+            "the width of a token"
+        )
+    with torch.device("meta"):
+        whole = build(embedding, inner, width, rows // width, heads=heads, blocks=len(spec.blocks))
+    check_tensors(path, tensors, {name: tuple(x.shape) for name, x in whole.state_dict().items()})
+    whole.load_state_dict(tensors, assign=True)
+    projection: Any = whole[PROJECTOR]
+    readers: Any = whole[ATTENTIONS]
+    return projection, dict(zip(spec.blocks, readers, strict=True))

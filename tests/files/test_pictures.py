@@ -1,0 +1,264 @@
+"""Pictures from files and back: nothing lost, nothing bad let in."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps
+
+from dragflow.core.errors import UserError
+from dragflow.files.pictures import MAX_PIXELS, encode_png, from_pixels, load_image, save_png
+
+ORIENTATION = 0x0112
+
+
+def noise(h: int = 20, w: int = 30, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(h + w).integers(0, 256, (h, w, channels), dtype=np.uint8)
+
+
+def orientation(value: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ORIENTATION] = value
+    return exif
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_a_turned_picture_is_edited_upright_and_saved_as_it_lay(value: int, tmp_path: Path) -> None:
+    raw = Image.fromarray(noise())
+    path, out = tmp_path / "in.png", tmp_path / "out.png"
+    raw.save(path, exif=orientation(value))
+    source = load_image(path)
+    upright = ImageOps.exif_transpose(Image.open(path))
+    assert np.array_equal(source.pixels, np.asarray(upright))
+    assert source.orientation == value
+    save_png(out, source, source.pixels)
+    saved = Image.open(out)
+    assert saved.getexif()[ORIENTATION] == value
+    assert np.array_equal(np.asarray(saved), np.asarray(raw))
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_a_turned_jpeg_keeps_its_layout_and_tag(value: int, tmp_path: Path) -> None:
+    path, out = tmp_path / "in.jpg", tmp_path / "out.png"
+    Image.fromarray(noise()).save(path, exif=orientation(value), quality=95)
+    source = load_image(path)
+    save_png(out, source, source.pixels)
+    saved = Image.open(out)
+    assert saved.getexif()[ORIENTATION] == value
+    assert np.array_equal(np.asarray(saved), np.asarray(Image.open(path)))
+
+
+@pytest.mark.parametrize("value", [0, 9, 200])
+def test_an_orientation_that_does_not_exist_is_upright(value: int, tmp_path: Path) -> None:
+    path = tmp_path / "in.png"
+    Image.fromarray(noise()).save(path, exif=orientation(value))
+    assert load_image(path).orientation == 1
+    assert np.array_equal(load_image(path).pixels, noise())
+
+
+def test_a_changed_pixel_lands_where_it_is_seen(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.png", tmp_path / "out.png"
+    Image.fromarray(noise()).save(path, exif=orientation(6))
+    source = load_image(path)
+    pixels = source.pixels.copy()
+    pixels[2, 5] = (1, 2, 3)
+    save_png(out, source, pixels)
+    assert np.array_equal(load_image(out).pixels, pixels)
+
+
+def test_alpha_is_kept_bit_for_bit_under_every_pixel(tmp_path: Path) -> None:
+    """Colours under transparent pixels too."""
+    path, out = tmp_path / "in.png", tmp_path / "out.png"
+    rgba = noise(channels=4)
+    rgba[:5, :, 3] = 0
+    Image.fromarray(rgba).save(path)
+    source = load_image(path)
+    assert source.alpha is not None
+    assert np.array_equal(source.alpha, rgba[..., 3])
+    save_png(out, source, source.pixels)
+    assert np.array_equal(np.asarray(Image.open(out)), rgba)
+
+
+def test_the_colour_profile_is_kept(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path, out = tmp_path / "in.jpg", tmp_path / "out.png"
+    Image.fromarray(noise()).save(path, icc_profile=profile)
+    source = load_image(path)
+    save_png(out, source, source.pixels)
+    assert Image.open(out).info["icc_profile"] == profile
+
+
+def test_other_exif_is_kept(tmp_path: Path) -> None:
+    exif = orientation(3)
+    exif[0x010F] = "A camera"
+    path, out = tmp_path / "in.jpg", tmp_path / "out.png"
+    Image.fromarray(noise()).save(path, exif=exif)
+    source = load_image(path)
+    save_png(out, source, source.pixels)
+    assert Image.open(out).getexif()[0x010F] == "A camera"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])
+def test_every_eight_bit_mode_becomes_the_colours_it_shows(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.png"
+    Image.fromarray(noise()).convert(mode).save(path)
+    source = load_image(path)
+    assert np.array_equal(source.pixels, np.asarray(Image.open(path).convert("RGB")))
+    assert (source.alpha is not None) == (mode in ("LA", "RGBA"))
+
+
+def test_a_palette_with_a_transparent_colour_has_alpha(tmp_path: Path) -> None:
+    image = Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20) % 4).convert("P")
+    image.save(tmp_path / "in.png", transparency=2)
+    source = load_image(tmp_path / "in.png")
+    assert source.alpha is not None
+    assert np.array_equal(source.alpha == 0, np.asarray(image) == 2)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "bmp"])
+def test_common_formats_are_read(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"in.{suffix}"
+    Image.fromarray(noise()).save(path)
+    assert np.array_equal(load_image(path).pixels, np.asarray(Image.open(path).convert("RGB")))
+
+
+def test_text_travels_with_the_picture_whatever_its_letters(tmp_path: Path) -> None:
+    source = from_pixels(noise())
+    save_png(tmp_path / "out.png", source, source.pixels, {"dragflow": "čeština, 漢字, 🐈 " * 500})
+    found = Image.open(tmp_path / "out.png")
+    found.load()
+    assert getattr(found, "text", {})["dragflow"] == "čeština, 漢字, 🐈 " * 500
+
+
+def test_the_same_pixels_have_the_same_digest_and_others_another() -> None:
+    assert from_pixels(noise()).sha256 == from_pixels(Image.fromarray(noise())).sha256
+    assert from_pixels(noise(20, 30)).sha256 != from_pixels(noise(20, 30).reshape(30, 20, 3)).sha256
+
+
+def test_pixels_in_memory_may_have_alpha_and_may_be_a_view() -> None:
+    rgba = noise(channels=4)
+    source = from_pixels(rgba[::-1])
+    assert source.alpha is not None
+    assert np.array_equal(source.pixels, rgba[::-1, :, :3])
+    assert from_pixels(source) is source
+
+
+# -- bad pictures ------------------------------------------------------------------------------------------------------
+
+
+def write_header(path: Path, w: int, h: int) -> None:
+    """A PNG of a stated size with no pixels to speak of."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    )
+
+
+def animated(suffix: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        frames = [Image.fromarray(noise()), Image.new("RGB", (30, 20), "red")]
+        frames[0].save(path, suffix, save_all=True, append_images=frames[1:], duration=100)
+
+    return write
+
+
+def sixteen(channels: int) -> Callable[[Path], object]:
+    png = cv2.imencode(".png", np.full((20, 30, channels), 1000, np.uint16))[1]
+    return lambda path: path.write_bytes(png.tobytes())
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: None, "does not exist"),
+    "empty": (lambda path: path.touch(), "0 bytes"),
+    "folder": (lambda path: path.mkdir(), "is a folder"),
+    "text": (lambda path: path.write_text("no picture"), "no picture that can be read"),
+    "animated gif": (animated("GIF"), "2 frames"),
+    "animated webp": (animated("WEBP"), "2 frames"),
+    "animated png": (animated("PNG"), "2 frames"),
+    "multi-page tiff": (animated("TIFF"), "2 frames"),
+    "16-bit gray png": (sixteen(1), "8 bits"),
+    "16-bit colour png": (sixteen(3), "8 bits"),
+    "16-bit png with alpha": (sixteen(4), "8 bits"),
+    "32-bit float tiff": (lambda path: Image.fromarray(np.zeros((20, 30), np.float32)).save(path, "TIFF"), "8 bits"),
+    "32-bit tiff": (lambda path: Image.fromarray(np.zeros((20, 30), np.int32)).save(path, "TIFF"), "8 bits"),
+    "cmyk": (lambda path: Image.new("CMYK", (30, 20)).save(path, "JPEG"), "CMYK"),
+    "lab": (lambda path: Image.new("LAB", (30, 20)).save(path, "TIFF"), "LAB"),
+    "huge": (lambda path: write_header(path, 20000, 20000), str(MAX_PIXELS // 10**6)),
+    "just over the limit": (lambda path: write_header(path, 8001, 8000), str(MAX_PIXELS // 10**6)),
+    "low": (lambda path: Image.new("RGB", (64, 15)).save(path, "PNG"), "64 x 15"),
+    "narrow": (lambda path: Image.new("RGB", (1, 64)).save(path, "PNG"), "1 x 64"),
+    "no pixels": (lambda path: write_header(path, 30, 20), "damaged|truncated"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_picture_is_refused_by_name(kind: str, tmp_path: Path) -> None:
+    write, words = BAD[kind]
+    path = tmp_path / "bad.img"
+    write(path)
+    with pytest.raises(UserError, match=words) as error:
+        load_image(path)
+    assert "bad.img" in str(error.value)
+
+
+def encoded(suffix: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(noise()).save(buffer, suffix)
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("suffix", "tail"), [("PNG", 16), ("JPEG", 2), ("WEBP", 0), ("TIFF", 0)])
+def test_a_picture_cut_anywhere_is_refused(suffix: str, tail: int, tmp_path: Path) -> None:
+    """Save for the end marker itself, which carries no pixel."""
+    data, path = encoded(suffix), tmp_path / "cut.img"
+    for length in range(1, len(data) - tail, max(1, len(data) // 150)):
+        path.write_bytes(data[:length])
+        with pytest.raises(UserError, match=r"cut\.img"):
+            load_image(path)
+
+
+def test_a_damaged_png_is_refused(tmp_path: Path) -> None:
+    data = bytearray(encoded("PNG"))
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "bad.png").write_bytes(data)
+    with pytest.raises(UserError, match=r"bad\.png"):
+        load_image(tmp_path / "bad.png")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.zeros((20, 30), np.uint8), r"\(20, 30\)"),
+        (np.zeros((20, 30, 3), np.float64), "float64"),
+        (np.zeros((20, 30, 5), np.uint8), r"\(20, 30, 5\)"),
+        (np.zeros((0, 30, 3), np.uint8), "30 x 0"),
+        (Image.new("CMYK", (30, 20)), "CMYK"),
+        (Image.new("I", (30, 20)), "8 bits"),
+    ],
+)
+def test_bad_pixels_in_memory_are_refused(value: NDArray[np.uint8], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        from_pixels(value)
+
+
+def test_a_gray_profile_is_not_put_on_colours(tmp_path: Path) -> None:
+    """A PNG in colour with a profile for gray is invalid: viewers drop the profile or refuse the picture."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"GRAY"
+    Image.fromarray(noise()[..., 0]).save(tmp_path / "in.png", icc_profile=bytes(profile))
+    saved = Image.open(io.BytesIO(encode_png(load_image(tmp_path / "in.png"), noise())))
+    assert saved.mode == "RGB"
+    assert saved.info.get("icc_profile", b"")[16:20] != b"GRAY"

@@ -1,0 +1,145 @@
+"""Presets and overrides: what ships is whole, and what is misspelt is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dragflow.core.config import EditConfig, validate
+from dragflow.core.errors import UserError
+from dragflow.files.presets import describe_preset, dump_config, load_preset, override, parse_config, preset_names
+
+
+def test_the_presets_that_are_promised_ship() -> None:
+    assert set(preset_names()) >= {"paper", "default", "fast", "paste"}
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_good_and_says_what_it_is(name: str) -> None:
+    assert validate(load_preset(name)) == []
+    assert len(describe_preset(name)) > 20
+    assert parse_config(json.loads(dump_config(load_preset(name))), "dump") == load_preset(name)
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    assert load_preset("paper") == EditConfig()
+
+
+def test_presets_differ() -> None:
+    assert len({load_preset(name).hash for name in preset_names()}) == len(preset_names())
+
+
+@pytest.mark.parametrize(
+    ("setting", "group", "key", "value"),
+    [
+        ("optimise.refining=10", "optimise", "refining", 10),
+        (" optimise.refining = 10 ", "optimise", "refining", 10),
+        ("optimise.refining_rate=10", "optimise", "refining_rate", 10.0),
+        ("optimise.refining_rate=1e-2", "optimise", "refining_rate", 0.01),
+        ("optimise.rule=adam", "optimise", "rule", "adam"),
+        ('optimise.rule="adam"', "optimise", "rule", "adam"),
+        ("optimise.taps=['double.1.out']", "optimise", "taps", ("double.1.out",)),
+        ("kv.sites=null", "kv", "sites", None),
+        ("kv.rule=none", "kv", "rule", "none"),
+        ("denoise.background=none", "denoise", "background", "none"),
+        ("area.composite=false", "area", "composite", False),
+    ],
+)
+def test_a_setting_is_read_by_the_type_of_its_field(setting: str, group: str, key: str, value: object) -> None:
+    config = override(load_preset("paper"), [setting])
+    found = getattr(getattr(config, group), key)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_later_settings_win_and_the_original_stays() -> None:
+    base = load_preset("paper")
+    assert override(base, ["seed=3", "seed=4"]).seed == 4
+    assert base.seed == 0
+    assert override(base, []) == base
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("optimise.refining", "no '='"),
+        ("", "no '='"),
+        ("=3", "not a known key"),
+        ("refining=3", "refining is not a known key"),
+        ("optimise=3", "optimise is not a known key"),
+        ("optimise.refinning=3", "optimise.refinning is not a known key"),
+        ("optimise.refining.more=3", "not a known key"),
+        ("optimise.refining=", "optimise.refining"),
+        ("optimise.refining=ten", "optimise.refining.*ten"),
+        ("optimise.refining=2.5", "optimise.refining.*2.5"),
+        ("optimise.refining=true", "optimise.refining.*True"),
+        ("optimise.refining='3'", "optimise.refining.*'3'"),
+        ("optimise.refining=-1", "optimise.refining is -1"),
+        ("optimise.moving_rate=0", "optimise.moving_rate is 0"),
+        ("optimise.moving_rate=nan", "optimise.moving_rate"),
+        ("optimise.refining_rate=inf", "optimise.refining_rate"),
+        ("optimise.guidance=nan", "optimise.guidance"),
+        ("inversion.guidance=-inf", "inversion.guidance"),
+        ("denoise.guidance=inf", "denoise.guidance"),
+        ("area.feather=nan", "area.feather"),
+        ("area.feather=inf", "area.feather"),
+        ("area.feather=-1.0", "area.feather is -1"),
+        ("area.margin=-1", "area.margin is -1"),
+        ("inversion.steps=0", "inversion.steps is 0"),
+        ("inversion.skip=25", "inversion.skip is 25"),
+        ("inversion.skip=-1", "inversion.skip is -1"),
+        ("start.mode=teleport", "start.mode.*teleport"),
+        ("start.stride=0", "start.stride is 0"),
+        ("start.repair=1.01", "start.repair is 1.01"),
+        ("start.repair=nan", "start.repair is nan"),
+        ("size.max_pixels=100", "size.max_pixels is 100"),
+        ("seed=-1", "seed is -1"),
+        ("seed=9223372036854775808", "seed"),
+        ("seed=2024-01-01", "seed"),
+        ("kv.sites=[1]", r"kv.sites"),
+        ("kv.rule=some", "kv.rule.*some"),
+    ],
+)
+def test_a_bad_setting_is_named(setting: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        override(load_preset("paper"), [setting])
+
+
+def test_a_preset_of_ones_own_takes_the_papers_values_for_what_it_leaves_out(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('description = "Mine."\nseed = 7\n[optimise]\nrefining = 3\n')
+    assert load_preset(str(path)) == override(EditConfig(), ["seed=7", "optimise.refining=3"])
+    assert describe_preset(str(path)) == "Mine."
+    path.write_text("seed = 8\n")
+    assert load_preset(str(path)).seed == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"[optimise", "not TOML"),
+        (b"\xff\xfe", "own.toml"),
+        (b"speed = 3", "speed is not a known key"),
+        (b"[optimize]\nrefining = 3", "optimize is not a known key"),
+        (b"[optimise]\nrefinning = 3", r"optimise\.refinning is not a known key"),
+        (b"[optimise]\nrefining = '3'", r"optimise\.refining.*'3'"),
+        (b"optimise = 3", "optimise.*3"),
+        (b"[inversion]\nskip = 99", "inversion.skip is 99"),
+        (b"[denoise]\nguidance = nan", "denoise.guidance"),
+        (b"seed = 2024-01-01", "seed"),
+    ],
+)
+def test_a_bad_preset_file_is_refused_where_it_is_wrong(text: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_bytes(text)
+    with pytest.raises(UserError, match=words) as error:
+        load_preset(str(path))
+    assert "own.toml" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["superfast", "", "none.toml", "../presets/paper"])
+def test_an_unknown_preset_is_refused_with_those_there_are(name: str) -> None:
+    with pytest.raises(UserError, match=r"paper|none\.toml"):
+        load_preset(name)

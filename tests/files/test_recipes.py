@@ -1,0 +1,111 @@
+"""Recipes travel in the picture and come back as they were."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from dragflow.core.config import EditConfig
+from dragflow.core.errors import UserError
+from dragflow.core.models import ModelOptions, SubjectId, SubjectOptions, WeightsId
+from dragflow.core.motion import Translate
+from dragflow.core.result import Provenance, Recipe, Timing
+from dragflow.core.task import Box, Instruction, Operation
+from dragflow.editor.result import EditResult
+from dragflow.files.pictures import from_pixels, load_image
+from dragflow.files.presets import load_preset, override
+from dragflow.files.recipes import KEY, load_recipe, save_sidecar
+from dragflow.pixels.resolve import resolve
+
+ASKED = Instruction((Operation(Box(2, 2, 8, 8), Translate((12, 12), "deformation")),), "kočka 🐈", "moved")
+
+
+def recipe(config: EditConfig) -> Recipe:
+    options = ModelOptions("a/b", "abc123", None, "bfloat16", "int8", lora=("style.safetensors:0.5",))
+    weights = WeightsId(options, "0123456789abcdef")
+    return Recipe(ASKED, config, config.hash, weights, "ff" * 32, {"torch": "2.13.0"})
+
+
+def result(config: EditConfig) -> EditResult:
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    provenance = Provenance(recipe(config), (Timing("drag", 1.5, 10), Timing("denoise", 0.25, 20)), 123.5)
+    task = resolve(image, provenance.recipe.instruction)
+    return EditResult(image, task, (0.5,), provenance, from_pixels(image))
+
+
+@pytest.mark.parametrize(
+    "settings", [[], ["seed=9223372036854775807"], ["kv.sites=['double.0']", "optimise.refining_rate=0.1"]]
+)
+def test_a_recipe_comes_back_as_it_was(settings: list[str], tmp_path: Path) -> None:
+    made = result(override(load_preset("default"), settings))
+    made.save(tmp_path / "a.png")
+    back = load_recipe(tmp_path / "a.png")
+    assert back.config == made.provenance.recipe.config
+    assert back.config_hash == back.config.hash
+    assert back.weights == made.provenance.recipe.weights
+    assert back.instruction == ASKED
+    assert (back.source_sha256, back.versions) == ("ff" * 32, {"torch": "2.13.0"})
+    assert np.array_equal(load_image(tmp_path / "a.png").pixels, made.pixels)
+
+
+def test_a_recipe_from_before_there_were_ip_adapters_is_read(tmp_path: Path) -> None:
+    """It names no CLIP, and the strength as a number."""
+    adapter = SubjectId(SubjectOptions("instantcharacter", "a.bin", "/siglip"), "ff" * 8)
+    made = result(override(load_preset("default"), ["subject.scale=1.5"]))
+    made = replace(made, provenance=replace(made.provenance, recipe=replace(made.provenance.recipe, subject=adapter)))
+    made.save(tmp_path / "new.png")
+    with Image.open(tmp_path / "new.png") as image:
+        data = json.loads(image.info[KEY])
+        del data["subject"]["options"]["clip"]
+        info = PngImagePlugin.PngInfo()
+        info.add_text(KEY, json.dumps(data))
+        image.save(tmp_path / "old.png", pnginfo=info)
+    old = load_recipe(tmp_path / "old.png")
+    assert old.subject == load_recipe(tmp_path / "new.png").subject == adapter
+    assert old.config.subject.scale == 1.5
+
+
+def test_the_same_recipe_gives_the_same_bytes_whatever_it_cost(tmp_path: Path) -> None:
+    made = result(EditConfig())
+    dear = replace(made, provenance=Provenance(made.provenance.recipe, (Timing("drag", 99.0, 10),), None))
+    for name, each in (("a.png", made), ("b.png", dear)):
+        each.save(tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_sidecar_adds_what_it_cost(tmp_path: Path) -> None:
+    save_sidecar(tmp_path / "a.json", result(EditConfig()).provenance)
+    data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert data["timings"][0] == {"phase": "drag", "seconds": 1.5, "calls": 10} | (
+        {key: value for key, value in data["timings"][0].items() if key not in ("phase", "seconds", "calls")}
+    )
+    assert data["instruction"]["prompt"] == "kočka 🐈"
+    assert data["weights"]["fingerprint"] == "0123456789abcdef"
+    assert data["peak_memory_mib"] == 123.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "carries no recipe"),
+        ("{", "not JSON"),
+        ("[]", "version"),
+        ("{}", "version"),
+        ('{"version": 99}', "version"),
+        ('{"version": 2}', "config is missing"),
+        ('{"version": 2, "config": {"speed": 3}}', "config.speed"),
+    ],
+)
+def test_a_picture_without_a_whole_recipe_is_refused(text: str | None, words: str, tmp_path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    if text is not None:
+        info.add_itxt("dragflow", text)
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(UserError, match=words) as error:
+        load_recipe(tmp_path / "a.png")
+    assert "a.png" in str(error.value)
