@@ -22,7 +22,7 @@ from typing import Any
 
 import scenes
 
-from dragflow.backbones.lora import attached
+from dragflow.backbones.lora import attach_loras
 from dragflow.bench.metrics.suite import load_suite
 from dragflow.bench.reconstruction import SETTINGS, reconstruct
 from dragflow.bench.run import editor
@@ -55,7 +55,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Mistaken:
-    """An `SubjectAdapter` that sees the same picture whatever it is shown."""
+    """A `SubjectAdapter` that sees the same picture whatever it is shown."""
 
     adapter: SubjectAdapter
     seen: Image
@@ -128,7 +128,7 @@ def _editor(job: Job, sample: Sample, device: str | None) -> Iterator[Editor]:
         if not file.exists():
             file.parent.mkdir(exist_ok=True)
             train_lora(plain, sample.image, sample.instruction.prompt, LoraConfig(steps=job.lora_steps), to=file)
-        with attached(plain, [str(file)]) as trained:
+        with attach_loras(plain, [str(file)]) as trained:
             yield Editor(trained)
 
 

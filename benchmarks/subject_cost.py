@@ -1,4 +1,4 @@
-"""What an subject adapter costs an edit, and what it saves to compute once for each time what depends on time alone.
+"""What a subject adapter costs an edit, and what it saves to compute once for each time what depends on time alone.
 
     python benchmarks/subject_cost.py [--size 256] [--width 256] [--tokens 64] [--preset paper] [--json FILE]
 
@@ -38,7 +38,7 @@ HEAD = 32
 
 @dataclass(frozen=True, eq=False)
 class Forgetful:
-    """An `Subject` that keeps nothing from one model call to the next."""
+    """A `Subject` that keeps nothing from one model call to the next."""
 
     subject: Subject
     config: SubjectConfig = field(default_factory=SubjectConfig)
@@ -52,7 +52,7 @@ class Forgetful:
 
 @dataclass(frozen=True, eq=False)
 class ForgetfulAdapter:
-    """An `SubjectAdapter` of such subjects."""
+    """A `SubjectAdapter` of such subjects."""
 
     adapter: InstantCharacter
 

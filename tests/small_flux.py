@@ -56,7 +56,7 @@ def gradient(backbone: Flux1, z: Tensor, cond: Any, kv: Any = None) -> Tensor:
 
 
 def check_gradients(backbone: Flux1, checkpointed: Flux1, z: Tensor, cond: Any) -> None:
-    """An subject changes the gradient in the latent, with checkpointing alike; no hook stays."""
+    """A subject changes the gradient in the latent, with checkpointing alike; no hook stays."""
     found = gradient(backbone, z, cond)
     assert found.isfinite().all()
     assert not torch.allclose(found, gradient(backbone, z, replace(cond, subject=None)), rtol=1e-3)
@@ -70,7 +70,7 @@ def check_frozen(tensors: Iterable[Tensor]) -> None:
 
 
 def refusal(options: SubjectOptions, backbone: Flux1) -> str:
-    """Why an subject adapter is not loaded."""
+    """Why a subject adapter is not loaded."""
     with pytest.raises(UserError) as raised:
         load_subject(options, backbone)
     return str(raised.value)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dragflow.backbones.flux1.model import Flux1
-from dragflow.backbones.lora import attached
+from dragflow.backbones.lora import attach_loras
 from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectOptions
 from dragflow.files.pictures import from_pixels
@@ -98,7 +98,7 @@ def test_a_lora_is_trained_on_it_and_put_on_it(quantised: Flux1, z: Tensor, tmp_
     source = from_pixels(pixels)
     losses = train_lora(quantised, source, config=LoraConfig(rank=2, steps=2, batch=1, rate=1e-2), to=file)
     assert all(0 < loss < 10 for loss in losses)
-    with attached(quantised, [str(file)]) as changed:
+    with attach_loras(quantised, [str(file)]) as changed:
         assert error(changed.velocity(z, TIME, cond), plain) > 1e-4
     assert torch.equal(quantised.velocity(z, TIME, cond), plain)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dragflow.backbones.flux1.model import Flux1
-from dragflow.backbones.lora import Lora, attached, parse_lora
+from dragflow.backbones.lora import Lora, attach_loras, parse_lora
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
@@ -112,17 +112,20 @@ def test_attached_loras_are_those_that_a_load_gives(dummy_folder: Path, tmp_path
         return backbone.velocity(z, 0.8, backbone.condition("a", guidance=1.0))
 
     before, subject = velocity(plain), plain.weights
-    with attached(plain, loras) as on:
+    with attach_loras(plain, loras) as on:
         assert torch.equal(velocity(on), velocity(loaded))
         assert on.weights == loaded.weights
     assert torch.equal(velocity(plain), before)
     assert plain.weights == subject != loaded.weights
-    with pytest.raises(UserError, match=r"none\.safetensors"), attached(plain, [str(tmp_path / "none.safetensors")]):
+    with (
+        pytest.raises(UserError, match=r"none\.safetensors"),
+        attach_loras(plain, [str(tmp_path / "none.safetensors")]),
+    ):
         pass
     (tmp_path / "bad.safetensors").write_bytes(b"")
     with (
         pytest.raises(UserError, match=r"bad\.safetensors"),
-        attached(plain, [*loras, str(tmp_path / "bad.safetensors")]),
+        attach_loras(plain, [*loras, str(tmp_path / "bad.safetensors")]),
     ):
         pass
     assert torch.equal(velocity(plain), before)

@@ -1,4 +1,4 @@
-"""A session with an subject adapter: encoded once, on where the configuration says, of the whole picture or a crop."""
+"""A session with a subject adapter: encoded once, on where the configuration says, of the whole picture or a crop."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from dragflow.backbones.flux1.model import Flux1
-from dragflow.backbones.lora import attached
+from dragflow.backbones.lora import attach_loras
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import Cancelled, CapabilityError, NumericalError, UserError
 from dragflow.core.events import Event, Started, Stepped
@@ -94,7 +94,7 @@ def test_a_lora_learns_its_picture_and_the_model_stays(backbone: Flux1, picture:
     assert torch.equal(velocity(backbone), before)
     assert not getattr(backbone.transformer, "peft_config", None)
     assert not any(p.requires_grad for p in backbone.transformer.parameters())
-    with attached(backbone, [str(file)]) as learnt:
+    with attach_loras(backbone, [str(file)]) as learnt:
         assert (velocity(learnt) - before).norm() > 0.01 * before.norm()
     assert torch.equal(velocity(backbone), before)
     assert {path.name for path in tmp_path.iterdir()} == {file.name}
@@ -219,7 +219,7 @@ def test_a_lora_is_trained_on_narrow_weights_and_put_on_them(
     train_lora(narrow, picture, config=replace(CONFIG, rate=5e-2), to=file)
     assert {tensor.dtype for tensor in load_file(file).values()} == {torch.float32}
     assert all(tensor.abs().max() > 0 for tensor in load_file(file).values())
-    with attached(narrow, [str(file)]) as learnt:
+    with attach_loras(narrow, [str(file)]) as learnt:
         seen = velocity(learnt)
     assert (seen - before).norm() > 0.05 * before.norm()
     assert torch.equal(velocity(narrow), before)
@@ -247,9 +247,9 @@ def test_settings_and_models_that_cannot_be_trained_are_refused(
         train_lora(backbone, picture, config=replace(CONFIG, modules=("to_nothing",)), to=file)
     train_lora(backbone, picture, config=CONFIG, to=file)
     with (
-        attached(backbone, [str(file)]) as learnt,
+        attach_loras(backbone, [str(file)]) as learnt,
         pytest.raises(CapabilityError, match="LoRAs on it already"),
-        attached(learnt, [str(file)]),
+        attach_loras(learnt, [str(file)]),
     ):
         pass
     assert not getattr(backbone.transformer, "peft_config", None)

@@ -1,4 +1,4 @@
-"""An subject in a small FLUX: where it acts, what is computed how often, and that nothing of it stays behind."""
+"""A subject in a small FLUX: where it acts, what is computed how often, and that nothing of it stays behind."""
 
 from __future__ import annotations
 

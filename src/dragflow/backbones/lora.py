@@ -1,4 +1,4 @@
-"""LoRAs on a diffusers transformer: put on from files with scales, grown for training, and taken off again."""
+"""LoRAs on a diffusers transformer: attached from files with scales, made for training, and removed again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
 from dragflow.method.backbone import Backbone
 
-_GROWN = "trained"
+_TRAINABLE = "trained"
 """Name of the adapter that is being trained."""
 
 
@@ -52,14 +52,14 @@ def parse_lora(text: str) -> Lora:
 
 
 def add_loras(pipeline: Any, loras: Sequence[Lora]) -> None:
-    """Put LoRAs on a pipeline, all at work together.
+    """Add LoRAs to a pipeline, all active together.
 
     Raises:
         UserError: one does not fit the model.
     """
     for i, lora in enumerate(loras):
         try:
-            with _widened(pipeline.transformer):
+            with _hide_float8(pipeline.transformer):
                 pipeline.load_lora_weights(str(lora.file.parent), weight_name=lora.file.name, adapter_name=f"lora{i}")
         except (ValueError, RuntimeError, KeyError, OSError) as error:
             raise UserError(f"LoRA {lora.file} does not fit this model: {error}") from error
@@ -70,10 +70,10 @@ def add_loras(pipeline: Any, loras: Sequence[Lora]) -> None:
 
 
 @contextmanager
-def _widened(transformer: Any) -> Iterator[None]:
-    """Hide that layers are stored as 8-bit floats: peft gives a LoRA the type of its layer, and would round it to that.
+def _hide_float8(transformer: Any) -> Iterator[None]:
+    """Hide that layers are stored as 8-bit floats: peft casts a LoRA to the type of its layer, which would round it.
 
-    Only type and shape are shown meanwhile, so it costs no memory.
+    Placeholders of the right type and shape stand in meanwhile; being expanded scalars, they cost no memory.
     """
     narrow = [(p, p.data) for p in transformer.parameters() if p.dtype.is_floating_point and p.dtype.itemsize == 1]
     for parameter, data in narrow:
@@ -86,11 +86,11 @@ def _widened(transformer: Any) -> Iterator[None]:
 
 
 @contextmanager
-def attached(backbone: Backbone, loras: Sequence[str]) -> Iterator[DiffusersBackbone]:
-    """A loaded model with LoRAs (FILE or FILE:SCALE) on it, without loading it again.
+def attach_loras(backbone: Backbone, loras: Sequence[str]) -> Iterator[DiffusersBackbone]:
+    """Add LoRAs (FILE or FILE:SCALE) to a loaded model, without loading it again.
 
-    Use the backbone it gives: that knows what its weights are. Inside, the other has the LoRAs on it, too; after, it is
-    as it was.
+    Yields the backbone to use: its `weights` name the LoRAs. The model itself is shared, so the backbone passed in has
+    them too until the block is left; then it is as it was.
 
     Raises:
         UserError: no such file, or one that does not fit the model.
@@ -123,12 +123,12 @@ def without_loras(backbone: Backbone) -> DiffusersBackbone:
 
 
 @contextmanager
-def grown(
+def trainable_lora(
     backbone: DiffusersBackbone, *, rank: int, alpha: float, modules: Sequence[str], seed: int
 ) -> Iterator[dict[str, nn.Parameter]]:
-    """A LoRA that does nothing yet, on a model without any, to be trained; after, the model is as it was.
+    """Add a LoRA without effect, to be trained, to a model that has none; afterwards the model is as it was.
 
-    Gives its weights by name, float32 whatever the model's own type. The first factor is drawn uniform within
+    Yields its weights by name, in float32 regardless of the model's own type. The first factor is drawn uniform within
     1 / sqrt(inputs) from the seed, the second is zero.
 
     Raises:
@@ -141,10 +141,10 @@ def grown(
     try:
         try:
             with torch.random.fork_rng(devices=[]):
-                transformer.add_adapter(config, _GROWN)
+                transformer.add_adapter(config, _TRAINABLE)
         except ValueError as error:
             raise UserError(f"modules {', '.join(modules)}: {error}") from error
-        weights = {name: p for name, p in transformer.named_parameters() if f".{_GROWN}." in name}
+        weights = {name: p for name, p in transformer.named_parameters() if f".{_TRAINABLE}." in name}
         draw = torch.Generator().manual_seed(seed)
         for name, weight in sorted(weights.items()):
             first = torch.empty(weight.shape).uniform_(-1, 1, generator=draw) / weight.shape[1] ** 0.5
@@ -160,8 +160,8 @@ def lora_layout(backbone: DiffusersBackbone) -> tuple[dict[str, Tensor], dict[st
     from peft.utils import get_peft_model_state_dict
 
     transformer: Any = backbone.transformer
-    layers = get_peft_model_state_dict(transformer, adapter_name=_GROWN)
-    config = transformer.peft_config[_GROWN].to_dict()
+    layers = get_peft_model_state_dict(transformer, adapter_name=_TRAINABLE)
+    config = transformer.peft_config[_TRAINABLE].to_dict()
     plain = {f"transformer.{k}": sorted(v) if isinstance(v, set) else v for k, v in config.items()}
     tensors = {f"transformer.{name}": layer.detach().cpu().contiguous() for name, layer in sorted(layers.items())}
     return tensors, {"format": "pt", "lora_adapter_metadata": json.dumps(plain, sort_keys=True)}

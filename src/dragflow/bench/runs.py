@@ -166,7 +166,7 @@ def _check_same(folder: Path, header: RunHeader) -> None:
 
 
 def effective_config(header: RunHeader) -> EditConfig | None:
-    """The configuration of a run; settings of an subject adapter that is not there are the default ones."""
+    """The configuration of a run; settings of a subject adapter that is not there are the default ones."""
     if header.config is None or header.subject is not None:
         return header.config
     return replace(header.config, subject=SubjectConfig())

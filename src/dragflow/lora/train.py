@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragflow.backbones.base import DiffusersBackbone
-from dragflow.backbones.lora import grown, lora_layout, without_loras
+from dragflow.backbones.lora import lora_layout, trainable_lora, without_loras
 from dragflow.core.errors import NumericalError
 from dragflow.core.events import Observer, silent
 from dragflow.editor import frames
@@ -78,7 +78,9 @@ def train_lora(
         texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
         meter.step()
     with (
-        grown(model, rank=config.rank, alpha=config.scaling, modules=config.modules, seed=config.seed) as weights,
+        trainable_lora(
+            model, rank=config.rank, alpha=config.scaling, modules=config.modules, seed=config.seed
+        ) as weights,
         phase("train", config.steps, observer) as meter,
     ):
         training = _Training(model, z, texts, config, weights, torch.optim.AdamW(weights.values(), lr=config.rate))

@@ -1,4 +1,4 @@
-"""What the editor asks of an subject adapter: features of a subject, encoded once and used by every model call."""
+"""What the editor asks of a subject adapter: features of a subject, encoded once and used by every model call."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class AdapterConfig:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A function of block and query as an `SubjectControl`."""
+    """A function of block and query as a `SubjectControl`."""
 
     blocks: frozenset[str]
     read: Callable[[str, Tensor], Tensor]

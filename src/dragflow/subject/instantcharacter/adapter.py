@@ -66,7 +66,7 @@ def assemble(
 
 @dataclass(frozen=True, eq=False)
 class InstantCharacter:
-    """The loaded adapter: an `SubjectAdapter`."""
+    """The loaded adapter: a `SubjectAdapter`."""
 
     encoders: Encoders
     projector: Projector
@@ -90,7 +90,7 @@ class InstantCharacter:
 
 @dataclass(frozen=True, eq=False)
 class Character:
-    """One subject: an `Subject`. What depends on the time alone is computed at most once for each time, and kept."""
+    """One subject: a `Subject`. What depends on the time alone is computed at most once for each time, and kept."""
 
     adapter: InstantCharacter
     fused: Float[Tensor, "1 k d"]
@@ -115,7 +115,7 @@ class Character:
 
 @dataclass(frozen=True, eq=False)
 class _Moment:
-    """A subject at one time: an `SubjectControl`."""
+    """A subject at one time: a `SubjectControl`."""
 
     attentions: dict[str, SubjectAttention]
     tokens: Float[Tensor, "1 q o"]

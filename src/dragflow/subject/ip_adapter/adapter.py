@@ -59,7 +59,7 @@ class Eye:
 
 @dataclass(frozen=True, eq=False)
 class IpAdapter:
-    """A loaded IP-adapter: an `SubjectAdapter`."""
+    """A loaded IP-adapter: a `SubjectAdapter`."""
 
     eye: Eye
     projection: nn.Module
@@ -85,7 +85,7 @@ class IpAdapter:
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """A subject as seen once: an `Subject`, and its own `SubjectControl`, since it is the same at all times."""
+    """A subject as seen once: a `Subject`, and its own `SubjectControl`, since it is the same at all times."""
 
     adapter: IpAdapter
     tokens: Float[Tensor, "1 q o"]
