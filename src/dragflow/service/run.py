@@ -82,12 +82,17 @@ class Handle:
         try:
             if self._stopped.is_set():
                 raise Cancelled
-            self._future.set_result(run(job, pool, self._observe))
+            self._end(run(job, pool, self._observe))
         except BaseException as error:  # given to whoever waits for the result
-            self._future.set_exception(error)
-        finally:
-            with self._changed:
-                self._changed.notify_all()
+            self._end(error)
+
+    def _end(self, outcome: EditResult | BaseException) -> None:
+        with self._changed:
+            if isinstance(outcome, BaseException):
+                self._future.set_exception(outcome)
+            else:
+                self._future.set_result(outcome)
+            self._changed.notify_all()
 
 
 class Service:
@@ -100,9 +105,10 @@ class Service:
     def submit(self, job: EditJob, observer: Observer = silent) -> Handle:
         """Have a job done; the observer is called in the thread that does it."""
         handle = Handle(observer)
-        self._worker.submit(handle._work, job, self._pool)
+        work = self._worker.submit(handle._work, job, self._pool)
+        work.add_done_callback(lambda done: handle._end(Cancelled()) if done.cancelled() else None)
         return handle
 
     def close(self) -> None:
-        """End when the running job has ended; jobs that wait are not begun."""
+        """End when the running job has ended; jobs that wait are cancelled."""
         self._worker.shutdown(cancel_futures=True)

@@ -1,0 +1,152 @@
+"""Jobs: frozen when they are planned, checked before a model is loaded, repeated from recipes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dragflow.core.config import EditConfig, InversionConfig
+from dragflow.core.errors import UserError
+from dragflow.core.models import ModelOptions, SubjectId, SubjectOptions, WeightsId
+from dragflow.core.motion import Translate
+from dragflow.core.result import Recipe
+from dragflow.core.task import Instruction, MaskArray, MaskFile, Operation
+from dragflow.files.pictures import SourceImage, from_pixels
+from dragflow.service.jobs import EditJob, plan, repeat
+
+CONFIG = EditConfig()
+MODEL = ModelOptions("/no/such/model")
+
+
+def picture(seed: int = 0) -> SourceImage:
+    return from_pixels(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+
+
+def mask() -> np.ndarray:
+    region = np.zeros((48, 64), dtype=np.uint8)
+    region[10:20, 10:20] = 255
+    return region
+
+
+def planned(instruction: Instruction, config: EditConfig = CONFIG, model: ModelOptions = MODEL) -> EditJob:
+    return plan(picture(), instruction, config, model)
+
+
+# -- planned -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_mask_file_is_pixels_from_then_on(tmp_path: Path) -> None:
+    Image.fromarray(mask()).save(tmp_path / "m.png")
+    job = planned(Instruction(Operation(tmp_path / "m.png", Translate((40, 30)))))
+    Image.fromarray(255 - mask()).save(tmp_path / "m.png")
+    (tmp_path / "m.png").unlink()
+    (operation,) = job.task.operations
+    assert np.array_equal(operation.mask, mask() > 0)
+    assert isinstance(job.instruction.operations[0].region, MaskArray)
+
+
+def test_a_later_change_of_an_array_changes_nothing() -> None:
+    pixels, region = picture().pixels.copy(), mask()
+    job = plan(from_pixels(pixels), Instruction(Operation(region, Translate((40, 30)))), CONFIG, MODEL)
+    pixels[:], region[:] = 0, 0
+    assert np.array_equal(job.source.pixels, picture().pixels)
+    assert job.task.operations[0].mask.sum() == 100
+
+
+@pytest.mark.parametrize(
+    "region",
+    [mask(), mask() > 0, Image.fromarray(mask()), MaskArray(mask())],
+    ids=["uint8", "bool", "PIL", "MaskArray"],
+)
+def test_a_mask_is_an_array_or_a_picture_or_a_path(region: object) -> None:
+    job = planned(Instruction(Operation(region, Translate((40, 30)))))  # pyright: ignore[reportArgumentType]
+    assert np.array_equal(job.task.operations[0].mask, mask() > 0)
+
+
+def test_the_instruction_is_rasterised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = planned(Instruction(Operation(mask(), Translate((40, 30)))))
+    monkeypatch.setattr("dragflow.service.jobs.resolve", None)
+    assert job.task is job.task
+
+
+@pytest.mark.parametrize(
+    ("instruction", "config", "model", "words"),
+    [
+        (Instruction(()), CONFIG, MODEL, "no operation"),
+        (Instruction(Operation(mask(), Translate((400, 30)))), CONFIG, MODEL, "outside of the picture"),
+        (Instruction(Operation("no-such.png", Translate((40, 30)))), CONFIG, MODEL, r"no-such\.png"),
+        (
+            Instruction(Operation(mask(), Translate((40, 30)))),
+            replace(CONFIG, inversion=InversionConfig(steps=4, skip=9)),
+            MODEL,
+            r"inversion\.skip",
+        ),
+        (
+            Instruction(Operation(mask(), Translate((40, 30)))),
+            CONFIG,
+            replace(MODEL, subject=SubjectOptions("photomaker")),
+            "photomaker",
+        ),
+    ],
+)
+def test_what_needs_no_model_is_refused_without_one(
+    instruction: Instruction, config: EditConfig, model: ModelOptions, words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        planned(instruction, config, model)
+
+
+# -- repeated ----------------------------------------------------------------------------------------------------------
+
+MADE = ModelOptions("a/b", "abc", None, "float32", "int8", lora=("style.safetensors:0.5",))
+
+
+def recipe(subject: SubjectId | None = None) -> Recipe:
+    asked = Instruction(Operation(mask(), Translate((40, 30))), "a cat")
+    config = EditConfig(seed=7)
+    return Recipe(asked, config, config.hash, WeightsId(MADE, "f" * 16), picture().sha256, {}, subject)
+
+
+def test_a_recipe_gives_the_job_that_made_it() -> None:
+    job = repeat(picture(), recipe(), ModelOptions(device="cpu", offload=True))
+    assert (job.config, job.instruction.prompt) == (EditConfig(seed=7), "a cat")
+    assert job.model == replace(MADE, device="cpu", offload=True, fingerprint="f" * 16)
+
+
+def test_a_model_may_have_moved_but_has_the_same_weights() -> None:
+    job = repeat(picture(), recipe(), ModelOptions("/models/b", "main"))
+    assert (job.model.model, job.model.revision, job.model.fingerprint) == ("/models/b", "main", "f" * 16)
+    assert job.model.lora == MADE.lora
+
+
+def test_an_adapter_is_the_one_of_the_recipe(tmp_path: Path) -> None:
+    moved = tmp_path / "moved.bin"
+    moved.write_bytes(b"")
+    made = SubjectId(SubjectOptions("instantcharacter", "a.bin"), "e" * 16)
+    job = repeat(picture(), recipe(made), ModelOptions(subject=SubjectOptions(weights=str(moved))))
+    assert job.model.subject == SubjectOptions("instantcharacter", str(moved), fingerprint="e" * 16)
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "words"),
+    [
+        (picture(1), ModelOptions(), "not the picture"),
+        (picture(), ModelOptions(dtype="bfloat16"), "`dtype` is 'bfloat16'"),
+        (picture(), ModelOptions(quantize="fp8"), "`quantize` is 'fp8'"),
+        (picture(), ModelOptions(lora=("other.safetensors",)), "`lora` is"),
+        (picture(), ModelOptions(subject=SubjectOptions("nano")), "made without an adapter"),
+    ],
+)
+def test_what_would_make_another_result_is_refused(source: SourceImage, given: ModelOptions, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        repeat(source, recipe(), given)
+
+
+def test_a_region_that_is_still_a_file_is_refused_where_no_file_is_read() -> None:
+    job = EditJob(picture(), Instruction(Operation(MaskFile(Path("m.png")), Translate((40, 30)))), CONFIG, MODEL)
+    with pytest.raises(UserError, match="freeze the instruction first"):
+        _ = job.task
