@@ -15,6 +15,7 @@ from dragflow.cli import bench, lora, task
 from dragflow.cli.doctor import doctor
 from dragflow.cli.operations import ordered_options
 from dragflow.cli.options import (
+    ASKING,
     AreaArgs,
     AreaOptions,
     ChoiceArgs,
@@ -28,18 +29,19 @@ from dragflow.cli.options import (
     Output,
     TaskArgs,
     TaskOptions,
+    shown_default,
 )
 from dragflow.cli.spelling import spelled
 from dragflow.core.errors import Cancelled, DragFlowError
 from dragflow.core.models import ModelOptions
 from dragflow.intent.options import ProviderOptions
 
-ProviderArgs = Annotated[ProviderOptions, Parameter(name="provider")]
+ProviderArgs = Annotated[ProviderOptions, Parameter(name="provider"), ASKING]
 
 app = App(
     name="dragflow",
     help="Drag regions of a picture; a diffusion transformer redraws it so that it is true.",
-    default_parameter=Parameter(negative=(), allow_repeating=True),
+    default_parameter=Parameter(negative=(), allow_repeating=True, show_default=shown_default),
     version=lambda: __import__("dragflow").__version__,
 )
 for _group in (task.app, bench.app, lora.app):

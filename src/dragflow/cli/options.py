@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
@@ -16,9 +16,13 @@ from dragflow.core.task import MaskFile
 Hidden = Parameter(parse=False, show=False)
 Signed = Parameter(allow_leading_hyphen=True)
 FLAT = Parameter(name="*")
+_TITLES = ("Operations", "Editable area", "Settings of the method", "Model", "What the drag means")
+_GROUPS = {title: Group.create_ordered(title) for title in _TITLES}
+"""Panels of the help, in this order."""
+ASKING = Parameter(group=_GROUPS["What the drag means"])
 
 ImageArg = Annotated[Path, Parameter(name="IMAGE", help="The picture (PNG, JPEG, WebP, TIFF).")]
-ModelArgs = Annotated[ModelOptions, FLAT]
+ModelArgs = Annotated[ModelOptions, Parameter(name="*", group=_GROUPS["Model"])]
 Output = Parameter(alias="-o")
 
 
@@ -52,7 +56,7 @@ class OperationOptions:
     """(option, value) in the order in which they were typed, which the parser alone would lose."""
 
 
-OperationArgs = Annotated[OperationOptions, FLAT]
+OperationArgs = Annotated[OperationOptions, Parameter(name="*", group=_GROUPS["Operations"])]
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class AreaOptions:
         return None if file is None else MaskFile(file)
 
 
-AreaArgs = Annotated[AreaOptions, FLAT]
+AreaArgs = Annotated[AreaOptions, Parameter(name="*", group=_GROUPS["Editable area"])]
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class ConfigOptions:
         return override(load_preset(self.preset or default), changes)
 
 
-ConfigArgs = Annotated[ConfigOptions, FLAT]
+ConfigArgs = Annotated[ConfigOptions, Parameter(name="*", group=_GROUPS["Settings of the method"])]
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,12 @@ class ChoiceOptions:
     """Refuse a provider that sends the picture off this machine."""
 
 
-ChoiceArgs = Annotated[ChoiceOptions, FLAT]
+ChoiceArgs = Annotated[ChoiceOptions, Parameter(name="*", group=_GROUPS["What the drag means"])]
+
+
+def shown_default(value: Any) -> Any:
+    """A default as help shows it; nothing and no are not worth a word."""
+    return None if value in ((), False) else value
 
 
 def changed(options: Any) -> list[str]:

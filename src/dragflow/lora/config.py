@@ -17,6 +17,7 @@ class LoraConfig:
     alpha: float | None = None
     """The factors' product counts alpha / rank times; None: alpha = rank."""
     steps: int = 80
+    """Steps of the training."""
     rate: float = 5e-4
     """Rate of AdamW, the same at every step."""
     batch: int = 4
@@ -30,6 +31,7 @@ class LoraConfig:
     max_pixels: int = 1024 * 1024
     """A larger picture is scaled down to this, as for an edit: train at the size at which you edit."""
     seed: int = 0
+    """Seed of weights, times and noise."""
 
     @property
     def scaling(self) -> float:
