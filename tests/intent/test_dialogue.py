@@ -47,7 +47,7 @@ def test_a_bad_answer_is_sent_back_with_its_faults_once(asked: Any, said: Any) -
 
 def test_after_one_repair_it_is_an_error_that_offers_the_rules(asked: Any, said: Any) -> None:
     model = Model("no", said(prompt=""), said())
-    with pytest.raises(IntentError, match=r"after one repair: candidates\.1\.prompt.*--provider rules") as error:
+    with pytest.raises(IntentError, match=r"after one repair: candidates\.1\.prompt.*`provider.name` rules") as error:
         converse(asked(), model.send, provider="p", model="m")
     assert len(error.value.problems) == 1
     assert model.texts == [said()]

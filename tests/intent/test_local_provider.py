@@ -85,14 +85,14 @@ def test_pictures_are_shown_no_larger_than_allowed(right: dict[Kind, Path]) -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_nonsense_is_an_error_after_one_repair(tmp_path: Path, kind: Kind) -> None:
     talker = provider(write_vlm(tmp_path, kind, NONSENSE))
-    with pytest.raises(IntentError, match=r"also after one repair.*no complete JSON object.*--provider rules"):
+    with pytest.raises(IntentError, match=r"also after one repair.*no complete JSON object.*`provider.name` rules"):
         talker.propose(request())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_answer_without_end_is_cut_and_said_to_be(tmp_path: Path, kind: Kind) -> None:
     talker = provider(write_vlm(tmp_path, kind))
-    with pytest.raises(IntentError, match=r"cut after 8 tokens.*--provider rules"):
+    with pytest.raises(IntentError, match=r"cut after 8 tokens.*`provider.name` rules"):
         talker.propose(request())
 
 

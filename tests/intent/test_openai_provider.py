@@ -179,7 +179,7 @@ def test_a_server_that_fails_for_ever_is_given_up(server: ChatServer, retries: i
     assert len(server.calls) == retries + 1
     assert isinstance(error, IntentError)
     assert "500 (on fire)" in str(error)
-    assert "--provider rules" in str(error)
+    assert "`provider.name` rules" in str(error)
 
 
 def test_the_waits_double(server: ChatServer) -> None:
@@ -198,7 +198,7 @@ def test_a_server_that_takes_too_long_is_left_after_one_time_out(server: ChatSer
     assert 0.3 <= time.monotonic() - began < 2
     assert len(server.calls) == 1
     assert "within 0.3 s" in str(error)
-    assert "--provider rules" in str(error)
+    assert "`provider.name` rules" in str(error)
 
 
 def test_nobody_at_the_address(server: ChatServer) -> None:
@@ -223,7 +223,8 @@ def test_a_redirect_is_not_followed(server: ChatServer, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "fix"), [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "--base-url"), (413, "too big")]
+    ("status", "fix"),
+    [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "`provider.base_url`"), (413, "too big")],
 )
 def test_what_the_person_can_mend_is_said_and_not_tried_again(server: ChatServer, status: int, fix: str) -> None:
     error = failure(server, fails(status, "too big"))
@@ -273,7 +274,7 @@ def test_an_answer_that_stays_bad_is_an_error_after_one_repair(server: ChatServe
     assert len(server.calls) == 2
     assert isinstance(error, IntentError)
     assert "candidates.0.prompt" in str(error)
-    assert "--provider rules" in str(error)
+    assert "`provider.name` rules" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_a_refusal_and_an_endless_answer_are_not_argued_with(server: ChatServer,
     assert len(server.calls) == 1
     assert isinstance(error, IntentError)
     assert words in str(error)
-    assert "--provider rules" in str(error)
+    assert "`provider.name` rules" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def _key() -> str:
 def _fault(key: str, url: str) -> str | None:
     """What is wrong with a key; raised elsewhere, for a traceback may show the variables of the frames it passes."""
     if not key:
-        needed = f"{OFFICIAL} needs a key: set {KEY_VARIABLE}, or name a local server by --base-url"
+        needed = f"{OFFICIAL} needs a key: set {KEY_VARIABLE}, or name a local server as `provider.base_url`"
         return needed if url == OFFICIAL else None
     if not (key.isascii() and key.isprintable()) or " " in key:
         return f"{KEY_VARIABLE} holds a space or a sign that no key has: copy the key again"

@@ -18,7 +18,7 @@ from dragflow.intent.request import shrunk
 
 PROMPT_VERSION = 1
 """Counts the wordings below, so that an answer to another wording is not taken from the cache."""
-OFFER = "use --provider rules, which needs no model"
+OFFER = "choose `provider.name` rules, which needs no model"
 """What an error about a model that cannot be used ends in."""
 
 SYSTEM = f"""\
@@ -99,7 +99,7 @@ def converse(request: IntentRequest, send: Send, *, provider: str, model: str) -
         except IntentError as again:
             raise IntentError(
                 f"{provider} ({model}) gave no answer that can be used, also after one repair: "
-                f"{'; '.join(again.problems)}; {OFFER}, or another --model",
+                f"{'; '.join(again.problems)}; {OFFER}, or another `provider.model`",
                 again.problems,
             ) from again
     record = IntentRecord(

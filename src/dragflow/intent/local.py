@@ -107,9 +107,12 @@ class VisionLanguageModel:
         )
         tokens = output[0, asked:].tolist()
         if tokens[-1] not in _ends(self._network):
-            limit = f"{max_new_tokens} tokens" if len(tokens) >= max_new_tokens else f"{seconds:g} s (--timeout)"
+            limit = (
+                f"{max_new_tokens} tokens" if len(tokens) >= max_new_tokens else f"{seconds:g} s (`provider.timeout`)"
+            )
             raise IntentError(
-                f"the model's answer was cut after {limit}: use a larger --model, which keeps to the point, or {OFFER}"
+                f"the model's answer was cut after {limit}: choose a larger `provider.model`, which stays brief, "
+                f"or {OFFER}"
             )
         text = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
         return Reply(text, prompt_tokens=asked, completion_tokens=len(tokens))
@@ -165,7 +168,7 @@ def _four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         import bitsandbytes  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise CapabilityError(
-            f"loading in 4 bits needs bitsandbytes ({error}): pip install bitsandbytes, or load without --four-bit"
+            f"loading in 4 bits needs bitsandbytes ({error}): pip install bitsandbytes, or omit `provider.four_bit`"
         ) from error
     from transformers import BitsAndBytesConfig
 
@@ -193,6 +196,6 @@ def _memory() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise CapabilityError(
-            "the model does not fit in the memory of this device: use --four-bit, a smaller --model or "
-            "--max-image-side, or --device cpu"
+            "the model does not fit in the memory of this device: set `provider.four_bit`, a smaller `provider.model` "
+            "or `provider.max_image_side`, or `provider.device` cpu"
         ) from error

@@ -123,7 +123,7 @@ class Service:
         except openai.APIStatusError as error:
             return self._refused(error)
         except (openai.APITimeoutError, httpx2.TimeoutException):
-            return Failure(f"{self._url} gave no answer within {self._timeout:g} s: wait longer, by --timeout")
+            return Failure(f"{self._url} gave no answer within {self._timeout:g} s: raise `provider.timeout`")
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             why = self.quoted(str(error.__cause__ or error))
             return Failure(f"{self._url} is not to be reached or broke off ({why}): is the server running?", again=True)
@@ -136,7 +136,7 @@ class Service:
         if 300 <= status < 400:
             place = self.quoted(_bare(error.response.headers.get("location", "")))
             return Failure(
-                f"{self._url} sends the call on to {place or 'another address'}: name that by --base-url, for a "
+                f"{self._url} redirects to {place or 'another address'}: name that as `provider.base_url`, for a "
                 "picture goes nowhere else than it was told to",
                 UserError,
                 status=status,
@@ -144,7 +144,11 @@ class Service:
         if status in (401, 403):
             return Failure(f"{what}: check the key in {KEY_VARIABLE}", UserError, status=status)
         if status == 404:
-            return Failure(f"{what}: check --model and --base-url, which ends in /v1 mostly", UserError, status=status)
+            return Failure(
+                f"{what}: check `provider.model`, and `provider.base_url`, which mostly ends in /v1",
+                UserError,
+                status=status,
+            )
         spent = error.code == "insufficient_quota"
         again = not spent and (status in (408, 429) or status >= 500)
         return Failure(what, again=again, wait=_retry_after(error.response.headers), status=status)

@@ -40,7 +40,7 @@ class OpenAIProvider:
         self._id = options.model or os.environ.get(MODEL_VARIABLE, "").strip()
         if not self._id:
             if self._url != OFFICIAL:
-                raise UserError(f"no model is named for {self._url}: give --model, or set {MODEL_VARIABLE}")
+                raise UserError(f"no model is named for {self._url}: give `provider.model`, or set {MODEL_VARIABLE}")
             self._id = DEFAULT_MODEL
         self._options, self._backoff = options, backoff
 
@@ -142,13 +142,13 @@ def _reply(body: bytes, service: Service) -> Reply:
     completion = _completion(body)
     if completion is None or not completion.choices:
         said = service.quoted(body[:MAX_ANSWER].decode("utf-8", errors="replace"))
-        raise _unusable(f"the server's reply is no chat completion ({said}): check --base-url")
+        raise _unusable(f"the server's reply is no chat completion ({said}): check `provider.base_url`")
     choice, usage = completion.choices[0], completion.usage or _Usage()
     if choice.message.refusal or choice.finish_reason == "content_filter":
         said = service.quoted(choice.message.refusal or "its content filter gives no reason")
-        raise _unusable(f"the model refuses to answer ({said}): use another picture or --model")
+        raise _unusable(f"the model refuses to answer ({said}): use another picture or another `provider.model`")
     if choice.finish_reason == "length":
-        raise _unusable("the model's answer was cut because it grew too long: use another --model")
+        raise _unusable("the model's answer was cut because it grew too long: choose another `provider.model`")
     text = service.hidden(choice.message.content or "")
     if len(text) > MAX_ANSWER:
         raise _unusable(f"the model's answer has {len(text)} characters, over the limit of {MAX_ANSWER}")

@@ -52,18 +52,18 @@ def check_output(to: Path, *, resume: bool, overwrite: bool, picture: Path | Non
     if to.suffix != ".safetensors":
         raise UserError(f"output {to} must be a .safetensors file: name it so")
     if resume and overwrite:
-        raise UserError("--resume goes on with a training and --overwrite begins anew: give one of them")
+        raise UserError("`resume` continues a training and `overwrite` starts a new one: give one of them")
     for path in (to, partial(to)):
         check_writable(path, inputs=[] if picture is None else [picture])
     begun = partial(to).exists()
     if resume and not begun:
-        raise UserError(f"there is nothing to resume: {partial(to)} does not exist; leave out --resume to begin")
+        raise UserError(f"there is nothing to resume: {partial(to)} does not exist; leave out `resume` to start")
     if begun and not (resume or overwrite):
         raise UserError(
-            f"{partial(to)} holds a training that is not finished: go on with --resume, or begin anew with --overwrite"
+            f"{partial(to)} holds an unfinished training: continue it with `resume`, or start again with `overwrite`"
         )
     if to.exists() and not (resume or overwrite):
-        raise UserError(f"output {to} exists already: choose another name, or replace it with --overwrite")
+        raise UserError(f"output {to} exists already: choose another name, or replace it with `overwrite`")
 
 
 def write_lora(to: Path, origin: Origin, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -99,12 +99,14 @@ def read_checkpoint(to: Path, origin: Origin) -> dict[str, Tensor]:
             made: dict[str, str] = json.loads((file.metadata() or {})[_CHECKPOINT])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no checkpoint of a LoRA, or damaged: begin anew with --overwrite") from error
+        raise UserError(
+            f"{path} is not a checkpoint of a LoRA, or is damaged: start a new one with `overwrite`"
+        ) from error
     now = origin.facts()
     changed = [f"{name} {made.get(name)} instead of {now.get(name)}" for name in now if made.get(name) != now[name]]
     if changed:
         raise UserError(
-            f"{path} is of another training ({'; '.join(changed)}): resume with what it was begun with, or begin anew "
-            "with --overwrite"
+            f"{path} is of another training ({'; '.join(changed)}): resume with what it was started with, or start a "
+            "new one with `overwrite`"
         )
     return tensors

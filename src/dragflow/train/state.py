@@ -136,7 +136,7 @@ def load_average(path: Path, model: nn.Module) -> int:
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; train this stage first, without --resume.")
+        raise FileNotFoundError(f"{path} does not exist; train this stage first: there is nothing to resume.")
     with safe_open(path, "pt") as f:
         return f.metadata(), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
 

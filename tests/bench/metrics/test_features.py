@@ -160,7 +160,7 @@ def test_dift_finds_its_model_in_the_environment(stable_diffusion: Path, monkeyp
 @pytest.mark.parametrize(("kind", "variable"), [("dift", "DRAGFLOW_DIFT"), ("dinov2", "DRAGFLOW_DINOV2")])
 def test_without_a_model_the_way_to_name_one_is_said(kind: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(UserError, match=rf"{kind} need a model: name .* a folder or a hub id.*--model.*\${variable}"):
+    with pytest.raises(UserError, match=rf"{kind} need a model: name .* a folder or a hub id.*`model`.*\${variable}"):
         load_features(kind)
     with pytest.raises(UserError, match=r"/nowhere/at/all of .* is no folder and no hub id"):
         load_features(kind, "/nowhere/at/all")

@@ -262,7 +262,7 @@ def test_the_ranking_metric_is_the_first_that_tells_pictures_apart() -> None:
 
 def test_two_runs_of_one_label_are_refused() -> None:
     values = one_metric("landing", [1])
-    with pytest.raises(UserError, match=r"x/a and y/a are all called 'a' on ReD Bench: .* --label"):
+    with pytest.raises(UserError, match=r"x/a and y/a are all called 'a' on ReD Bench: .* `label`"):
         build(
             [scored_run("a", values, folder=Path("x")), scored_run("a", values, folder=Path("y"))], None, "mean", None
         )

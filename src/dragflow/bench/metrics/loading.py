@@ -16,7 +16,7 @@ def pick_model(given: str | None, variable: str, features: str, layout: str) -> 
     """
     model = given or os.environ.get(variable)
     if not model:
-        raise UserError(f"features {features} need a model: name {layout} with --model, or in ${variable}")
+        raise UserError(f"features {features} need a model: name {layout} as `model`, or in ${variable}")
     is_hub_id = model.count("/") == 1 and not model.startswith((".", "~", "/"))
     if not (Path(model).is_dir() or is_hub_id):
         raise UserError(f"model {model} of features {features} is no folder and no hub id: name {layout}")

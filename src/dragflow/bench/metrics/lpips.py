@@ -23,7 +23,7 @@ TRUNK, HEADS = "alexnet-owt-7be5be79.pth", "alex.pth"
 VARIABLE = "DRAGFLOW_LPIPS"
 HOW = (
     f"put torchvision's public checkpoint {TRUNK} and lpips/weights/v0.1/{HEADS} out of the package lpips "
-    f"(`pip download --no-deps lpips`) into one folder, and name it with --lpips or ${VARIABLE}"
+    f"(`pip download --no-deps lpips`) into one folder, and name it as `lpips` or in ${VARIABLE}"
 )
 
 _SIDE = 224  # DragFlow App. E: both pictures are resized to it

@@ -78,7 +78,7 @@ def _check_labels(data_name: str, runs: Sequence[ScoredRun]) -> None:
     for label in labels:
         if labels.count(label) > 1:
             folders = " and ".join(str(run.folder) for run in runs if run.header.label == label)
-            raise UserError(f"{folders} are all called {label!r} on {data_name}: run one of them with another --label")
+            raise UserError(f"{folders} are all called {label!r} on {data_name}: run one of them with another `label`")
 
 
 def _shown(runs: Sequence[ScoredRun], asked: tuple[str, ...] | None) -> tuple[Metric, ...]:
