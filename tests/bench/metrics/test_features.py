@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dragflow.bench.metrics.features import load_features, over_noise
+from dragflow.bench.metrics.features import over_noise
+from dragflow.bench.metrics.registry import load_features
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 
@@ -162,7 +163,7 @@ def test_without_a_model_the_way_to_name_one_is_said(kind: str, variable: str, m
     monkeypatch.delenv(variable, raising=False)
     with pytest.raises(UserError, match=rf"{kind} need a model: name .* a folder or a hub id.*`model`.*\${variable}"):
         load_features(kind)
-    with pytest.raises(UserError, match=r"/nowhere/at/all of .* is no folder and no hub id"):
+    with pytest.raises(UserError, match=r"/nowhere/at/all of .* is neither a folder nor a hub id"):
         load_features(kind, "/nowhere/at/all")
 
 
@@ -253,7 +254,7 @@ def test_taps_of_a_picture_of_any_size_cover_it(dummy_folder: Path) -> None:
 
 
 def test_unknown_features_are_refused() -> None:
-    with pytest.raises(UserError, match="'clip' are not known: choose one of dift, dinov2, taps"):
+    with pytest.raises(UserError, match="'clip' is not known: choose one of dift, dinov2, taps"):
         load_features("clip")
 
 

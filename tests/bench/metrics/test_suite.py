@@ -246,7 +246,7 @@ def test_what_is_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv("DRAGFLOW_LPIPS")
     with pytest.raises(UserError, match="no features of it"):
         load_suite(model="owner/name")
-    with pytest.raises(UserError, match="are not known"):
+    with pytest.raises(UserError, match="is not known"):
         load_suite(features="clip")
 
 

@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.backbones.load import load_part, part_of, pick_device
-from dragflow.bench.metrics.features import MAX_PIXELS, Features, over_noise
-from dragflow.bench.metrics.loading import model_name, pick_model
+from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, over_noise, pick_model
 from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
 from dragflow.editor.frames import as_image, working_size

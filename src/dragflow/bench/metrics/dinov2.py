@@ -9,8 +9,7 @@ import torch
 from einops import rearrange
 
 from dragflow.backbones.load import load_part, pick_device
-from dragflow.bench.metrics.features import MAX_PIXELS, Features
-from dragflow.bench.metrics.loading import model_name, pick_model
+from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, pick_model
 from dragflow.bench.metrics.pixels import resized
 from dragflow.core.arrays import Pixels
 from dragflow.editor.frames import working_size

@@ -1,8 +1,10 @@
-"""Features that mean distances match: the protocol, and loading them by name."""
+"""Features that mean distances match: the protocol, and what extractors share."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -14,7 +16,6 @@ from dragflow.core.errors import UserError
 
 Features = Float[Tensor, "c h w"]
 
-KINDS = ("dift", "dinov2", "taps")
 MAX_PIXELS = 1024 * 1024
 """A larger picture is scaled down to this area for the model."""
 
@@ -37,32 +38,6 @@ class FeatureExtractor(Protocol):
         ...
 
 
-def load_features(kind: str, model: str | None = None, device: str | None = None) -> FeatureExtractor:
-    """Load an extractor.
-
-    Args:
-        kind: `dift`, `dinov2`, or `taps`, the features that dragflow's own models are dragged by.
-        model: hub id or folder. Default: $DRAGFLOW_DIFT, $DRAGFLOW_DINOV2, the built-in `nano`.
-        device: as torch names it; a GPU if there is one when None.
-
-    Raises:
-        UserError: unknown kind, no model, or one that cannot be loaded.
-    """
-    if kind == "dift":
-        from dragflow.bench.metrics.dift import load_dift
-
-        return load_dift(model, device)
-    if kind == "dinov2":
-        from dragflow.bench.metrics.dinov2 import load_dinov2
-
-        return load_dinov2(model, device)
-    if kind == "taps":
-        from dragflow.bench.metrics.taps import load_taps
-
-        return load_taps(model, device)
-    raise UserError(f"features {kind!r} are not known: choose one of {', '.join(KINDS)}")
-
-
 def over_noise(z: Tensor, draws: int, seed: int, features: Callable[[Tensor], Features]) -> Features:
     """Mean features over draws of noise of the shape of `z`, which are the same for every picture of its size.
 
@@ -73,3 +48,23 @@ def over_noise(z: Tensor, draws: int, seed: int, features: Callable[[Tensor], Fe
     for _ in range(draws - 1):
         total = total + features(torch.randn(z.shape, generator=generator).to(z))
     return total / draws
+
+
+def pick_model(given: str | None, variable: str, features: str, layout: str) -> str:
+    """Hub id or folder of the model behind some features: the given one, or the environment's.
+
+    Raises:
+        UserError: neither, or what is neither a folder nor a hub id.
+    """
+    model = given or os.environ.get(variable)
+    if not model:
+        raise UserError(f"features {features} need a model: name {layout} as `model`, or in ${variable}")
+    is_hub_id = model.count("/") == 1 and not model.startswith((".", "~", "/"))
+    if not (Path(model).is_dir() or is_hub_id):
+        raise UserError(f"model {model} of features {features} is neither a folder nor a hub id: name {layout}")
+    return model
+
+
+def model_name(model: str) -> str:
+    """A model's name without its owner or the folders above it, for tables."""
+    return Path(model).resolve().name

@@ -15,10 +15,11 @@ import torch
 
 from dragflow.bench.metrics import accuracy, image_fidelity, mean_distance, truth
 from dragflow.bench.metrics.catalogue import CATALOGUE, MATCHED, PERCEPTUAL
-from dragflow.bench.metrics.features import FeatureExtractor, Features, load_features
+from dragflow.bench.metrics.features import FeatureExtractor, Features
 from dragflow.bench.metrics.image_fidelity import Picture
 from dragflow.bench.metrics.lpips import VARIABLE, find_weights, load_lpips
 from dragflow.bench.metrics.pixels import resized
+from dragflow.bench.metrics.registry import load_features
 from dragflow.bench.runs import Tools
 from dragflow.bench.sample import Sample
 from dragflow.core.arrays import Mask, Pixels, Point

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from dragflow.backbones.registry import NANO, load_backbone
-from dragflow.bench.metrics.features import MAX_PIXELS, Features, over_noise
-from dragflow.bench.metrics.loading import model_name
+from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, over_noise
 from dragflow.core.arrays import Pixels
 from dragflow.core.models import ModelOptions
 from dragflow.editor.frames import as_image, working_size
