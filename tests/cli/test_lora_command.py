@@ -104,10 +104,10 @@ def test_an_interrupted_training_resumes_to_the_same_weights(run: Any, desk: Any
         (("-o", "a.safetensors", "--resume", "--overwrite"), ("--resume", "--overwrite")),
         (("-o", "begun.safetensors"), ("begun.safetensors.partial", "--resume")),
         (("-o", "begun.safetensors", "--resume"), ("begun.safetensors.partial", "damaged")),
-        (("-o", "a.safetensors", "--rank", "0"), ("rank is 0",)),
-        (("-o", "a.safetensors", "--rate", "inf"), ("rate is inf",)),
-        (("-o", "a.safetensors", "--seed", "-1"), ("seed is -1",)),
-        (("-o", "a.safetensors", "--max-pixels", "100"), ("max_pixels is 100",)),
+        (("-o", "a.safetensors", "--rank", "0"), ("--rank: ", "given 0")),
+        (("-o", "a.safetensors", "--rate", "inf"), ("rate: ", "given inf")),
+        (("-o", "a.safetensors", "--seed", "-1"), ("--seed: ", "given -1")),
+        (("-o", "a.safetensors", "--max-pixels", "100"), ("--max-pixels: ", "given 100")),
     ],
 )
 def test_what_breaks_a_rule_is_refused(

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dragflow.core.config import EditConfig, validate
+from dragflow.core.config import EditConfig, InversionConfig, OptimiseConfig, StartConfig, SubjectConfig
 from dragflow.core.errors import UserError
-from dragflow.files.presets import describe_preset, dump_config, load_preset, override, parse_config, preset_names
+from dragflow.files.presets import (
+    check_config,
+    describe_preset,
+    dump_config,
+    load_preset,
+    override,
+    parse_config,
+    preset_names,
+)
 
 
 def test_the_presets_that_are_promised_ship() -> None:
@@ -18,7 +26,7 @@ def test_the_presets_that_are_promised_ship() -> None:
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_good_and_says_what_it_is(name: str) -> None:
-    assert validate(load_preset(name)) == []
+    assert check_config(load_preset(name)) == load_preset(name)
     assert len(describe_preset(name)) > 20
     assert parse_config(json.loads(dump_config(load_preset(name))), "dump") == load_preset(name)
 
@@ -76,8 +84,8 @@ def test_later_settings_win_and_the_original_stays() -> None:
         ("optimise.refining=2.5", "optimise.refining.*2.5"),
         ("optimise.refining=true", "optimise.refining.*True"),
         ("optimise.refining='3'", "optimise.refining.*'3'"),
-        ("optimise.refining=-1", "optimise.refining is -1"),
-        ("optimise.moving_rate=0", "optimise.moving_rate is 0"),
+        ("optimise.refining=-1", r"optimise.refining: .*given -1"),
+        ("optimise.moving_rate=0", r"optimise.moving_rate: .*given 0"),
         ("optimise.moving_rate=nan", "optimise.moving_rate"),
         ("optimise.refining_rate=inf", "optimise.refining_rate"),
         ("optimise.guidance=nan", "optimise.guidance"),
@@ -85,17 +93,17 @@ def test_later_settings_win_and_the_original_stays() -> None:
         ("denoise.guidance=inf", "denoise.guidance"),
         ("area.feather=nan", "area.feather"),
         ("area.feather=inf", "area.feather"),
-        ("area.feather=-1.0", "area.feather is -1"),
-        ("area.margin=-1", "area.margin is -1"),
-        ("inversion.steps=0", "inversion.steps is 0"),
-        ("inversion.skip=25", "inversion.skip is 25"),
-        ("inversion.skip=-1", "inversion.skip is -1"),
+        ("area.feather=-1.0", r"area.feather: .*given -1"),
+        ("area.margin=-1", r"area.margin: .*given -1"),
+        ("inversion.steps=0", r"inversion.steps: .*given 0"),
+        ("inversion.skip=25", r"inversion.skip: .*given 25"),
+        ("inversion.skip=-1", r"inversion.skip: .*given -1"),
         ("start.mode=teleport", "start.mode.*teleport"),
-        ("start.stride=0", "start.stride is 0"),
-        ("start.repair=1.01", "start.repair is 1.01"),
-        ("start.repair=nan", "start.repair is nan"),
-        ("size.max_pixels=100", "size.max_pixels is 100"),
-        ("seed=-1", "seed is -1"),
+        ("start.stride=0", r"start.stride: .*given 0"),
+        ("start.repair=1.01", r"start.repair: .*given 1.01"),
+        ("start.repair=nan", r"start.repair: .*given nan"),
+        ("size.max_pixels=100", r"size.max_pixels: .*given 100"),
+        ("seed=-1", r"seed: .*given -1"),
         ("seed=9223372036854775808", "seed"),
         ("seed=2024-01-01", "seed"),
         ("kv.sites=[1]", r"kv.sites"),
@@ -105,6 +113,48 @@ def test_later_settings_win_and_the_original_stays() -> None:
 def test_a_bad_setting_is_named(setting: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         override(load_preset("paper"), [setting])
+
+
+def test_every_broken_rule_of_a_configuration_made_in_python_is_named() -> None:
+    config = EditConfig(
+        inversion=InversionConfig(steps=0),
+        start=StartConfig(mode="teleport"),  # pyright: ignore[reportArgumentType]
+        optimise=OptimiseConfig(refining=2.5, moving_rate=float("inf")),  # pyright: ignore[reportArgumentType]
+        seed=-1,
+    )
+    with pytest.raises(UserError) as error:
+        check_config(config)
+    for rule in (
+        "inversion.steps: input should be greater than or equal to 1 (given 0)",
+        "start.mode: input should be 'source', 'warp' or 'preview' (given 'teleport')",
+        "optimise.refining: input should be a valid integer",
+        "optimise.moving_rate: input should be a finite number (given inf)",
+        "seed: input should be greater than or equal to 0 (given -1)",
+    ):
+        assert rule in str(error.value)
+
+
+def test_fewer_intervals_are_left_out_than_there_are() -> None:
+    check_config(EditConfig(inversion=InversionConfig(steps=4, skip=3)))
+    with pytest.raises(UserError, match=r"inversion\.skip: .* less than inversion\.steps, 4 \(given 4\)"):
+        check_config(EditConfig(inversion=InversionConfig(steps=4, skip=4)))
+
+
+def test_the_same_numbers_are_the_same_configuration() -> None:
+    """A whole number for a float, as programs write it, changes no hash."""
+    whole = EditConfig(optimise=OptimiseConfig(moving_rate=900))
+    assert check_config(whole).hash == override(EditConfig(), ["optimise.moving_rate=900"]).hash
+
+
+@pytest.mark.parametrize("scale", [None, 0.0, 0.7])
+def test_the_strength_of_an_adapter_is_its_own_or_a_number_of_zero_or_more(scale: float | None) -> None:
+    assert check_config(EditConfig(subject=SubjectConfig(scale=scale))).subject.scale == scale
+
+
+@pytest.mark.parametrize("scale", [-0.1, float("nan")])
+def test_no_other_strength_is_taken(scale: float) -> None:
+    with pytest.raises(UserError, match=r"subject\.scale"):
+        check_config(EditConfig(subject=SubjectConfig(scale=scale)))
 
 
 def test_a_preset_of_ones_own_takes_the_papers_values_for_what_it_leaves_out(tmp_path: Path) -> None:
@@ -126,7 +176,7 @@ def test_a_preset_of_ones_own_takes_the_papers_values_for_what_it_leaves_out(tmp
         (b"[optimise]\nrefinning = 3", r"optimise\.refinning is not a known key"),
         (b"[optimise]\nrefining = '3'", r"optimise\.refining.*'3'"),
         (b"optimise = 3", "optimise.*3"),
-        (b"[inversion]\nskip = 99", "inversion.skip is 99"),
+        (b"[inversion]\nskip = 99", r"inversion.skip: .*given 99"),
         (b"[denoise]\nguidance = nan", "denoise.guidance"),
         (b"seed = 2024-01-01", "seed"),
     ],

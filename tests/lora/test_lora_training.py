@@ -240,7 +240,11 @@ def test_settings_and_models_that_cannot_be_trained_are_refused(
     picture: SourceImage, backbone: Flux1, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.safetensors"
-    for change, word in (({"rank": 0}, "rank is 0"), ({"rate": float("nan")}, "rate is nan"), ({"steps": 0}, "steps")):
+    for change, word in (
+        ({"rank": 0}, r"rank: .*given 0"),
+        ({"rate": float("nan")}, r"rate: .*finite.*given nan"),
+        ({"steps": 0}, "steps"),
+    ):
         with pytest.raises(UserError, match=word):
             train_lora(backbone, picture, config=replace(CONFIG, **change), to=file)
     with pytest.raises(UserError, match="to_nothing"):

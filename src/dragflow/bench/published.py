@@ -11,9 +11,8 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from dragflow.bench.metrics.catalogue import BY_KEY, Metric
+from dragflow.core.fields import STRICT
 from dragflow.files import schema
-
-_STRICT = {"extra": "forbid", "strict": True}
 
 CAVEAT = (
     "These figures are the papers'; they were not measured here. Features (theirs are DIFT on Stable Diffusion 2.1), "
@@ -27,8 +26,6 @@ _SAME_PICTURES = {"DragBench": "DragBench-DR", "DragBench-DR/SR": "DragBench-DR"
 @dataclass(frozen=True)
 class PublishedRow:
     """One method, or one variant of it."""
-
-    __pydantic_config__ = _STRICT
 
     name: str
     values: tuple[float, ...]
@@ -50,8 +47,6 @@ class PublishedTable:
 
 @dataclass(frozen=True)
 class _Column:
-    __pydantic_config__ = _STRICT
-
     better: Literal["up", "down"]
     digits: int
     unit: str
@@ -60,8 +55,6 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Table:
-    __pydantic_config__ = _STRICT
-
     title: str
     source: str
     data: str
@@ -71,7 +64,7 @@ class _Table:
 
 @dataclass(frozen=True)
 class _File:
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     columns: dict[str, _Column]
     tables: tuple[_Table, ...]

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from dragflow.core.config import EditConfig, SubjectConfig
 from dragflow.core.errors import UserError
+from dragflow.core.fields import STRICT
 from dragflow.core.models import SubjectId, WeightsId
 from dragflow.files import schema
 from dragflow.files.atomic import check_folder, write_bytes, write_text
@@ -28,7 +29,6 @@ from dragflow.files.atomic import check_folder, write_bytes, write_text
 HEADER, RECORDS, PICTURES, TOOLS, SCORES = "run.json", "records.jsonl", "pictures", "scores.json", "scores.jsonl"
 _LOCK = ".lock"
 
-_STRICT = {"extra": "forbid", "strict": True}
 T = TypeVar("T")
 
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class RunHeader:
     """What was run. Two runs with equal headers are the same run."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     data: str
     """Where the data lie: a folder, or `world:COUNT` of the built-in scenes."""
@@ -59,7 +59,7 @@ class RunHeader:
 class RunRecord:
     """What came of one sample."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     sample: str
     status: Literal["done", "failed", "unreadable"]
@@ -80,7 +80,7 @@ class RunRecord:
 class Tools:
     """What the scores were measured with."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     perceptual: str
     """Name of the perceptual distance, "" where there was none."""
@@ -94,7 +94,7 @@ class Tools:
 class SampleScores:
     """The scores of one edited picture."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     sample: str
     category: str

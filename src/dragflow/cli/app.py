@@ -191,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> Any:
     except (KeyboardInterrupt, Cancelled) as stopped:
         _end(130, f"cancelled: {str(stopped) or 'nothing was written'}")
     except CycloptsError as error:
-        _end(2, f"error: {error}")
+        _end(2, f"error: {_reason(error)}")
     except DragFlowError as error:
         _end(2, f"error: {spelled(str(error))}")
 
@@ -199,6 +199,17 @@ def main(argv: Sequence[str] | None = None) -> Any:
 def _long(arg: str) -> str:
     name, equals, value = arg.partition("=")
     return _SHORT.get(name, name) + equals + value
+
+
+def _reason(error: CycloptsError) -> str:
+    """What is wrong with a command line; of a value out of range, the rule in our words."""
+    from pydantic import ValidationError
+
+    from dragflow.files.schema import sentences
+
+    if isinstance(error.__cause__, ValidationError) and error.argument is not None:
+        return "; ".join(sentences(error.__cause__, error.argument.name))
+    return str(error)
 
 
 def _end(code: int, text: str) -> None:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import torch
 
 from dragflow.core.arrays import Pixels
-from dragflow.core.config import EditConfig, validate
+from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
 from dragflow.core.result import Provenance, Recipe, Timing
@@ -22,7 +22,7 @@ from dragflow.editor.result import EditResult
 from dragflow.editor.subject import Crop, SessionSubject, subject_box
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
-from dragflow.files.presets import load_preset
+from dragflow.files.presets import check_config, load_preset
 from dragflow.method.backbone import Backbone, Conditioning, Latent, Subject
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion, invert
@@ -204,12 +204,7 @@ class Session:
 
 def as_config(config: EditConfig | str) -> EditConfig:
     """A configuration, given itself or by the name of its preset."""
-    if isinstance(config, str):
-        return load_preset(config)
-    broken = validate(config)
-    if broken:
-        raise UserError("; ".join(broken))
-    return config
+    return load_preset(config) if isinstance(config, str) else check_config(config)
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dragflow.core.config import EditConfig, validate
+from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.files import schema
 
@@ -61,10 +61,29 @@ def _preset_text(name: str) -> str:
 def parse_config(data: dict[str, Any], source: str) -> EditConfig:
     """A configuration from plain data; what is absent has the paper's value."""
     config = schema.parse(TypeAdapter(EditConfig), data, source)
-    broken = validate(config)
-    if broken:
-        raise UserError(f"{source}: " + "; ".join(broken))
+    _check_skip(config, f"{source}: ")
     return config
+
+
+def check_config(config: EditConfig) -> EditConfig:
+    """A configuration that a program made, checked as one from a file is.
+
+    Raises:
+        UserError: wrong type, value out of range.
+    """
+    checked = schema.check(config)
+    _check_skip(checked)
+    return checked
+
+
+def _check_skip(config: EditConfig, source: str = "") -> None:
+    """The one rule that is about two fields."""
+    inversion = config.inversion
+    if inversion.skip >= inversion.steps:
+        raise UserError(
+            f"{source}inversion.skip: input should be less than inversion.steps, {inversion.steps} "
+            f"(given {inversion.skip})"
+        )
 
 
 def override(config: EditConfig, settings: list[str]) -> EditConfig:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import asdict
+from functools import cache
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from dragflow.core.errors import UserError
+from dragflow.core.fields import STRICT
 
 T = TypeVar("T")
 
@@ -16,7 +19,7 @@ T = TypeVar("T")
 class Strict(BaseModel):
     """What a file may say; anything else is an error. The dataclasses of its fields are read as strictly."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
 
 def parse(adapter: TypeAdapter[T], data: object, source: str) -> T:
@@ -29,6 +32,27 @@ def parse(adapter: TypeAdapter[T], data: object, source: str) -> T:
         return adapter.validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise UserError(f"{source}: {'; '.join(sentences(error))}") from error
+
+
+def check(value: T, name: str = "") -> T:
+    """A dataclass that a program made, read as strictly as if a file held it.
+
+    Args:
+        value: the dataclass.
+        name: what the paths of its fields begin with in an error.
+
+    Raises:
+        UserError: naming every field that has another type or is out of range.
+    """
+    try:
+        return _adapter(type(value)).validate_json(json.dumps(asdict(cast("Any", value)), default=str))
+    except ValidationError as error:
+        raise UserError("; ".join(sentences(error, name))) from error
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def sentences(error: ValidationError, place: str = "") -> list[str]:

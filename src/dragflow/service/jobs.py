@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dragflow.core.config import EditConfig, validate
+from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectOptions
 from dragflow.core.result import Recipe
 from dragflow.core.task import DragTask, Instruction
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
+from dragflow.files.presets import check_config
 from dragflow.pixels.resolve import resolve
 from dragflow.subject.registry import check_options
 
@@ -42,11 +43,9 @@ def plan(source: SourceImage, instruction: Instruction, config: EditConfig, mode
     Raises:
         UserError: a picture, mask, instruction, configuration or subject adapter that breaks a rule.
     """
-    if broken := validate(config):
-        raise UserError("; ".join(broken))
     if model.subject is not None:
         check_options(model.subject)
-    job = EditJob(source, freeze(instruction), config, model)
+    job = EditJob(source, freeze(instruction), check_config(config), model)
     job.task  # noqa: B018  # whatever is wrong with it is said before a model is loaded
     return job
 
