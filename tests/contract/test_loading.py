@@ -160,7 +160,7 @@ def test_a_file_that_is_no_lora_is_refused(dummy_folder: Path, tmp_path: Path) -
 
 def test_other_weights_have_another_fingerprint(dummy_folder: Path, tmp_path: Path) -> None:
     from dragflow.backbones.dummy import write_dummy
-    from dragflow.backbones.load import fingerprint
+    from dragflow.backbones.fingerprint import fingerprint
 
     again = write_dummy(tmp_path / "again")
     other = write_dummy(tmp_path / "other", seed=1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dragflow.backbones.base import DiffusersBackbone, on_diffusers
-from dragflow.backbones.load import with_files
+from dragflow.backbones.fingerprint import with_files
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
 from dragflow.method.backbone import Backbone

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from dragflow.backbones.load import Source, quiet_libraries
+from dragflow.backbones.parts import Source, quiet_libraries
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions
 from dragflow.core.plugins import Plugins

@@ -44,7 +44,7 @@ class LocalProvider:
         """Hub id, or name and fingerprint of the folder; how it is loaded changes its answers and stands there too."""
         folder, name = Path(self._source), self._source
         if folder.is_dir():
-            from dragflow.backbones.load import fingerprint
+            from dragflow.backbones.fingerprint import fingerprint
 
             name = f"{folder.resolve().name} {fingerprint(folder)}"
         return f"{name} in 4 bits" if self._options.four_bit else name
@@ -125,7 +125,8 @@ def load_model(model: str, options: ProviderOptions) -> VisionLanguageModel:
         UserError: it cannot be loaded, is of another kind, or lacks weights; an unknown device or dtype.
         CapabilityError: 4 bits are asked for and bitsandbytes is missing.
     """
-    from dragflow.backbones.load import load_part, part_of, pick_device, pick_dtype
+    from dragflow.backbones.devices import pick_device, pick_dtype
+    from dragflow.backbones.parts import load_part, part_of
 
     device = pick_device(options.device)
     dtype = pick_dtype(options.dtype, device)

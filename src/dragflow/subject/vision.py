@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image as Pictures
 from torch import Tensor
 
-from dragflow.backbones.load import load_part
+from dragflow.backbones.parts import load_part
 from dragflow.core.errors import UserError
 from dragflow.method.backbone import Image
 

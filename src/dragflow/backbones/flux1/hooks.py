@@ -1,55 +1,16 @@
-"""Seeing and changing what runs inside one FLUX.1 block: hooks that live for one call of that block."""
+"""A subject inside one FLUX.1 block: hooks that live for one call of that block."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dragflow.core.errors import CapabilityError
-from dragflow.method.backbone import KVControl, Site, SubjectControl
-
-FUSED = (
-    "the projections of {name} are fused, so its keys and values cannot be seen: "
-    "call unfuse_qkv_projections() on the transformer first"
-)
-
-
-@contextmanager
-def kv_hooks(attention: Any, name: str, text_tokens: int, kv: KVControl | None) -> Iterator[None]:
-    """Let a control see and replace the image tokens' projections while one block runs."""
-    if kv is None or name not in kv.blocks:
-        yield
-        return
-    if getattr(attention, "fused_projections", False):
-        raise CapabilityError(FUSED.format(name=name))
-
-    def hook(site: Site) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        def replace(_: nn.Module, __: Any, out: Tensor) -> Tensor:
-            image = kv(site, out[:, text_tokens:])
-            return image if text_tokens == 0 else torch.cat([out[:, :text_tokens], image], dim=1)
-
-        return replace
-
-    with ExitStack() as stack:
-        for part, projection in (("k", attention.to_k), ("v", attention.to_v)):
-            handle = projection.register_forward_hook(hook(Site(name, part)))  # pyright: ignore[reportArgumentType]
-            stack.callback(handle.remove)
-        yield
-
-
-@contextmanager
-def norm_hook(norm: nn.Module) -> Iterator[list[Tensor]]:
-    """Catch the modulated output of an adaptive norm while one block runs."""
-    seen: list[Tensor] = []
-    handle = norm.register_forward_hook(lambda _, __, out: seen.append(out[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()
+from dragflow.backbones.hooks import refuse_fused
+from dragflow.method.backbone import SubjectControl
 
 
 @contextmanager
@@ -57,13 +18,15 @@ def subject_hooks(block: Any, name: str, text_tokens: int, subject: SubjectContr
     """Add a subject's features to the tokens that read them while one block runs; see `SubjectControl.place`.
 
     Attentions of double blocks have an output projection, and it takes the sum; those of single blocks have none.
+
+    Raises:
+        CapabilityError: projections were fused after the model was loaded.
     """
     if subject is None or name not in subject.blocks:
         yield
         return
     attention, place = block.attn, subject.place
-    if getattr(attention, "fused_projections", False):
-        raise CapabilityError(FUSED.format(name=name))
+    refuse_fused(attention)
     skipped = 0 if place.text else text_tokens
     queries: list[Tensor] = []
 

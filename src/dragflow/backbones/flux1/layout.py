@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,8 +9,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from dragflow.backbones.pipeline import at_depth
 from dragflow.method.backbone import BackboneSpec, Latent
-from dragflow.ops import flow
 
 # The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); smaller models take the same relative depth. Its taps
 # are the last two double blocks.
@@ -37,14 +36,13 @@ def image_ids(h: int, w: int, device: torch.device) -> Float[Tensor, "n 3"]:
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
 
 
-def spec_of(transformer: Any, pipeline: Any) -> BackboneSpec:
-    """The facts of a `FluxTransformer2DModel` and its `FluxPipeline`; without a pipeline the stride is FLUX.1's."""
+def spec_of(transformer: Any, stride: int) -> BackboneSpec:
+    """The facts of a `FluxTransformer2DModel` whose autoencoder makes one latent cell of stride x stride pixels."""
     doubles, singles = transformer.config.num_layers, transformer.config.num_single_layers
-    stride = 8 if pipeline is None else pipeline.vae_scale_factor
     heads, head = transformer.config.num_attention_heads, transformer.config.attention_head_dim
     taps = tuple(f"double.{i}.{part}" for i in range(doubles) for part in ("norm", "out"))
-    kv = [f"double.{i}" for i in _at_depth(_PAPER_DOUBLE_KV, _PAPER_BLOCKS[0], doubles)]
-    kv += [f"single.{i}" for i in _at_depth(_PAPER_SINGLE_KV, _PAPER_BLOCKS[1], singles)]
+    kv = [f"double.{i}" for i in at_depth(_PAPER_DOUBLE_KV, _PAPER_BLOCKS[0], doubles)]
+    kv += [f"single.{i}" for i in at_depth(_PAPER_SINGLE_KV, _PAPER_BLOCKS[1], singles)]
     return BackboneSpec(
         family="flux1",
         latent_channels=transformer.config.in_channels // _PATCH**2,
@@ -58,23 +56,3 @@ def spec_of(transformer: Any, pipeline: Any) -> BackboneSpec:
         takes_guidance=bool(transformer.config.guidance_embeds),
         subject_heads=(heads, head),
     )
-
-
-def _at_depth(chosen: tuple[int, ...], of: int, have: int) -> list[int]:
-    """Block numbers chosen for a model of `of` blocks, at the same relative depth of one that has `have`."""
-    return sorted({round(i * (have - 1) / (of - 1)) for i in chosen}) if have else []
-
-
-def vae_affine(vae: Any) -> tuple[float, float]:
-    """Shift and scale of an autoencoder: the model's latents are (z - shift) * scale."""
-    return float(getattr(vae.config, "shift_factor", 0) or 0), float(vae.config.scaling_factor)
-
-
-def time_shift(scheduler: Any, tokens: int) -> float | None:
-    """The mu of the time shift: dynamic in the number of tokens (FLUX.1-dev), fixed, or none (schnell)."""
-    if scheduler is None:
-        return flow.flux_mu(tokens)
-    if scheduler.use_dynamic_shifting:
-        low = (scheduler.base_image_seq_len, scheduler.base_shift)
-        return flow.flux_mu(tokens, low=low, high=(scheduler.max_image_seq_len, scheduler.max_shift))
-    return math.log(scheduler.shift) if scheduler.shift != 1 else None

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.load import load_part, part_of, pick_device
+from dragflow.backbones.devices import pick_device
+from dragflow.backbones.parts import load_part, part_of
 from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, over_noise, pick_model
 from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from einops import rearrange
 
-from dragflow.backbones.load import load_part, pick_device
+from dragflow.backbones.devices import pick_device
+from dragflow.backbones.parts import load_part
 from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, pick_model
 from dragflow.bench.metrics.pixels import resized
 from dragflow.core.arrays import Pixels

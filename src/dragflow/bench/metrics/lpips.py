@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.load import pick_device
+from dragflow.backbones.devices import pick_device
 from dragflow.core.errors import UserError
 
 Picture = Float[Tensor, "1 3 H W"]

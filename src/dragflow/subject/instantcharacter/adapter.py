@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.load import file_fingerprint, with_networks
+from dragflow.backbones.fingerprint import file_fingerprint, with_networks
 from dragflow.core.config import SubjectConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import SubjectId, SubjectOptions

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image as Pictures
 from torch import Tensor
 
-from dragflow.backbones.load import on_device
+from dragflow.backbones.devices import on_device
 from dragflow.core.errors import UserError
 from dragflow.method.backbone import Image
 from dragflow.subject.instantcharacter.projector import SubjectFeatures

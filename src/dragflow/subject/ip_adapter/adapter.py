@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dragflow.backbones.load import on_device
+from dragflow.backbones.devices import on_device
 from dragflow.core.config import SubjectConfig
 from dragflow.core.models import SubjectId
 from dragflow.method.backbone import Image, Projection, SubjectPlace

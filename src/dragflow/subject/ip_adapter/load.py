@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dragflow.backbones.base import on_diffusers
-from dragflow.backbones.load import file_fingerprint, with_networks
+from dragflow.backbones.fingerprint import file_fingerprint, with_networks
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import SubjectId, SubjectOptions
 from dragflow.method.backbone import Backbone

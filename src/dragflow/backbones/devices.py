@@ -1,0 +1,63 @@
+"""Where a model runs and what it computes in: devices and dtypes by name, offloaded networks, the place of a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from dragflow.core.errors import UserError
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device of this name; when None, a GPU if there is one.
+
+    Raises:
+        UserError: it is not available.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r} is not available here: use cpu, or see `dragflow doctor`") from error
+    return device
+
+
+def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
+    """The dtype of this name; when None, bfloat16 on an accelerator and float32 on a CPU.
+
+    Raises:
+        UserError: no such name.
+    """
+    if name is None:
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if name not in _DTYPES:
+        raise UserError(f"dtype {name!r} is not known: choose one of {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+@contextmanager
+def on_device(modules: Iterable[Any], device: torch.device, *, offload: bool) -> Iterator[None]:
+    """Bring offloaded networks to a device while they are used."""
+    if not offload:
+        yield
+        return
+    modules = tuple(modules)
+    try:
+        for module in modules:
+            module.to(device)
+        yield
+    finally:
+        for module in modules:
+            module.to("cpu")
+
+
+def cache_device(size: int, device: torch.device) -> torch.device:
+    """The device where a cache of `size` bytes takes at most half of the free memory, else the CPU."""
+    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] / 2:
+        return torch.device("cpu")
+    return device

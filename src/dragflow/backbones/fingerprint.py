@@ -1,0 +1,85 @@
+"""Which weights a model has: digests over samples of files and of tensors, without reading all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dragflow.backbones.parts import Source
+from dragflow.core.models import ModelOptions, WeightsId
+
+_SAMPLE = 1 << 16
+"""Bytes read at the head and at the tail of a file."""
+_VALUES = 64
+"""Values read of a tensor."""
+
+
+def weights_of(source: Source, loras: Iterable[Path], dtype: torch.dtype) -> WeightsId:
+    """Which weights a loaded model has; what says only where and how it runs is left out."""
+    options = replace(
+        source.options,
+        model=source.options.name,
+        revision=source.revision,
+        dtype=dtype_name(dtype),
+        device=None,
+        offload=False,
+        checkpointing=None,
+        subject=None,
+        fingerprint=None,
+    )
+    return WeightsId(options, with_files(fingerprint(source.folder), [*source.files, *loras]))
+
+
+def weights_of_parts(name: str, networks: Iterable[nn.Module], dtype: torch.dtype) -> WeightsId:
+    """Which weights networks have that no loader of ours read."""
+    return WeightsId(ModelOptions(name, dtype=dtype_name(dtype)), with_networks("", networks))
+
+
+def dtype_name(dtype: torch.dtype) -> Any:
+    """A dtype as options name it."""
+    return str(dtype).removeprefix("torch.")
+
+
+def fingerprint(folder: Path) -> str:
+    """Sixteen hex digits over size, head and tail of every configuration and weight file, without reading all of it."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt", ".model")):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(_sample(path))
+    return digest.hexdigest()[:16]
+
+
+def with_files(weights: str, files: Iterable[Path]) -> str:
+    """The fingerprint of weights together with further files; without any the same as before."""
+    for path in files:
+        weights = hashlib.sha256(weights.encode() + _sample(path)).hexdigest()[:16]
+    return weights
+
+
+def with_networks(weights: str, networks: Iterable[nn.Module]) -> str:
+    """The fingerprint of weights together with loaded networks: names, shapes and some values of all their tensors."""
+    digest = hashlib.sha256(weights.encode())
+    for network in networks:
+        for name, x in network.state_dict().items():
+            values = x.flatten()[:: max(1, x.numel() // _VALUES)].float().cpu().numpy()
+            digest.update(f"{name} {tuple(x.shape)}".encode() + values.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def file_fingerprint(path: Path) -> str:
+    """Sixteen hex digits over size, head and tail of one file."""
+    return hashlib.sha256(_sample(path)).hexdigest()[:16]
+
+
+def _sample(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE)
+        file.seek(max(0, size - _SAMPLE))
+        return size.to_bytes(8, "big") + head + file.read()

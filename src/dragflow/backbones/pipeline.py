@@ -1,0 +1,246 @@
+"""What backbones on a diffusers pipeline share: its parts and their devices, the autoencoder, the time grid, and the
+walk through the blocks. A family adds its facts, its prompts, and what goes into, through and out of one block.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from dragflow.backbones.devices import cache_device, on_device
+from dragflow.backbones.fingerprint import weights_of_parts
+from dragflow.backbones.hooks import refuse_fused
+from dragflow.backbones.prompts import PromptCache
+from dragflow.core.config import InversionConfig
+from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.models import WeightsId
+from dragflow.method.backbone import BackboneSpec, Conditioning, Features, Image, KVControl, Latent, Schedule, Subject
+from dragflow.ops import flow
+
+R = TypeVar("R")
+
+
+class Stream(Protocol):
+    """What flows from block to block."""
+
+    @property
+    def image(self) -> Float[Tensor, "b n d"]:
+        """The image tokens, in row-major order on the token grid."""
+        ...
+
+
+class PipelineBackbone(ABC):
+    """A `Backbone` on the transformer of a diffusers pipeline and the rest of its parts."""
+
+    def __init__(
+        self,
+        transformer: Any,
+        pipeline: Any = None,
+        *,
+        weights: WeightsId | None = None,
+        checkpointing: bool = False,
+        offload: bool = False,
+    ) -> None:
+        """Wrap loaded parts.
+
+        Args:
+            transformer: the diffusion transformer.
+            pipeline: the other parts; without it only `velocity` and `features` work.
+            weights: which these are; told by samples of their values when None.
+            checkpointing: trade time for memory in the backward pass.
+            offload: keep text encoders and autoencoder off the transformer's device while they are not at work.
+
+        Raises:
+            CapabilityError: projections are fused, so that K/V could not be seen.
+        """
+        refuse_fused(transformer)
+        self._transformer = transformer
+        self._pipeline = pipeline
+        self._weights = weights
+        self._checkpointing = checkpointing
+        self._offload = offload
+        self._texts = PromptCache[Any]()
+        self.spec = self._facts()
+        self.lock = threading.RLock()
+
+    # -- what a family adds --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _facts(self) -> BackboneSpec:
+        """The facts of this model."""
+
+    @abstractmethod
+    def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> Conditioning:
+        """See `Backbone.condition`; `_texts` keeps the last few prompts, so that only a new one costs an encoder."""
+
+    @abstractmethod
+    def _embed(self, z: Latent, t: float | Tensor, cond: Any) -> Any:
+        """The `Stream` into the first block."""
+
+    @abstractmethod
+    def _run_block(self, name: str, stream: Any, kv: KVControl | None) -> tuple[Any, Float[Tensor, "b n d"]]:
+        """The stream after one block, and the modulated input of its image tokens."""
+
+    @abstractmethod
+    def _project(self, stream: Any) -> Float[Tensor, "b c h w"]:
+        """V from the stream after the last block."""
+
+    # -- pictures and times --------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, image: Image) -> Latent:
+        """See `Backbone.encode`; the mode of the encoder's distribution."""
+        vae = self._parts().vae
+        with self._on_device(vae):
+            encoded = vae.encode((image * 2 - 1).to(vae.device, vae.dtype))
+            z = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+            shift, scale = vae_affine(vae)
+            return ((z.float() - shift) * scale).to(self.device)
+
+    @torch.no_grad()
+    def decode(self, z: Latent) -> Image:
+        """See `Backbone.decode`."""
+        vae = self._parts().vae
+        with self._on_device(vae):
+            shift, scale = vae_affine(vae)
+            decoded = vae.decode((z / scale + shift).to(vae.device, vae.dtype)).sample
+            return (decoded.float() / 2 + 0.5).clamp(0, 1).to(self.device)
+
+    def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
+        """See `Backbone.schedule`; shifted as the pipeline's scheduler says."""
+        h, w = self.spec.token_grid(latent)
+        return Schedule(flow.time_grid(config.steps, self._time_shift(h * w)), config.skip)
+
+    def _time_shift(self, tokens: int) -> float | None:
+        return time_shift(self._parts().scheduler.config, tokens)
+
+    # -- the transformer -----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def velocity(self, z: Latent, t: float, cond: Conditioning, *, kv: KVControl | None = None) -> Latent:
+        """See `Backbone.velocity`."""
+        return self.flow(z, t, cond, kv=kv)
+
+    def flow(
+        self, z: Latent, t: float | Float[Tensor, " b"], cond: Conditioning, *, kv: KVControl | None = None
+    ) -> Latent:
+        """`velocity` with gradients, for training; each latent of the batch may have a time of its own."""
+        stream = self._embed(z, t, cond)
+        for name in self.spec.blocks:
+            stream = self._run_block(name, stream, kv)[0]
+        return self._project(stream).to(z.dtype)
+
+    def features(
+        self, z: Latent, t: float, cond: Conditioning, *, taps: tuple[str, ...], kv: KVControl | None = None
+    ) -> Features:
+        """See `Backbone.features`. Taps: "BLOCK.norm", the modulated input of a block, and "BLOCK.out"."""
+        unknown = [tap for tap in taps if tap not in self.spec.tap_names]
+        if unknown or not taps:
+            raise UserError(f"tap {unknown or taps} is not known: this model has {', '.join(self.spec.tap_names)}")
+        wanted = {tap.rpartition(".")[0] for tap in taps}
+        last = max(self.spec.blocks.index(block) for block in wanted)
+        stream = self._embed(z, t, cond)
+        found: dict[str, Tensor] = {}
+        for name in self.spec.blocks[: last + 1]:
+            stream, norm = self._run_block(name, stream, kv)
+            if name in wanted:
+                found |= {f"{name}.out": stream.image, f"{name}.norm": norm}
+        h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
+        return tuple(rearrange(found[tap], "b (h w) d -> b d h w", h=h, w=w) for tap in taps)
+
+    def _checkpointed(self, run: Callable[..., R], *tensors: Tensor) -> R:
+        """A function's result; where memory is to be saved, the backward pass calls it again.
+
+        Hooks belong inside of it, so that the second call sees the same control.
+        """
+        if self._checkpointing and torch.is_grad_enabled():
+            return checkpoint(run, *tensors, use_reentrant=False)  # pyright: ignore[reportReturnType]
+        return run(*tensors)
+
+    # -- the machine ---------------------------------------------------------------------------------------------
+
+    def cache_device(self, size: int) -> torch.device:
+        """See `Backbone.cache_device`."""
+        return cache_device(size, self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """See `Backbone.device`."""
+        return next(self._transformer.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See `Backbone.dtype`."""
+        return self._transformer.dtype
+
+    @property
+    def weights(self) -> WeightsId:
+        """See `Backbone.weights`."""
+        if self._weights is None:
+            self._weights = weights_of_parts(type(self._transformer).__name__, [self._transformer], self.dtype)
+        return self._weights
+
+    def renamed(self, weights: WeightsId) -> Self:
+        """The same parts under the same lock, whose weights are others now."""
+        same = type(self)(
+            self._transformer,
+            self._pipeline,
+            weights=weights,
+            checkpointing=self._checkpointing,
+            offload=self._offload,
+        )
+        same.lock = self.lock
+        return same
+
+    @property
+    def transformer(self) -> Any:
+        """The diffusion transformer itself, for those who change its weights and for what diffusers does with it."""
+        return self._transformer
+
+    @property
+    def pipeline(self) -> Any:
+        """All parts together.
+
+        Raises:
+            CapabilityError: this backbone has a transformer only.
+        """
+        return self._parts()
+
+    def _parts(self) -> Any:
+        if self._pipeline is None:
+            raise CapabilityError(
+                "this backbone has a transformer only: give it a pipeline to encode, decode or condition"
+            )
+        return self._pipeline
+
+    def _on_device(self, *modules: nn.Module) -> AbstractContextManager[None]:
+        """Bring offloaded parts to the transformer's device while they work."""
+        return on_device(modules, self.device, offload=self._offload)
+
+
+def vae_affine(vae: Any) -> tuple[float, float]:
+    """Shift and scale of an autoencoder: the model's latents are (z - shift) * scale."""
+    return float(getattr(vae.config, "shift_factor", 0) or 0), float(vae.config.scaling_factor)
+
+
+def time_shift(scheduler: Any, tokens: int) -> float | None:
+    """The mu of a scheduler's time shift: dynamic in the number of tokens (FLUX.1-dev), fixed, or none (schnell)."""
+    if scheduler.use_dynamic_shifting:
+        low = (scheduler.base_image_seq_len, scheduler.base_shift)
+        return flow.flux_mu(tokens, low=low, high=(scheduler.max_image_seq_len, scheduler.max_shift))
+    return math.log(scheduler.shift) if scheduler.shift != 1 else None
+
+
+def at_depth(chosen: tuple[int, ...], of: int, have: int) -> list[int]:
+    """Block numbers chosen for a model of `of` blocks, at the same relative depth of one that has `have`."""
+    return sorted({round(i * (have - 1) / (of - 1)) for i in chosen}) if have else []

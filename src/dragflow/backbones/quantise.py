@@ -1,0 +1,67 @@
+"""The diffusion transformer from its files, quantised as the options say: torchao, layerwise fp8, or a GGUF file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dragflow.backbones.parts import Source, read_part
+from dragflow.core.errors import CapabilityError, UserError
+
+
+def load_transformer(cls: Any, source: Source, dtype: torch.dtype) -> Any:
+    """The diffusion transformer, quantised as the options say; on the CPU.
+
+    Raises:
+        UserError: it cannot be loaded, or weights are missing.
+        CapabilityError: the library of the quantisation is missing.
+    """
+    quantize = source.options.quantize
+    if source.options.gguf is not None:
+        return _from_gguf(cls, Path(source.options.gguf), source, dtype)
+    settings = {"quantization_config": _torchao(_TORCHAO[quantize])} if quantize in _TORCHAO else {}
+    transformer = read_part(cls, str(source.folder), "transformer", subfolder="transformer", dtype=dtype, **settings)
+    if quantize == "layerwise-fp8":
+        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+    return transformer
+
+
+_TORCHAO = {"int8": "Int8WeightOnlyConfig", "fp8": "Float8WeightOnlyConfig"}
+"""Weight-only: through these gradients reach the latent, through dynamic activations none do."""
+
+
+def _torchao(config: str) -> Any:
+    try:
+        from diffusers import TorchAoConfig
+        from torchao import quantization
+    except ImportError as error:
+        raise CapabilityError("this quantisation needs torchao: pip install 'dragflow[quant]'") from error
+    return TorchAoConfig(getattr(quantization, config)())
+
+
+def _from_gguf(cls: Any, path: Path, source: Source, dtype: torch.dtype) -> Any:
+    if not path.is_file():
+        raise UserError(f"quantised transformer {path} does not exist: check the path")
+    try:
+        from diffusers import GGUFQuantizationConfig
+
+        transformer = cls.from_single_file(
+            str(path),
+            quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
+            config=str(source.folder),
+            subfolder="transformer",
+            dtype=dtype,
+        )
+    except ImportError as error:
+        raise CapabilityError("GGUF files need the gguf library: pip install 'dragflow[quant]'") from error
+    except (ValueError, IndexError, KeyError, RuntimeError, OSError) as error:
+        raise UserError(
+            f"quantised transformer {path} is not a GGUF file, or not of this model ({error}): choose another"
+        ) from error
+    if missing := [name for name, weight in transformer.named_parameters() if weight.is_meta]:
+        raise UserError(
+            f"quantised transformer {path} has no {missing[0]} ({len(missing)} tensors are missing): choose another"
+        )
+    return transformer
