@@ -504,3 +504,9 @@ def test_a_rate_that_blows_up_is_named_with_its_iteration(session: Session) -> N
 def test_a_source_image_is_taken_as_it_is(editor: Editor) -> None:
     source = SourceImage(picture(), orientation=6)
     assert editor.open(source, config=config_of("default", *QUICK)).source is source
+
+
+def test_a_task_of_another_picture_is_refused(session: Session) -> None:
+    other = resolve(255 - session.source.pixels, MOVE)
+    with pytest.raises(UserError, match="another picture"):
+        session.edit(other, config_of("paste", *QUICK))

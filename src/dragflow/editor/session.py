@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 
+import numpy as np
 import torch
 
 from dragflow.core.arrays import Pixels
-from dragflow.core.config import EditConfig
+from dragflow.core.config import EditConfig, InversionConfig, SizeConfig
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
+from dragflow.core.models import WeightsId
 from dragflow.core.result import Provenance, Recipe, Timing
 from dragflow.core.task import DragTask, Instruction, Operation
 from dragflow.editor import frames
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.result import EditResult
-from dragflow.editor.subject import Crop, SessionSubject, subject_box
+from dragflow.editor.subject import Crop, SessionSubject, SubjectKey, subject_box
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.files.presets import check_config, load_preset
@@ -38,6 +40,21 @@ PACKAGES = ("dragflow", "torch", "diffusers", "transformers", "numpy", "opencv-p
 """Libraries that compute: their versions are part of a recipe."""
 
 
+@dataclass(frozen=True)
+class InversionKey:
+    """All that an inversion depends on; iterations, rates and targets are not in it."""
+
+    picture: str
+    """Digest of the upright pixels."""
+    size: SizeConfig
+    prompt: str
+    inversion: InversionConfig
+    sites: tuple[str, ...] | None
+    """Blocks whose K/V are recorded."""
+    subject: SubjectKey | None
+    weights: WeightsId
+
+
 class Session:
     """One picture, inverted; made by `Editor.open`."""
 
@@ -47,8 +64,9 @@ class Session:
         self.source = source
         self.prompt = prompt
         self._backbone = backbone
+        self._digest = source.sha256
         self._subject = SessionSubject(adapter, source.pixels)
-        self._prepared: dict[tuple[object, ...], _Prepared] = {}
+        self._prepared: dict[InversionKey, _Prepared] = {}
 
     def edit(
         self,
@@ -87,11 +105,12 @@ class Session:
                     full = frames.as_image(preview(), self.source.size)
                     decoded = frames.with_detail(decoded, self._backbone.decode(edit.proposal()), full)
                 meter.step()
+            memory = peak_memory()
         return EditResult(
             pixels=frames.composite(task, decoded, config),
             task=task,
             losses=losses,
-            provenance=Provenance(recipe, (*prepared.timings, *timer.timings()), peak_memory()),
+            provenance=Provenance(recipe, (*prepared.timings, *timer.timings()), memory),
             source=self.source,
         )
 
@@ -117,6 +136,8 @@ class Session:
         asked = instruction.instruction if isinstance(instruction, DragTask) else freeze(instruction)
         asked = replace(asked, prompt=asked.prompt or self.prompt)
         if isinstance(instruction, DragTask):
+            if not np.array_equal(instruction.image, self.source.pixels):
+                raise UserError("the task was resolved on another picture than the session's: resolve it on this one")
             return replace(instruction, instruction=asked)
         return resolve(self.source.pixels, asked, margin=config.area.margin)
 
@@ -124,7 +145,15 @@ class Session:
         """The inversion that a configuration asks for, made at most once."""
         self._check_taps(config)
         blocks = self._kv_blocks(config)
-        key = (prompt, config.inversion, config.size, blocks, self._subject.key(config, box))
+        key = InversionKey(
+            picture=self._digest,
+            size=config.size,
+            prompt=prompt,
+            inversion=config.inversion,
+            sites=blocks,
+            subject=self._subject.key(config, box),
+            weights=self._backbone.weights,
+        )
         if key not in self._prepared:
             timer = Timer(observer)
             with phase("encode", 1, timer) as meter:
@@ -143,7 +172,9 @@ class Session:
         names = self._backbone.spec.tap_names
         unknown = [tap for tap in config.optimise.taps or () if tap not in names]
         if unknown:
-            raise UserError(f"optimise.taps: {', '.join(unknown)} is no tap of this model: it has {', '.join(names)}")
+            raise UserError(
+                f"optimise.taps: {', '.join(unknown)} is not a tap of this model: it has {', '.join(names)}"
+            )
 
     def _kv_blocks(self, config: EditConfig) -> tuple[str, ...] | None:
         spec = self._backbone.spec
@@ -151,7 +182,7 @@ class Session:
         unknown = [block for block in blocks if block not in spec.blocks]
         if unknown:
             raise UserError(
-                f"kv.sites: {', '.join(unknown)} is no block of this model: it has {', '.join(spec.blocks)}"
+                f"kv.sites: {', '.join(unknown)} is not a block of this model: it has {', '.join(spec.blocks)}"
             )
         return None if config.kv.rule == "none" else tuple(blocks)
 
@@ -196,7 +227,7 @@ class Session:
             config=config,
             config_hash=config.hash,
             weights=self._backbone.weights,
-            source_sha256=self.source.sha256,
+            source_sha256=self._digest,
             versions=versions(),
             subject=None if self._subject.adapter is None else self._subject.adapter.record,
         )

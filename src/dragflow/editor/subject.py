@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
+import numpy as np
+
+from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig
+from dragflow.core.models import SubjectId
 from dragflow.core.task import DragTask
 from dragflow.editor import frames
 from dragflow.method.backbone import Subject
@@ -15,10 +18,20 @@ Crop = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; the last two are just outside."""
 
 
+@dataclass(frozen=True)
+class SubjectKey:
+    """What the injection of a subject depends on."""
+
+    adapter: SubjectId
+    box: Crop | None
+    scale: float | None
+    time_scale: float
+
+
 class SessionSubject:
     """Holds the features of the subject last asked for, and what was computed from them for one time grid."""
 
-    def __init__(self, adapter: SubjectAdapter | None, pixels: NDArray[np.uint8]) -> None:
+    def __init__(self, adapter: SubjectAdapter | None, pixels: Pixels) -> None:
         """Of a picture (H, W, 3); without an adapter there is no subject anywhere."""
         self.adapter = adapter
         self._pixels = pixels
@@ -29,11 +42,11 @@ class SessionSubject:
         """Whether the inversion needs to know what is dragged."""
         return self.adapter is not None and config.subject.inverting and config.subject.crop == "region"
 
-    def key(self, config: EditConfig, box: Crop | None) -> object:
-        """What an inversion depends on."""
+    def key(self, config: EditConfig, box: Crop | None) -> SubjectKey | None:
+        """What an inversion depends on; None where nothing is injected while inverting."""
         if self.adapter is None or not config.subject.inverting:
             return None
-        return box, config.subject.scale, config.subject.time_scale
+        return SubjectKey(self.adapter.record, box, config.subject.scale, config.subject.time_scale)
 
     def inverting(self, config: EditConfig, box: Crop | None) -> Subject | None:
         """The subject that is injected while inverting."""
