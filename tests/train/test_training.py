@@ -13,6 +13,7 @@ from tiny_model import FLOW, VAE  # noqa: E402
 
 from dragflow import world  # noqa: E402
 from dragflow.backbones.flux1 import layout  # noqa: E402
+from dragflow.core.errors import UserError  # noqa: E402
 from dragflow.train import data, export, flow, latents, state, text, vae  # noqa: E402
 from dragflow.train.main import parser  # noqa: E402
 
@@ -200,9 +201,9 @@ def test_training_goes_on_from_an_exported_folder(trained, tmp_path):
 def test_a_folder_of_another_recipe_is_refused(trained, tmp_path):
     folder = export.export(trained, tmp_path / "export", FLOW)
     other = replace(FLOW, double=2)
-    with pytest.raises(ValueError, match="does not fit this model"):
+    with pytest.raises(UserError, match="does not fit this model"):
         flow.FlowModel(other).begin_with(folder)
-    with pytest.raises(ValueError, match="does not fit this model"):
+    with pytest.raises(UserError, match="does not fit this model"):
         flow.FlowModel(FLOW).begin_with(tmp_path / "nowhere")
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dragflow import world
+from dragflow.core.errors import UserError
 from dragflow.world import things
 
 CASES = [
@@ -99,7 +100,7 @@ def test_all_kinds_of_context_occur():
 
 
 def test_a_bad_kind_is_refused():
-    with pytest.raises(ValueError, match='"shear"'):
+    with pytest.raises(UserError, match="'shear'"):
         world.drag_case(0, "shear")
 
 

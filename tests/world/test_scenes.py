@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dragflow import world
+from dragflow.core.errors import UserError
 from dragflow.world import backgrounds, light, things
 
 
@@ -17,7 +18,7 @@ def test_atlas_has_enough_sprites_and_thirty_held_out():
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match='"valid"'):
+    with pytest.raises(UserError, match="'valid'"):
         world.names("valid")
 
 
@@ -50,8 +51,8 @@ def test_the_world_does_not_import_torch():
 def test_scenes_hold_only_sprites_of_their_split(split):
     allowed = set(world.names(split))
     for seed in range(300):
-        here = world.scene(seed, 64, split)
-        assert {here.things[i].name for i in here.objects} <= allowed
+        scene = world.scene(seed, 64, split)
+        assert {scene.things[i].name for i in scene.objects} <= allowed
 
 
 def test_scenes_have_one_to_four_objects():
@@ -70,10 +71,10 @@ def test_every_background_fills_the_picture(kind):
 
 def test_the_mask_is_exact():
     """Without light and shadow, taking the object away changes the picture inside its mask and nowhere else."""
-    here = world.scene(3, 128, count=1, limb=False)
+    scene = world.scene(3, 128, count=1, limb=False)
     flat = light.Light("flat", 0, 0, 0, (0.5, 0.5), 0, (0, 0), 0.01)
-    with_it = world.Scene(here.seed, here.size, here.background, flat, here.things)
-    without = world.Scene(here.seed, here.size, here.background, flat, ())
+    with_it = world.Scene(scene.seed, scene.size, scene.background, flat, scene.things)
+    without = world.Scene(scene.seed, scene.size, scene.background, flat, ())
     changed = (with_it.render() != without.render()).any(-1)
     covered = with_it.alpha(0) > 0
     assert not (changed & ~covered).any()
@@ -82,9 +83,9 @@ def test_the_mask_is_exact():
 
 def test_shadows_darken_outside_the_object():
     flat = light.Light("flat", 0, 0, 0, (0.5, 0.5), 0.5, (0.04, 0.05), 0.015)
-    here = world.scene(3, 128, count=1, limb=False)
-    lit = world.Scene(here.seed, here.size, here.background, flat, here.things)
-    bare = world.Scene(here.seed, here.size, here.background, flat, ())
+    scene = world.scene(3, 128, count=1, limb=False)
+    lit = world.Scene(scene.seed, scene.size, scene.background, flat, scene.things)
+    bare = world.Scene(scene.seed, scene.size, scene.background, flat, ())
     difference = bare.render().astype(int) - lit.render().astype(int)
     outside = lit.alpha(0) == 0
     assert difference[outside].max() > 10
@@ -92,20 +93,20 @@ def test_shadows_darken_outside_the_object():
 
 
 def test_light_shades_the_same_object_differently_in_two_places():
-    here = world.scene(3, 128, count=1, limb=False)
+    scene = world.scene(3, 128, count=1, limb=False)
     ramp = light.Light("ramp", 0.0, 0.6, 0.0, (0.5, 0.5), 0, (0, 0), 0.01)
-    lit = world.Scene(here.seed, here.size, here.background, ramp, here.things)
+    lit = world.Scene(scene.seed, scene.size, scene.background, ramp, scene.things)
     x = lit.things[0].pose[0][2] * 128
-    there = lit.moved(0, world.translate((96 - x if x < 64 else 32 - x, 0)))
-    tones = [s.render()[s.alpha(0) > 0.99].mean() for s in (lit, there)]
+    moved = lit.moved(0, world.translate((96 - x if x < 64 else 32 - x, 0)))
+    tones = [s.render()[s.alpha(0) > 0.99].mean() for s in (lit, moved)]
     assert abs(tones[0] - tones[1]) > 8
 
 
-def test_what_stands_in_front_hides():
-    here = world.scene(3, 128, count=2, limb=False)
-    x, y = here.things[1].pose[0][2], here.things[1].pose[1][2]
-    behind = things.Thing("sprite", here.things[0].name, things.pose((x, y), 0.3))
-    scene = world.Scene(0, here.size, here.background, here.light, (behind, here.things[1]))
+def test_what_is_in_front_hides():
+    drawn = world.scene(3, 128, count=2, limb=False)
+    first, second = drawn.things
+    behind = things.Thing("sprite", first.name, things.pose((second.pose[0][2], second.pose[1][2]), 0.3))
+    scene = world.Scene(0, drawn.size, drawn.background, drawn.light, (behind, second))
     assert scene.hidden(0) > 0.3
     assert scene.hidden(1) < 1e-6
 
@@ -114,7 +115,7 @@ def test_captions_name_the_objects_and_stay_in_the_vocabulary():
     words = set(world.vocabulary())
     rng = np.random.default_rng(0)
     for seed in range(200):
-        f = world.facts(world.scene(seed, 64, "train" if seed % 2 else "test"))
-        assert all(name in world.caption(f) for name, _ in f.objects)
-        for text in (world.caption(f), world.caption(f, rng)):
+        facts = world.facts(world.scene(seed, 64, "train" if seed % 2 else "test"))
+        assert all(name in world.caption(facts) for name, _ in facts.objects)
+        for text in (world.caption(facts), world.caption(facts, rng)):
             assert set(text.replace(",", " ,").split()) <= words, text

@@ -1,4 +1,4 @@
-"""`python -m dragflow.train {vae,flow,export}`: trains the embedded model stage by stage."""
+"""`python -m dragflow.train STAGE`: train the embedded model, stage by stage."""
 
 from dragflow.train.main import main
 

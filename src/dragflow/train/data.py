@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dragflow import world
+from dragflow.core.arrays import Pixels
 
-# Kept apart so that the reconstruction of photographs is measured on pictures the autoencoder never saw.
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 TEST_PHOTOGRAPHS = ("astronaut", "chelsea")
+"""Held out, so that the reconstruction of photographs is measured on pictures the autoencoder never saw."""
 TRAIN_PHOTOGRAPHS = (
     "coffee",
     "rocket",
@@ -23,17 +28,17 @@ TRAIN_PHOTOGRAPHS = (
 )
 
 
-def scene_picture(number: int, size: int) -> np.ndarray:
-    """Training scene `number` as uint8 (size, size, 3)."""
+def scene_picture(number: int, size: int) -> Pixels:
+    """Training scene `number` (size, size, 3)."""
     return world.scene(number, size).render()
 
 
 @cache
-def photographs(names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-    """scikit-image's photographs as uint8 RGB."""
+def photographs(names: tuple[str, ...]) -> tuple[Pixels, ...]:
+    """scikit-image's photographs of these names."""
     from skimage import data as pictures
 
-    out: list[np.ndarray] = []
+    out: list[Pixels] = []
     for name in names:
         picture = getattr(pictures, name)()
         picture = np.asarray(picture[0] if isinstance(picture, tuple) else picture)
@@ -41,8 +46,8 @@ def photographs(names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
     return tuple(out)
 
 
-def photograph_crop(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A random crop of a training photograph, mirrored, shrunk and tinted at random."""
+def photograph_crop(rng: np.random.Generator, size: int) -> Pixels:
+    """A random crop (size, size, 3) of a training photograph, shrunk, mirrored and tinted at random."""
     import cv2
 
     pictures = photographs(TRAIN_PHOTOGRAPHS)
@@ -55,9 +60,9 @@ def photograph_crop(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.clip(crop[..., rng.permutation(3)] * tint, 0, 255).astype(np.uint8)
 
 
-def crops(rng: np.random.Generator, batch: int, size: int, photograph_share: float) -> np.ndarray:
-    """A batch of crops for the autoencoder, uint8 (batch, size, size, 3); a scene of twice the side gives two crops."""
-    out: list[np.ndarray] = []
+def crops(rng: np.random.Generator, batch: int, size: int, photograph_share: float) -> NDArray[np.uint8]:
+    """A batch of crops (batch, size, size, 3) for the autoencoder; a scene of twice the side gives two crops."""
+    out: list[Pixels] = []
     while len(out) < batch:
         if rng.uniform() < photograph_share:
             out.append(photograph_crop(rng, size))

@@ -1,4 +1,4 @@
-"""Puts the trained parts together as one diffusers folder that `FluxPipeline.from_pretrained` loads."""
+"""The trained parts as one diffusers folder that `FluxPipeline.from_pretrained` loads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from dragflow.train import state, text, vae
 from dragflow.train.flow import FlowConfig, FlowModel
 
-BASE_SHIFT, MAX_SHIFT = 0.5, 1.15  # FLUX.1's, for 256 and 4096 image tokens
+BASE_SHIFT, MAX_SHIFT = 0.5, 1.15
+"""FLUX.1's, for 256 and 4096 image tokens."""
 
 
 def export(source: Path, to: Path, config: FlowConfig | None = None, start: Path | None = None) -> Path:
-    """Writes the averaged weights of source/vae (or the autoencoder of `start`) and source/flow to `to` in bfloat16."""
+    """Write the averaged weights of source/vae (or the autoencoder of `start`) and source/flow to `to`, in bfloat16."""
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
     config = config or FlowConfig()
@@ -41,10 +42,10 @@ def export(source: Path, to: Path, config: FlowConfig | None = None, start: Path
     for part in (autoencoder, model.transformer, model.text.clip, model.text.t5):
         part.bfloat16()
     pipeline.save_pretrained(to)
-    # transformers loads the type its config names and diffusers float32; a plain from_pretrained must get one type.
+    # transformers loads the dtype its config names, diffusers float32: a plain from_pretrained must get one dtype.
     for encoder in ("text_encoder", "text_encoder_2"):
         _edit(to / encoder / "config.json", "dtype", "float32")
-    # Derived, and rejected with a warning when read back.
+    # A derived value, which diffusers rejects with a warning when it reads the file.
     _edit(to / "vae" / "config.json", "block_out_channels", None)
     return to
 

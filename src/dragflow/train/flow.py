@@ -1,6 +1,6 @@
 """The flow model: a FLUX transformer and its two text encoders, trained together on latents of scenes.
 
-Rectified flow as FLUX has it: z_t = (1 - t) z_0 + t eps, the model gives v = eps - z_0, t drawn logit-normal.
+Rectified flow as in FLUX: z_t = (1 - t) z_0 + t eps, the model predicts v = eps - z_0, t drawn logit-normal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dragflow import world
 from dragflow.backbones.flux1.layout import image_ids, pack, unpack
+from dragflow.core.errors import UserError
 from dragflow.train import state, text, vae
 from dragflow.train.latents import Pool, Scaling, measure
 from dragflow.train.state import Run
@@ -25,6 +26,7 @@ from dragflow.train.vae import VaeConfig
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ class FlowConfig:
     rate: float = 1e-3
     """Rate of AdamW."""
     optimizer: Literal["muon", "adamw"] = "muon"
-    """What trains the weight matrices of the blocks; AdamW trains the rest in any case. Muon needs fewer steps, but it
-    computes in bfloat16: nine tenths of a step on a processor that only emulates it."""
+    """What trains the weight matrices of the blocks; AdamW always trains the rest. Muon needs fewer steps, but it
+    computes in bfloat16: that takes nine tenths of a step on a processor that only emulates it."""
     matrix_rate: float = 2e-3
     """Rate of Muon."""
     text_share: float = 0.1
-    """Share of the rate that the text encoders get; at the full rate their outputs grow alike."""
+    """Share of the rate that the text encoders get; at the full rate their outputs for all captions become equal."""
     noisy: float = 0.15
-    """Share of times from the noisiest twentieth, where the model learns to read."""
+    """Share of times from the noisiest twentieth, where the model learns to follow captions."""
     warmup: int = 100
     cooldown: float = 0.2
     first: int = 1024
@@ -96,14 +98,18 @@ class FlowModel(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def begin_with(self, folder: Path) -> None:
-        """Takes the weights of an exported folder; it must have been made with the same sizes and vocabulary."""
+        """Load the weights of an exported folder.
+
+        Raises:
+            UserError: it was made with other sizes or another vocabulary.
+        """
         parts = {"transformer": self.transformer, "text_encoder": self.text.clip, "text_encoder_2": self.text.t5}
         for name, part in parts.items():
             tensors = {k: v for file in (folder / name).glob("*.safetensors") for k, v in load_file(file).items()}
             # Tied embeddings are stored once, under the one name or the other.
             missing, unexpected = part.load_state_dict(tensors, strict=False)
             if unexpected or not tensors or any("embed_tokens" not in key for key in missing):
-                raise ValueError(f"{folder / name} does not fit this model; start from a folder of the same recipe.")
+                raise UserError(f"{folder / name} does not fit this model: start from one of the same sizes")
 
     def forward(self, z: Tensor, t: Tensor, clip_ids: Tensor, t5_ids: Tensor) -> Tensor:
         """Velocity (b c h w) at latents z (b c h w) and times t (b) for token ids of both encoders."""
@@ -122,10 +128,10 @@ class FlowModel(nn.Module):
 
 
 def times(batch: int, noisy: float, generator: torch.Generator, device: str) -> Tensor:
-    """Logit-normal times spread evenly over the batch, one in ten uniform, the share `noisy` in the noisiest twentieth.
+    """Times (batch): logit-normal and spread evenly, one in ten uniform, the share `noisy` in the noisiest twentieth.
 
-    A thousand noisy latents still show their mean colour at t = 0.95: only closer to 1 does the text decide anything
-    that the picture does not, and without these times the model does not learn to read.
+    A thousand noisy latents still show their mean colour at t = 0.95. Only closer to 1 does the text decide anything
+    that the picture does not, and without these times the model does not learn to follow it.
     """
     places = torch.arange(batch, device=device) / batch + torch.rand(1, generator=generator, device=device)
     t = torch.sigmoid(0.7 + 1.2 * torch.special.ndtri((places % 1).clamp(1e-4, 1 - 1e-4)))
@@ -134,18 +140,18 @@ def times(batch: int, noisy: float, generator: torch.Generator, device: str) -> 
     return torch.where(choice < 0.1, uniform, torch.where(choice < 0.1 + noisy, 1 - 0.05 * uniform, t))
 
 
-def captions(config: FlowConfig, rng: np.random.Generator, numbers: np.ndarray) -> list[str]:
-    """One paraphrase per scene, some empty, some with unknown words."""
+def captions(config: FlowConfig, rng: np.random.Generator, numbers: NDArray[np.int64]) -> list[str]:
+    """One paraphrased caption per scene, some empty, some with unknown words."""
     out: list[str] = []
     for number in numbers:
         words = world.caption(world.facts(world.scene(int(number), config.size)), rng).split(" ")
-        kept = ["something" if rng.uniform() < config.unknown else w for w in words]
+        kept = ["something" if rng.uniform() < config.unknown else word for word in words]
         out.append("" if rng.uniform() < config.empty else " ".join(kept))
     return out
 
 
 def optimizers(config: FlowConfig, model: FlowModel) -> list[torch.optim.Optimizer]:
-    """The chosen one for the matrices inside the blocks, AdamW for modulations, embeddings, both ends and the text."""
+    """The configured one for the matrices inside the blocks, AdamW for everything else (all, if that is configured)."""
     blocks = ("transformer.transformer_blocks.", "transformer.single_transformer_blocks.")
     named = list(model.named_parameters())
     muon = config.optimizer == "muon"
@@ -162,9 +168,9 @@ def optimizers(config: FlowConfig, model: FlowModel) -> list[torch.optim.Optimiz
 
 
 def train(config: FlowConfig, run: Run, start: Path | None = None) -> FlowModel:
-    """Trains on the latents of the autoencoder in out/vae and returns the model with averaged weights.
+    """Train on the latents of the autoencoder in out/vae and return the model with averaged weights.
 
-    With `start`, an exported folder, its autoencoder and its weights are where the training begins.
+    With `start`, the training begins with the autoencoder and the weights of this exported folder.
     """
     torch.manual_seed(run.seed)
     coder = vae.trained(config.vae, run.out, start).requires_grad_(False)
@@ -203,22 +209,22 @@ def _step(
     step: int,
 ) -> float:
     rng, generator = state.generators(run.seed, step, run.device)
-    # The pool may already hold more than this step is meant to see (after a restart): bound the draw by the step.
+    # After a restart the pool may hold more than this step is meant to see: the bound makes a resumed run the same.
     numbers = rng.integers(0, min(config.first + config.fresh * step, config.capacity), config.batch)
     z = pool.take(numbers).to(run.device)
-    # Now and then a longer sequence, so that padding to any length does no harm.
+    # Now and then a longer sequence, so that the model works with captions padded to any length.
     length = T5_LENGTH if rng.uniform() < 0.96 else 4 * T5_LENGTH
     clip_ids, t5_ids = (i.to(run.device) for i in tokenizers(captions(config, rng, numbers), length))
     t = times(config.batch, config.noisy, generator, run.device)
     noise = torch.randn(z.shape, generator=generator, device=run.device)
-    s = t.view(-1, 1, 1, 1)
+    mix = t.view(-1, 1, 1, 1)
     factor = state.rate(step, run.steps, config.warmup, config.cooldown)
     for opt in opts:
         for group in opt.param_groups:
             base = config.matrix_rate if isinstance(opt, torch.optim.Muon) else config.rate
             group["lr"] = base * factor * group.get("share", 1.0)
     with state.mixed_precision(run.device):
-        v = model((1 - s) * z + s * noise, t, clip_ids, t5_ids)
+        v = model((1 - mix) * z + mix * noise, t, clip_ids, t5_ids)
     loss = (v.float() - (noise - z)).pow(2).mean()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -230,7 +236,7 @@ def _step(
 
 @torch.no_grad()
 def sample(model: FlowModel, noise: Tensor, ids: tuple[Tensor, Tensor], steps: int = 20) -> Tensor:
-    """Latents from noise by Euler steps on FLUX's shifted grid for 256 tokens (mu = 0.5)."""
+    """Latents from noise (both b c h w) by Euler steps on FLUX's shifted grid for 256 tokens (mu = 0.5)."""
     line = torch.linspace(1, 0, steps + 1)
     shifted = line * np.exp(0.5) / (1 + line * (np.exp(0.5) - 1))
     z = noise
@@ -252,13 +258,13 @@ def samples(
     path: Path,
     count: int = 8,
 ) -> None:
-    """Draws pictures for captions of scenes outside the training range, with the true scenes above them."""
+    """Draw a sheet of pictures for captions of scenes outside the training range, with the true scenes above them."""
     scenes = [world.scene(2**41 + i, config.size) for i in range(count)]
-    ids = tokenizers([world.caption(world.facts(s)) for s in scenes])
+    ids = tokenizers([world.caption(world.facts(scene)) for scene in scenes])
     clip_ids, t5_ids = (i.to(device) for i in ids)
     generator = torch.Generator(device).manual_seed(0)
     noise = torch.randn(count, 16, config.size // 8, config.size // 8, generator=generator, device=device)
     z = sample(model, noise, (clip_ids, t5_ids))
     pictures = coder.decoder(z / scaling.scale + scaling.shift)
-    truth = state.to_tensor(np.stack([s.render() for s in scenes])).to(device)
+    truth = state.to_tensor(np.stack([scene.render() for scene in scenes])).to(device)
     state.sheet(path, [truth, pictures])

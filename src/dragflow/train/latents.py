@@ -1,4 +1,4 @@
-"""A growing pool of encoded scenes: scene i is row i, so that any caption of it can be made again from its number."""
+"""A growing pool of encoded scenes: scene i is row i, so that its number is enough to caption it again."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from dragflow.train import data, state
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """What brings raw latents to zero mean and unit variance: (z - shift) * scale, as FLUX pipelines have it."""
+    """Brings raw latents to zero mean and unit variance: (z - shift) * scale, as in FLUX pipelines."""
 
     scale: float
     shift: float
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderTiny, pictures: np.ndarray, device: str) -> Tensor:
-    """Raw latents of uint8 pictures."""
+def encode(vae: AutoencoderTiny, pictures: NDArray[np.uint8], device: str) -> Tensor:
+    """Raw latents (b, c, H/8, W/8) of pictures (b, H, W, 3)."""
     x = state.to_tensor(pictures).to(device)
     with state.mixed_precision(device):
         return vae.encoder(x).float()
 
 
 def measure(vae: AutoencoderTiny, size: int, device: str, path: Path, scenes: int = 256) -> Scaling:
-    """Measures the scaling on the first scenes, or reads it if that was done before."""
+    """The scaling measured on the first scenes, or read from `path` if an earlier call wrote it there."""
     if path.exists():
         return Scaling(**json.loads(path.read_text()))
     z = torch.cat([encode(vae, data.scene_picture(i, size)[None], device) for i in range(scenes)])
-    found = Scaling(round(float(1 / z.std()), 6), round(float(z.mean()), 6))
+    scaling = Scaling(round(float(1 / z.std()), 6), round(float(z.mean()), 6))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(found)) + "\n")
-    return found
+    path.write_text(json.dumps(asdict(scaling)) + "\n")
+    return scaling
 
 
 class Pool:
-    """Latents of scenes 0, 1, 2, ... in a file; it grows as training goes on and survives a restart."""
+    """Latents of scenes 0, 1, 2, ... in a file of float16; it grows during the training and survives a restart."""
 
     def __init__(
         self, path: Path, vae: AutoencoderTiny, scaling: Scaling, size: int, capacity: int, device: str
@@ -59,19 +60,19 @@ class Pool:
         self.path, self.capacity, self.shape = path, capacity, shape
 
     def grow(self, count: int) -> None:
-        """Encodes further scenes until there are `count` (or the capacity is reached)."""
+        """Encode further scenes until there are `count` (or the capacity is reached)."""
         wanted = min(count, self.capacity)
-        with self.path.open("r+b") as f:
-            f.truncate(self.count * 2 * self.row)
-            f.seek(0, 2)
+        with self.path.open("r+b") as file:
+            file.truncate(self.count * 2 * self.row)  # a run that was killed may have left half a row
+            file.seek(0, 2)
             while self.count < wanted:
                 numbers = range(self.count, min(self.count + 8, wanted))
                 pictures = np.stack([data.scene_picture(i, self.size) for i in numbers])
                 z = (encode(self.vae, pictures, self.device) - self.scaling.shift) * self.scaling.scale
-                f.write(z.cpu().numpy().astype(np.float16).tobytes())
+                file.write(z.cpu().numpy().astype(np.float16).tobytes())
                 self.count += len(numbers)
 
-    def take(self, numbers: np.ndarray) -> Tensor:
-        """Rows of the pool as float32 (b, 16, h, w)."""
+    def take(self, numbers: NDArray[np.int64]) -> Tensor:
+        """Latents (b, 16, h, w) of these scenes."""
         rows = np.memmap(self.path, np.float16, "r", shape=(self.count, *self.shape))
         return torch.from_numpy(rows[numbers].astype(np.float32))

@@ -1,4 +1,4 @@
-"""The training command."""
+"""`python -m dragflow.train`: its arguments, and the stage they select."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
-    """Arguments of every stage."""
+    """The arguments of every stage."""
     top = argparse.ArgumentParser(
         prog="python -m dragflow.train", description="Train the embedded model, stage by stage."
     )
@@ -15,14 +15,14 @@ def parser() -> argparse.ArgumentParser:
     for name, steps, rate, text in (
         ("vae", 3200, 1.5e-3, "the autoencoder, on crops of scenes and photographs"),
         ("flow", 4000, 1e-3, "the transformer and both text encoders, on latents of scenes"),
-        ("adapter", 1400, 3e-4, "the subject adapter of an exported model, which stays as it is"),
+        ("adapter", 1400, 3e-4, "the subject adapter of an exported model, which stays unchanged"),
     ):
         stage = stages.add_parser(name, help=text)
         stage.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and sample sheets")
         stage.add_argument("--steps", type=int, default=steps, help="length of the whole schedule")
         stage.add_argument("--rate", type=float, default=rate, help="learning rate of AdamW")
-        stage.add_argument("--minutes", type=float, default=float("inf"), help="stop this call after so long")
-        stage.add_argument("--until", type=int, help="stop this call at that step of the schedule")
+        stage.add_argument("--minutes", type=float, default=float("inf"), help="stop this call after so many minutes")
+        stage.add_argument("--until", type=int, help="stop this call at this step of the schedule")
         stage.add_argument("--seed", type=int, default=0)
         stage.add_argument("--device", default="cpu")
         stage.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -30,29 +30,29 @@ def parser() -> argparse.ArgumentParser:
             "--start",
             type=Path,
             required=name == "adapter",
-            help="exported folder to begin with (the encoder stays as it is)" if name != "adapter" else "the model",
+            help="exported folder to begin with (the encoder stays unchanged)" if name != "adapter" else "the model",
         )
         if name == "flow":
-            stage.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help="of the blocks' matrices")
-            stage.add_argument("--noisy", type=float, default=0.15, help="share of times where captions are learnt")
-            stage.add_argument("--text-share", type=float, default=0.1, help="of the rate, for the text encoders")
+            stage.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help="for the blocks")
+            stage.add_argument("--noisy", type=float, default=0.15, help="share of times at which captions are learnt")
+            stage.add_argument("--text-share", type=float, default=0.1, help="text encoders' share of the rate")
             stage.add_argument("--cooldown", type=float, default=0.2, help="share of the steps in which the rate falls")
-        stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+        stage.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
         stage.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
     export = stages.add_parser("export", help="the trained parts as one diffusers folder")
     export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
     export.add_argument(
-        "--start", type=Path, help="--start of the flow stage: without --out/vae the autoencoder is that folder's"
+        "--start", type=Path, help="--start of the flow stage, whose autoencoder is taken if --out has no vae/"
     )
     export.add_argument("--to", type=Path, required=True, help="folder to write")
-    export = stages.add_parser("export-adapter", help="the trained adapter as `--subject.adapter nano` loads it")
+    export = stages.add_parser("export-adapter", help="the trained adapter, for `--subject.adapter nano`")
     export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
     export.add_argument("--to", type=Path, required=True, help="folder to write")
     return top
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs one stage."""
+    """Run one stage."""
     args = parser().parse_args(argv)
     if args.stage == "export":
         from dragflow.train.export import export

@@ -13,8 +13,10 @@ from dragflow.world import vocabulary
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-CLIP_LENGTH = 32  # tokens of the pooled encoder
-T5_LENGTH = 32  # tokens the flow model mostly trains with; ask the pipeline for max_sequence_length=32
+CLIP_LENGTH = 32
+"""Tokens of the pooled encoder."""
+T5_LENGTH = 32
+"""Tokens of the sequence encoder that the flow model mostly trains with; the pipeline needs max_sequence_length=32."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ def _tokenizer(specials: dict[str, str], template: str, length: int) -> PreTrain
     from transformers import PreTrainedTokenizerFast
 
     words = [*specials.values(), *vocabulary()]
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token=specials["unk_token"]))
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=specials["unk_token"]))
     core.normalizer = normalizers.Lowercase()
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    marks = [(w, words.index(w)) for w in template.split() if w in specials.values()]
+    marks = [(word, words.index(word)) for word in template.split() if word in specials.values()]
     core.post_processor = processors.TemplateProcessing(single=template, special_tokens=marks)
     return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=length, padding_side="right", **specials)
 
@@ -98,9 +100,10 @@ class TextEncoders(nn.Module):
 
     @torch.no_grad()
     def _spread_words(self) -> None:
-        """Makes the untrained pooled output a projection of the bag of words, different for different captions.
+        """Make the untrained pooled output a projection of the bag of words, different for different captions.
 
-        From the usual start it soon became one constant for all captions, and the flow model did not learn to read.
+        With the usual initialisation it soon became one constant for all captions, and the flow model did not learn
+        to use them.
         """
         table = self.clip.embeddings.token_embedding.weight
         nn.init.normal_(table, std=0.5)

@@ -1,7 +1,7 @@
 """The autoencoder (TAEF1 layout: no normalisation, so an edit stays local), warm-started on principal components.
 
-The encoder's convolutions are set so that it *is* the projection of 8 x 8 patches on their first principal components;
-the decoder learns to invert that, then both learn together. From scratch the same time gives several dB less.
+The encoder's convolutions are set so that it *is* the projection of 8 x 8 patches onto their principal components; the
+decoder learns to invert that, then both learn together. Training from scratch for as long gives several dB less.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from dragflow.train.state import Run
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
 
-RAW_STD = 0.3  # of the latents before scaling_factor; small, so that the decoder's tanh(x / 3) clamp bends nothing
-WHITENING = 0.5  # 1 = every component has the same variance, 0 = its own
+RAW_STD = 0.3
+"""Of the latents before scaling_factor; small, so that the decoder's tanh(x / 3) clamp stays linear."""
+WHITENING = 0.5
+"""1 gives every component the same variance, 0 leaves each its own."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def build(config: VaeConfig) -> AutoencoderTiny:
 
 
 def trained(config: VaeConfig, out: Path, start: Path | None = None) -> AutoencoderTiny:
-    """The autoencoder with averaged weights from out/vae, or where none was trained that of the folder `start`."""
+    """The autoencoder with the averaged weights of out/vae, or that of the folder `start` if none was trained."""
     model, checkpoint = build(config), out / "vae" / "state.safetensors"
     if start is not None and not checkpoint.exists():
         begin_with(model, start)
@@ -72,12 +74,12 @@ def trained(config: VaeConfig, out: Path, start: Path | None = None) -> Autoenco
 
 
 def begin_with(model: AutoencoderTiny, folder: Path) -> None:
-    """Takes the weights of an exported folder."""
+    """Load the weights of an exported folder."""
     model.load_state_dict(load_file(folder / "vae" / "diffusion_pytorch_model.safetensors"))
 
 
 def principal_components(config: VaeConfig, seed: int, pictures: int = 192) -> tuple[Tensor, Tensor]:
-    """The linear encoder (channels, 192) of patches ordered (dy, dx, rgb) with values in [0, 1], and its bias."""
+    """The linear encoder (channels, 192) of patches (dy, dx, rgb) with values in [0, 1], and its bias (channels)."""
     rng = np.random.default_rng([seed, 0, 1])
     batch = data.crops(rng, pictures, config.crop, config.photographs).astype(np.float64) / 255
     n, side = batch.shape[0], config.crop // 8
@@ -93,7 +95,7 @@ def principal_components(config: VaeConfig, seed: int, pictures: int = 192) -> t
 
 @torch.no_grad()
 def warm_start(model: AutoencoderTiny, projection: Tensor, bias: Tensor) -> None:
-    """Sets the encoder to the linear projection; the residual blocks start as the identity."""
+    """Set the encoder to the linear projection; the residual blocks start as the identity."""
     from diffusers.models.unets.unet_2d_blocks import AutoencoderTinyBlock
 
     convolutions: list[Any] = [m for m in model.encoder.layers if isinstance(m, nn.Conv2d)]
@@ -126,10 +128,10 @@ def warm_start(model: AutoencoderTiny, projection: Tensor, bias: Tensor) -> None
 
 
 def train(config: VaeConfig, run: Run, start: Path | None = None) -> AutoencoderTiny:
-    """Trains and returns the autoencoder with averaged weights; checkpoints go to out/vae.
+    """Train the autoencoder and return it with averaged weights; checkpoints go to out/vae.
 
-    With `start`, an exported folder, that is where it begins, and only the decoder learns: the latents stay what the
-    flow model of that folder knows.
+    With `start`, the training begins with the weights of this exported folder, and only the decoder learns: the
+    latents stay those that the folder's flow model was trained on.
     """
     torch.manual_seed(run.seed)
     model = build(config)
@@ -160,17 +162,17 @@ def train(config: VaeConfig, run: Run, start: Path | None = None) -> Autoencoder
 def _step(config: VaeConfig, run: Run, model: AutoencoderTiny, optimizer: torch.optim.Optimizer, step: int) -> float:
     rng, generator = state.generators(run.seed, step, run.device)
     x = state.to_tensor(data.crops(rng, config.batch, config.crop, config.photographs)).to(run.device)
-    learns = step >= config.frozen * run.steps
+    encoder_learns = step >= config.frozen * run.steps
     for group in optimizer.param_groups:
         group["lr"] = config.rate * group["share"] * state.rate(step, run.steps, 50, 0.8)
     with state.mixed_precision(run.device):
-        with torch.set_grad_enabled(learns):
+        with torch.set_grad_enabled(encoder_learns):
             z = model.encoder(x).float()
         noise = torch.randn(z.shape, generator=generator, device=z.device)
         amount = torch.rand(z.shape[0], 1, 1, 1, generator=generator, device=z.device)
         y = model.decoder(z + RAW_STD * config.noise * amount * noise).float()
     loss = (y - x).abs().mean() + 2 * (y - x).pow(2).mean()
-    if learns:  # a light pull keeps the scale of the latents where it began
+    if encoder_learns:  # a light pull keeps the scale of the latents where it began
         loss = loss + 0.01 * (z.std() / RAW_STD - 1).pow(2) + 0.01 * z.mean().pow(2)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -181,16 +183,18 @@ def _step(config: VaeConfig, run: Run, model: AutoencoderTiny, optimizer: torch.
 
 @torch.no_grad()
 def evaluate(model: AutoencoderTiny, device: str, picture: Path, scenes: int = 24) -> dict[str, float]:
-    """PSNR in dB on held-out scenes (of held-out sprites) at 256 pixels and on held-out photographs; a sample sheet."""
-    held = np.stack([world.scene(i, 256, split="test").render() for i in range(scenes)])
-    x = state.to_tensor(held).to(device)
+    """PSNR in dB on held-out scenes of 256 pixels and on held-out photographs; draws a sample sheet into `picture`."""
+    held_out = np.stack([world.scene(i, 256, split="test").render() for i in range(scenes)])
+    x = state.to_tensor(held_out).to(device)
     y = torch.cat([model.decoder(model.encoder(part)) for part in x.split(4)])
-    photographs = data.photographs(data.TEST_PHOTOGRAPHS)
-    p = [state.to_tensor(q[None, : q.shape[0] // 8 * 8, : q.shape[1] // 8 * 8]).to(device) for q in photographs]
-    q = [model.decoder(model.encoder(part)) for part in p]
-    middle = torch.cat([part[..., 20:276, 100:356] for part in (*p, *q)])
+    photographs = [
+        state.to_tensor(photo[None, : photo.shape[0] // 8 * 8, : photo.shape[1] // 8 * 8]).to(device)
+        for photo in data.photographs(data.TEST_PHOTOGRAPHS)
+    ]
+    decoded = [model.decoder(model.encoder(photo)) for photo in photographs]
+    middle = torch.cat([photo[..., 20:276, 100:356] for photo in (*photographs, *decoded)])
     state.sheet(picture, [x[:4], y[:4], middle])
     return {
         "scenes_db": state.psnr(y, x),
-        "photographs_db": float(np.mean([state.psnr(b, a) for a, b in zip(p, q, strict=True)])),
+        "photographs_db": float(np.mean([state.psnr(b, a) for a, b in zip(photographs, decoded, strict=True)])),
     }

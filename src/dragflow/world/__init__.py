@@ -1,4 +1,4 @@
-"""The procedural world: scenes of sprites with masks and, for every drag, the true picture after it (no torch)."""
+"""The procedural world: scenes of sprites, masks, and for every drag the true picture after it."""
 
 from dragflow.world.atlas import Sprite, names, sprites
 from dragflow.world.captions import Facts, caption, facts, vocabulary

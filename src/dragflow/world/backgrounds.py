@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from dragflow.core.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 STRUCTURED = ("stripes", "checks", "bricks", "horizon", "planks", "dots")
 TEXTURES = ("grass", "sand", "stone", "water", "wood", "clouds", "snow", "night")
@@ -25,7 +31,6 @@ PALETTE: dict[str, tuple[float, float, float]] = {
     "grey": (0.60, 0.61, 0.63),
     "black": (0.18, 0.18, 0.21),
 }
-# Three colours per texture, dark to light.
 _RAMPS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "grass": ((0.18, 0.36, 0.12), (0.36, 0.58, 0.22), (0.62, 0.76, 0.38)),
     "sand": ((0.68, 0.55, 0.36), (0.83, 0.71, 0.50), (0.93, 0.85, 0.68)),
@@ -36,8 +41,9 @@ _RAMPS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "snow": ((0.74, 0.80, 0.88), (0.87, 0.90, 0.94), (0.97, 0.98, 0.99)),
     "night": ((0.06, 0.07, 0.16), (0.14, 0.16, 0.32), (0.32, 0.30, 0.52)),
 }
-# Grain of the textures: (spectral slope, stretch along x, along y).
+"""Three colours per texture, dark to light."""
 _GRAIN = {"wood": (1.9, 6.0, 0.6), "water": (2.1, 0.4, 1.3), "clouds": (2.4, 0.7, 1.0), "grass": (1.7, 1.4, 0.7)}
+"""Grain of the textures: spectral slope, stretch along x, along y."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +51,37 @@ class Background:
     """Description of a background; lengths are shares of the picture's smaller side."""
 
     kind: str
+    """One of KINDS."""
     colours: tuple[str, str]
+    """Names from PALETTE, for captions."""
     tints: tuple[tuple[float, float, float], tuple[float, float, float]]
+    """RGB in [0, 1], near these colours."""
     angle: float
+    """In radians."""
     period: float
     phase: tuple[float, float]
+    """Share of the period by which the pattern is shifted; `phase[1]` is also the height of a horizon."""
     grain: float
+    """Standard deviation of a fine noise over a plain or structured background."""
     seed: int
+    """Of the noise."""
 
     @property
     def structured(self) -> bool:
-        """Whether lines or edges must continue through a hole."""
+        """Whether it has lines or edges, which must continue through a hole."""
         return self.kind in STRUCTURED
 
 
 def background(rng: np.random.Generator, kind: str | None = None) -> Background:
-    """Draws a description."""
+    """A background drawn at random, of one kind if it is given.
+
+    Raises:
+        UserError: an unknown kind.
+    """
     kind = kind or str(rng.choice(KINDS, p=_weights()))
     if kind not in KINDS:
-        raise ValueError(f'background kind is "{kind}"; it must be one of {", ".join(KINDS)}.')
-    first, second = (str(c) for c in rng.choice(list(PALETTE), 2, replace=False))
+        raise UserError(f"background {kind!r} is not known: choose one of {', '.join(KINDS)}")
+    first, second = (str(colour) for colour in rng.choice(list(PALETTE), 2, replace=False))
     if kind == "horizon":  # land below, sky above
         first, second = (
             str(rng.choice(["green", "brown", "yellow", "grey"])),
@@ -83,43 +100,54 @@ def background(rng: np.random.Generator, kind: str | None = None) -> Background:
 
 
 def _tint(rng: np.random.Generator, colour: str) -> tuple[float, float, float]:
-    r, g, b = (float(v) for v in np.clip(np.array(PALETTE[colour]) + rng.uniform(-0.07, 0.07, 3), 0.02, 0.98))
+    tint = np.clip(np.array(PALETTE[colour]) + rng.uniform(-0.07, 0.07, 3), 0.02, 0.98)
+    r, g, b = (float(channel) for channel in tint)
     return (r, g, b)
 
 
-def _weights() -> np.ndarray:
-    w = np.array([2.0 if k in ("gradient", "noise", "horizon", "bricks", "stripes", "checks") else 1.0 for k in KINDS])
-    return w / w.sum()
+def _weights() -> NDArray[np.float64]:
+    twice = ("gradient", "noise", "horizon", "bricks", "stripes", "checks")
+    weights = np.array([2.0 if kind in twice else 1.0 for kind in KINDS])
+    return weights / weights.sum()
 
 
-def paint(spec: Background, size: tuple[int, int]) -> np.ndarray:
-    """The background as float32 RGB in [0, 1], of size (h, w)."""
+@dataclass(frozen=True)
+class _Grid:
+    """Pixel centres in shares of the picture's smaller side."""
+
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
+    unit: int
+    """The smaller side in pixels."""
+
+
+def paint(spec: Background, size: tuple[int, int]) -> NDArray[np.floating]:
+    """The background of size (h, w) as RGB (h, w, 3), about 0 to 1; it is clipped once the light is on it."""
     rng = np.random.default_rng(spec.seed)
     h, w = size
     unit = min(h, w)
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
-    y, x = (y + 0.5) / unit, (x + 0.5) / unit
-    a, b = (np.array(t, np.float32) for t in spec.tints)
+    grid = _Grid((x + 0.5) / unit, (y + 0.5) / unit, unit)
     if spec.kind in TEXTURES:
         return _texture(spec, rng, size)
+    if spec.kind == "horizon":
+        return _horizon(spec, rng, grid)
     if spec.kind == "noise":
-        weight = _stretch01(spectral_noise(rng, size, 2.6))
+        weight = _normalised(spectral_noise(rng, size, 2.6))
     elif spec.kind == "gradient":
-        weight = _stretch01(x * math.cos(spec.angle) + y * math.sin(spec.angle))
-    elif spec.kind == "horizon":
-        return _horizon(spec, rng, x, y, unit)
+        weight = _normalised(grid.x * math.cos(spec.angle) + grid.y * math.sin(spec.angle))
     else:
-        weight = {"stripes": _stripes, "checks": _checks, "bricks": _bricks, "planks": _planks, "dots": _dots}[
-            spec.kind
-        ](spec, rng, x, y, unit)
-    picture = a + (b - a) * weight[..., None]
+        patterns = {"stripes": _stripes, "checks": _checks, "bricks": _bricks, "planks": _planks, "dots": _dots}
+        weight = patterns[spec.kind](spec, rng, grid)
+    first, second = (np.array(tint, np.float32) for tint in spec.tints)
+    picture = first + (second - first) * weight[..., None]
     return picture + _fine_grain(spec, rng, size)
 
 
 def spectral_noise(
     rng: np.random.Generator, size: tuple[int, int], slope: float, stretch: tuple[float, float] = (1.0, 1.0)
-) -> np.ndarray:
-    """Noise whose amplitude falls as frequency to the power -slope; zero mean, unit variance."""
+) -> NDArray[np.floating]:
+    """Noise (h, w) whose amplitude falls as frequency to the power -slope; zero mean, unit variance."""
     h, w = size
     fy = np.fft.fftfreq(h)[:, None] * min(h, w) * stretch[1]
     fx = np.fft.rfftfreq(w)[None] * min(h, w) * stretch[0]
@@ -129,84 +157,90 @@ def spectral_noise(
     return ((noise - noise.mean()) / noise.std()).astype(np.float32)
 
 
-def _stretch01(v: np.ndarray) -> np.ndarray:
-    low, high = float(v.min()), float(v.max())
-    return ((v - low) / max(high - low, 1e-6)).astype(np.float32)
+def _normalised(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Values mapped linearly to [0, 1]."""
+    low, high = float(values.min()), float(values.max())
+    return ((values - low) / max(high - low, 1e-6)).astype(np.float32)
 
 
-def _edge(distance: np.ndarray, unit: int) -> np.ndarray:
+def _edge(distance: NDArray[np.floating], unit: int) -> NDArray[np.floating]:
     """Antialiased step: 0 where the signed distance is negative, 1 where positive, one pixel wide."""
     return np.clip(distance * unit + 0.5, 0, 1)
 
 
-def _fine_grain(spec: Background, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def _fine_grain(spec: Background, rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.floating]:
     if spec.grain == 0:
         return np.zeros((1, 1, 1), np.float32)
     return (spec.grain * spectral_noise(rng, size, 1.9))[..., None]
 
 
-def _stripes(spec: Background, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
-    s = (x * math.cos(spec.angle) + y * math.sin(spec.angle)) / spec.period + spec.phase[0]
-    return _edge((np.abs((s % 1.0) - 0.5) - 0.25) * spec.period, unit)
+def _stripes(spec: Background, rng: np.random.Generator, grid: _Grid) -> NDArray[np.floating]:
+    periods = (grid.x * math.cos(spec.angle) + grid.y * math.sin(spec.angle)) / spec.period + spec.phase[0]
+    return _edge((np.abs((periods % 1.0) - 0.5) - 0.25) * spec.period, grid.unit)
 
 
-def _checks(spec: Background, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
+def _checks(spec: Background, rng: np.random.Generator, grid: _Grid) -> NDArray[np.floating]:
     angle = spec.angle if spec.phase[0] > 0.5 else 0.0
-    u = (x * math.cos(angle) + y * math.sin(angle)) / spec.period + spec.phase[0]
-    v = (y * math.cos(angle) - x * math.sin(angle)) / spec.period + spec.phase[1]
-    cu, cv = (np.clip((np.abs((s % 1.0) - 0.5) - 0.25) * spec.period * unit, -0.5, 0.5) * 2 for s in (u, v))
-    return 0.5 + 0.5 * cu * cv
+    u = (grid.x * math.cos(angle) + grid.y * math.sin(angle)) / spec.period + spec.phase[0]
+    v = (grid.y * math.cos(angle) - grid.x * math.sin(angle)) / spec.period + spec.phase[1]
+    # Stripes of -1 and 1 both ways, with edges a pixel wide: their product is the board.
+    across, down = (
+        np.clip((np.abs((periods % 1.0) - 0.5) - 0.25) * spec.period * grid.unit, -0.5, 0.5) * 2 for periods in (u, v)
+    )
+    return 0.5 + 0.5 * across * down
 
 
-def _bricks(spec: Background, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
+def _bricks(spec: Background, rng: np.random.Generator, grid: _Grid) -> NDArray[np.floating]:
     height, width = spec.period * 0.6, spec.period * 1.5
-    row = np.floor(y / height + spec.phase[1])
-    v = (y / height + spec.phase[1]) - row
-    u = x / width + spec.phase[0] + 0.5 * (row % 2)
+    row = np.floor(grid.y / height + spec.phase[1])
+    v = (grid.y / height + spec.phase[1]) - row
+    u = grid.x / width + spec.phase[0] + 0.5 * (row % 2)
     column = np.floor(u)
     gap = np.minimum(np.minimum(v, 1 - v) * height, np.minimum(u - column, 1 - (u - column)) * width)
+    # A brick's tone is looked up by its row and column, so that it has one tone however it is cut off.
     tone = rng.uniform(0.0, 0.30, (97,)).astype(np.float32)[((row * 31 + column * 17) % 97).astype(int)]
-    inside = _edge(gap - 0.006, unit)
+    inside = _edge(gap - 0.006, grid.unit)
     return 1 - inside * (1 - tone)
 
 
-def _planks(spec: Background, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
-    u = x / (spec.period * 1.1) + spec.phase[0]
+def _planks(spec: Background, rng: np.random.Generator, grid: _Grid) -> NDArray[np.floating]:
+    u = grid.x / (spec.period * 1.1) + spec.phase[0]
     column = np.floor(u)
     gap = np.minimum(u - column, 1 - (u - column)) * spec.period * 1.1
     tone = rng.uniform(0.0, 0.35, (29,)).astype(np.float32)[(column % 29).astype(int)]
-    return 1 - _edge(gap - 0.004, unit) * (1 - tone)
+    return 1 - _edge(gap - 0.004, grid.unit) * (1 - tone)
 
 
-def _dots(spec: Background, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
-    u, v = ((s / spec.period + p) % 1.0 - 0.5 for s, p in ((x, spec.phase[0]), (y, spec.phase[1])))
-    return _edge((0.27 - np.hypot(u, v)) * spec.period, unit)
+def _dots(spec: Background, rng: np.random.Generator, grid: _Grid) -> NDArray[np.floating]:
+    u = (grid.x / spec.period + spec.phase[0]) % 1.0 - 0.5
+    v = (grid.y / spec.period + spec.phase[1]) % 1.0 - 0.5
+    return _edge((0.27 - np.hypot(u, v)) * spec.period, grid.unit)
 
 
-def _horizon(spec: Background, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
-    land, sky = (np.array(t, np.float32) for t in spec.tints)
+def _horizon(spec: Background, rng: np.random.Generator, grid: _Grid) -> NDArray[np.floating]:
+    land, sky = (np.array(tint, np.float32) for tint in spec.tints)
     slope = 0.25 * (spec.angle / math.pi - 0.5)
-    line = spec.phase[1] * float(y.max()) + slope * (x - 0.5)
-    weight = _edge(y - line, unit)[..., None]
-    fade = np.clip((line - y) / max(spec.phase[1], 0.1), 0, 1)[..., None]
-    depth = np.clip((y - line) * 1.2, 0, 1)[..., None]
-    noise = spectral_noise(rng, y.shape, 2.0)[..., None]
+    line = spec.phase[1] * float(grid.y.max()) + slope * (grid.x - 0.5)
+    weight = _edge(grid.y - line, grid.unit)[..., None]
+    fade = np.clip((line - grid.y) / max(spec.phase[1], 0.1), 0, 1)[..., None]
+    depth = np.clip((grid.y - line) * 1.2, 0, 1)[..., None]
+    noise = spectral_noise(rng, (grid.y.shape[0], grid.y.shape[1]), 2.0)[..., None]
     upper = sky + (1 - sky) * (0.45 * (1 - fade)) + 0.01 * noise
     lower = land * (0.80 + 0.25 * depth) + 0.03 * noise * (0.4 + depth)
     return upper + (lower - upper) * weight
 
 
-def _texture(spec: Background, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def _texture(spec: Background, rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.floating]:
     slope, along, across = _GRAIN.get(spec.kind, (2.0, 1.0, 1.0))
     noise = spectral_noise(rng, size, slope, (along, across)) if spec.kind != "wood" else _rings(spec, rng, size)
-    t = np.clip(0.5 + 0.17 * noise, 0, 1)[..., None]
-    dark, middle, light = (np.array(c, np.float32) for c in _RAMPS[spec.kind])
+    level = np.clip(0.5 + 0.17 * noise, 0, 1)[..., None]
+    dark, middle, light = (np.array(colour, np.float32) for colour in _RAMPS[spec.kind])
     shift = (np.array(spec.tints[0], np.float32) - np.array(PALETTE[spec.colours[0]], np.float32)) * 0.6
-    low, high = dark + (middle - dark) * 2 * t, middle + (light - middle) * (2 * t - 1)
-    return np.where(t < 0.5, low, high) + shift
+    low, high = dark + (middle - dark) * 2 * level, middle + (light - middle) * (2 * level - 1)
+    return np.where(level < 0.5, low, high) + shift
 
 
-def _rings(spec: Background, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def _rings(spec: Background, rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.floating]:
     slope, along, across = _GRAIN["wood"]
     wave = spectral_noise(rng, size, 3.0, (2.0, 0.7))
     fine = spectral_noise(rng, size, slope, (1 / along, 1.0 / across))

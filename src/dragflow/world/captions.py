@@ -34,46 +34,52 @@ _OPENINGS = ("", "", "a picture of ", "a scene with ", "an image of ", "there is
 class Facts:
     """What a caption may say about a scene; small enough to keep for every training scene."""
 
-    objects: tuple[tuple[str, str], ...]  # (name, place), front to back as drawn
-    limb: str | None  # colour of an arm, if the first object has one
+    objects: tuple[tuple[str, str], ...]
+    """Name and place of each object, from back to front."""
+    limb: str | None
+    """Colour of the first object's arm, if it has one."""
     background: str
+    """Kind of the background."""
     colours: tuple[str, str]
+    """Its two colours."""
     light: str
+    """Kind of the light."""
     shadows: bool
+    """Whether objects cast shadows."""
 
 
 def facts(scene: Scene) -> Facts:
-    """Reads off a scene what its caption may say."""
+    """What the caption of a scene may say."""
     objects = tuple((scene.things[i].name, _place(scene, i)) for i in scene.objects)
-    limb = next((t.name for t in scene.things if t.role == "limb"), None)
-    b = scene.background
-    return Facts(objects, limb, b.kind, b.colours, scene.light.kind, scene.light.shadows)
+    limb = next((thing.name for thing in scene.things if thing.role == "limb"), None)
+    background = scene.background
+    return Facts(objects, limb, background.kind, background.colours, scene.light.kind, scene.light.shadows)
 
 
-def caption(f: Facts, rng: np.random.Generator | None = None) -> str:
+def caption(facts: Facts, rng: np.random.Generator | None = None) -> str:
     """The canonical caption, or with `rng` one of its paraphrases (parts left out, places added, order changed)."""
     if rng is None:
-        return f"{_listing([_noun(f, i, False) for i in range(len(f.objects))])} {background_phrase(f)}"
-    order = list(rng.permutation(len(f.objects)))
+        return f"{_listing([_noun(facts, i, False) for i in range(len(facts.objects))])} {background_phrase(facts)}"
+    order = list(rng.permutation(len(facts.objects)))
     if len(order) > 1 and rng.uniform() < 0.1:
         order = order[:-1]
     with_places = rng.uniform() < 0.3
-    parts = [_noun(f, i, with_places) for i in order]
+    parts = [_noun(facts, i, with_places) for i in order]
     text = str(rng.choice(_OPENINGS)) + _listing(parts)
     if rng.uniform() < 0.85:
-        text += f" {background_phrase(f, rng)}"
-    if f.light != "flat" and rng.uniform() < 0.4:
-        text += f" {_LIGHT_PHRASES[f.light]}"
-    if f.shadows and rng.uniform() < 0.3:
+        text += f" {background_phrase(facts, rng)}"
+    if facts.light != "flat" and rng.uniform() < 0.4:
+        text += f" {_LIGHT_PHRASES[facts.light]}"
+    if facts.shadows and rng.uniform() < 0.3:
         text += " with shadows"
     return text
 
 
-def _noun(f: Facts, i: int, with_place: bool) -> str:
-    name, place = f.objects[i]
+def _noun(facts: Facts, index: int, with_place: bool) -> str:
+    name, place = facts.objects[index]
     noun = f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-    if i == 0 and f.limb:
-        noun += f" with {'an' if f.limb[0] in 'aeiou' else 'a'} {f.limb} arm"
+    if index == 0 and facts.limb:
+        noun += f" with {'an' if facts.limb[0] in 'aeiou' else 'a'} {facts.limb} arm"
     return f"{noun} {place}" if with_place else noun
 
 
@@ -81,22 +87,22 @@ def _listing(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def background_phrase(f: Facts, rng: np.random.Generator | None = None) -> str:
+def background_phrase(facts: Facts, rng: np.random.Generator | None = None) -> str:
     """The background in words; with `rng` sometimes without its colours."""
-    a, b = f.colours
-    if f.background in _TEXTURE_PHRASES:
-        return _TEXTURE_PHRASES[f.background]
+    first, second = facts.colours
+    if facts.background in _TEXTURE_PHRASES:
+        return _TEXTURE_PHRASES[facts.background]
     plain = rng is not None and rng.uniform() < 0.25
     return {
-        "gradient": "on a gradient" if plain else f"on a {a} and {b} gradient",
-        "noise": "on a soft background" if plain else f"on a soft {a} and {b} background",
-        "stripes": "on stripes" if plain else f"on {a} and {b} stripes",
-        "checks": "on checks" if plain else f"on {a} and {b} checks",
-        "bricks": "on a brick wall" if plain else f"on a {a} brick wall with {b} mortar",
-        "planks": "on planks" if plain else f"on {a} planks with {b} gaps",
-        "dots": "on dots" if plain else f"on {a} with {b} dots",
-        "horizon": "in a field" if plain else f"in a {a} field under a {b} sky",
-    }[f.background]
+        "gradient": "on a gradient" if plain else f"on a {first} and {second} gradient",
+        "noise": "on a soft background" if plain else f"on a soft {first} and {second} background",
+        "stripes": "on stripes" if plain else f"on {first} and {second} stripes",
+        "checks": "on checks" if plain else f"on {first} and {second} checks",
+        "bricks": "on a brick wall" if plain else f"on a {first} brick wall with {second} mortar",
+        "planks": "on planks" if plain else f"on {first} planks with {second} gaps",
+        "dots": "on dots" if plain else f"on {first} with {second} dots",
+        "horizon": "in a field" if plain else f"in a {first} field under a {second} sky",
+    }[facts.background]
 
 
 def _place(scene: Scene, index: int) -> str:

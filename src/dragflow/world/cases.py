@@ -8,13 +8,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.errors import UserError
 from dragflow.world import captions, things
 from dragflow.world import motion as motions
-from dragflow.world.motion import Motion, Point
+from dragflow.world.motion import Motion
 from dragflow.world.scenes import Scene, scene
 
 KINDS = ("translate", "rotate", "scale", "stretch")
-_TRIES = 60
+_SCENES_TRIED = 60
+_MOTIONS_TRIED = 12
+"""Per scene."""
 
 
 @dataclass(frozen=True)
@@ -34,55 +38,68 @@ class DragCase:
 
     seed: int
     kind: str
+    """One of KINDS."""
     scene: Scene
     moved: Scene
-    index: int  # which thing is dragged
+    """The scene after the motion."""
+    index: int
+    """Which thing is dragged."""
     motion: Motion
-    source: np.ndarray  # uint8 (h, w, 3)
-    target: np.ndarray  # uint8 (h, w, 3), the moved scene rendered
-    mask: np.ndarray  # bool (h, w), what a user would paint: the visible part that moves
-    target_mask: np.ndarray  # bool (h, w), where that part is visible in the target
-    area: np.ndarray  # bool (h, w), the editable area: a rotated rectangle around both and all that changes
+    source: Pixels
+    """The scene, rendered."""
+    target: Pixels
+    """The moved scene, rendered."""
+    mask: Mask
+    """What a user would paint: the visible part that moves."""
+    target_mask: Mask
+    """Where that part is visible in the target."""
+    area: Mask
+    """The editable area: a rotated rectangle around both masks and everything that changes."""
     caption: str
-    edit: str  # the change in words
+    edit: str
+    """The change in words."""
     context: Context
 
 
 def drag_case(seed: int, kind: str | None = None, size: int | tuple[int, int] = 256, split: str = "train") -> DragCase:
-    """Draws case number `seed`; `kind` is one of KINDS (default: any)."""
+    """Case number `seed`, always the same; `kind` is one of KINDS, drawn if None. Other arguments: as for `scene`.
+
+    Raises:
+        UserError: an unknown kind or split, or a size that no drag fits.
+    """
     if kind is not None and kind not in KINDS:
-        raise ValueError(f'kind is "{kind}"; it must be one of {", ".join(KINDS)}.')
-    for attempt in range(_TRIES):
+        raise UserError(f"drag {kind!r} is not known: choose one of {', '.join(KINDS)}")
+    for attempt in range(_SCENES_TRIED):
         rng = np.random.default_rng([seed, attempt, 11])
         drawn = kind or str(rng.choice(KINDS, p=[0.45, 0.25, 0.15, 0.15]))
         limb = drawn == "rotate" and rng.uniform() < 0.5
         number = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.4, 0.25, 0.15]))
-        here = scene(int(rng.integers(2**40)), size, split, number, limb, seam=drawn == "stretch")
+        before = scene(int(rng.integers(2**40)), size, split, number, limb, seam=drawn == "stretch")
         if limb:
-            index = next(i for i, t in enumerate(here.things) if t.role == "limb")
+            index = next(i for i, thing in enumerate(before.things) if thing.role == "limb")
+        elif drawn == "stretch" or rng.uniform() < 0.7:
+            index = before.objects[0]
         else:
-            index = here.objects[0] if drawn == "stretch" or rng.uniform() < 0.7 else int(rng.choice(here.objects))
-        for _ in range(12):
-            motion = _draw(rng, here, index, drawn)
-            there = here.moved(index, motion)
-            if _fits(here, there, index, motion):
-                return _case(seed, drawn, here, there, index, motion)
-    raise RuntimeError(f"No {kind or 'drag'} fits a picture of size {size} for seed {seed}; use a larger size.")
+            index = int(rng.choice(before.objects))
+        for _ in range(_MOTIONS_TRIED):
+            motion = _draw_motion(rng, before, index, drawn)
+            after = before.moved(index, motion)
+            if _fits(before, after, index, motion):
+                return _case(seed, drawn, before, after, index, motion)
+    raise UserError(f"no {kind or 'drag'} fits a picture of size {size} (case {seed}): use a larger size")
 
 
-def _draw(rng: np.random.Generator, here: Scene, index: int, kind: str) -> Motion:
-    """One motion in the range a person would drag."""
-    thing, unit = here.things[index], here.unit
+def _draw_motion(rng: np.random.Generator, scene: Scene, index: int, kind: str) -> Motion:
+    """A motion in the range that a person would drag."""
+    thing, unit = scene.things[index], scene.unit
     if kind == "translate":
-        length, angle = float(rng.uniform(0.10, 0.45)) * here.size[1], float(rng.uniform(0, 2 * math.pi))
+        length, angle = float(rng.uniform(0.10, 0.45)) * scene.size[1], float(rng.uniform(0, 2 * math.pi))
         return motions.translate((length * math.cos(angle), length * math.sin(angle)))
     if kind == "rotate":
         degrees = float(rng.uniform(20, 150) * rng.choice([-1, 1]))
-        own = (
-            [(0.0, 0.0)]
-            if thing.role == "limb"
-            else [(0.0, 0.42), (0.0, -0.42), (0.4, 0.4), (-0.4, 0.4), (0.3, 0.0), (-0.3, 0.0)]
-        )
+        # A limb turns about its joint, an object about a place near its rim or off its centre.
+        anchors = [(0.0, 0.42), (0.0, -0.42), (0.4, 0.4), (-0.4, 0.4), (0.3, 0.0), (-0.3, 0.0)]
+        own = [(0.0, 0.0)] if thing.role == "limb" else anchors
         return motions.rotate(things.point(thing, own[int(rng.integers(len(own)))], unit), degrees)
     if kind == "scale":
         factor = float(rng.uniform(0.6, 0.85) if rng.uniform() < 0.5 else rng.uniform(1.18, 1.6))
@@ -96,36 +113,38 @@ def _draw(rng: np.random.Generator, here: Scene, index: int, kind: str) -> Motio
     return motions.stretch(seam, (tip[0] - seam[0], tip[1] - seam[1]), factor)
 
 
-def _fits(here: Scene, there: Scene, index: int, motion: Motion) -> bool:
+def _fits(before: Scene, after: Scene, index: int, motion: Motion) -> bool:
     """Whether the thing stays in the picture and can be seen before and after."""
     growth = abs(np.linalg.det(np.array(motion.matrix)[:, :2])) if motion.type != "affine" else 1.0
-    before, after = float(here.alpha(index).sum()), float(there.alpha(index).sum())
-    if motion.type != "affine" and not 0.94 <= after / (before * growth) <= 1.06:
+    covered, covered_after = float(before.alpha(index).sum()), float(after.alpha(index).sum())
+    # An area that does not grow as the motion says was cut off by the frame, before or after.
+    if motion.type != "affine" and not 0.94 <= covered_after / (covered * growth) <= 1.06:
         return False
-    border = np.ones(here.size, bool)
+    border = np.ones(before.size, bool)
     border[1:-1, 1:-1] = False
-    if float((there.alpha(index) * border).sum()) > 0.02 * before**0.5 * 4:
+    if float((after.alpha(index) * border).sum()) > 0.02 * covered**0.5 * 4:
         return False
-    if not (_part(here, index).sum() > 0.002 * border.size and _part(there, index).sum() > 0.002 * border.size):
+    least = 0.002 * border.size
+    if not (_part(before, index).sum() > least and _part(after, index).sum() > least):
         return False
-    return here.hidden(index) < 0.35 and there.hidden(index) < 0.45
+    return before.hidden(index) < 0.35 and after.hidden(index) < 0.45
 
 
-def _part(here: Scene, index: int) -> np.ndarray:
+def _part(scene: Scene, index: int) -> Mask:
     """The visible pixels of what moves; of a thing with a seam only the part beyond it."""
-    shown = here.visible(index) > 0.5
-    if here.things[index].role == "object":
-        shown &= things.beyond_seam(here.things[index], here.size)
+    shown = scene.visible(index) > 0.5
+    if scene.things[index].role == "object":
+        shown &= things.beyond_seam(scene.things[index], scene.size)
     return shown
 
 
-def centroid(mask: np.ndarray) -> Point:
+def centroid(mask: Mask) -> Point:
     """Mean (x, y) of a mask's pixels."""
     ys, xs = np.nonzero(mask)
     return (float(xs.mean()), float(ys.mean()))
 
 
-def editable(mask: np.ndarray) -> np.ndarray:
+def editable(mask: Mask) -> Mask:
     """The minimum-area rotated rectangle around a mask, filled."""
     points = np.argwhere(mask)[:, ::-1].astype(np.float32)
     corners = cv2.boxPoints(cv2.minAreaRect(points))
@@ -133,28 +152,28 @@ def editable(mask: np.ndarray) -> np.ndarray:
     return filled.astype(bool) | mask
 
 
-def _case(seed: int, kind: str, here: Scene, there: Scene, index: int, motion: Motion) -> DragCase:
-    source, target = here.render(), there.render()
-    mask, target_mask = _part(here, index), _part(there, index)
+def _case(seed: int, kind: str, before: Scene, after: Scene, index: int, motion: Motion) -> DragCase:
+    source, target = before.render(), after.render()
+    mask, target_mask = _part(before, index), _part(after, index)
     changed = np.abs(source.astype(np.int16) - target.astype(np.int16)).max(-1) > 6
-    joint = here.things[index].role == "limb" or motion.type == "affine" or len(here.moving(index)) > 1
+    joint = before.things[index].role == "limb" or motion.type == "affine" or len(before.moving(index)) > 1
     context = Context(
-        shadow=here.light.shadows,
-        light=here.light.varies,
-        occluder=max(here.hidden(index), there.hidden(index)) > 0.03,
+        shadow=before.light.shadows,
+        light=before.light.varies,
+        occluder=max(before.hidden(index), after.hidden(index)) > 0.03,
         joint=joint,
-        structured=here.background.structured,
+        structured=before.background.structured,
     )
-    text = captions.caption(captions.facts(here))
+    text = captions.caption(captions.facts(before))
     area = editable(mask | target_mask | changed)
-    edit = _in_words(here, index, motion, mask)
+    edit = _in_words(before, index, motion)
     return DragCase(
-        seed, kind, here, there, index, motion, source, target, mask, target_mask, area, text, edit, context
+        seed, kind, before, after, index, motion, source, target, mask, target_mask, area, text, edit, context
     )
 
 
-def _in_words(here: Scene, index: int, motion: Motion, mask: np.ndarray) -> str:
-    thing = here.things[index]
+def _in_words(scene: Scene, index: int, motion: Motion) -> str:
+    thing = scene.things[index]
     noun = f"the {thing.name} arm" if thing.role == "limb" else f"the {thing.name}"
     if motion.type == "translate":
         dx, dy = motion.matrix[0][2], motion.matrix[1][2]

@@ -1,4 +1,4 @@
-"""Writes drag cases as ReD Bench folders, with the true target and the world's own fuller description beside them."""
+"""Drag cases as ReD Bench folders, with the true target and the world's own, fuller description in addition."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from dragflow.world.cases import DragCase, centroid
 
-# ReD Bench knows no scale and no affine motion; a deformation of the centroid is the nearest it can say.
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _LABELS = {"translate": "relocation", "rotate": "rotation", "scale": "deformation", "affine": "deformation"}
+"""ReD Bench has neither scalings nor affine motions; a deformation of the centroid comes closest."""
 
 
 def export_case(case: DragCase, folder: Path | str) -> Path:
-    """Writes one case into `folder` and returns it."""
+    """Write one case into `folder` and return it."""
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     _save(path / "original_image.png", case.source)
@@ -30,11 +34,11 @@ def export_case(case: DragCase, folder: Path | str) -> Path:
 
 
 def export_cases(cases: Iterable[DragCase], folder: Path | str) -> list[Path]:
-    """Writes a benchmark folder, one numbered folder per case."""
+    """Write a benchmark folder, one numbered folder per case."""
     return [export_case(case, Path(folder) / f"{i:04d}") for i, case in enumerate(cases)]
 
 
-def _save(path: Path, pixels: np.ndarray) -> None:
+def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
     Image.fromarray(pixels).save(path, optimize=False)
 
 
@@ -55,21 +59,21 @@ def _instruction(case: DragCase) -> dict[str, object]:
 
 
 def _world(case: DragCase) -> dict[str, object]:
-    m = case.motion
-    motion: dict[str, object] = {"type": m.type, "matrix": [list(row) for row in m.matrix]}
-    if m.type == "translate":
-        motion["to"] = list(m.apply(centroid(case.mask)))
-    if m.about is not None:
-        motion["about"] = list(m.about)
-    if m.degrees is not None:
-        motion["degrees"] = m.degrees
-    if m.factor is not None:
-        motion["factor"] = m.factor
+    motion = case.motion
+    described: dict[str, object] = {"type": motion.type, "matrix": [list(row) for row in motion.matrix]}
+    if motion.type == "translate":
+        described["to"] = list(motion.apply(centroid(case.mask)))
+    if motion.about is not None:
+        described["about"] = list(motion.about)
+    if motion.degrees is not None:
+        described["degrees"] = motion.degrees
+    if motion.factor is not None:
+        described["factor"] = motion.factor
     return {
         "seed": case.seed,
         "kind": case.kind,
         "object": case.scene.things[case.index].name,
-        "motion": motion,
+        "motion": described,
         "context": asdict(case.context),
         "caption": case.caption,
         "edit": case.edit,
