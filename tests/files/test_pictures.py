@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from dragflow.core.errors import UserError
-from dragflow.files.pictures import MAX_PIXELS, encode_png, from_pixels, load_image, save_png
+from dragflow.files.pictures import MAX_PIXELS, decode_png, encode_png, from_pixels, load_image, save_png
 
 ORIENTATION = 0x0112
 
@@ -183,7 +183,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "does not exist"),
     "empty": (lambda path: path.touch(), "0 bytes"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
-    "text": (lambda path: path.write_text("no picture"), "no picture that can be read"),
+    "text": (lambda path: path.write_text("no picture"), "cannot be read as one"),
     "animated gif": (animated("GIF"), "2 frames"),
     "animated webp": (animated("WEBP"), "2 frames"),
     "animated png": (animated("PNG"), "2 frames"),
@@ -262,3 +262,39 @@ def test_a_gray_profile_is_not_put_on_colours(tmp_path: Path) -> None:
     saved = Image.open(io.BytesIO(encode_png(load_image(tmp_path / "in.png"), noise())))
     assert saved.mode == "RGB"
     assert saved.info.get("icc_profile", b"")[16:20] != b"GRAY"
+
+
+# -- metadata that other programs wrote --------------------------------------------------------------------------------
+
+
+def test_the_orientation_of_a_tiff_is_kept(tmp_path: Path) -> None:
+    """Pillow turns it upright by itself; what is saved must lie as the file did."""
+    raw = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(raw).save(tmp_path / "turned.tif", exif=exif)
+    source = load_image(tmp_path / "turned.tif")
+    assert (source.size, source.orientation) == ((30, 20), 6)
+    save_png(tmp_path / "out.png", source, source.pixels)
+    with Image.open(tmp_path / "out.png") as saved:
+        assert saved.size == (30, 20)
+        assert saved.getexif()[0x0112] == 6
+    assert np.array_equal(load_image(tmp_path / "out.png").pixels, source.pixels)
+
+
+@pytest.mark.parametrize("exif", [b"garbage", b"", b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x02\0\0\0A\0\0\0"])
+def test_damaged_exif_is_left_out(exif: bytes, tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "p.png", exif=exif)
+    source = load_image(tmp_path / "p.png")
+    assert (source.exif or None, source.orientation) == (None, 1)
+    save_png(tmp_path / "out.png", source, source.pixels)
+    assert load_image(tmp_path / "out.png").size == (20, 30)
+
+
+def test_only_a_png_is_decoded_where_one_is_embedded() -> None:
+    """Whatever else Pillow reads stays unread: some formats start programs."""
+    buffer = io.BytesIO()
+    Image.new("L", (30, 20)).save(buffer, "JPEG")
+    for data in (buffer.getvalue(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n"):
+        with pytest.raises(UserError, match="cannot be read as one"):
+            decode_png(data, "inside")

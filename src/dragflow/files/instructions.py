@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from pydantic import Field, TypeAdapter
 
-from dragflow.core.arrays import Point
+from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Motion
 from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, Operation, Polygon, Region
 from dragflow.files import schema
 from dragflow.files.atomic import write_text
-from dragflow.files.masks import freeze, frozen
+from dragflow.files.masks import freeze, frozen, read_mask
+from dragflow.files.pictures import decode_png
 from dragflow.files.red_bench import load_red_bench
 from dragflow.pixels import masks
 
@@ -173,12 +173,12 @@ def _tagged(region: Any) -> Any:
     return {"type": kind, {"mask": "path", "polygon": "points"}.get(kind, kind): value, **rest}
 
 
-def _decoded(png: str) -> Any:
+def _decoded(png: str) -> Mask:
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(png, validate=True)), formats=["PNG"])
-        return np.asarray(image.convert("L")) > 127
-    except (ValueError, UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise UserError(f"an embedded mask is not a PNG in base64 ({error})") from error
+        data = base64.b64decode(png, validate=True)
+    except ValueError as error:
+        raise UserError(f"an embedded mask is not in base64 ({error})") from error
+    return read_mask(decode_png(data, "in an embedded mask"))
 
 
 def _embedded(region: Region) -> EmbeddedMask | Polygon | Box:

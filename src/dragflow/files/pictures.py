@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import logging
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,6 +21,8 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes
+
+_log = logging.getLogger(__name__)
 
 MAX_PIXELS = 64_000_000
 """A larger picture is refused: it would not fit beside a model, and is more often a mistake than a wish."""
@@ -73,20 +80,23 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
         UserError: missing, empty, truncated, animated, not 8 bits a channel, CMYK, too large or too small.
     """
     path = Path(path)
-    image = open_checked(path)
+    with _reading(path):
+        image = _open(path, path)
+        # Pillow turns a TIFF upright as it decodes it, and forgets that it did; tags of a PNG may come after the pixels.
+        early = _exif(image, path) if image.format == "TIFF" else None
+        image.load()
+        exif, orientation = early or _exif(image, path)
     if image.mode not in _EIGHT_BIT_MODES:
         _refuse_mode(path, image.mode)
     check_size(path, (image.height, image.width))
-    exif = image.info.get("exif") or image.getexif().tobytes() or None
-    orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1) or 1)
     upright = ImageOps.exif_transpose(image)
     has_alpha = upright.has_transparency_data
     rgba = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
     return SourceImage(
         pixels=np.ascontiguousarray(rgba[..., :3]),
         alpha=np.ascontiguousarray(rgba[..., 3]) if has_alpha else None,
-        orientation=orientation if orientation in _UNDO else 1,
-        exif=exif if isinstance(exif, bytes) else None,
+        orientation=orientation,
+        exif=exif,
         icc_profile=image.info.get("icc_profile"),
         path=path,
     )
@@ -96,36 +106,90 @@ def open_checked(path: Path) -> Image.Image:
     """Open a single still picture and decode it whole.
 
     Raises:
-        UserError: missing, empty, no picture, truncated, animated, or over the size limit.
+        UserError: missing, empty, not a picture, truncated, animated, or over the size limit.
     """
-    if not path.exists():
-        raise UserError(f"picture {path} does not exist: check the path")
-    if path.is_dir():
-        raise UserError(f"picture {path} is a folder: name a picture file")
-    try:
-        if path.stat().st_size == 0:
-            raise UserError(f"picture {path} is empty (0 bytes): export it again")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
-            image = Image.open(path, formats=_FORMATS)
-        if image.size[0] * image.size[1] > MAX_PIXELS:
-            check_size(path, (image.height, image.width))
-        if getattr(image, "n_frames", 1) > 1:
-            raise UserError(f"picture {path} has {image.n_frames} frames: export one frame as a still picture")  # pyright: ignore[reportAttributeAccessIssue]
-        if any(";16" in str(part) for tile in image.tile for part in tile):
-            _refuse_mode(path, "16 bits")  # Pillow would cut 16-bit colour to 8 without a word
+    with _reading(path):
+        image = _open(path, path)
         image.load()
+    return image
+
+
+def decode_png(data: bytes, name: str) -> Image.Image:
+    """Decode a PNG that came inside of something else, after the same checks; no other format is tried.
+
+    Raises:
+        UserError: not a PNG, truncated, or over the size limit.
+    """
+    with _reading(name):
+        image = _open(io.BytesIO(data), name, ("PNG",))
+        image.load()
+    return image
+
+
+def _open(source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] = _FORMATS) -> Image.Image:
+    """A picture of which the head is read and checked, and no pixel yet."""
+    if isinstance(source, Path):
+        if not source.exists():
+            raise UserError(f"picture {name} does not exist: check the path")
+        if source.is_dir():
+            raise UserError(f"picture {name} is a folder: name a picture file")
+        if not source.is_file():
+            raise UserError(f"picture {name} is a device or a pipe: name a picture file")
+        if source.stat().st_size == 0:
+            raise UserError(f"picture {name} is empty (0 bytes): export it again")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
+        image = Image.open(source, formats=formats)
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        check_size(name, (image.height, image.width))
+    if getattr(image, "n_frames", 1) > 1:
+        raise UserError(f"picture {name} has {image.n_frames} frames: export one frame as a still picture")  # pyright: ignore[reportAttributeAccessIssue]
+    if any(";16" in str(part) for tile in image.tile for part in tile):
+        _refuse_mode(name, "16 bits")  # Pillow would cut 16-bit colour to 8 without a word
+    return image
+
+
+@contextmanager
+def _reading(name: Path | str) -> Iterator[None]:
+    """What Pillow raises while it reads a picture, as one sentence."""
+    try:
+        yield
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is no picture that can be read: use PNG, JPEG, WebP or TIFF") from error
+        raise UserError(f"picture {name} cannot be read as one: use PNG, JPEG, WebP or TIFF") from error
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"picture {path} is over the limit of {MAX_PIXELS // 10**6} megapixels: scale it down"
+            f"picture {name} is over the limit of {MAX_PIXELS // 10**6} megapixels: scale it down"
         ) from error
     except PermissionError as error:
-        raise UserError(f"picture {path} may not be read: check its permissions") from error
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError) as error:
-        raise UserError(f"picture {path} is damaged or truncated ({error}): export it again") from error
-    return image
+        raise UserError(f"picture {name} may not be read: check its permissions") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"picture {str(name)[:40]}... has too long a name: check the path") from error
+        raise UserError(f"picture {name} is damaged or truncated ({error}): export it again") from error
+    except (SyntaxError, ValueError, TypeError, EOFError, struct.error) as error:
+        raise UserError(f"picture {name} is damaged or truncated ({error}): export it again") from error
+
+
+_STRUCTURE = frozenset({*range(0x100, 0x10E), 0x111, *range(0x115, 0x11C), 0x11C, 0x129, 0x13D, *range(0x140, 0x146)})
+"""Tags that say how a TIFF file itself is laid out; they mean nothing in another file."""
+
+
+def _exif(image: Image.Image, name: Path | str) -> tuple[bytes | None, int]:
+    """EXIF as it is saved again, and the orientation that it gives, 1 to 8; what is damaged is left out."""
+    try:
+        tags = image.getexif()
+        orientation = tags.get(ExifTags.Base.Orientation, 1) or 1
+        if orientation not in range(1, 9):
+            raise ValueError(f"orientation {orientation!r}")
+        raw = image.info.get("exif")
+        if not isinstance(raw, bytes):
+            for tag in _STRUCTURE.intersection(tags):
+                del tags[tag]
+            raw = tags.tobytes() if tags else None
+        return raw, int(orientation)
+    except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error) as error:
+        _log.warning("%s: its EXIF data are damaged and left out (%s)", name, error)
+        return None, 1
 
 
 def check_size(path: Path | str, size: tuple[int, int]) -> None:
