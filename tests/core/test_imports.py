@@ -15,6 +15,7 @@ HEAVY = ("torch", "diffusers", "transformers", "cv2", "matplotlib")
     [
         ("import dragflow", (*HEAVY, "PIL", "numpy", "pydantic")),
         ("import dragflow.cli.app", ("torch", "diffusers", "transformers", "matplotlib", "rich.progress")),
+        ("import dragflow.service", HEAVY[:3]),
         ("import dragflow.files.instructions, dragflow.pixels.preview, dragflow.files.recipes", HEAVY[:3]),
     ],
 )
