@@ -15,5 +15,7 @@ if TYPE_CHECKING:
     """(H, W, 3), upright RGB."""
     Mask = NDArray[np.bool_]
     """(H, W)."""
+    Map = NDArray[np.floating[Any]]
+    """(H, W), or (H, W, C) with channels."""
 else:  # names alone are no reason to import numpy
-    Pixels = Mask = Any
+    Pixels = Mask = Map = Any

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import scipy  # its signal module is loaded when it is first used
 
-from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.pixels import masks
-from dragflow.pixels.correlation import Map, correlate
 
 _PIXELS = 200_000
 """The fill is a guess: it is made at this size at most, so that a preview answers at once."""
@@ -119,14 +119,15 @@ def repeats(image: Map, hole: Mask) -> list[Shift]:
 
 def _agreement(detail: Map, ring: Map, known: Map) -> Map:
     """Normalised correlation of the ring with the picture under every shift; -1 where too little of it is known."""
-    power = correlate(ring * detail**2, known) * correlate(ring, detail**2)
-    match = correlate(ring * detail, detail) / np.sqrt(np.maximum(power, 1e-3))
+    inside = scipy.signal.correlate(known, ring * detail**2, method="fft")
+    power = inside * scipy.signal.correlate(detail**2, ring, method="fft")
+    match = scipy.signal.correlate(detail, ring * detail, method="fft") / np.sqrt(np.maximum(power, 1e-3))
     return np.where(_known_under(ring, known) > 0.5, match, -1)
 
 
 def _known_under(weight: Map, known: Map) -> Map:
     """Share of a weight that a shift lays over known pixels."""
-    return correlate(weight, known) / max(float(weight.sum()), 1e-6)
+    return scipy.signal.correlate(known, weight, method="fft") / max(float(weight.sum()), 1e-6)
 
 
 def membrane(image: Map, hole: Mask) -> Map:

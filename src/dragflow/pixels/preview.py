@@ -9,10 +9,9 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.core.task import DragTask
-from dragflow.pixels.correlation import Map
 from dragflow.pixels.plate import background_plate
 from dragflow.pixels.shadow import find_shadow
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import scipy  # its signal module is loaded when it is first used
 from numpy.typing import NDArray
 
-from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.pixels import masks
-from dragflow.pixels.correlation import Map, correlate
 from dragflow.pixels.plate import background_plate, membrane
 
 _PIXELS = 65_536
@@ -111,8 +111,8 @@ def _darkness(image: Pixels, plate: Pixels, where: Mask, sigma: float) -> Map:
 def _displaced(silhouette: Map, dark: Map, where: Mask, reach: int) -> tuple[float, float, tuple[int, int]]:
     """How alike darkness and silhouette are at best, how dark the silhouette then is, and the shift (dx, dy)."""
     h, w = dark.shape
-    match = correlate(silhouette, dark)
-    power = np.maximum(correlate(silhouette**2, where.astype(np.float32)), 1e-3)
+    match = scipy.signal.correlate(dark, silhouette, method="fft")
+    power = np.maximum(scipy.signal.correlate(where.astype(np.float32), silhouette**2, method="fft"), 1e-3)
     alike = match / np.sqrt(power * max(float((dark**2).sum()), 1e-6))
     dy, dx = (np.abs(np.arange(2 * n - 1) - (n - 1)) for n in (h, w))
     alike[(dy[:, None] > reach) | (dx[None] > reach)] = -1
