@@ -9,7 +9,6 @@ RUN/scores.jsonl    one line for each scored sample
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from dragflow.core.config import EditConfig, SubjectConfig
@@ -174,11 +174,11 @@ def effective_config(header: RunHeader) -> EditConfig | None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is writing to {folder}: wait for it, or name a new folder") from error
+    try:
+        held = FileLock(folder / _LOCK).acquire(blocking=False)
+    except Timeout as error:
+        raise UserError(f"another process is writing to {folder}: wait for it, or name a new folder") from error
+    with held:
         yield
 
 
