@@ -193,3 +193,20 @@ def test_a_bad_preset_file_is_refused_where_it_is_wrong(text: bytes, words: str,
 def test_an_unknown_preset_is_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(UserError, match=r"paper|none\.toml"):
         load_preset(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("x = " + "[" * 5000, "nested too deeply"), ("seed = " + "9" * 5000, "number that cannot be read")],
+)
+def test_a_file_that_overwhelms_the_parser_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(text)
+    with pytest.raises(UserError, match=words):
+        load_preset(str(tmp_path / "p.toml"))
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000])
+def test_a_setting_that_overwhelms_the_parser_is_refused(value: str) -> None:
+    with pytest.raises(UserError) as error:
+        override(load_preset("default"), [f"area.margin={value}"])
+    assert len(str(error.value)) < 300

@@ -82,7 +82,7 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
     path = Path(path)
     with _reading(path):
         image = _open(path, path)
-        # Pillow turns a TIFF upright as it decodes it, and forgets that it did; tags of a PNG may come after the pixels.
+        # Pillow turns a TIFF upright as it decodes it and forgets that it did; a PNG's tags may follow its pixels.
         early = _exif(image, path) if image.format == "TIFF" else None
         image.load()
         exif, orientation = early or _exif(image, path)

@@ -38,10 +38,7 @@ def describe_preset(name: str) -> str:
 
 def _preset(name: str) -> tuple[EditConfig, str]:
     text, source = _preset_text(name), f"preset {name}"
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{source} is not TOML: {error}") from error
+    data = schema.load_toml(text, source)
     description = data.pop("description", "")
     return parse_config(data, source), str(description)
 
@@ -115,9 +112,14 @@ def dump_config(config: EditConfig) -> str:
 
 
 def _value(text: str) -> Any:
+    """A value as it is typed: TOML where it is some, else a word."""
     if text == "null":
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except (RecursionError, ValueError) as error:
+        raise UserError(
+            f"setting {text[:40]}... cannot be read: it is nested too deeply, or a number too long"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -81,6 +82,22 @@ def load_json(text: str, source: str) -> object:
         return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except json.JSONDecodeError as error:
         raise UserError(f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise UserError(f"{source} is nested too deeply") from error
+    except ValueError as error:
+        raise UserError(f"{source} holds a number that cannot be read: {error}") from error
+
+
+def load_toml(text: str, source: str) -> dict[str, Any]:
+    """A table from TOML text.
+
+    Raises:
+        UserError: not TOML, nested too deeply, or a number that is too long.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source} is not TOML: {error}") from error
     except RecursionError as error:
         raise UserError(f"{source} is nested too deeply") from error
     except ValueError as error:
