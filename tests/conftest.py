@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,14 +106,31 @@ def load(options):
 
 
 @pytest.fixture
-def far(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def install(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, str, dict[str, str]], Path]:
+    """Install a package of one module for the length of a test: its code, the group of its entry points, and these by
+    name, each an attribute of the module or "" for the module itself. Gives its folder.
+    """
+
+    def install(code: str, group: str, points: dict[str, str]) -> Path:
+        folder = tmp_path_factory.mktemp("far")  # numbered, so that no two tests import one module
+        module = folder.name
+        (folder / f"{module}.py").write_text(code)
+        info = folder / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        lines = [f"{name} = {module}{attribute and ':' + attribute}\n" for name, attribute in points.items()]
+        (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(lines))
+        monkeypatch.syspath_prepend(str(folder))
+        return folder
+
+    return install
+
+
+@pytest.fixture
+def far(install: Callable[[str, str, dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installed package with a provider of intent; it says its folder's `answer.json`, and makes `asked` longer."""
-    folder = tmp_path_factory.mktemp("far")
-    (folder / "far_provider.py").write_text(_FAR)
-    info = folder / "far_provider-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: far-provider\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[dragflow.intent]\nfar = far_provider:load\nrules = far_provider:load\n")
-    monkeypatch.syspath_prepend(str(folder))
+    folder = install(_FAR, "dragflow.intent", {"far": "load", "rules": "load"})
     monkeypatch.setenv("FAR_FOLDER", str(folder))
     return folder

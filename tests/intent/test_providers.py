@@ -17,7 +17,7 @@ from dragflow.core.motion import Translate
 from dragflow.core.result import IntentRecord
 from dragflow.intent.answer import parse_answer
 from dragflow.intent.base import Answer, IntentRequest
-from dragflow.intent.cache import answer_key, ask, cache_folder
+from dragflow.intent.cache import answer_key, ask
 from dragflow.intent.options import ProviderOptions
 from dragflow.intent.registry import PROVIDERS, load_provider
 
@@ -146,14 +146,6 @@ def test_a_damaged_answer_is_asked_for_again(tmp_path: Path, asked: Any, said: A
 def test_a_cache_that_cannot_be_written_costs_no_answer(tmp_path: Path, asked: Any, said: Any) -> None:
     (tmp_path / "file").write_text("")
     assert ask(Counting(said()), asked(), tmp_path / "file" / "kept").record.attempts == 1
-
-
-def test_the_cache_lies_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "dragflow" / "intent"
-    for unset in ("", "relative"):
-        monkeypatch.setenv("XDG_CACHE_HOME", unset)
-        assert cache_folder() == Path.home() / ".cache" / "dragflow" / "intent"
 
 
 def test_asking_without_a_model_here_needs_no_torch() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from dragflow.files.cache import cache_folder
 
 _VERSION = 1
 """Part of the cache's folder name; raise it when what is written below changes."""
@@ -14,7 +15,7 @@ _VERSION = 1
 
 def dummy_folder() -> Path:
     """The dummy in the user's cache, written at the first call."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dragflow"
+    root = cache_folder()
     folder = root / f"dummy-{_VERSION}"
     if not folder.is_dir():
         root.mkdir(parents=True, exist_ok=True)

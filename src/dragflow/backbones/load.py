@@ -71,7 +71,7 @@ def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: 
     networks = [getattr(pipeline, name) for name in ("transformer", "vae", *layout.text_encoders)]
     for network in networks[1:]:
         network.eval().requires_grad_(False)
-    name = pipeline.config.get("_name_or_path") or type(pipeline).__name__
+    name = str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)  # diffusers keeps a Path as one
     return _tested(pipeline, options, weights_of_parts(name, networks, pipeline.transformer.dtype), family)
 
 

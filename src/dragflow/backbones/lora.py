@@ -90,24 +90,26 @@ def attach_loras(backbone: Backbone, loras: Sequence[str]) -> Iterator[Diffusers
     """Add LoRAs (FILE or FILE:SCALE) to a loaded model, without loading it again.
 
     Yields the backbone to use: its `weights` name the LoRAs. The model itself is shared, so the backbone passed in has
-    them too until the block is left; then it is as it was.
+    them too until the block is left; then it is as it was. The block holds the model's lock, so edits in other threads
+    wait.
 
     Raises:
         UserError: no such file, or one that does not fit the model.
         CapabilityError: another family, or a model that has LoRAs on it already.
     """
-    bare = without_loras(backbone)
-    transformer: Any = bare.transformer
-    parsed = [parse_lora(text) for text in loras]
-    try:
-        add_loras(bare.pipeline, parsed)
-        transformer.to(transformer.device).eval().requires_grad_(False)
-        weights = bare.weights
-        options = replace(weights.options, lora=(*weights.options.lora, *loras))
-        digest = with_files(weights.fingerprint, [lora.file for lora in parsed])
-        yield bare.renamed(WeightsId(options, digest))
-    finally:
-        bare.pipeline.unload_lora_weights()
+    with backbone.lock:
+        bare = without_loras(backbone)
+        transformer: Any = bare.transformer
+        parsed = [parse_lora(text) for text in loras]
+        try:
+            add_loras(bare.pipeline, parsed)
+            transformer.to(transformer.device).eval().requires_grad_(False)
+            weights = bare.weights
+            options = replace(weights.options, lora=(*weights.options.lora, *loras))
+            digest = with_files(weights.fingerprint, [lora.file for lora in parsed])
+            yield bare.renamed(WeightsId(options, digest))
+        finally:
+            bare.pipeline.unload_lora_weights()
 
 
 def without_loras(backbone: Backbone) -> DiffusersBackbone:
@@ -128,6 +130,8 @@ def trainable_lora(
 ) -> Iterator[dict[str, nn.Parameter]]:
     """Add a LoRA without effect, to be trained, to a model that has none; afterwards the model is as it was.
 
+    The block holds the model's lock.
+
     Yields its weights by name, in float32 regardless of the model's own type. The first factor is drawn uniform within
     1 / sqrt(inputs) from the seed, the second is zero.
 
@@ -138,21 +142,22 @@ def trainable_lora(
 
     transformer = backbone.transformer
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(modules))  # pyright: ignore[reportArgumentType]
-    try:
+    with backbone.lock:
         try:
-            with torch.random.fork_rng(devices=[]):
-                transformer.add_adapter(config, _TRAINABLE)
-        except ValueError as error:
-            raise UserError(f"modules {', '.join(modules)}: {error}") from error
-        weights = {name: p for name, p in transformer.named_parameters() if f".{_TRAINABLE}." in name}
-        draw = torch.Generator().manual_seed(seed)
-        for name, weight in sorted(weights.items()):
-            first = torch.empty(weight.shape).uniform_(-1, 1, generator=draw) / weight.shape[1] ** 0.5
-            weight.data = (first if ".lora_A." in name else torch.zeros(weight.shape)).to(transformer.device)
-            weight.requires_grad_(True)
-        yield weights
-    finally:
-        transformer.unload_lora()
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    transformer.add_adapter(config, _TRAINABLE)
+            except ValueError as error:
+                raise UserError(f"modules {', '.join(modules)}: {error}") from error
+            weights = {name: p for name, p in transformer.named_parameters() if f".{_TRAINABLE}." in name}
+            draw = torch.Generator().manual_seed(seed)
+            for name, weight in sorted(weights.items()):
+                first = torch.empty(weight.shape).uniform_(-1, 1, generator=draw) / weight.shape[1] ** 0.5
+                weight.data = (first if ".lora_A." in name else torch.zeros(weight.shape)).to(transformer.device)
+                weight.requires_grad_(True)
+            yield weights
+        finally:
+            transformer.unload_lora()
 
 
 def lora_layout(backbone: DiffusersBackbone) -> tuple[dict[str, Tensor], dict[str, str]]:

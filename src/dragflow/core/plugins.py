@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from dragflow.core.errors import UserError
@@ -31,12 +31,22 @@ class Plugins:
         """What a name stands for.
 
         Raises:
-            UserError: an unknown name.
+            UserError: an unknown name, or one of a package that cannot be loaded.
         """
         if name in self.own:
             module, _, attribute = self.own[name].partition(":")
             return getattr(import_module(module), attribute) if attribute else import_module(module)
         for point in entry_points(group=self.group):
             if point.name == name:
-                return point.load()
+                return self._loaded(point)
         raise UserError(f"{self.kind} {name!r} is not known: choose one of {', '.join(self.names)}")
+
+    def _loaded(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except Exception as error:  # others' code, which may raise anything while it is imported
+            package = point.value if point.dist is None else point.dist.name
+            raise UserError(
+                f"{self.kind} {point.name!r} of the installed package {package} cannot be loaded "
+                f"({type(error).__name__}: {error}): update or uninstall the package"
+            ) from error

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Editor:
-    """A loaded model."""
+    """A loaded model; threads may share it, and take turns at it (see `Session`)."""
 
     def __init__(self, backbone: Backbone, adapter: SubjectAdapter | None = None) -> None:
         """Wrap a backbone, and a subject adapter for it, that are loaded already; see `Editor.load`."""

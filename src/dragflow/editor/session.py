@@ -56,7 +56,12 @@ class InversionKey:
 
 
 class Session:
-    """One picture, inverted; made by `Editor.open`."""
+    """One picture, inverted; made by `Editor.open`.
+
+    Any number of threads may edit in one session, and in several sessions of one editor. The model's lock is taken
+    around model work, so they take turns: each edit gives the bytes it would give alone, and a cancelled one disturbs
+    no other.
+    """
 
     def __init__(
         self, backbone: Backbone, source: SourceImage, prompt: str, adapter: SubjectAdapter | None = None
@@ -75,8 +80,6 @@ class Session:
         observer: Observer = silent,
     ) -> EditResult:
         """Make one edit; the session stays as it is, also when the observer cancels.
-
-        Threads that share a model take turns: each edit gives what it would give alone.
 
         Args:
             instruction: what to do, or one operation; its prompt, when given, replaces the session's. A task is an
@@ -219,7 +222,8 @@ class Session:
         )
 
     def _show(self, z: Latent) -> Pixels:
-        return frames.as_pixels(self._backbone.decode(z))
+        with self._backbone.lock:  # an observer may keep a preview, and ask for it in another thread
+            return frames.as_pixels(self._backbone.decode(z))
 
     def _recipe(self, task: DragTask, config: EditConfig) -> Recipe:
         return Recipe(

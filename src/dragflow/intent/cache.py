@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +18,6 @@ from dragflow.intent.dialogue import PROMPT_VERSION
 
 _ADAPTER = TypeAdapter(Answer)
 _log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Where answers are kept: `dragflow/intent` in the user's cache folder, as the XDG rules name it."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if Path(root).is_absolute() else Path.home() / ".cache") / "dragflow" / "intent"
 
 
 def ask(provider: Provider, request: IntentRequest, folder: Path | None) -> Answer:

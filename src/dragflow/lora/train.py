@@ -43,7 +43,7 @@ def train_lora(
     resume: bool = False,
     overwrite: bool = False,
 ) -> tuple[float, ...]:
-    """Train a LoRA of one picture and write it; the model is as before afterwards.
+    """Train a LoRA of one picture and write it; the model is as before afterwards, and edits in other threads wait.
 
     A training that is stopped (by `Cancelled`, Ctrl-C or an error) leaves its checkpoint beside the output. Resumed, it
     gives the same weights as one that was not stopped.
@@ -69,32 +69,33 @@ def train_lora(
     config = LoraConfig() if config is None else config
     check_config(config)
     check_output(to, resume=resume, overwrite=overwrite, picture=picture.path)
-    model = without_loras(backbone)
-    origin = Origin(model.weights, picture.sha256, prompt, config)
-    begun = read_checkpoint(to, origin) if resume else None
-    with phase("encode", 1, observer) as meter:
-        size = frames.working_size(picture.size, config.max_pixels, model.spec.pixel_multiple)
-        z = model.encode(frames.as_image(picture.pixels, size))
-        texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
-        meter.step()
-    with (
-        trainable_lora(
-            model, rank=config.rank, alpha=config.scaling, modules=config.modules, seed=config.seed
-        ) as weights,
-        phase("train", config.steps, observer) as meter,
-    ):
-        training = _Training(model, z, texts, config, weights, torch.optim.AdamW(weights.values(), lr=config.rate))
-        if begun is None:
-            partial(to).unlink(missing_ok=True)
-        else:
-            _restore(begun, training)
-        _fit(
-            training,
-            meter,
-            save=lambda: write_checkpoint(to, origin, _state(training)),
-            finish=lambda: write_lora(to, origin, *lora_layout(model)),
-        )
-    return tuple(training.losses)
+    with backbone.lock:
+        model = without_loras(backbone)
+        origin = Origin(model.weights, picture.sha256, prompt, config)
+        begun = read_checkpoint(to, origin) if resume else None
+        with phase("encode", 1, observer) as meter:
+            size = frames.working_size(picture.size, config.max_pixels, model.spec.pixel_multiple)
+            z = model.encode(frames.as_image(picture.pixels, size))
+            texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
+            meter.step()
+        with (
+            trainable_lora(
+                model, rank=config.rank, alpha=config.scaling, modules=config.modules, seed=config.seed
+            ) as weights,
+            phase("train", config.steps, observer) as meter,
+        ):
+            training = _Training(model, z, texts, config, weights, torch.optim.AdamW(weights.values(), lr=config.rate))
+            if begun is None:
+                partial(to).unlink(missing_ok=True)
+            else:
+                _restore(begun, training)
+            _fit(
+                training,
+                meter,
+                save=lambda: write_checkpoint(to, origin, _state(training)),
+                finish=lambda: write_lora(to, origin, *lora_layout(model)),
+            )
+        return tuple(training.losses)
 
 
 @dataclass

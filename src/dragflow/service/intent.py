@@ -10,10 +10,11 @@ from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
 from dragflow.core.result import IntentRecord
 from dragflow.core.task import Instruction
+from dragflow.files.cache import cache_folder
 from dragflow.files.pictures import SourceImage
 from dragflow.intent.accept import accept
 from dragflow.intent.base import CANDIDATES, Answer, IntentRequest
-from dragflow.intent.cache import ask, cache_folder
+from dragflow.intent.cache import ask
 from dragflow.intent.options import ProviderOptions
 from dragflow.intent.registry import load_provider
 from dragflow.intent.request import make_request
@@ -58,7 +59,7 @@ def guess(source: SourceImage, instruction: Instruction, asking: Asking) -> tupl
     """
     provider = load_provider(asking.name, asking.provider, upload=asking.upload)
     request = make_request(source, instruction, count=asking.candidates, max_side=asking.provider.max_image_side)
-    return request, ask(provider, request, cache_folder() if asking.cache else None)
+    return request, ask(provider, request, cache_folder("intent") if asking.cache else None)
 
 
 def choose(request: IntentRequest, answer: Answer, number: int, anchor: Point | None = None) -> Chosen:

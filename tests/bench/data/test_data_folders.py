@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,30 @@ def test_all_kinds_may_lie_below_one_root(tmp_path: Path) -> None:
     data = open_data(str(tmp_path))
     assert data.name == "dragflow world, ReD Bench, DragBench-DR/SR, DragBench, VFD-Bench, Drag100, DragBench-S"
     assert check(data).problems == ()
+
+
+FAR = """
+from dragflow.bench.data import vfd
+from dragflow.bench.data.parts import Kind
+
+KIND = Kind("far set", "far.json", lambda files: bool(files & {"far.json", vfd.POINTS}), lambda place, rule: place)
+"""
+
+
+def test_a_package_brings_a_format_and_takes_no_folder_of_ours(
+    install: Callable[[str, str, dict[str, str]], Path], tmp_path: Path
+) -> None:
+    make.drag100(tmp_path / "ours")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "far.json").write_text("{}")
+    assert list(open_data(str(tmp_path)).ids) == ["ours"]
+    with pytest.raises(UserError, match="holds no sample"):
+        open_data(str(tmp_path / "theirs"))
+    install(FAR, "dragflow.data", {"far": "KIND", "drag100": "KIND"})
+    data = open_data(str(tmp_path))
+    assert list(data.ids) == ["ours", "theirs"]
+    assert data.name == "Drag100, far set"
+    assert data.load("ours").category == ""
 
 
 def test_numbers_in_names_count_and_names_of_all_scripts_are_kept(tmp_path: Path) -> None:

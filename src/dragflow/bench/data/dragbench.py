@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from dragflow.bench.data.parts import Alternating, Place, alternating, checked_mask, point_sample, require
+from dragflow.bench.data.parts import Alternating, Kind, Place, alternating, checked_mask, point_sample, require
 from dragflow.bench.data.pickles import Plain, read_pickle
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.sample import Sample
@@ -48,6 +48,9 @@ def load(place: Place, rule: RegionRule) -> Sample:
     image = load_image(place.folder / IMAGE)
     meta = read_meta(place.folder / META, image.size)
     return point_sample(place, rule, image, (meta.begins, meta.targets), meta.mask, meta.prompt)
+
+
+KIND = Kind("DragBench", META, lambda files: META in files, load)
 
 
 def read_meta(path: Path, size: tuple[int, int]) -> Meta:

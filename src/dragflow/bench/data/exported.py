@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dragflow.bench.data.parts import Place, read_json, read_mask, require
+from dragflow.bench.data.parts import Kind, Place, read_json, read_mask, require
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.data.redbench import TARGET_MASK, TRUTH, read_target
 from dragflow.bench.data.world import Drawn, as_sample
@@ -114,3 +114,6 @@ def load(place: Place, rule: RegionRule) -> Sample:
         context=told.context,
     )
     return as_sample(place.id, drawn)
+
+
+KIND = Kind("dragflow world", WORLD, lambda files: WORLD in files, load)

@@ -4,45 +4,36 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from dragflow.bench.data import drag100, dragbench, exported, redbench, regiondrag, sdedrag, vfd
-from dragflow.bench.data.parts import Loader, Place
+from dragflow.bench.data.parts import Kind, Place
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.sample import Sample
 from dragflow.core.errors import UserError
+from dragflow.core.plugins import Plugins
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A format of samples."""
-
-    name: str
-    files: str
-    """What it is known by, in words."""
-    known: Callable[[frozenset[str]], bool]
-    """Whether a folder with these files is a sample of this kind, be it a broken one."""
-    load: Loader
-
-
-KINDS = (
-    Kind("dragflow world", "world.json", lambda files: "world.json" in files, exported.load),
-    Kind("ReD Bench", "instruction.json", lambda files: "instruction.json" in files, redbench.load),
-    Kind("DragBench-DR/SR", "meta_data_region.pkl", lambda files: regiondrag.REGION_META in files, regiondrag.load),
-    Kind("DragBench", "meta_data.pkl", lambda files: dragbench.META in files, dragbench.load),
-    Kind(
-        "VFD-Bench",
-        "input.png or gt.png with points.json",
-        lambda files: vfd.POINTS in files and bool(files & {vfd.IMAGE, vfd.TRUTH}),
-        vfd.load,
-    ),
-    Kind("Drag100", "points.json", lambda files: drag100.POINTS in files, drag100.load),
-    Kind("DragBench-S", "origin_image.png", lambda files: sdedrag.IMAGE in files, sdedrag.load),
+KINDS = Plugins(
+    "format of samples",
+    "dragflow.data",
+    {
+        "world": "dragflow.bench.data.exported:KIND",
+        "red-bench": "dragflow.bench.data.redbench:KIND",
+        "regiondrag": "dragflow.bench.data.regiondrag:KIND",
+        "dragbench": "dragflow.bench.data.dragbench:KIND",
+        "vfd": "dragflow.bench.data.vfd:KIND",
+        "drag100": "dragflow.bench.data.drag100:KIND",
+        "sdedrag": "dragflow.bench.data.sdedrag:KIND",
+    },
 )
-"""The first that knows a folder has it."""
+"""Name to a `Kind`; the first that knows a folder has it."""
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Every format, in the order in which they are tried."""
+    return tuple(KINDS.load(name) for name in KINDS.names)
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,7 @@ class Folder:
     def name(self) -> str:
         """The kinds of its samples."""
         there = {found.kind.name for found in self._found.values() if found.kind}
-        return ", ".join(kind.name for kind in KINDS if kind.name in there) or "unreadable data"
+        return ", ".join(kind.name for kind in kinds() if kind.name in there) or "unreadable data"
 
     @property
     def ids(self) -> Sequence[str]:
@@ -108,7 +99,7 @@ def open_folder(folder: Path, regions: RegionRule) -> Folder:
         raise UserError(f"{folder} is {'a file' if folder.exists() else 'no folder'}: name the folder of a data set")
     data = Folder(folder.resolve(), regions)
     if not data.ids:
-        known = "; ".join(f"{kind.files} ({kind.name})" for kind in KINDS)
+        known = "; ".join(f"{kind.files} ({kind.name})" for kind in kinds())
         raise UserError(f"{folder} holds no sample: looked in it and in every folder below it for {known}")
     return data
 
@@ -121,6 +112,7 @@ def natural(name: str) -> tuple[list[list[str | int]], str]:
 
 def _find(root: Path) -> Iterator[Found]:
     """Every sample folder, and every place that cannot be looked into; hidden folders are passed over."""
+    known = kinds()
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -130,7 +122,7 @@ def _find(root: Path) -> Iterator[Found]:
             yield _entry(folder, root, None, f"cannot be read: {error.strerror}")
             continue
         files = frozenset(entry.name for entry in entries)
-        kind = next((kind for kind in KINDS if kind.known(files)), None)
+        kind = next((kind for kind in known if kind.known(files)), None)
         if kind is not None:
             yield _entry(folder, root, kind)
             continue

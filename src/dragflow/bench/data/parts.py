@@ -39,6 +39,18 @@ Loader = Callable[[Place, RegionRule], Sample]
 """Reads one sample; raises a UserError that names the file for whatever is wrong with it."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A format of samples."""
+
+    name: str
+    files: str
+    """What it is known by, in words."""
+    known: Callable[[frozenset[str]], bool]
+    """Whether a folder with these files is a sample of this kind, be it a broken one."""
+    load: Loader
+
+
 Alternating = Annotated[list[Point], Field(min_length=2)]
 """Handle, target, handle, target."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dragflow.bench.data.parts import Place, check_inside, read_mask, read_truth
+from dragflow.bench.data.parts import Kind, Place, check_inside, read_mask, read_truth
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.sample import Sample
 from dragflow.core.arrays import Mask, Pixels, Point
@@ -33,6 +33,9 @@ def load(place: Place, rule: RegionRule) -> Sample:
         truth=truth,
         target_mask=target_mask,
     )
+
+
+KIND = Kind("ReD Bench", INSTRUCTION, lambda files: INSTRUCTION in files, load)
 
 
 def read_target(folder: Path, size: tuple[int, int]) -> tuple[Pixels | None, Mask | None]:

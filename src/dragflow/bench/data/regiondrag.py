@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dragflow.bench.data.dragbench import IMAGE, META, read_meta
 from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point, nearest
-from dragflow.bench.data.parts import Place, instruction, partial, require
+from dragflow.bench.data.parts import Kind, Place, instruction, partial, require
 from dragflow.bench.data.points import SMALLEST, RegionRule, label_of, merge, pixels
 from dragflow.bench.sample import Sample
 from dragflow.core.arrays import Mask, Point
@@ -60,6 +60,9 @@ def load(place: Place, rule: RegionRule) -> Sample:
         target_points=tuple(target for _, target in points),
         inferred="; ".join((f"{how} from {len(meta.begins)} dense pairs", *note)),
     )
+
+
+KIND = Kind("DragBench-DR/SR", REGION_META, lambda files: REGION_META in files, load)
 
 
 def _regions(begins: Points, targets: Points, size: tuple[int, int]) -> list[tuple[Mask, Point, Fit]]:

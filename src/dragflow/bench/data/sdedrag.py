@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dragflow.bench.data.parts import Place, check_inside, point_sample, read_json, read_mask, require
+from dragflow.bench.data.parts import Kind, Place, check_inside, point_sample, read_json, read_mask, require
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.sample import Sample
 from dragflow.core.arrays import Point
@@ -43,3 +43,6 @@ def load(place: Place, rule: RegionRule) -> Sample:
     check_inside(asked.target, image.size, f"{path}: target")
     pairs = (tuple(asked.source), tuple(asked.target))
     return point_sample(place, rule, image, pairs, read_mask(place.folder / MASK, image.size), asked.prompt)
+
+
+KIND = Kind("DragBench-S", IMAGE, lambda files: IMAGE in files, load)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dragflow.bench.data.parts import (
+    Kind,
     Place,
     PointsFile,
     alternating,
@@ -45,3 +46,11 @@ def load(place: Place, rule: RegionRule) -> Sample:
         read_json(folder / PROMPT, PromptFile).prompt,
         read_truth(folder / TRUTH, image.size),
     )
+
+
+KIND = Kind(
+    "VFD-Bench",
+    f"{IMAGE} or {TRUTH} with {POINTS}",
+    lambda files: POINTS in files and bool(files & {IMAGE, TRUTH}),
+    load,
+)

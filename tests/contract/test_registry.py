@@ -1,0 +1,40 @@
+"""Families of models: ours, and those of installed packages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dragflow.backbones.registry import FAMILIES, load_backbone, wrap_pipeline
+from dragflow.core.errors import CapabilityError
+from dragflow.core.models import ModelOptions
+
+FAR = """
+def load(source):
+    return "loaded", source.folder, source.options.device
+
+
+def wrap(pipeline, options):
+    return "wrapped", pipeline, options.offload
+"""
+
+
+class FarPipeline:
+    """Of another package."""
+
+
+def test_a_package_brings_a_family(install: Callable[[str, str, dict[str, str]], Path], tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "FarPipeline"}))
+    options = ModelOptions.of(tmp_path, device="cpu", offload=True)
+    with pytest.raises(CapabilityError, match=r"FarPipeline.*dragflow knows FluxPipeline"):
+        load_backbone(options)
+    with pytest.raises(CapabilityError, match="FarPipeline"):
+        wrap_pipeline(FarPipeline(), options)
+    install(FAR, "dragflow.backbones", {"FarPipeline": ""})
+    assert FAMILIES.names == ("FluxPipeline", "FarPipeline")
+    assert load_backbone(options) == ("loaded", tmp_path, "cpu")
+    pipeline = FarPipeline()
+    assert wrap_pipeline(pipeline, options) == ("wrapped", pipeline, True)
