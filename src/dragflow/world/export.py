@@ -59,21 +59,11 @@ def _instruction(case: DragCase) -> dict[str, object]:
 
 
 def _world(case: DragCase) -> dict[str, object]:
-    motion = case.motion
-    described: dict[str, object] = {"type": motion.type, "matrix": [list(row) for row in motion.matrix]}
-    if motion.type == "translate":
-        described["to"] = list(motion.apply(centroid(case.mask)))
-    if motion.about is not None:
-        described["about"] = list(motion.about)
-    if motion.degrees is not None:
-        described["degrees"] = motion.degrees
-    if motion.factor is not None:
-        described["factor"] = motion.factor
     return {
         "seed": case.seed,
         "kind": case.kind,
         "object": case.scene.things[case.index].name,
-        "motion": described,
+        "motion": {name: value for name, value in asdict(case.motion).items() if value is not None},
         "context": asdict(case.context),
         "caption": case.caption,
         "edit": case.edit,

@@ -1,4 +1,4 @@
-"""Scenes of the procedural world that were written as ReD Bench folders (`dragflow.world.export`), told by world.json.
+"""Scenes of the procedural world that were written as ReD Bench folders (`dragflow.world.export`), with a world.json.
 
 ReD Bench cannot say a scaling, and tells regions apart by their outlines; world.json says the motion in full, and an
 object that something hides in part stays one region.
@@ -6,7 +6,7 @@ object that something hides in part stays one region.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -15,67 +15,13 @@ from dragflow.bench.data.points import RegionRule
 from dragflow.bench.data.redbench import TARGET_MASK, TRUTH, read_target
 from dragflow.bench.data.world import Drawn, as_sample
 from dragflow.bench.sample import Sample
-from dragflow.core.arrays import Point
 from dragflow.files.pictures import load_image
 from dragflow.files.red_bench import AREA, IMAGE, REGIONS
 from dragflow.files.schema import Strict
-from dragflow.world import motion as motions
 from dragflow.world.cases import Context
+from dragflow.world.motion import Motion
 
 WORLD = "world.json"
-
-Row = tuple[float, float, float]
-
-
-class Translation(Strict):
-    """Moved by an offset; the centroid of the mask goes to `to`."""
-
-    type: Literal["translate"]
-    matrix: tuple[Row, Row]
-    to: Point
-
-    def drawn(self) -> motions.Motion:
-        """As the world has it."""
-        return motions.Motion("translate", self.matrix)
-
-
-class Rotation(Strict):
-    """Turned about an anchor."""
-
-    type: Literal["rotate"]
-    matrix: tuple[Row, Row]
-    about: Point
-    degrees: float
-
-    def drawn(self) -> motions.Motion:
-        """As the world has it."""
-        return motions.Motion("rotate", self.matrix, self.about, self.degrees)
-
-
-class Scaling(Strict):
-    """Scaled about an anchor."""
-
-    type: Literal["scale"]
-    matrix: tuple[Row, Row]
-    about: Point
-    factor: float
-
-    def drawn(self) -> motions.Motion:
-        """As the world has it."""
-        return motions.Motion("scale", self.matrix, self.about, None, self.factor)
-
-
-class Stretching(Strict):
-    """Any affine map; the world draws stretches from a seam."""
-
-    type: Literal["affine"]
-    matrix: tuple[Row, Row]
-    about: Point | None = None
-    factor: float | None = None
-
-    def drawn(self) -> motions.Motion:
-        """As the world has it."""
-        return motions.Motion("affine", self.matrix, self.about, None, self.factor)
 
 
 class WorldFile(Strict):
@@ -84,7 +30,7 @@ class WorldFile(Strict):
     seed: int
     kind: Annotated[str, Field(min_length=1)]
     object: str
-    motion: Annotated[Translation | Rotation | Scaling | Stretching, Field(discriminator="type")]
+    motion: Motion
     context: Context
     caption: str
     edit: str
@@ -99,19 +45,19 @@ def load(place: Place, rule: RegionRule) -> Sample:
     folder = place.folder
     require(folder, IMAGE, REGIONS, AREA, TRUTH, TARGET_MASK, WORLD)
     image = load_image(folder / IMAGE)
-    told = read_json(folder / WORLD, WorldFile)
+    described = read_json(folder / WORLD, WorldFile)
     truth, target_mask = read_target(folder, image.size)
     drawn = Drawn(
-        kind=told.kind,
+        kind=described.kind,
         image=image,
         mask=read_mask(folder / REGIONS, image.size),
         area=read_mask(folder / AREA, image.size),
-        motion=told.motion.drawn(),
+        motion=described.motion,
         truth=truth,
         target_mask=target_mask,
-        caption=told.caption,
-        edit=told.edit,
-        context=told.context,
+        caption=described.caption,
+        edit=described.edit,
+        context=described.context,
     )
     return as_sample(place.id, drawn)
 
