@@ -2,13 +2,13 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+EXTRAS := test,dev,docs
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint docs constraints clean
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e '.[test,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 demo: $(VENV)/installed  ## a real edit on a bundled picture
@@ -20,11 +20,22 @@ test: $(VENV)/installed  ## the tests
 slow: $(VENV)/installed  ## the tests that take long
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/installed  ## style, types, floors
+lint: $(VENV)/installed docs  ## style, types, floors, links of the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+docs: $(VENV)/installed  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+constraints:  ## pins the newest versions that pyproject.toml allows; run the tests afterwards
+	rm -rf build/constraints
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --quiet '.[$(EXTRAS)]'
+	{ echo '# Made by `make constraints` on Python 3.11: what `make test` and `make demo` install.'; \
+	  build/constraints/bin/pip freeze --exclude dragflow | sed 's/+[a-z0-9.]*$$//'; } > constraints.txt
+	rm -rf build/constraints
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site build

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process")
+
 
 def _heed_interrupts() -> None:
     """A shell that starts tests in the background lets their children ignore Ctrl-C."""

@@ -74,10 +74,11 @@ def _devices(console: Console) -> float:
     """Show them; gives the memory in bytes of the best one."""
     import os
 
+    import psutil
     import torch
     from rich.table import Table
 
-    main = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    main = psutil.virtual_memory().total
     table = Table("device", "what", "memory", title="Devices")
     table.add_row("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads", f"{main / 2**30:.0f} GiB")
     best = float(main)
