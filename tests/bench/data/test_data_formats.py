@@ -119,7 +119,7 @@ def test_a_mask_may_be_of_any_number_type(tmp_path: Path, dtype: Any) -> None:
         ({"mask": np.ones((*SIZE, 3), np.uint8)}, "mask is 3 x 80 x 60"),
         ({"mask": box() * 7}, r"mask has the values \[0, 7\]"),
         ({"mask": np.full(SIZE, np.nan)}, r"mask has the values \[nan\]"),
-        ({"mask": [[0, 1]]}, "mask is no array"),
+        ({"mask": [[0, 1]]}, "mask is not an array"),
     ],
 )
 def test_a_meta_file_that_breaks_a_rule_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

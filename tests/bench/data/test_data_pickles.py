@@ -114,7 +114,7 @@ def test_what_is_no_meta_data_is_refused_by_its_name(tmp_path: Path, value: Any,
         (b"", "damaged"),
         (b"not a pickle", "damaged"),
         (pickle.dumps([1]), "holds a list"),
-        (pickle.dumps({1: "a"}), "a key that is no text"),
+        (pickle.dumps({1: "a"}), "a key that is not text"),
         (b"}.", None),
         (b"(cos\nsystem\n(S'true'\ntR.", r"os\.system"),
         (b"(S'true'\nios\nsystem\n.", "STRING"),
@@ -177,7 +177,7 @@ def test_large_files_and_repeated_lists_are_refused(tmp_path: Path, monkeypatch:
 def test_what_crashes_an_unpickler_is_refused(tmp_path: Path) -> None:
     """Deeply nested keys overflow the C stack of pickle.loads; a large memo index makes it take gigabytes."""
     nested = written(tmp_path / "nested.pkl", b"})" + b"\x85" * 300_000 + b"K\x01s.")
-    with pytest.raises(UserError, match="a key that is no text but a tuple"):
+    with pytest.raises(UserError, match="a key that is not text but a tuple"):
         read_pickle(nested)
     recursive: list[Any] = []
     recursive.append(recursive)

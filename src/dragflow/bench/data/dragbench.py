@@ -54,10 +54,10 @@ KIND = Kind("DragBench", META, lambda files: META in files, load)
 
 
 def read_meta(path: Path, size: tuple[int, int]) -> Meta:
-    """A pickled meta file: `prompt`, `points` (handle and target in turn), `mask` (1 = editable).
+    """A pickled meta file: `prompt`, `points` (handles and targets alternate), `mask` (1 = editable).
 
     Raises:
-        UserError: damaged, not of these keys, or against the picture of `size` (h, w).
+        UserError: damaged, with other keys, or not matching the picture of `size` (h, w).
     """
     given = read_pickle(path)
     mask = _mask(given.pop("mask", None), size, f"{path}: mask")
@@ -68,7 +68,7 @@ def read_meta(path: Path, size: tuple[int, int]) -> Meta:
 
 def _mask(value: Plain | None, size: tuple[int, int], name: str) -> Mask:
     if not isinstance(value, np.ndarray):
-        raise UserError(f"{name} is {'missing' if value is None else 'no array'}: it must be an array of 0 and 1")
+        raise UserError(f"{name} is {'missing' if value is None else 'not an array'}: it must be an array of 0 and 1")
     values = np.unique(value).tolist()
     if not (set(values) <= {0, 1} or set(values) <= {0, 255}):
         raise UserError(f"{name} has the values {values[:3]}: it must hold 0 and 1, where 1 is editable")
@@ -76,7 +76,7 @@ def _mask(value: Plain | None, size: tuple[int, int], name: str) -> Mask:
 
 
 def _listed(value: Plain) -> object:
-    """Arrays, alone or in lists, as lists."""
+    """The value with every array in it turned into a list."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     return [_listed(each) for each in value] if isinstance(value, list) else value

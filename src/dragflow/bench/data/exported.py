@@ -1,7 +1,7 @@
-"""Scenes of the procedural world that were written as ReD Bench folders (`dragflow.world.export`), with a world.json.
+"""Scenes of the procedural world, written as ReD Bench folders (`dragflow.world.export`) that hold a world.json.
 
-ReD Bench cannot say a scaling, and tells regions apart by their outlines; world.json says the motion in full, and an
-object that something hides in part stays one region.
+ReD Bench has no scaling, and separates regions by their outlines. world.json has the whole motion, and an object that
+is partly hidden stays one region.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class WorldFile(Strict):
 
 
 def load(place: Place, rule: RegionRule) -> Sample:
-    """Read one scene, as `data.world` draws it; `rule` says nothing here, for the region is painted.
+    """Read one scene, like one that `data.world` draws; `rule` is not used, because the region is painted.
 
     Raises:
         UserError: what is wrong with it.

@@ -17,10 +17,10 @@ Points = NDArray[np.float64]
 """(n, 2), x and y."""
 
 RESIDUAL, RESIDUAL_SHARE, RESIDUAL_MOST = 2.0, 0.05, 0.5
-"""A motion explains pairs when the rms distance from their targets is at most 2 px, or 5 % of their mean displacement
-where that is more; never more than half of it, or for short drags standing still would be an explanation."""
+"""A motion explains pairs if the rms distance to their targets is at most 2 px, or 5 % of their mean displacement if
+that is more. It is never more than half the displacement: 2 px would let standing still explain a short drag."""
 STRETCH = (0.5, 2.0)
-"""Factors, in any direction, beyond which pairs that a person set are not meant as one motion."""
+"""Factors in any direction; beyond them, pairs that a person set are not meant as one motion."""
 
 
 @dataclass(frozen=True)
@@ -28,36 +28,36 @@ class Fit:
     """A motion of points."""
 
     name: str
-    """As people call it: translation, rigid motion, similarity, affine map."""
+    """translation, rigid motion, similarity or affine map."""
     matrix: Matrix
 
 
 def explain(begins: Points, targets: Points, stretch: tuple[float, float] = STRETCH) -> Fit | None:
-    """The simplest motion that carries begin points to their targets; None when no one motion does.
+    """The simplest motion that carries begin points to their targets; None if no single motion does.
 
     Tried in turn: translation, rotation about some point, similarity, affine map.
     """
     displacement = float(np.hypot(*(targets - begins).T).mean())
     allowed = min(max(RESIDUAL, RESIDUAL_SHARE * displacement), RESIDUAL_MOST * displacement)
     for fit in _candidates(begins, targets):
-        if _residual(fit.matrix, begins, targets) <= allowed and _modest(fit.matrix, stretch):
+        if _residual(fit.matrix, begins, targets) <= allowed and _plausible(fit.matrix, stretch):
             return fit
     return None
 
 
 def nearest(begins: Points, targets: Points, stretch: tuple[float, float]) -> Fit:
-    """The affine map that comes nearest, or the translation when that one mirrors or stretches too much."""
+    """The affine map closest to the pairs, or the translation if the map mirrors or stretches too much."""
     candidates = list(_candidates(begins, targets))
-    return candidates[-1] if _modest(candidates[-1].matrix, stretch) else candidates[0]
+    return candidates[-1] if _plausible(candidates[-1].matrix, stretch) else candidates[0]
 
 
 def translation(begins: Points, targets: Points) -> Fit:
-    """The translation that comes nearest; of one pair it is exact."""
+    """The translation closest to the pairs; exact for a single pair."""
     return Fit("translation", about(mean_point(begins), ((1.0, 0.0), (0.0, 1.0)), mean_point(targets)))
 
 
 def as_motion(fit: Fit, handle: Point, size: tuple[int, int], label: Label) -> Motion:
-    """The motion as the editor has it; a rotation about a point outside of the picture (h, w) as an affine map."""
+    """The fit as one of the editor's motions; a rotation about a point outside of the picture as an affine map."""
     if fit.name == "translation":
         return Translate(apply(fit.matrix, handle), label)
     (a, _, _), (d, _, _) = fit.matrix
@@ -68,25 +68,30 @@ def as_motion(fit: Fit, handle: Point, size: tuple[int, int], label: Label) -> M
 
 
 def mean_point(points: Points) -> Point:
-    """Their centroid."""
+    """The centroid of points."""
     x, y = points.mean(axis=0)
     return float(x), float(y)
 
 
 def _candidates(begins: Points, targets: Points) -> Iterator[Fit]:
-    """From few parameters to many."""
+    """The best fit of each kind, from the fewest parameters to the most; only what the number of pairs determines."""
     start, end = mean_point(begins), mean_point(targets)
+    # A least-squares fit carries the centroid to the centroid, so only the linear part is left to find.
     p, q = begins - start, targets - end
     yield translation(begins, targets)
     if len(begins) < 2:
         return
+    # In the complex plane a rotation and a scaling are one factor, and its least-squares value is a quotient of dot
+    # products; scaled to length 1 it is the best rotation. It is 0 where the targets show no
+    # direction, as when they are all in one place.
     z, w = p @ (1, 1j), q @ (1, 1j)
-    turn = complex(np.vdot(z, w) / np.vdot(z, z))  # a rotation and a scaling as one complex factor
+    turn = complex(np.vdot(z, w) / np.vdot(z, z))
     if turn:
         yield Fit("rigid motion", about(start, _linear(turn / abs(turn)), end))
         yield Fit("similarity", about(start, _linear(turn), end))
     if len(begins) < 3:
         return
+    # Begin points on one line leave the map across it open: lstsq takes the smallest, 0, and `_plausible` refuses that.
     (a, d), (b, e) = np.linalg.lstsq(p, q, rcond=None)[0].tolist()
     yield Fit("affine map", about(start, ((a, b), (d, e)), end))
 
@@ -100,16 +105,17 @@ def _residual(matrix: Matrix, begins: Points, targets: Points) -> float:
     return float(np.sqrt(((begins @ linear.T + shift - targets) ** 2).sum(axis=1).mean()))
 
 
-def _modest(matrix: Matrix, stretch: tuple[float, float]) -> bool:
-    """Whether a map mirrors nothing, and stretches every direction within the limits."""
+def _plausible(matrix: Matrix, stretch: tuple[float, float]) -> bool:
+    """Whether a map does not mirror, and stretches every direction within the limits."""
     linear = np.array(matrix)[:, :2]
     factors = np.linalg.svd(linear, compute_uv=False)
-    # Rounding must not refuse a factor of exactly 2.
-    within = factors.min() >= stretch[0] - 1e-9 and factors.max() <= stretch[1] + 1e-9
-    return bool(np.linalg.det(linear) > 0 and within)
+    # A factor of exactly 2 must not be refused because of rounding.
+    in_limits = factors.min() >= stretch[0] - 1e-9 and factors.max() <= stretch[1] + 1e-9
+    return bool(np.linalg.det(linear) > 0 and in_limits)
 
 
 def _fixed_point(matrix: Matrix) -> Point | None:
+    """The point that a map keeps in place; None if there is none or more than one."""
     linear, shift = np.array(matrix)[:, :2], np.array(matrix)[:, 2]
     rest = np.eye(2) - linear
     if abs(np.linalg.det(rest)) < 1e-12:

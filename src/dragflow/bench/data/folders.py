@@ -1,4 +1,4 @@
-"""Finds the samples below a folder and reads them one at a time; links that lead out of it are never followed."""
+"""Finding the samples below a folder and reading them one at a time; links that point outside are never followed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS = Plugins(
         "sdedrag": "dragflow.bench.data.sdedrag:KIND",
     },
 )
-"""Name to a `Kind`; the first that knows a folder has it."""
+"""Name to a `Kind`; a folder is of the first kind that matches."""
 
 
 def kinds() -> tuple[Kind, ...]:
@@ -37,8 +37,8 @@ def kinds() -> tuple[Kind, ...]:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A sample folder, or a place where one cannot be read."""
+class Entry:
+    """A sample folder, or a place that cannot be read."""
 
     place: Place
     kind: Kind | None
@@ -56,13 +56,13 @@ class Folder:
     @property
     def name(self) -> str:
         """The kinds of its samples."""
-        there = {found.kind.name for found in self._found.values() if found.kind}
-        return ", ".join(kind.name for kind in kinds() if kind.name in there) or "unreadable data"
+        present = {entry.kind.name for entry in self._entries.values() if entry.kind}
+        return ", ".join(kind.name for kind in kinds() if kind.name in present) or "unreadable data"
 
     @property
     def ids(self) -> Sequence[str]:
-        """Paths below the root, "/" between their parts, numbers in them in their own order."""
-        return list(self._found)
+        """Paths below the root with "/" between their parts, in natural order."""
+        return list(self._entries)
 
     def load(self, sample: str) -> Sample:
         """Read and check one sample.
@@ -70,48 +70,49 @@ class Folder:
         Raises:
             UserError: what is wrong with it.
         """
-        found = self._found.get(sample)
-        if found is None:
+        entry = self._entries.get(sample)
+        if entry is None:
             raise UserError(f"{self.root} has no sample {sample!r}")
-        if found.kind is None:
-            raise UserError(found.problem)
-        _check_files(found.place.folder, self.root)
-        loaded = found.kind.load(found.place, self.regions)
+        if entry.kind is None:
+            raise UserError(entry.problem)
+        _check_files(entry.place.folder, self.root)
+        loaded = entry.kind.load(entry.place, self.regions)
         try:
-            loaded.task  # noqa: B018  # what breaks a rule of instructions is the sample's fault too
+            loaded.task  # noqa: B018  # checks the instruction against the picture
         except UserError as error:
-            raise UserError(f"{found.place.folder}: {error}") from error
+            raise UserError(f"{entry.place.folder}: {error}") from error
         return loaded
 
     @cached_property
-    def _found(self) -> dict[str, Found]:
-        found = {each.place.id: each for each in _find(self.root)}
-        return {name: found[name] for name in sorted(found, key=natural)}
+    def _entries(self) -> dict[str, Entry]:
+        entries = {entry.place.id: entry for entry in _scan(self.root)}
+        return {name: entries[name] for name in sorted(entries, key=natural)}
 
 
 def open_folder(folder: Path, regions: RegionRule) -> Folder:
-    """The samples below a folder, or the one that it is.
+    """The samples below a folder, or the one sample that the folder is.
 
     Raises:
-        UserError: no folder, or no sample in it.
+        UserError: the folder does not exist, or holds no sample.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is {'a file' if folder.exists() else 'no folder'}: name the folder of a data set")
+        problem = "is a file" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {problem}: give the folder of a data set")
     data = Folder(folder.resolve(), regions)
     if not data.ids:
         known = "; ".join(f"{kind.files} ({kind.name})" for kind in kinds())
-        raise UserError(f"{folder} holds no sample: looked in it and in every folder below it for {known}")
+        raise UserError(f"{folder} holds no sample: it and every folder below it were searched for {known}")
     return data
 
 
 def natural(name: str) -> tuple[list[list[str | int]], str]:
-    """A key that sorts a2 before a10, and a folder before its neighbours that begin alike."""
+    """A sort key that puts a2 before a10, and the content of `a` before `a-b`."""
     parts = [re.split(r"(\d+)", part) for part in name.split("/")]
     return [[int(bit) if i % 2 else bit for i, bit in enumerate(part)] for part in parts], name
 
 
-def _find(root: Path) -> Iterator[Found]:
-    """Every sample folder, and every place that cannot be looked into; hidden folders are passed over."""
+def _scan(root: Path) -> Iterator[Entry]:
+    """Every sample folder, and every place that cannot be read; hidden folders are skipped."""
     known = kinds()
     waiting = [root]
     while waiting:
@@ -122,7 +123,7 @@ def _find(root: Path) -> Iterator[Found]:
             yield _entry(folder, root, None, f"cannot be read: {error.strerror}")
             continue
         files = frozenset(entry.name for entry in entries)
-        kind = next((kind for kind in known if kind.known(files)), None)
+        kind = next((kind for kind in known if kind.matches(files)), None)
         if kind is not None:
             yield _entry(folder, root, kind)
             continue
@@ -131,40 +132,42 @@ def _find(root: Path) -> Iterator[Found]:
             if entry.name.startswith("."):
                 continue
             if entry.is_symlink():
-                # A link to a place inside is no second sample: it is found where it is.
-                problem = _leads_out(path, root)
+                # A link to a place inside the data set would give a sample twice: the place itself is scanned anyway.
+                problem = _link_problem(path, root)
                 if problem and (path.is_dir() or not path.exists()):
                     yield _entry(path, root, None, problem)
             elif entry.is_dir():
                 waiting.append(path)
 
 
-def _entry(folder: Path, root: Path, kind: Kind | None, problem: str = "") -> Found:
+def _entry(folder: Path, root: Path, kind: Kind | None, problem: str = "") -> Entry:
     parts = folder.relative_to(root).parts or (root.name,)
     given = "/".join(parts)
-    # Bytes that are no UTF-8 cannot stand in records and reports: they are written out.
+    # Bytes that are not UTF-8 cannot be written into records and reports: they are escaped.
     name = os.fsencode(given).decode("utf-8", "backslashreplace")
     if name != given:
         kind, problem = None, "has a name that is not UTF-8: rename it"
     place = Place(name, name.rpartition("/")[0], folder)
-    return Found(place, kind, f"{name} {problem}" if problem else "")
+    return Entry(place, kind, f"{name} {problem}" if problem else "")
 
 
-def _leads_out(link: Path, root: Path) -> str:
-    """What is wrong with a link; "" when it stays below the root."""
+def _link_problem(link: Path, root: Path) -> str:
+    """What is wrong with a link; "" if its target is below the root."""
     try:
         real = link.resolve(strict=True)
     except (OSError, RuntimeError):
-        return "is a link that leads nowhere: remove it, or copy what it should name"
-    return "" if real.is_relative_to(root) else f"is a link out of the data, to {real}: copy here what it names"
+        return "is a broken link: remove it, or put the file in its place"
+    if real.is_relative_to(root):
+        return ""
+    return f"is a link that points outside the data set, to {real}: put a copy in its place"
 
 
 def _check_files(folder: Path, root: Path) -> None:
-    """Refuse a sample that has links out of the data, or files that are no files (reading a pipe would never end)."""
+    """Refuse links that point outside the data set, and files that are not regular (reading a pipe would never end)."""
     for parent, folders, files in os.walk(folder):
         for path in (Path(parent, name) for name in (*folders, *files)):
-            problem = _leads_out(path, root) if path.is_symlink() else ""
+            problem = _link_problem(path, root) if path.is_symlink() else ""
             if not problem and not (path.is_file() or path.is_dir()):
-                problem = "is no regular file: copy what it should hold"
+                problem = "is not a regular file: put one in its place"
             if problem:
                 raise UserError(f"{path} {problem}")

@@ -36,7 +36,7 @@ class Place:
 
 
 Loader = Callable[[Place, RegionRule], Sample]
-"""Reads one sample; raises a UserError that names the file for whatever is wrong with it."""
+"""Reads one sample; raises a UserError that names the broken file."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Kind:
 
     name: str
     files: str
-    """What it is known by, in words."""
-    known: Callable[[frozenset[str]], bool]
-    """Whether a folder with these files is a sample of this kind, be it a broken one."""
+    """The files it is recognised by, in words."""
+    matches: Callable[[frozenset[str]], bool]
+    """Whether a folder with these files is a sample of this kind, even if a broken one."""
     load: Loader
 
 
@@ -69,14 +69,14 @@ def require(folder: Path, *names: str) -> None:
     """
     for name in names:
         if not (folder / name).is_file():
-            raise UserError(f"{folder} has no {name}: such a sample has {', '.join(names)}")
+            raise UserError(f"{folder} has no {name}: a sample of this format has {', '.join(names)}")
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """A JSON file as its strict schema has it.
+    """A JSON file, parsed by its strict schema.
 
     Raises:
-        UserError: unreadable, too large, not JSON, or against the schema.
+        UserError: unreadable, too large, not JSON, or not of this schema.
     """
     try:
         if path.stat().st_size > MAX_TEXT_BYTES:
@@ -88,7 +88,7 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """A mask file on a picture of `size` (h, w).
+    """The mask in a file, (H, W), for a picture of `size` (h, w).
 
     Raises:
         UserError: unreadable, of another size, or empty.
@@ -97,19 +97,19 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
 
 
 def checked_mask(mask: Mask, size: tuple[int, int], name: str) -> Mask:
-    """A mask of the size (h, w) of its picture that is not empty.
+    """The mask, if it has the size (h, w) of its picture and is not empty.
 
     Raises:
-        UserError: it is not.
+        UserError: another size, or empty.
     """
     check_shape(mask.shape, size, name)
     if not mask.any():
-        raise UserError(f"{name} is empty: at least one pixel must be in it")
+        raise UserError(f"{name} is empty: at least one pixel must be set")
     return mask
 
 
 def read_truth(path: Path, size: tuple[int, int]) -> Pixels:
-    """The true picture after the drag.
+    """The true picture (H, W, 3) after the drag.
 
     Raises:
         UserError: unreadable, or of another size (h, w).
@@ -120,10 +120,10 @@ def read_truth(path: Path, size: tuple[int, int]) -> Pixels:
 
 
 def check_shape(shape: tuple[int, ...], size: tuple[int, int], name: str) -> None:
-    """Refuse what is not of the size (h, w) of its picture."""
+    """Refuse a shape that is not the size (h, w) of the picture."""
     if shape != size:
         given = " x ".join(str(side) for side in shape[::-1])
-        raise UserError(f"{name} is {given}, the picture {size[1]} x {size[0]} (upright): they must be of one size")
+        raise UserError(f"{name} is {given}, the picture {size[1]} x {size[0]} (upright): they must have the same size")
 
 
 def alternating(
@@ -164,30 +164,30 @@ def point_sample(
     begins, targets = pairs
     editable, note = partial(mask)
     try:
-        found = infer(begins, targets, image.size, editable, rule)
+        inferred = infer(begins, targets, image.size, editable, rule)
     except UserError as error:
         raise UserError(f"{place.folder}: {error}") from error
     return Sample(
         id=place.id,
         category=place.category,
         image=image,
-        instruction=instruction(found.operations, prompt, editable),
+        instruction=instruction(inferred.operations, prompt, editable),
         begin_points=begins,
         target_points=targets,
         truth=truth,
-        inferred="; ".join((found.text, *note)),
+        inferred="; ".join((inferred.text, *note)),
     )
 
 
 def partial(mask: Mask) -> tuple[Mask | None, tuple[str, ...]]:
-    """The editable mask, or None and a note where it covers the whole picture: then the area is derived."""
+    """The editable mask; or None and a note if it covers the whole picture, because then the area is derived."""
     return (None, ("the mask covers everything, the area is derived",)) if mask.all() else (mask, ())
 
 
 def instruction(operations: tuple[Operation, ...], prompt: str, editable: Mask | None) -> Instruction:
     """A request in which the targets are editable too.
 
-    Published masks are drawn by hand and often end short of where the points lead.
+    Published masks are drawn by hand and often do not reach the target points.
     """
     area = None if editable is None else MaskArray(editable)
     return Instruction(operations, prompt, editable=area, editable_mode="extend")

@@ -1,9 +1,9 @@
-"""Reads the pickled meta data of DragBench-like sets without unpickling: nothing that a file names is ever called.
+"""Reading the pickled meta data of DragBench-like sets without unpickling: nothing that a file names is ever called.
 
-`pickletools` only takes a pickle apart into opcodes. The few that plain values and NumPy arrays need are carried out
-here, on stand-ins that collect a type, a shape and raw bytes. A restricted `pickle.Unpickler` would not do: it crashes
-Python on two megabytes of nested tuples used as a key (to hash them overflows the C stack), and one large memo index
-makes it take gigabytes.
+`pickletools` only splits a pickle into opcodes. The few that plain values and NumPy arrays need are executed here, on
+stand-ins that collect a dtype, a shape and raw bytes. A restricted `pickle.Unpickler` is not safe enough: it crashes
+Python on two megabytes of nested tuples used as a key (hashing them overflows the C stack), and one large memo index
+makes it allocate gigabytes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from dragflow.core.errors import UserError
 
 MAX_BYTES = 32 * 2**20
-"""A larger file is refused; those of the field have a quarter of a megabyte."""
+"""A larger file is refused; published ones have a quarter of a megabyte."""
 MAX_VALUES = 4_000_000
-"""Values in all: a small file may hold one list a million times."""
+"""Values in total: a small file may contain one list a million times."""
 _DEPTH = 2
-"""Lists in lists: points are pairs in a list."""
+"""Depth of nested lists: points are pairs in a list."""
 
 Plain = str | int | float | list["Plain"] | NDArray[np.generic]
 
@@ -57,14 +57,15 @@ _MARK = object()
 
 @dataclass(frozen=True)
 class _Name:
-    """A global that the file names, and may name; its stand-in is a word."""
+    """A global that the file names and that is allowed."""
 
     stand_in: str
+    """One of the values of _GLOBALS."""
 
 
 @dataclass
 class _Type:
-    """What is said of a NumPy type."""
+    """What the file says about a NumPy dtype."""
 
     code: str
     order: str = "|"
@@ -72,7 +73,7 @@ class _Type:
 
 @dataclass
 class _Array:
-    """What is said of a NumPy array or number."""
+    """What the file says about a NumPy array or number; not checked before `_numbers`."""
 
     shape: object = None
     type: object = None
@@ -84,7 +85,7 @@ def read_pickle(path: Path) -> dict[str, Plain]:
     """The dictionary in a pickle: strings, numbers, lists (also for tuples) and arrays of numbers.
 
     Raises:
-        UserError: too large, damaged, or anything in it that is none of these; the text names it.
+        UserError: too large, damaged, or with anything else in it, which the text names.
     """
     try:
         with path.open("rb") as file:
@@ -97,16 +98,19 @@ def read_pickle(path: Path) -> dict[str, Plain]:
         return _dictionary(_run(data))
     except _RefusedError as error:
         raise UserError(f"{path} {error}: only a dictionary of text, numbers and arrays of numbers is read") from error
-    except (ValueError, TypeError, IndexError, KeyError) as error:  # all that broken opcodes can lead to here
-        raise UserError(f"{path} is damaged or no pickle ({error}): copy it again") from error
+    except (ValueError, TypeError, IndexError, KeyError) as error:  # whatever broken opcodes lead to here
+        raise UserError(f"{path} is damaged or not a pickle ({error}): copy it again") from error
 
 
 class _RefusedError(Exception):
-    """Well-formed, but nothing that meta data need."""
+    """The file is well-formed, but has something that meta data do not need."""
 
 
 def _run(data: bytes) -> object:
+    """Execute a pickle on stand-ins; gives the object that it ends with."""
     stack: list[object] = []
+    # A dictionary, not the array of CPython's unpickler: no file can reserve memory by a large index. It holds
+    # references, so that a later BUILD or APPEND completes the same object wherever it was put.
     memo: dict[int, object] = {}
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in _LITERALS:
@@ -123,7 +127,7 @@ def _run(data: bytes) -> object:
 
 
 def _step(opcode: str, argument: object, stack: list[object]) -> None:
-    """Carry out an opcode that builds something."""
+    """Execute an opcode that builds something."""
     match opcode:
         case "MARK":
             stack.append(_MARK)
@@ -172,16 +176,16 @@ def _since_mark(stack: list[object]) -> list[object]:
 
 def _as_list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise TypeError("an item for what is no list")
+        raise TypeError("an item is added to something other than a list")
     return value
 
 
 def _set(target: object, items: list[object]) -> None:
     if not isinstance(target, dict) or len(items) % 2:
-        raise TypeError("a key for what is no dictionary")
+        raise TypeError("a key is set in something other than a dictionary")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str):  # nothing else is hashed: see above
-            raise _RefusedError(f"has a key that is no text but {_kind(key)}")
+        if not isinstance(key, str):  # only text is hashed: nested tuples would overflow the C stack
+            raise _RefusedError(f"has a key that is not text but {_kind(key)}")
         target[key] = value
 
 
@@ -192,11 +196,11 @@ def _name(dotted: str) -> _Name:
 
 
 def _stand_in(name: object, arguments: object) -> object:
-    """What a call comes to."""
+    """What takes the place of a call's result."""
     if not isinstance(name, _Name) or not isinstance(arguments, tuple):
-        raise TypeError("a call of what is no function")
+        raise TypeError("something other than a function is called")
     match name.stand_in, arguments:
-        case "encode", (str(text), "latin1"):
+        case "encode", (str(text), "latin1"):  # how protocols before 3, which have no bytes, spell the raw data
             return text.encode("latin1")
         case "dtype", (str(code), *_):
             if code not in _ITEM_BYTES:
@@ -226,24 +230,25 @@ def _build(target: object, state: object) -> None:
 def _dictionary(value: object) -> dict[str, Plain]:
     if not isinstance(value, dict):
         raise _RefusedError(f"holds {_kind(value)}")
-    seen = count()
-    return {key: _plain(each, _DEPTH, seen) for key, each in value.items()}
+    counter = count()
+    return {key: _plain(each, _DEPTH, counter) for key, each in value.items()}
 
 
-def _plain(value: object, depth: int, seen: Iterator[int]) -> Plain:
-    if next(seen) > MAX_VALUES:
+def _plain(value: object, depth: int, counter: Iterator[int]) -> Plain:
+    """The value checked and copied; lists that contain themselves or each other end at the depth and the count."""
+    if next(counter) > MAX_VALUES:
         raise _RefusedError(f"holds more than {MAX_VALUES} values")
     if isinstance(value, _Array):
         return _numbers(value)
     if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63):
         return value
     if isinstance(value, list | tuple) and depth:
-        return [_plain(each, depth - 1, seen) for each in value]
+        return [_plain(each, depth - 1, counter) for each in value]
     raise _RefusedError(f"holds {_kind(value)}")
 
 
 def _numbers(array: _Array) -> Plain:
-    """The array, or the number where it has no side."""
+    """The array, or the number if the shape is empty."""
     kind, raw, shape = array.type, array.raw, array.shape
     if not isinstance(kind, _Type) or not isinstance(raw, bytes | bytearray) or not isinstance(shape, tuple):
         raise _RefusedError("has an array that is not made of numbers")
@@ -251,6 +256,7 @@ def _numbers(array: _Array) -> Plain:
         raise ValueError(f"shape {shape}"[:80])
     if math.prod(shape) * _ITEM_BYTES[kind.code] != len(raw):
         raise ValueError(f"an array {shape} of {kind.code} has {len(raw)} bytes")
+    # As a view, bytes other than 0 and 1 would be invalid bools: they are compared as numbers.
     flat = np.frombuffer(raw, np.uint8) != 0 if kind.code == "b1" else np.frombuffer(raw, kind.order + kind.code)
     values = flat.reshape(shape, order=array.order)
     return values if shape else values.item()

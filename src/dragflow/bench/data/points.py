@@ -1,4 +1,4 @@
-"""Regions and motions inferred from point pairs, by the rule that docs/data-sets.md states."""
+"""Regions and motions inferred from point pairs, by the rule in docs/data-sets.md."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ RegionRule = Literal["disc", "mask"]
 SMALLEST = 0.5
 """Pixels that a pair must move to count."""
 RADIUS = (1 / 64, 1 / 10)
-"""Least and largest radius, in shorter sides of the picture."""
+"""Least and largest radius, as shares of the picture's shorter side."""
 REACH = 0.5
-"""Radii by which a handle may miss the mask."""
+"""How far a handle may be outside of the mask, in radii."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """Operations, and in a few words how they were found."""
+    """Operations, and in a few words how they were inferred."""
 
     operations: tuple[Operation, ...]
     text: str
@@ -46,7 +46,7 @@ def infer(
         begins: handle points.
         targets: where each goes.
         size: of the picture.
-        editable: (h, w), where the picture may change; None where it may everywhere.
+        editable: (h, w), where the picture may change; None for everywhere.
         rule: which regions.
 
     Raises:
@@ -62,35 +62,35 @@ def infer(
         notes.append(f"{len(begins)} pairs begin at {len(moves)} places: their means")
     if not moves.all():
         notes.append(f"{int((~moves).sum())} without motion left out")
-    if rule == "mask":
-        found = _parts(*moving, size, editable)
-        if isinstance(found, Inferred):
-            return Inferred(found.operations, "; ".join((found.text, *notes)))
-        notes.append(found)
-    found = _discs(*moving, size, editable)
-    return Inferred(found.operations, "; ".join((found.text, *notes)))
+    inferred = _parts(*moving, size, editable) if rule == "mask" else None
+    if isinstance(inferred, str):
+        notes.append(inferred)
+    if not isinstance(inferred, Inferred):
+        inferred = _discs(*moving, size, editable)
+    return Inferred(inferred.operations, "; ".join((inferred.text, *notes)))
 
 
 def merge(begins: Sequence[Point], targets: Sequence[Point]) -> tuple[Points, Points]:
-    """Begin and target points as arrays (n, 2), in their order; pairs that begin in one pixel are one, their mean."""
+    """Begin and target points as arrays (n, 2), in their order; pairs that begin in one pixel become their mean."""
     pairs = np.concatenate([np.array(begins, float), np.array(targets, float)], axis=1)
     _, first, place, counts = np.unique(
         np.rint(pairs[:, :2]), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
     sums = np.zeros((len(first), 4))
     np.add.at(sums, place.reshape(-1), pairs)
-    means = (sums / counts[:, None])[np.argsort(first)]
+    means = (sums / counts[:, None])[np.argsort(first)]  # np.unique sorts by place: back to the order of the pairs
     return means[:, :2], means[:, 2:]
 
 
 def label_of(region: Mask, matrix: Matrix) -> Label:
-    """A region that overlaps itself when moved is a part that stretches; one that clears its place is moved away."""
+    """Deformation if the region overlaps itself when moved (a part that stretches), else relocation."""
     return "deformation" if (region & masks.warp_mask(region, matrix)).any() else "relocation"
 
 
 def radius(displacement: float, size: tuple[int, int]) -> float:
-    """Of a disc for a drag of this length: that of MD2's discs, within limits."""
-    least, largest = (max(share * min(size), 1) for share in RADIUS)  # a disc of less has no neighbour of its centre
+    """Radius of a disc for a drag of this length: the one of MD2, within limits."""
+    # At least 1, so that a disc has more pixels than its centre.
+    least, largest = (max(share * min(size), 1) for share in RADIUS)
     return min(max(displacement / math.sqrt(2), least), largest)
 
 
@@ -101,11 +101,12 @@ def _discs(begins: Points, targets: Points, size: tuple[int, int], editable: Mas
     fit = explain(begins, targets)
     if fit is not None:
         r = radius(float(lengths.max()), size)
-        region, cut = _cut(within(_hull(begins, size), r), begins, fit, r, labels)
+        region, cut = _cut(grown(_hull(begins, size), r), begins, fit, r, labels)
         shape = (
             f"disc of radius {r:.0f} px" if len(begins) == 1 else f"hull of {len(begins)} points grown by {r:.0f} px"
         )
         return Inferred((_operation(region, fit, begins, size),), f"{shape}{cut}, {_origin(fit, len(begins))}")
+    # No one motion explains the pairs: each gets a disc. They are made disjoint, so that no pixel has two motions.
     radii = [radius(float(length), size) for length in lengths]
     operations: list[Operation] = []
     for region, r, begin, target in zip(_own_discs(begins, radii, size), radii, begins, targets, strict=True):
@@ -129,7 +130,7 @@ def _origin(fit: Fit, count: int) -> str:
 def _parts(begins: Points, targets: Points, size: tuple[int, int], editable: Mask | None) -> Inferred | str:
     """The parts of the mask that hold handles (or are nearest to them) as regions; or why that cannot be."""
     if editable is None:
-        return "the mask covers the whole picture and can be no region"
+        return "the mask covers the whole picture and cannot be a region"
     labels, _ = masks.components(editable)
     owners = np.array([masks.label_at(labels, mean_point(begin[None])) for begin in begins])
     operations: list[Operation] = []
@@ -138,24 +139,24 @@ def _parts(begins: Points, targets: Points, size: tuple[int, int], editable: Mas
         own = owners == owner
         fit = explain(begins[own], targets[own])
         if fit is None:
-            return "pairs in one part of the mask move apart, so it can be no region"
+            return "pairs in one part of the mask move apart, so it cannot be a region"
         region = labels == owner
         if not masks.warp_mask(region, fit.matrix).any():
-            return "a part of the mask would leave the picture, so it can be no region"
+            return "a part of the mask would leave the picture, so it cannot be a region"
         operations.append(_operation(region, fit, begins[own], size, "relocation"))
         origins.append(_origin(fit, int(own.sum())))
     parts = "the mask's part" if len(operations) == 1 else f"{len(operations)} parts of the mask"
     return Inferred(tuple(operations), f"{parts} at the points, {', '.join(origins)}")
 
 
-def within(mask: Mask, r: float) -> Mask:
-    """The pixels whose centre is at most `r` from one of the mask."""
+def grown(mask: Mask, radius: float) -> Mask:
+    """The mask grown by `radius`: all pixels whose centre is at most so far from one of its pixels."""
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= r)
+    return np.asarray(distance <= radius)
 
 
 def pixels(points: Points, size: tuple[int, int]) -> NDArray[np.int32]:
-    """The pixels (n, 2) that points on a picture of `size` (h, w) lie in."""
+    """The pixels (n, 2) that contain the points, on a picture of `size` (h, w)."""
     return np.clip(np.rint(points), 0, (size[1] - 1, size[0] - 1)).astype(np.int32)
 
 
@@ -178,17 +179,17 @@ def _own_discs(centres: Points, radii: Sequence[float], size: tuple[int, int]) -
 
 
 def _cut(region: Mask, handles: Points, fit: Fit, r: float, labels: NDArray[np.int32] | None) -> tuple[Mask, str]:
-    """The region inside those parts of the mask that hold its handles or are within reach of them; else the region.
+    """The region inside the parts of the mask that its handles are in or near, and a note if they are far from it.
 
-    A handle far from the mask leaves its region whole: a sliver of a part that it was not set in would not be meant. So
-    does a cut of which nothing would stay in the picture.
+    A handle far from the mask leaves its region whole: a sliver of some other part of the mask would not be what was
+    meant. A cut that the motion would carry out of the picture leaves it whole, too.
     """
     if labels is None:
         return region, ""
     held: set[int] = set()
     for handle in handles:
         label = masks.label_at(labels, mean_point(handle[None]))
-        if not (within(_hull(handle[None], region.shape), REACH * r) & (labels == label)).any():  # pyright: ignore[reportArgumentType]
+        if not (grown(_hull(handle[None], region.shape), REACH * r) & (labels == label)).any():  # pyright: ignore[reportArgumentType]
             return region, " (the mask is far from it)"
         held.add(label)
     cut = region & np.isin(labels, list(held))

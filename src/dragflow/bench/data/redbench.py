@@ -15,19 +15,19 @@ TRUTH, TARGET_MASK = "target_image.png", "target_mask.png"
 
 
 def load(place: Place, rule: RegionRule) -> Sample:
-    """Read one sample; `rule` says nothing here, for regions are painted.
+    """Read one sample; `rule` is not used, because regions are painted.
 
     Raises:
         UserError: what is wrong with it.
     """
-    found = load_red_bench(place.folder)
-    begins, targets = _points(found, place.folder / INSTRUCTION)
-    truth, target_mask = read_target(place.folder, found.image.size)
+    loaded = load_red_bench(place.folder)
+    begins, targets = _points(loaded, place.folder / INSTRUCTION)
+    truth, target_mask = read_target(place.folder, loaded.image.size)
     return Sample(
         id=place.id,
         category=place.category,
-        image=found.image,
-        instruction=found.instruction,
+        image=loaded.image,
+        instruction=loaded.instruction,
         begin_points=begins,
         target_points=targets,
         truth=truth,
@@ -39,7 +39,7 @@ KIND = Kind("ReD Bench", INSTRUCTION, lambda files: INSTRUCTION in files, load)
 
 
 def read_target(folder: Path, size: tuple[int, int]) -> tuple[Pixels | None, Mask | None]:
-    """The true picture and where the object is in it, as far as they are there.
+    """The true picture (H, W, 3) and where the object is in it (H, W); None for a file that does not exist.
 
     Raises:
         UserError: unreadable, of another size (h, w), or an empty mask.
@@ -48,13 +48,13 @@ def read_target(folder: Path, size: tuple[int, int]) -> tuple[Pixels | None, Mas
     return truth, read_mask(folder / TARGET_MASK, size) if (folder / TARGET_MASK).exists() else None
 
 
-def _points(found: RedBenchSample, path: Path) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
+def _points(loaded: RedBenchSample, path: Path) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
     """The annotated pairs, or the centroids of the regions where there are none."""
-    begins, targets = found.begin_points, found.target_points
+    begins, targets = loaded.begin_points, loaded.target_points
     if len(begins) != len(targets):
         raise UserError(f"{path}: {len(begins)} begin_points and {len(targets)} target_points: they must be pairs")
     for name, points in (("begin_points", begins), ("target_points", targets)):
-        check_inside(points, found.image.size, f"{path}: point_operations.{name}")
+        check_inside(points, loaded.image.size, f"{path}: point_operations.{name}")
     if begins:
         return begins, targets
-    return tuple(begin for begin, _ in found.centroids), tuple(target for _, target in found.centroids)
+    return tuple(begin for begin, _ in loaded.centroids), tuple(target for _, target in loaded.centroids)

@@ -1,4 +1,4 @@
-"""DragBench-DR and -SR of RegionDrag (Lu et al. 2024): the same pictures with regions, told as dense point pairs."""
+"""DragBench-DR and -SR of RegionDrag (Lu et al. 2024): the same pictures with regions, given as dense point pairs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from dragflow.pixels import masks
 REGION_META = "meta_data_region.pkl"
 
 STRETCH = (0.1, 10.0)
-"""Regions are drawn, so that stretching one far is meant; beyond this it is a mistake of the fit."""
+"""Regions are drawn by hand, so a large stretch is meant; factors beyond these are a failure of the fit."""
 
 
 def load(place: Place, rule: RegionRule) -> Sample:
-    """Read one sample; `rule` says nothing here, for regions are given.
+    """Read one sample; `rule` is not used, because regions are given.
 
     Raises:
         UserError: what is wrong with it.
@@ -36,21 +36,21 @@ def load(place: Place, rule: RegionRule) -> Sample:
     require(folder, IMAGE, REGION_META)
     image = load_image(folder / IMAGE)
     meta = read_meta(folder / REGION_META, image.size)
-    found = _regions(*merge(meta.begins, meta.targets), image.size)
-    if not found:
+    regions = _regions(*merge(meta.begins, meta.targets), image.size)
+    if not regions:
         raise UserError(
-            f"{folder / REGION_META}: no region moves by {SMALLEST} pixels or more: nothing is to be dragged"
+            f"{folder / REGION_META}: no region moves by {SMALLEST} pixels or more, so there is nothing to drag"
         )
     operations = tuple(
         Operation(MaskArray(region), as_motion(fit, handle, image.size, label_of(region, fit.matrix)), handle)
-        for region, handle, fit in found
+        for region, handle, fit in regions
     )
-    points = [(handle, apply(fit.matrix, handle)) for _, handle, fit in found]
+    points = [(handle, apply(fit.matrix, handle)) for _, handle, fit in regions]
     if (folder / META).exists():
         annotated = read_meta(folder / META, image.size)
         points = list(zip(annotated.begins, annotated.targets, strict=True))
     editable, note = partial(meta.mask)
-    how = ", ".join(fit.name for *_, fit in found)
+    origin = ", ".join(fit.name for *_, fit in regions)
     return Sample(
         id=place.id,
         category=place.category,
@@ -58,7 +58,7 @@ def load(place: Place, rule: RegionRule) -> Sample:
         instruction=instruction(operations, meta.prompt, editable),
         begin_points=tuple(begin for begin, _ in points),
         target_points=tuple(target for _, target in points),
-        inferred="; ".join((f"{how} from {len(meta.begins)} dense pairs", *note)),
+        inferred="; ".join((f"{origin} from {len(meta.begins)} dense pairs", *note)),
     )
 
 
@@ -68,23 +68,24 @@ KIND = Kind("DragBench-DR/SR", REGION_META, lambda files: REGION_META in files, 
 def _regions(begins: Points, targets: Points, size: tuple[int, int]) -> list[tuple[Mask, Point, Fit]]:
     """Each connected source region that moves, with its handle and its motion."""
     at = pixels(begins, size)
-    r = _bridge(at)
-    labels, count = masks.components(masks.dilate(_dots(at, size), r))
+    radius = _bridging_radius(at)
+    labels, count = masks.components(masks.dilate(_dots(at, size), radius))
     owners = labels[at[:, 1], at[:, 0]]
-    found: list[tuple[Mask, Point, Fit]] = []
-    for own in (owners == label for label in range(1, count + 1)):
-        b, t = begins[own], targets[own]
-        if np.hypot(*(t - b).T).max() >= SMALLEST:
-            fit = explain(b, t, STRETCH) or nearest(b, t, STRETCH)
-            found.append((_closed(_dots(at[own], size), r), mean_point(b), fit))
-    return found
+    regions: list[tuple[Mask, Point, Fit]] = []
+    for label in range(1, count + 1):
+        own = owners == label
+        begin, target = begins[own], targets[own]
+        if np.hypot(*(target - begin).T).max() >= SMALLEST:
+            fit = explain(begin, target, STRETCH) or nearest(begin, target, STRETCH)
+            regions.append((_closed(_dots(at[own], size), radius), mean_point(begin), fit))
+    return regions
 
 
-def _bridge(at: NDArray[np.int32]) -> int:
-    """Radius by which the source pixels (n, 2) are joined to areas.
+def _bridging_radius(at: NDArray[np.int32]) -> int:
+    """Radius by which the source pixels (n, 2) are dilated to join into areas.
 
-    Half the distance to the eighth neighbour bridges the gaps of a grid in both directions, whatever its steps: pairs
-    may lie 8 pixels apart, or further where a region shrinks.
+    Half the distance to the eighth neighbour bridges the gaps of a grid in both directions, regardless of its steps:
+    pairs may be 8 pixels apart, or further where a region shrinks.
     """
     from scipy.spatial import KDTree
 
@@ -98,8 +99,9 @@ def _dots(at: NDArray[np.int32], size: tuple[int, int]) -> Mask:
     return dots
 
 
-def _closed(dots: Mask, r: int) -> Mask:
-    """Morphological closing by a disc; the border of the picture does not eat into a region at it."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1))
+def _closed(dots: Mask, radius: int) -> Mask:
+    """Morphological closing by a disc; padded, so that a region at the border of the picture is not eroded there."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     h, w = dots.shape
-    return cv2.morphologyEx(np.pad(dots, r).astype(np.uint8), cv2.MORPH_CLOSE, disc)[r : r + h, r : r + w] > 0
+    closed = cv2.morphologyEx(np.pad(dots, radius).astype(np.uint8), cv2.MORPH_CLOSE, disc)
+    return closed[radius : radius + h, radius : radius + w] > 0

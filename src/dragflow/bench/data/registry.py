@@ -1,4 +1,4 @@
-"""Opens a data set by a word or a folder, and checks every sample of one."""
+"""Opening a data set by name or folder, and checking all of its samples."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def open_data(spec: str, regions: RegionRule = "disc") -> DataSet:
         regions: the rule by which samples that have points only get regions.
 
     Raises:
-        UserError: no such folder, no sample in it, or no count.
+        UserError: the folder does not exist or holds no sample, or the count is malformed.
     """
     if spec.startswith(_WORLD):
         return _world(spec)
@@ -61,7 +61,7 @@ def open_data(spec: str, regions: RegionRule = "disc") -> DataSet:
 
 
 def check(data: DataSet) -> Checked:
-    """Load every sample once; a broken one is reported and harms no other."""
+    """Load every sample once; a broken one is reported and does not stop the others."""
     categories: Counter[str] = Counter()
     truths = inferred = 0
     problems: list[Problem] = []

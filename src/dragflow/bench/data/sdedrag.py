@@ -36,13 +36,13 @@ def load(place: Place, rule: RegionRule) -> Sample:
     path = place.folder / PROMPT
     require(place.folder, IMAGE, MASK, PROMPT)
     image = load_image(place.folder / IMAGE)
-    asked = read_json(path, DragFile)
-    if len(asked.source) != len(asked.target):
-        raise UserError(f"{path}: {len(asked.source)} source and {len(asked.target)} target points: they must be pairs")
-    check_inside(asked.source, image.size, f"{path}: source")
-    check_inside(asked.target, image.size, f"{path}: target")
-    pairs = (tuple(asked.source), tuple(asked.target))
-    return point_sample(place, rule, image, pairs, read_mask(place.folder / MASK, image.size), asked.prompt)
+    drag = read_json(path, DragFile)
+    if len(drag.source) != len(drag.target):
+        raise UserError(f"{path}: {len(drag.source)} source and {len(drag.target)} target points: they must be pairs")
+    check_inside(drag.source, image.size, f"{path}: source")
+    check_inside(drag.target, image.size, f"{path}: target")
+    pairs = (tuple(drag.source), tuple(drag.target))
+    return point_sample(place, rule, image, pairs, read_mask(place.folder / MASK, image.size), drag.prompt)
 
 
 KIND = Kind("DragBench-S", IMAGE, lambda files: IMAGE in files, load)

@@ -20,19 +20,19 @@ from dragflow.world.cases import Context
 
 SIZE = 256
 POINTS = 3
-"""Point pairs given to point-based methods: a person clicks about as many."""
+"""Point pairs for point-based methods: about as many as a person would click."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Scenes `first` to `first + count - 1`, of objects that no training has seen."""
+    """Scenes `first` to `first + count - 1`, with objects that are held out from every training."""
 
     first: int
     count: int
 
     @property
     def name(self) -> str:
-        """As it stands in reports."""
+        """The name in reports."""
         return f"dragflow world, scenes {self.first} to {self.first + self.count - 1}"
 
     @property
@@ -47,13 +47,13 @@ class World:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What a sample is made of: a scene as it was drawn, or as it was written to a folder and read again."""
+    """What a sample is made of: a scene just drawn, or one read from the folder that it was exported to."""
 
     kind: str
     image: SourceImage
     mask: Mask
     area: Mask
-    """The world's own editable area; it holds the shadows too."""
+    """The world's own editable area, which covers the shadows too."""
     motion: motions.Motion
     truth: Pixels | None
     target_mask: Mask | None
@@ -68,7 +68,7 @@ def case_of(scene: int) -> DragCase:
 
 
 def drawn(case: DragCase) -> Drawn:
-    """A case as it was drawn."""
+    """A case that was just drawn."""
     return Drawn(
         kind=case.kind,
         image=from_pixels(case.source),
@@ -85,7 +85,7 @@ def drawn(case: DragCase) -> Drawn:
 
 def as_sample(name: str, scene: Drawn) -> Sample:
     """A scene as a sample; its points are spread over the region and move with it."""
-    context = [what for what, present in asdict(scene.context).items() if present]
+    context = [name for name, present in asdict(scene.context).items() if present]
     pairs = [(p, scene.motion.apply(p)) for p in spread_points(scene.mask, POINTS)]
     pairs = [(p, q) for p, q in pairs if masks.inside(q, scene.image.size)]
     operation = Operation(MaskArray(scene.mask), motion(scene.motion, scene.mask))
@@ -103,7 +103,7 @@ def as_sample(name: str, scene: Drawn) -> Sample:
 
 
 def motion(drawn: motions.Motion, mask: Mask) -> Motion:
-    """A motion of the world as the editor has it; about an anchor outside of the picture as an affine map."""
+    """A motion of the world as one of the editor's; if its anchor is outside of the picture, as an affine map."""
     size = (mask.shape[0], mask.shape[1])
     anchored = drawn.about is not None and masks.inside(drawn.about, size)
     if drawn.type == "rotate" and anchored and drawn.about is not None:
@@ -117,7 +117,10 @@ def motion(drawn: motions.Motion, mask: Mask) -> Motion:
 
 
 def spread_points(mask: Mask, count: int) -> tuple[Point, ...]:
-    """Points of a region, far from each other and from its rim: first the innermost, then each farthest from all."""
+    """Points of a region, far from each other and from its rim.
+
+    The first is the innermost; each of the others is the one farthest from all before it.
+    """
     ys, xs = np.nonzero(mask)
     depth = np.asarray(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5))[ys + 1, xs + 1]
     inner = depth >= 0.5 * depth.max()
