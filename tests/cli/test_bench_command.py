@@ -108,7 +108,7 @@ def test_a_broken_sample_is_told_and_costs_the_others_nothing(run: Any, tmp_path
         (["bench", "run", "world:2", "--devices", "a", "--devices", "b", "--processes=2", "-o", "OUT"], "2 processes"),
         (["bench", "score", "nowhere"], "a run is made by"),
         (["bench", "report", "nowhere", "-o", "OUT.html"], "a run is made by"),
-        (["bench", "import", "world:2", "nowhere", "--label", "x", "-o", "OUT"], "no folder"),
+        (["bench", "import", "world:2", "nowhere", "--label", "x", "-o", "OUT"], "not a folder"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_told_and_leaves_nothing(

@@ -1,4 +1,4 @@
-"""Pictures that another program made, taken in as a run so that they are scored like our own."""
+"""Pictures that another program made, imported as a run so that they are scored like our own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def import_results(data: str, regions: RegionRule, folder: Path, label: str, out: Path) -> Iterator[RunRecord]:
-    """Take in the pictures of a folder; a sample without one is recorded as failed.
+    """Import the pictures of a folder; a sample without one is recorded as failed.
 
     Args:
         data: as for `open_data`.
@@ -28,13 +28,13 @@ def import_results(data: str, regions: RegionRule, folder: Path, label: str, out
         out: folder of the run.
 
     Raises:
-        UserError: no folder, no picture that is named like a sample, or `out` holds another run.
+        UserError: the folder does not exist or holds no picture named like a sample, or `out` holds another run.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: name the folder that holds the results")
+        raise UserError(f"{folder} is not a folder: give the folder that holds the results")
     samples = data_set(data, regions)
-    found = {sample: find_result(folder, sample) for sample in samples.ids}
-    if not any(found.values()):
+    results = {sample: find_result(folder, sample) for sample in samples.ids}
+    if not any(results.values()):
         raise UserError(
             f"{folder} holds no picture named like a sample: for sample {samples.ids[0]!r} one of "
             f"{', '.join(str(path.relative_to(folder)) for path in _places(folder, samples.ids[0]))} would be taken"
@@ -43,9 +43,9 @@ def import_results(data: str, regions: RegionRule, folder: Path, label: str, out
     header = RunHeader(data, samples.name, regions, METHOD, label, None, None, versions)
     with opened(out, header):
         done = {record.sample: record for record in read_records(out) if record.status == "done"}
-        for sample, path in found.items():
+        for sample, path in results.items():
             if sample not in done:
-                done[sample] = _take(data, regions, sample, path, out)
+                done[sample] = _import_one(data, regions, sample, path, out)
                 add_record(out, done[sample])
             yield done[sample]
 
@@ -60,7 +60,7 @@ def _places(folder: Path, sample: str) -> list[Path]:
     return [folder / f"{name}{suffix}" for name in names for suffix in _SUFFIXES]
 
 
-def _take(data: str, regions: RegionRule, sample: str, path: Path | None, out: Path) -> RunRecord:
+def _import_one(data: str, regions: RegionRule, sample: str, path: Path | None, out: Path) -> RunRecord:
     try:
         source = data_set(data, regions).load(sample).image.sha256
     except UserError as error:

@@ -1,4 +1,4 @@
-"""What a model gives back before anything is edited: its autoencoder's error, and that of inversion and sampling."""
+"""How well a model reproduces a picture without an edit: its autoencoder, and inversion followed by sampling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dragflow.method.backbone import Backbone
 
 PHOTOGRAPHS = ("astronaut", "chelsea")
-"""Of scikit-image; the autoencoder of the embedded model has not seen them."""
+"""From scikit-image; the autoencoder of the embedded model was not trained on them."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Fidelity:
 
 def fidelity(backbone: Backbone, scenes: range, config: EditConfig) -> Fidelity:
     """Measure a model on held-out scenes and on photographs."""
-    found = [_scene(backbone, scene, config) for scene in scenes]
+    reconstructions = [_scene(backbone, scene, config) for scene in scenes]
     photographs = [_round_trip_error(backbone, picture) for picture in _photographs(backbone.spec.pixel_multiple)]
     return Fidelity(
         len(scenes),
-        float(np.median([scene.autoencoder for scene in found])),
+        float(np.median([scene.autoencoder for scene in reconstructions])),
         float(np.median(photographs)) if photographs else math.nan,
-        float(np.median([scene.psnr_latent for scene in found])),
+        float(np.median([scene.psnr_latent for scene in reconstructions])),
     )
 
 

@@ -26,7 +26,7 @@ WITH_MODEL = {"dragflow": "default", "point": "point", "regiondrag": "regiondrag
 """Methods that a model carries out, and the preset of each when none is named."""
 
 
-def _nothing(image: Pixels, hole: Mask) -> Pixels:
+def _unfilled(image: Pixels, hole: Mask) -> Pixels:
     return image.copy()
 
 
@@ -36,11 +36,11 @@ def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
 
 
 WITHOUT_MODEL: dict[str, Callable[[DragTask], Pixels]] = {
-    "paste": lambda task: ghost(task, _nothing, shadows=False),
+    "paste": lambda task: ghost(task, _unfilled, shadows=False),
     "paste-inpaint": lambda task: ghost(task, opencv_fill, shadows=False),
     "preview": ghost,
 }
-"""The region pasted at its target and nothing else; over OpenCV's inpainting; and dragflow's own pixel preview."""
+"""The region pasted at its target; the same over OpenCV's inpainting; and dragflow's own pixel preview."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def check_method(method: str) -> None:
-    """Refuse a name that is no method.
+    """Refuse the name of an unknown method.
 
     Raises:
         UserError: unknown name.
@@ -76,12 +76,12 @@ def run_with_model(model: ModelOptions, pool: ModelPool, config: EditConfig, sam
     """Edit one sample.
 
     Raises:
-        DragFlowError: the method cannot do this sample.
+        DragFlowError: the method cannot edit this sample.
     """
-    asked = as_points(sample) if config.optimise.supervision == "point" else sample.instruction
+    instruction = as_points(sample) if config.optimise.supervision == "point" else sample.instruction
     pool.get(model)  # so that loading is not counted
     begun = time.perf_counter()
-    job = plan(sample.image, asked, config, model)
+    job = plan(sample.image, instruction, config, model)
     session = open_session(job, pool)
     opened = time.perf_counter()
     result = session.edit(job.task, config)
@@ -92,16 +92,16 @@ def run_with_model(model: ModelOptions, pool: ModelPool, config: EditConfig, sam
 
 
 def as_points(sample: Sample) -> Instruction:
-    """What point-based methods are asked: every annotated pair a handle of one pixel, the area as for regions.
+    """The instruction for point-based methods: a handle of one pixel for each annotated pair, the area as for regions.
 
     Raises:
         UserError: no pair moves.
     """
     pairs: dict[Point, Point] = {}
     for begin, target in zip(sample.begin_points, sample.target_points, strict=True):
-        at = (float(round(begin[0])), float(round(begin[1])))
-        if np.hypot(target[0] - at[0], target[1] - at[1]) >= 1:
-            pairs.setdefault(at, target)
+        pixel = (float(round(begin[0])), float(round(begin[1])))
+        if np.hypot(target[0] - pixel[0], target[1] - pixel[1]) >= 1:
+            pairs.setdefault(pixel, target)
     if not pairs:
         raise UserError(
             f"sample {sample.id} has no pair of points that moves by a pixel: a point method cannot run on it"

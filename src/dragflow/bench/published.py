@@ -1,4 +1,4 @@
-"""Figures that others published, to stand beside ours: the tables of `published.toml`, each with its source."""
+"""Figures that others published, to be shown beside ours: the tables of `published.toml`, each with its source."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PublishedTable:
     source: str
     """Paper and number of the table."""
     data: str
-    """Name of the data set; "" for figures of no data set of ours."""
+    """Name of the data set; "" if it is none of ours."""
     columns: tuple[Metric, ...]
     rows: tuple[PublishedRow, ...]
 
@@ -83,11 +83,11 @@ def published_tables() -> tuple[PublishedTable, ...]:
 
 
 def published_for(data_name: str) -> tuple[PublishedTable, ...]:
-    """The tables of a data set by its name in reports; none where nothing was published."""
+    """The tables of a data set by its name in reports; empty if nothing was published."""
     name = _SAME_PICTURES.get(data_name, data_name)
     return tuple(table for table in published_tables() if table.data and table.data == name)
 
 
 def published_elsewhere() -> tuple[PublishedTable, ...]:
-    """The tables of no data set of ours."""
+    """The tables whose data set is none of ours."""
     return tuple(table for table in published_tables() if not table.data)

@@ -1,7 +1,7 @@
-"""What becomes of a picture that is inverted and sampled again without an edit (paper Table 1), and what subject adds.
+"""How well inversion and sampling without an edit reproduce a picture (paper Table 1), and what a subject adds.
 
-Where the model takes guidance as an input, that is what is changed. Any other model is guided without a classifier: its
-velocity without a prompt is left behind along the difference that the prompt makes. The subject stays on for both.
+A model that takes guidance as an input is given another one. Any other model gets classifier-free guidance: its
+velocity without a prompt is extrapolated along the difference that the prompt makes. The subject stays on for both.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Setting:
     """How an inverted picture is sampled; all are inverted with the source prompt and the guidance of inversion."""
 
     guided: bool
-    """With the guidance of sampling; else with that of the inversion."""
+    """Use the guidance of sampling; else that of the inversion."""
     edited: bool
-    """With the target prompt; else with the source prompt."""
+    """Use the target prompt; else the source prompt."""
     kv: bool
-    """With the recorded keys and values in place."""
+    """Inject the recorded keys and values."""
 
 
 SETTINGS = {
@@ -41,22 +41,22 @@ SETTINGS = {
     "guidance": Setting(guided=True, edited=False, kv=False),
     "guidance, K/V": Setting(guided=True, edited=True, kv=True),
 }
-"""As it was inverted; the paper's re-sampled background (Sec. 3.3); the mismatch of guidance that the adapter is there
-to bridge (Sec. 3.4); the paper's edit, but for the drag."""
+"""Sampled as it was inverted; the paper's re-sampled background (Sec. 3.3); the mismatch of guidance that the adapter
+is meant to bridge (Sec. 3.4); the paper's edit without the drag."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """How near one sampled picture is to its source."""
+    """How close one sampled picture is to its source."""
 
     sample: str
     setting: str
     psnr: float
     """In dB, to the picture."""
     psnr_latent: float
-    """In dB, to what the autoencoder alone makes of the picture: its error is not the inversion's."""
+    """In dB, to the decoded latent of the picture, so that the error of the autoencoder does not count."""
     autoencoder: float
-    """Of what the autoencoder alone makes of the picture, in dB, to the picture."""
+    """In dB, of the decoded latent to the picture."""
     ssim: float
     """To the picture."""
     lpips: float | None
@@ -78,7 +78,7 @@ def reconstruct(
         backbone: the model.
         sample: its picture and prompts.
         config: time grid, guidances, working size and K/V sites; nothing is dragged.
-        subject: injected throughout.
+        subject: injected in both directions.
         settings: how to sample.
         distance: LPIPS.
     """
@@ -97,7 +97,7 @@ def reconstruct(
     recorded = any(setting.kv for setting in settings.values())
     blocks = (config.kv.sites or backbone.spec.kv_blocks) if recorded else None
     inversion = invert(backbone, z, source, schedule, kv_blocks=blocks, show=show, observer=silent)
-    plain = show(z)
+    decoded = show(z)
     reference = frames.as_pixels(frames.as_image(pixels, size))
     everywhere = np.ones(size, np.bool_)
     for name, setting in settings.items():
@@ -107,8 +107,8 @@ def reconstruct(
             sample.id,
             name,
             psnr(again, reference, everywhere),
-            psnr(again, plain, everywhere),
-            psnr(plain, reference, everywhere),
+            psnr(again, decoded, everywhere),
+            psnr(decoded, reference, everywhere),
             ssim(again, reference, everywhere),
             None if distance is None else distance(frames.as_image(again, size), frames.as_image(reference, size)),
         )
@@ -122,8 +122,8 @@ def _velocity(
     setting: Setting,
     condition: Callable[[str, float], Conditioning],
 ) -> Callable[[Latent, float], Latent]:
-    asked = sample.instruction
-    prompt = asked.target_prompt if setting.edited else asked.prompt
+    instruction = sample.instruction
+    prompt = instruction.target_prompt if setting.edited else instruction.prompt
     guidance = config.denoise.guidance if setting.guided else config.inversion.guidance
     cond, empty = condition(prompt, guidance), condition("", guidance)
 

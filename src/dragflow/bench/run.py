@@ -1,4 +1,4 @@
-"""One method on every sample of a data set: resumable, failures recorded, nothing done twice."""
+"""One method on every sample of a data set: resumable, with failures recorded and nothing done twice."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class _Job:
 
 
 def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry: bool = False) -> Iterator[RunRecord]:
-    """Run a method on samples, those that `out` holds already first and not again.
+    """Run a method on samples; those already recorded in `out` come first and are not run again.
 
     Args:
         plan: what to run.
         ids: samples of the data set.
-        out: folder of the run; made, or gone on with when it holds the same run.
-        executor: where the work is done.
-        retry: make failed samples again.
+        out: folder of the run; created, or resumed if it holds the same run.
+        executor: runs the samples.
+        retry: run failed samples again.
 
     Raises:
         UserError: `out` holds another run, or the model cannot be loaded.
@@ -71,7 +71,7 @@ def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry:
 
 
 def header(plan: Plan, executor: Executor) -> RunHeader:
-    """What the plan is recorded as; loads the model to know its weights."""
+    """The record of a plan; loads the model to fingerprint its weights."""
     weights, subject = next(iter(executor.run(_weights, [plan.model]))) if plan.model is not None else (None, None)
     return RunHeader(
         data=plan.data,
@@ -87,7 +87,7 @@ def header(plan: Plan, executor: Executor) -> RunHeader:
 
 
 def save_picture(folder: Path, sample: str, image: Pixels) -> str:
-    """Write an edited picture whole or not at all; gives the digest of the file."""
+    """Write an edited picture atomically; returns the SHA-256 of the file."""
     data = encode_png(from_pixels(image), image)
     path = picture_path(folder, sample)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,15 +100,15 @@ def _make(job: _Job, device: str | None) -> RunRecord:
     plan = job.plan
     try:
         sample = data_set(plan.data, plan.regions).load(job.sample)
-        sample.task  # noqa: B018  # an instruction that breaks a rule is the sample's fault, not the method's
+        sample.task  # noqa: B018  # an invalid instruction is the sample's fault, not the method's
     except UserError as error:
         return RunRecord(job.sample, "unreadable", str(error))
     try:
         if plan.model is None or plan.config is None:
             outcome = run_without_model(plan.method, sample)
         else:
-            outcome = run_with_model(on(plan.model, device), pool(), plan.config, sample)
-    except Exception as error:  # whatever a method raises on one sample must not cost the others
+            outcome = run_with_model(on_device(plan.model, device), pool(), plan.config, sample)
+    except Exception as error:  # no error on one sample may cost the others
         return RunRecord(job.sample, "failed", f"{type(error).__name__}: {error}", source_sha256=sample.image.sha256)
     return _record(job.sample, outcome, sample.image.sha256, save_picture(job.out, job.sample, outcome.image))
 
@@ -132,12 +132,12 @@ def _weights(model: ModelOptions, device: str | None) -> tuple[WeightsId, Subjec
 
 
 def editor(model: ModelOptions, device: str | None = None) -> Editor:
-    """A model, loaded once in a process, on a device where one is named."""
-    return pool().get(on(model, device))
+    """A model, loaded once in a process; on `device` if it is given."""
+    return pool().get(on_device(model, device))
 
 
-def on(model: ModelOptions, device: str | None) -> ModelOptions:
-    """The options with the device of an executor in place of their own, if it has one."""
+def on_device(model: ModelOptions, device: str | None) -> ModelOptions:
+    """The options, with their device replaced by that of the executor if it has one."""
     return replace(model, device=device or model.device)
 
 

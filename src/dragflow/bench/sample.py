@@ -1,4 +1,4 @@
-"""What every data set gives and every method, metric and report takes: one typed sample."""
+"""One typed sample: what every data set provides, and every method, metric and report takes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Sample:
     id: str
     """Unique in its data set; parts of a path are separated by "/"."""
     category: str
-    """Group in per-category tables; "" where the data set has none."""
+    """Group in per-category tables; "" if the data set has none."""
     image: SourceImage
     instruction: Instruction
     """As regions: painted ones, or regions inferred from point pairs."""
     begin_points: tuple[Point, ...]
-    """Annotated handle points in pixels of the upright picture; of region data the centroids."""
+    """Annotated handle points in pixels of the upright picture; for region data the centroids."""
     target_points: tuple[Point, ...]
     """Where each of them should go."""
     truth: Pixels | None = None
@@ -56,11 +56,11 @@ class Sample:
 
 
 class DataSet(Protocol):
-    """Samples by id, loaded one at a time: a broken one harms no other."""
+    """Samples by id, loaded one at a time: a broken one does not stop the others."""
 
     @property
     def name(self) -> str:
-        """As people call it, as in "ReD Bench"."""
+        """The name that people use, as in "ReD Bench"."""
         ...
 
     @property

@@ -14,7 +14,7 @@ from dragflow.files.pictures import load_image
 
 
 class Scorer(Protocol):
-    """Gives every metric of an edited picture; see `metrics.suite.Suite`."""
+    """Computes every metric of an edited picture; see `metrics.suite.Suite`."""
 
     def score(self, sample: Sample, image: Pixels) -> dict[str, float]:
         """Values by the metric's key; what does not apply is left out."""
@@ -25,7 +25,7 @@ def score(folder: Path, data: DataSet, scorer: Scorer) -> Iterator[SampleScores]
     """The scores of every picture of a run, in the order of the data set.
 
     Raises:
-        UserError: the data are not those that the run was made from, or a picture is gone.
+        UserError: the data are not those of the run, or a picture is missing.
     """
     records = {record.sample: record for record in read_records(folder)}
     for name in data.ids:

@@ -203,7 +203,7 @@ def test_a_unet_that_wants_other_text_is_refused(copy: Path) -> None:
         vocab_size=54, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2
     )
     CLIPTextModel(config).save_pretrained(copy / "text_encoder")
-    with pytest.raises(UserError, match=r"no Stable Diffusion 1 or 2.*width 64.* takes 32"):
+    with pytest.raises(UserError, match=r"not a Stable Diffusion 1 or 2.*width 64.* takes 32"):
         load_features("dift", str(copy), "cpu")
 
 

@@ -244,7 +244,7 @@ def test_what_is_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(UserError, match="no alex"):
         load_suite()
     monkeypatch.delenv("DRAGFLOW_LPIPS")
-    with pytest.raises(UserError, match="no features of it"):
+    with pytest.raises(UserError, match="no features to take from it"):
         load_suite(model="owner/name")
     with pytest.raises(UserError, match="is not known"):
         load_suite(features="clip")

@@ -1,4 +1,4 @@
-"""Dragging accuracy index (DAI) of GoodDrag: how like the patch at the target is to what was at the handle."""
+"""Dragging accuracy index (DAI) of GoodDrag: how similar the patch at the target is to that at the handle before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RADII = (1, 5, 10, 20)
 def dai(source: Pixels, edit: Pixels, begin: Sequence[Point], target: Sequence[Point], radius: int) -> float:
     """Squared difference of square patches, summed over channels, mean over their pixels and over the points.
 
-    Colours run from -1 to 1. Of a patch that the border cuts, the part that both pictures have counts.
+    Colours run from -1 to 1. If the border cuts off either patch, only what is left of both counts.
 
     Args:
         source: (H, W, 3); the patch around the handle is taken from it.

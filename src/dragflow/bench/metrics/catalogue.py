@@ -1,4 +1,4 @@
-"""Every metric by its key: which way is better, how it is written, where it is defined."""
+"""Every metric by its key: which direction is better, how it is written, where it is defined."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """How one metric is read."""
+    """One metric, and how to read it."""
 
     key: str
     """As in score files and table heads."""

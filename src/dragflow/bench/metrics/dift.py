@@ -1,4 +1,4 @@
-"""DIFT features (Tang et al. 2023): what the UNet of Stable Diffusion 2.1 makes of a noised picture."""
+"""DIFT features (Tang et al. 2023): activations of Stable Diffusion 2.1's UNet on a noised picture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MULTIPLE = 64  # 8 pixels a latent cell, and three halvings in the UNet
 
 @dataclass(frozen=True, eq=False)
 class Dift:
-    """The parts of a Stable Diffusion, and where in it the features are taken."""
+    """The parts of a Stable Diffusion, and where the features are taken."""
 
     name: str
     unet: Any
@@ -32,11 +32,11 @@ class Dift:
     tokenizer: Any
     scheduler: Any
     t: int = 261
-    """Step of the noise, of 1000."""
+    """Time step of the noise, out of 1000."""
     up_block: int = 1
-    """The upward block whose output they are."""
+    """The upward block whose output is taken."""
     ensemble: int = 8
-    """Draws of noise that they are averaged over."""
+    """Draws of noise that the features are averaged over."""
     seed: int = 0
     prompted: bool = True
 
@@ -69,7 +69,7 @@ class Dift:
 
 
 class _ReachedError(Exception):
-    """Leaves the UNet where the features are; the blocks after it are not run."""
+    """Ends the UNet's forward pass at the features, so that the blocks after them are not run."""
 
     def __init__(self, output: Tensor) -> None:
         self.output = output
@@ -78,10 +78,10 @@ class _ReachedError(Exception):
 def up_block_output(unet: Any, block: int, z: Tensor, t: Tensor, text: Tensor) -> Float[Tensor, "b c h w"]:
     """Output of an upward block of a UNet; no block after it is run."""
 
-    def leave(module: object, arguments: object, output: Tensor) -> None:
+    def stop(module: object, arguments: object, output: Tensor) -> None:
         raise _ReachedError(output)
 
-    hook = unet.up_blocks[block].register_forward_hook(leave)
+    hook = unet.up_blocks[block].register_forward_hook(stop)
     try:
         unet(z, t, text)
     except _ReachedError as reached:
@@ -116,14 +116,14 @@ def load_dift(model: str | None = None, device: str | None = None) -> Dift:
 def _check(model: str, unet: Any, text_encoder: Any, tokenizer: Any) -> None:
     """Refuse what takes more than a picture, a time and the text of one encoder."""
     words, known = len(tokenizer), text_encoder.config.vocab_size
-    if words < known:  # without its files, an empty tokenizer is made without a word
+    if words < known:  # without its files, transformers makes an empty tokenizer silently
         raise UserError(
             f"model {model}: its tokenizer cannot be loaded (it has {words} of {known} words): download it again"
         )
     width, wanted = text_encoder.config.hidden_size, unet.config.cross_attention_dim
     if width != wanted or unet.config.addition_embed_type is not None or unet.config.class_embed_type is not None:
         raise UserError(
-            f"model {model} is no Stable Diffusion 1 or 2 (its text has width {width}, its UNet takes {wanted}): "
+            f"model {model} is not a Stable Diffusion 1 or 2 (its text has width {width}, its UNet takes {wanted}): "
             "DIFT is defined on Stable Diffusion 2.1"
         )
 

@@ -25,7 +25,7 @@ class FeatureExtractor(Protocol):
 
     @property
     def name(self) -> str:
-        """As it stands in tables, as in "DIFT (SD 2.1)"."""
+        """The name in tables, as in "DIFT (SD 2.1)"."""
         ...
 
     @property
@@ -34,14 +34,14 @@ class FeatureExtractor(Protocol):
         ...
 
     def __call__(self, image: Pixels, prompt: str) -> Features:
-        """Features of (H, W, 3); the same picture and prompt give the same again."""
+        """Features of a picture (H, W, 3); the same picture and prompt always give the same."""
         ...
 
 
 def over_noise(z: Tensor, draws: int, seed: int, features: Callable[[Tensor], Features]) -> Features:
     """Mean features over draws of noise of the shape of `z`, which are the same for every picture of its size.
 
-    One draw at a time: the activations of all would not fit beside a large model.
+    One draw at a time: the activations of all would not fit into memory next to a large model.
     """
     generator = torch.Generator().manual_seed(seed)
     total = features(torch.randn(z.shape, generator=generator).to(z))
@@ -54,7 +54,7 @@ def pick_model(given: str | None, variable: str, features: str, layout: str) -> 
     """Hub id or folder of the model behind some features: the given one, or the environment's.
 
     Raises:
-        UserError: neither, or what is neither a folder nor a hub id.
+        UserError: neither is given, or it is neither a folder nor a hub id.
     """
     model = given or os.environ.get(variable)
     if not model:

@@ -22,8 +22,8 @@ TRUNK, HEADS = "alexnet-owt-7be5be79.pth", "alex.pth"
 """The files as they are published: torchvision's AlexNet, and the heads of LPIPS v0.1."""
 VARIABLE = "DRAGFLOW_LPIPS"
 HOW = (
-    f"put torchvision's public checkpoint {TRUNK} and lpips/weights/v0.1/{HEADS} out of the package lpips "
-    f"(`pip download --no-deps lpips`) into one folder, and name it as `lpips` or in ${VARIABLE}"
+    f"put torchvision's public checkpoint {TRUNK} and lpips/weights/v0.1/{HEADS} from the package lpips "
+    f"(`pip download --no-deps lpips`) into one folder, and give it as `lpips` or in ${VARIABLE}"
 )
 
 _SIDE = 224  # DragFlow App. E: both pictures are resized to it
@@ -56,7 +56,7 @@ _TRUNK = (
 
 @dataclass(frozen=True, eq=False)
 class Lpips:
-    """The distance: 0 for equal pictures, larger for what looks less alike."""
+    """The distance: 0 for equal pictures, and larger the less similar they look."""
 
     kernels: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
@@ -92,7 +92,7 @@ def find_weights(path: Path | None = None) -> tuple[Path, ...]:
             checkpoints. The heads may also be those of an installed package `lpips`.
 
     Raises:
-        UserError: no such file or folder, or one of the two is not to be found.
+        UserError: the path does not exist, or one of the two files is missing.
     """
     given = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if given is not None and given.is_file():
@@ -102,18 +102,18 @@ def find_weights(path: Path | None = None) -> tuple[Path, ...]:
     folder = given or Path(torch.hub.get_dir()) / "checkpoints"
     trunk = [folder / TRUNK]
     heads = [folder / HEADS, *_packaged_heads()]
-    found = [next((file for file in files if file.is_file()), None) for files in (trunk, heads)]
-    if missing := [name for name, file in zip((TRUNK, HEADS), found, strict=True) if file is None]:
+    chosen = [next((file for file in files if file.is_file()), None) for files in (trunk, heads)]
+    if missing := [name for name, file in zip((TRUNK, HEADS), chosen, strict=True) if file is None]:
         place = given or "torch hub's folder of checkpoints"
         raise UserError(f"LPIPS has no weights: no {' and no '.join(missing)} in {place}: {HOW}")
-    return tuple(file for file in found if file is not None)
+    return tuple(file for file in chosen if file is not None)
 
 
 def load_lpips(files: Sequence[Path], device: str | None = None) -> Lpips:
     """Load the distance from the files that `find_weights` gave.
 
     Raises:
-        UserError: a file that cannot be read, or a tensor that is missing or of another shape.
+        UserError: a file cannot be read, or a tensor is missing or of another shape.
     """
     tensors: dict[str, Tensor] = {}
     for file in files:
@@ -145,12 +145,12 @@ def _read(file: Path) -> Mapping[str, Tensor]:
 
             return load_file(file)
         # The published heads were saved on a GPU.
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file that is no pickle, or a damaged one, raises almost anything
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file, or one that is not a pickle, raises almost anything
         raise UserError(f"LPIPS weights {file} cannot be read ({type(error).__name__}: {error}): {HOW}") from error
-    if not isinstance(found, Mapping):
-        raise UserError(f"LPIPS weights {file} hold a {type(found).__name__}, not tensors by name: {HOW}")
-    return found
+    if not isinstance(tensors, Mapping):
+        raise UserError(f"LPIPS weights {file} hold a {type(tensors).__name__}, not tensors by name: {HOW}")
+    return tensors
 
 
 def _take(tensors: Mapping[str, Tensor], key: str, shape: tuple[int, ...], names: str) -> Tensor:
@@ -158,6 +158,6 @@ def _take(tensors: Mapping[str, Tensor], key: str, shape: tuple[int, ...], names
     if tensor is None:
         raise UserError(f"LPIPS weights {names} have no tensor {key}: {HOW}")
     if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
-        found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise UserError(f"LPIPS weights {names}: {key} is {found}, it must be {shape}: {HOW}")
+        given = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise UserError(f"LPIPS weights {names}: {key} is {given}, it must be {shape}: {HOW}")
     return tensor

@@ -1,4 +1,4 @@
-"""Mean distances: where the features of a point are found again in the edit (DragDiffusion; DragFlow App. E).
+"""Mean distances: how far from its target a point's features match the edit best (DragDiffusion; DragFlow App. E).
 
 Features (c, h, w) are resized bilinearly to the picture, then compared by their cosine. The resized map is never made:
 dot products and squared norms of interpolated features follow from products of neighbours on the features' own grid.
@@ -30,7 +30,7 @@ _FRAME = 768
 _SMALLEST_DISC = 5.0
 _TINY = 1e-12
 _EQUAL = 1e-6
-"""Cosines nearer than this are equal: float32 cannot tell them apart, and machines round differently."""
+"""Cosines closer than this are equal: float32 cannot tell them apart, and machines round differently."""
 
 
 def mean_distance(
@@ -49,13 +49,13 @@ def mean_distance(
         size: (H, W) of both pictures.
         begin: points of the source, rounded to pixels.
         target: where they should be.
-        where: (H, W), where in the edit a match may lie; anywhere when None. MD1 takes the editable area.
+        where: (H, W), where in the edit a match may be; anywhere if None. MD1 takes the editable area.
 
     Returns:
         NaN without points, or where the mask is empty.
     """
-    found = _match(source, edit, size, begin, [where] * len(begin))
-    return _mean([math.dist(p, t) for p, t in zip(found, target, strict=True)])
+    matches = _match(source, edit, size, begin, [where] * len(begin))
+    return _mean([math.dist(p, t) for p, t in zip(matches, target, strict=True)])
 
 
 def disc_distance(
@@ -78,14 +78,14 @@ def disc_distance(
     frame = (_FRAME, _FRAME)
     starts, ends = ([_in_frame(point, size, frame) for point in points] for points in (begin, target))
     discs = [_discs(b, t, frame) for b, t in zip(starts, ends, strict=True)]
-    found = _match(source, edit, frame, starts, discs)
-    return 100 * _mean([math.dist(p, t) / _FRAME for p, t in zip(found, ends, strict=True)])
+    matches = _match(source, edit, frame, starts, discs)
+    return 100 * _mean([math.dist(p, t) / _FRAME for p, t in zip(matches, ends, strict=True)])
 
 
 def _match(
     source: Features, edit: Features, size: tuple[int, int], begin: Sequence[Point], where: Sequence[Mask | None]
 ) -> list[Point]:
-    """The pixel of the edit most like each begin pixel of the source; of equals the first, row by row."""
+    """The pixel of the edit most similar to each begin pixel of the source; among equals the first, row by row."""
     if not begin:
         return []
     if not bool(source.isfinite().all() and edit.isfinite().all()):
@@ -108,7 +108,7 @@ def _first_best(cosine: Map, where: Mask | None) -> Point:
 
 @dataclass(frozen=True, eq=False)
 class _Axis:
-    """Between which two cells the pixels of a side lie, and the share of the second."""
+    """For each pixel of a side, the two cells that it is between, and the weight of the second."""
 
     low: NDArray[np.int64]
     high: NDArray[np.int64]
@@ -116,7 +116,7 @@ class _Axis:
 
 
 def _axes(size: tuple[int, int], grid: tuple[int, int]) -> tuple[_Axis, _Axis]:
-    """Rows and columns. Pixels beyond the outer cells' centres have those cells' values, exactly: ties stay ties."""
+    """Rows and columns. Pixels beyond the outer cells' centres get exactly those cells' values: ties stay ties."""
     (sx, _, cx), (_, sy, cy) = geometry.cell_frame(size, grid)
 
     def axis(pixels: int, cells: int, scale: float, offset: float) -> _Axis:
@@ -128,9 +128,9 @@ def _axes(size: tuple[int, int], grid: tuple[int, int]) -> tuple[_Axis, _Axis]:
 
 
 def _dots(vector: Float[Tensor, " c"], features: Features, size: tuple[int, int]) -> Map:
-    """Dot product of a vector with the resized features, (H, W): that with the features, resized."""
+    """Dot product of a vector with the resized features, (H, W): resizing is linear, so the products are resized."""
     rows, columns = _axes(size, (features.shape[1], features.shape[2]))
-    cells = _numbers(torch.einsum("c,chw->hw", vector, features))
+    cells = _to_numpy(torch.einsum("c,chw->hw", vector, features))
     a, b = columns.share, rows.share[:, None]
     wide = (1 - a) * cells[:, columns.low] + a * cells[:, columns.high]
     return (1 - b) * wide[rows.low] + b * wide[rows.high]
@@ -144,19 +144,20 @@ def _squared_norms(features: Features, size: tuple[int, int]) -> Map:
     across = torch.cat([below[:, :, 1:], below[:, :, -1:]], dim=2)
 
     def product(x: Features, y: Features) -> Map:
-        return _numbers(torch.einsum("chw,chw->hw", x, y))
+        return _to_numpy(torch.einsum("chw,chw->hw", x, y))
 
-    itself, beside, under = product(features, features), product(features, right), product(features, below)
+    itself, with_right, with_below = product(features, features), product(features, right), product(features, below)
     diagonal = product(features, across) + product(right, below)
     low, high, a, b = columns.low, columns.high, columns.share, rows.share[:, None]
-    # With g a row of cells interpolated along x: |g|^2, and the product of g with the row below it.
-    length = (1 - a) ** 2 * itself[:, low] + a**2 * itself[:, high] + 2 * a * (1 - a) * beside[:, low]
-    next_row = (1 - a) ** 2 * under[:, low] + a**2 * under[:, high] + a * (1 - a) * diagonal[:, low]
+    # An interpolated feature is a weighted sum of four cells, so its squared length needs only their products. First
+    # along x, for each row g of cells: |g|^2, and the product of g with the row below it. Then along y.
+    length = (1 - a) ** 2 * itself[:, low] + a**2 * itself[:, high] + 2 * a * (1 - a) * with_right[:, low]
+    next_row = (1 - a) ** 2 * with_below[:, low] + a**2 * with_below[:, high] + a * (1 - a) * diagonal[:, low]
     squared = (1 - b) ** 2 * length[rows.low] + b**2 * length[rows.high] + 2 * b * (1 - b) * next_row[rows.low]
     return np.maximum(squared, 0)
 
 
-def _numbers(values: Float[Tensor, "h w"]) -> Map:
+def _to_numpy(values: Float[Tensor, "h w"]) -> Map:
     return values.cpu().double().numpy()
 
 

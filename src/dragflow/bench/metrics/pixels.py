@@ -1,4 +1,4 @@
-"""What several metrics ask of pixels: the pixel of a point, a picture at another size."""
+"""What several metrics need of pixels: the pixel of a point, a picture at another size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def nearest_pixel(point: Point, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def resized(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """The picture (H, W, 3) at another size (h, w), bicubic as Pillow does it."""
+    """The picture (H, W, 3) at another size (h, w), by Pillow's bicubic resampling."""
     if image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""Every metric of the catalogue on one edited picture, with the models that are at hand."""
+"""Every metric of the catalogue on one edited picture, with the models that are available."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Perceptual(Protocol):
 
     @property
     def name(self) -> str:
-        """As it stands in tables."""
+        """The name in tables."""
         ...
 
     def __call__(self, x: Picture, y: Picture) -> float: ...
@@ -86,7 +86,7 @@ class Suite:
         """
         task = sample.task
         edit = resized(image, sample.image.size)
-        values = _kept(task, edit, same_size=image.shape == task.image.shape)
+        values = _unchanged(task, edit, same_size=image.shape == task.image.shape)
         values |= {
             f"DAI_{radius}": accuracy.dai(task.image, edit, sample.begin_points, sample.target_points, radius)
             for radius in accuracy.RADII
@@ -112,12 +112,12 @@ def load_suite(
         device: as torch names it; a GPU if there is one when None.
 
     Raises:
-        UserError: what was asked for cannot be loaded.
+        UserError: features or weights that were asked for cannot be loaded.
     """
     perceptual, no_perceptual = _load_perceptual(lpips, device)
     if features == NO_FEATURES:
         if model is not None:
-            raise UserError(f"model {model} is named, but no features of it: choose dift, dinov2 or taps")
+            raise UserError(f"model {model} is given, but no features to take from it: choose dift, dinov2 or taps")
         return Suite(perceptual, None, no_perceptual, "no features are chosen: choose dift, dinov2 or taps")
     return Suite(perceptual, load_features(features, model, device), no_perceptual)
 
@@ -132,7 +132,7 @@ def _load_perceptual(path: Path | None, device: str | None) -> tuple[Perceptual 
     return load_lpips(files, device), ""
 
 
-def _kept(task: DragTask, edit: Pixels, *, same_size: bool) -> dict[str, float]:
+def _unchanged(task: DragTask, edit: Pixels, *, same_size: bool) -> dict[str, float]:
     """What should not have changed."""
     rest = ~task.area
     return {
@@ -215,14 +215,14 @@ def _distances(extractor: FeatureExtractor, sample: Sample, edit: Pixels) -> dic
 
 
 def _end(operation: ResolvedOperation) -> Point:
-    """The target point: the given one, which a rotation may only point to, else where the motion takes the handle."""
+    """The target point: the given one (a rotation only points to it), else where the motion takes the handle."""
     motion = operation.motion
     given = motion.to if isinstance(motion, Translate | Rotate) else None
     return given or apply(operation.matrix(), operation.handle)
 
 
 def _target(sample: Sample) -> Mask:
-    """Where the object is in the true picture; where that is not known, the moved regions."""
+    """Where the object is in the true picture; the moved regions if that is not known."""
     if sample.target_mask is not None:
         return sample.target_mask
     return _union([masks.warp_mask(op.mask, op.matrix()) for op in sample.task.operations])

@@ -1,4 +1,4 @@
-"""A backbone's own features at its default taps, on a noised picture: what every model that drags can give."""
+"""A backbone's own features at its default taps, on a noised picture: every model that can drag has them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dragflow.method.backbone import Backbone
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """A backbone, and the noise that it sees the picture in."""
+    """A backbone, and the noise that is mixed into the picture."""
 
     name: str
     backbone: Backbone
     t: float = 0.261
-    """Flow time; DIFT's."""
+    """Flow time, the same as DIFT's."""
     ensemble: int = 8
     """Draws of noise that the features are averaged over."""
     seed: int = 0
@@ -30,7 +30,7 @@ class Taps:
 
     @torch.no_grad()
     def __call__(self, image: Pixels, prompt: str) -> Features:
-        """See `FeatureExtractor`; the taps one after the other along the channels."""
+        """See `FeatureExtractor`; the taps are concatenated along the channels."""
         spec = self.backbone.spec
         size = working_size((image.shape[0], image.shape[1]), MAX_PIXELS, spec.pixel_multiple)
         z = self.backbone.encode(as_image(image, size))
@@ -38,8 +38,8 @@ class Taps:
 
         def features(noise: Tensor) -> Features:
             noisy = (1 - self.t) * z + self.t * noise
-            found = self.backbone.features(noisy, self.t, cond, taps=spec.taps)
-            return torch.cat([tap[0].float() for tap in found])
+            outputs = self.backbone.features(noisy, self.t, cond, taps=spec.taps)
+            return torch.cat([output[0].float() for output in outputs])
 
         return over_noise(z, self.ensemble, self.seed, features)
 

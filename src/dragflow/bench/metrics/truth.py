@@ -14,15 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragflow.core.arrays import Mask, Pixels, Point
-from dragflow.core.motion import Matrix
+from dragflow.core.motion import Matrix, about, rotation
 from dragflow.pixels import masks
 
-_K1, _K2, _SIGMA = 0.01, 0.03, 1.5  # SSIM's constants, and the width of its Gaussian window
+_K1, _K2, _SIGMA = 0.01, 0.03, 1.5
+"""SSIM's constants, and the width of its Gaussian window."""
 _ANGLES = (5.0, 0.5)
+"""Coarse and fine step of the search, in degrees."""
 _RATIOS = (math.log(1.08), math.log(1.01))
+"""Coarse and fine step of the search, as logarithms of the factor."""
 _RIM = 2
 """Pixels around the object matched with it: without its outline a smaller copy would fit inside a larger one."""
-_SEEN = 0.6
+_VISIBLE = 0.6
 """Share of the object that must stay in the picture for a turn or a scaling to be tried."""
 
 
@@ -51,7 +54,7 @@ def ssim(image: Pixels, truth: Pixels, where: Mask) -> float:
 
 
 def landing_error(image: Pixels, truth: Pixels, target: Mask) -> float:
-    """Distance in pixels from where the object should be to where it is found: best masked match anywhere."""
+    """Distance in pixels from where the object should be to its best masked match anywhere in the picture."""
     target = masks.dilate(target, _RIM)
     ys, xs = np.nonzero(target)
     top, left = int(ys.min()), int(xs.min())
@@ -62,24 +65,24 @@ def landing_error(image: Pixels, truth: Pixels, target: Mask) -> float:
     return math.hypot(float(x) - left, float(y) - top)
 
 
-def angle_error(image: Pixels, truth: Pixels, target: Mask, about: Point) -> float:
+def angle_error(image: Pixels, truth: Pixels, target: Mask, anchor: Point) -> float:
     """Degrees by which the object is turned from where it should be: best match under all turns about the anchor."""
     coarse, fine = _ANGLES
 
     def turned(degrees: float) -> Matrix:
-        c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        return _about(about, c, -s, s, c)
+        return about(anchor, rotation(math.radians(degrees)))
 
     first = _best(np.arange(-180 + coarse, 180 + coarse, coarse), turned, image, truth, target)
     return abs(_best(np.arange(first - coarse, first + coarse + fine, fine), turned, image, truth, target))
 
 
-def ratio_error(image: Pixels, truth: Pixels, target: Mask, about: Point) -> float:
+def ratio_error(image: Pixels, truth: Pixels, target: Mask, anchor: Point) -> float:
     """Error of the object's size, 0.1 = 10 %: best match under all scalings about the anchor."""
     coarse, fine = _RATIOS
 
     def scaled(logarithm: float) -> Matrix:
-        return _about(about, math.exp(logarithm), 0.0, 0.0, math.exp(logarithm))
+        factor = math.exp(logarithm)
+        return about(anchor, ((factor, 0.0), (0.0, factor)))
 
     first = _best(coarse * np.arange(-9, 10), scaled, image, truth, target)
     return abs(
@@ -87,15 +90,10 @@ def ratio_error(image: Pixels, truth: Pixels, target: Mask, about: Point) -> flo
     )
 
 
-def _about(point: Point, a: float, b: float, d: float, e: float) -> Matrix:
-    x, y = point
-    return ((a, b, x - a * x - b * y), (d, e, y - d * x - e * y))
-
-
 def _best(
     values: Iterable[float], motion: Callable[[float], Matrix], image: Pixels, truth: Pixels, target: Mask
 ) -> float:
-    """The value whose motion of the true object matches the picture best; of equals the one nearest to none."""
+    """The value whose motion of the true object matches the picture best; among equals the smallest in magnitude."""
     target = masks.dilate(target, _RIM)
     h, w = target.shape
     errors: list[tuple[float, float, float]] = []
@@ -103,9 +101,9 @@ def _best(
         matrix = np.array(motion(float(value)))
         moved = cv2.warpAffine(target.astype(np.float32), matrix, (w, h)) > 0.5
         growth = abs(float(np.linalg.det(matrix[:, :2])))
-        if moved.sum() < _SEEN * growth * target.sum():
+        if moved.sum() < _VISIBLE * growth * target.sum():
             continue
-        laid = np.asarray(cv2.warpAffine(truth, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE))
-        error = float(((laid[moved].astype(float) - image[moved].astype(float)) ** 2).mean())
+        shown = np.asarray(cv2.warpAffine(truth, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE))
+        error = float(((shown[moved].astype(float) - image[moved].astype(float)) ** 2).mean())
         errors.append((error, abs(float(value)), float(value)))
     return min(errors)[2] if errors else math.nan
