@@ -29,7 +29,7 @@ from dragflow.backbones.dummy import write_dummy
 from dragflow.cli.progress import silence_libraries
 from dragflow.core.config import SubjectConfig
 from dragflow.method.backbone import Image, Subject, SubjectControl
-from dragflow.subject.dummy import write_character, write_encoders
+from dragflow.subject.dummy import write_encoders, write_instantcharacter
 from dragflow.subject.instantcharacter.adapter import InstantCharacter
 
 FULL_DEPTH = (19, 38)
@@ -105,7 +105,7 @@ def main() -> None:
         heads = args.width // HEAD
         write_dummy(folder / "model", doubles=FULL_DEPTH[0], singles=FULL_DEPTH[1], heads=heads, head_dim=HEAD)
         write_encoders(folder)
-        weights = write_character(
+        weights = write_instantcharacter(
             folder / "adapter.safetensors", heads=heads, blocks=sum(FULL_DEPTH), tokens=args.tokens
         )
         options = SubjectOptions("instantcharacter", str(weights), str(folder / "siglip"), str(folder / "dinov2"))

@@ -44,15 +44,15 @@ def dummy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def character(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
-    """InstantCharacter in real layout for that model, and both encoders, small and random."""
-    from dragflow.subject.dummy import write_character, write_encoders
+def instantcharacter(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
+    """InstantCharacter in its real layout for that model, and both encoders, small and random."""
+    from dragflow.subject.dummy import write_encoders, write_instantcharacter
 
-    folder = tmp_path_factory.mktemp("character")
+    folder = tmp_path_factory.mktemp("instantcharacter")
     write_encoders(folder)
     return SubjectOptions(
         "instantcharacter",
-        str(write_character(folder / "adapter.bin")),
+        str(write_instantcharacter(folder / "adapter.bin")),
         str(folder / "siglip"),
         str(folder / "dinov2"),
     )

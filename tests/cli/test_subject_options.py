@@ -15,13 +15,13 @@ from dragflow.files.instructions import load_instruction
 from dragflow.files.pictures import load_image
 from dragflow.files.presets import load_preset, override
 from dragflow.files.recipes import load_recipe
-from dragflow.subject.dummy import write_character, write_clip, write_ip_adapter
+from dragflow.subject.dummy import write_clip, write_instantcharacter, write_ip_adapter
 
 QUICK = ("--set", "inversion.steps=4", "--set", "inversion.skip=1", "--set", "optimise.refining=1")
 
 
-def options(character: SubjectOptions, weights: Path | str | None = None) -> list[str]:
-    given = {name: value for name, value in vars(character).items() if value != getattr(SubjectOptions, name)}
+def options(subject: SubjectOptions, weights: Path | str | None = None) -> list[str]:
+    given = {name: value for name, value in vars(subject).items() if value != getattr(SubjectOptions, name)}
     given |= {} if weights is None else {"weights": weights}
     return [word for name, value in given.items() for word in (f"--subject.{name}", str(value))]
 
@@ -32,11 +32,11 @@ def edit(run: Any, desk: Any, model: Path, *more: Any) -> Any:
 
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
 def test_an_edit_with_a_subject_end_to_end(
-    suffix: str, run: Any, desk: Any, dummy_folder: Path, character: SubjectOptions
+    suffix: str, run: Any, desk: Any, dummy_folder: Path, instantcharacter: SubjectOptions
 ) -> None:
-    weights = write_character(desk.folder / f"adapter{suffix}")
+    weights = write_instantcharacter(desk.folder / f"adapter{suffix}")
     plain, again = desk.folder / "plain.png", desk.folder / "again.png"
-    done = edit(run, desk, dummy_folder, *options(character, weights), "-o", desk.out)
+    done = edit(run, desk, dummy_folder, *options(instantcharacter, weights), "-o", desk.out)
     assert done.code == 0, done.err
     assert edit(run, desk, dummy_folder, "-o", plain).code == 0
     recipe, without = load_recipe(desk.out), load_recipe(plain)
@@ -74,7 +74,7 @@ def test_an_edit_with_an_ip_adapter_end_to_end(
     assert "or the encoders, are not those asked for" in seen.err
     other = run("edit", desk.image, "--from", desk.out, "--subject.dinov2", moved, "-o", desk.folder / "b.png")
     assert other.code == 2
-    assert "--subject.dinov2 is not for ip-adapter" in other.err
+    assert "--subject.dinov2 does not apply to ip-adapter" in other.err
 
 
 def test_an_edit_with_an_ip_adapter_of_instantx(
@@ -113,7 +113,7 @@ def test_one_call_in_python_takes_loras(desk: Any, dummy_folder: Path) -> None:
 
 
 def test_a_benchmark_records_the_adapter_and_resumes_with_the_same_alone(
-    run: Any, tmp_path: Path, ip_adapter: SubjectOptions, character: SubjectOptions
+    run: Any, tmp_path: Path, ip_adapter: SubjectOptions, instantcharacter: SubjectOptions
 ) -> None:
     short = ["--preset", "paste", "--set", "inversion.steps=2", "--set", "inversion.skip=1"]
     command = ["bench", "run", "world:2", "--limit", 1, "--model", "dummy", *short, "-o", tmp_path / "run"]
@@ -124,7 +124,7 @@ def test_a_benchmark_records_the_adapter_and_resumes_with_the_same_alone(
     assert header.subject is not None
     assert (header.subject.options, len(header.subject.fingerprint)) == (ip_adapter, 16)
     assert run(*command, *options(ip_adapter)).code == 0
-    for other in ([], options(character)):
+    for other in ([], options(instantcharacter)):
         refused = run(*command, *other)
         assert refused.code == 2
         assert "subject differ" in refused.err
@@ -152,18 +152,18 @@ def test_the_doctor_loads_an_adapter_and_says_what_does_not_fit(
 
 
 def test_a_result_is_repeated_with_moved_weights_but_not_with_others(
-    run: Any, desk: Any, dummy_folder: Path, character: SubjectOptions
+    run: Any, desk: Any, dummy_folder: Path, instantcharacter: SubjectOptions
 ) -> None:
-    weights, moved = write_character(desk.folder / "adapter.bin"), desk.folder / "moved.bin"
+    weights, moved = write_instantcharacter(desk.folder / "adapter.bin"), desk.folder / "moved.bin"
     again = desk.folder / "again.png"
-    assert edit(run, desk, dummy_folder, *options(character, weights), "-o", desk.out).code == 0
+    assert edit(run, desk, dummy_folder, *options(instantcharacter, weights), "-o", desk.out).code == 0
     weights.rename(moved)
     lost = run("edit", desk.image, "--from", desk.out, "-o", again)
     assert lost.code == 2
     assert "adapter.bin does not exist" in lost.err
     found = run("edit", desk.image, "--from", desk.out, "--subject.weights", moved, "-o", again)
     assert found.code == 0, found.err
-    other = write_character(desk.folder / "other.bin", seed=1)
+    other = write_instantcharacter(desk.folder / "other.bin", seed=1)
     wrong = run("edit", desk.image, "--from", desk.out, "--subject.weights", other, "-o", desk.folder / "b.png")
     assert wrong.code == 2
     assert "are not those asked for" in wrong.err
@@ -178,7 +178,7 @@ def test_a_result_is_repeated_with_moved_weights_but_not_with_others(
         (("--subject.adapter", "instantcharacter"), "--subject.weights"),
         (("--subject.weights", "x.bin"), "--subject.adapter"),
         (("--subject.siglip", "x"), "--subject.adapter"),
-        (("--subject.clip", "x"), "--subject.clip is for an adapter"),
+        (("--subject.clip", "x"), "--subject.clip needs an adapter"),
         (("--subject.adapter", "ip-adapter"), "--subject.weights"),
         (("--subject.adapter", "photomaker", "--subject.weights", "x.bin"), "instantcharacter"),
         (("--subject.adapter", "instantcharacter", "--subject.weights", "no-such.bin"), "no-such.bin"),
@@ -196,10 +196,10 @@ def test_what_is_missing_is_said_before_anything_is_loaded(
 
 
 def test_weights_of_another_width_are_refused(
-    run: Any, desk: Any, dummy_folder: Path, character: SubjectOptions
+    run: Any, desk: Any, dummy_folder: Path, instantcharacter: SubjectOptions
 ) -> None:
-    wide = write_character(desk.folder / "wide.bin", heads=3)
-    done = edit(run, desk, dummy_folder, *options(character, wide), "-o", desk.out)
+    wide = write_instantcharacter(desk.folder / "wide.bin", heads=3)
+    done = edit(run, desk, dummy_folder, *options(instantcharacter, wide), "-o", desk.out)
     assert done.code == 2
-    assert "ip_adapter.0.to_k_ip.weight of shape (96, 48) instead of (64, 48)" in done.err
+    assert "ip_adapter.0.to_k_ip.weight has shape (96, 48) instead of (64, 48)" in done.err
     assert not desk.out.exists()

@@ -77,8 +77,8 @@ def test_velocities_and_gradients_are_near_the_exact_ones(quantised: Flux1, exac
     assert 0 < error(gradient(quantised, z, conds[0]), gradient(exact, z, conds[1])) < 0.05
 
 
-@pytest.mark.parametrize("kind", ["character", "ip_adapter", "instantx"])
-def test_an_subject_acts_in_it_as_in_the_exact_model(
+@pytest.mark.parametrize("kind", ["instantcharacter", "ip_adapter", "instantx"])
+def test_a_subject_acts_in_it_as_in_the_exact_model(
     kind: str, quantised: Flux1, exact: Flux1, z: Tensor, request: pytest.FixtureRequest
 ) -> None:
     options: SubjectOptions = request.getfixturevalue(kind)

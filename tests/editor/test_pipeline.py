@@ -80,9 +80,9 @@ def test_loras_on_the_pipeline_stay(dummy_folder: Path, plain: NDArray[np.uint8]
     assert pipeline.transformer.peft_config
 
 
-def test_a_subject_adapter_is_loaded_beside_it(dummy_folder: Path, character: SubjectOptions) -> None:
-    wrapped = Editor.from_pipeline(pipeline_of(dummy_folder), subject=character)
-    loaded = Editor.load(dummy_folder, device="cpu", subject=character)
+def test_a_subject_adapter_is_loaded_beside_it(dummy_folder: Path, instantcharacter: SubjectOptions) -> None:
+    wrapped = Editor.from_pipeline(pipeline_of(dummy_folder), subject=instantcharacter)
+    loaded = Editor.load(dummy_folder, device="cpu", subject=instantcharacter)
     assert wrapped.adapter is not None
     assert np.array_equal(edited(wrapped), edited(loaded))
 

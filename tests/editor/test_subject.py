@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from dragflow import EditConfig, Editor, Instruction, MaskArray, Operation, SubjectOptions, Translate
 from dragflow.core.config import InversionConfig, OptimiseConfig, StartConfig, SubjectConfig
 from dragflow.method.backbone import Image
-from dragflow.subject.instantcharacter.adapter import Character, InstantCharacter
+from dragflow.subject.instantcharacter.adapter import EncodedSubject, InstantCharacter
 
 STEPS = InversionConfig(4, 1)
 CONFIG = EditConfig(inversion=STEPS, optimise=OptimiseConfig(moving=2, refining=1))
 
 
 @pytest.fixture(scope="module")
-def editor(dummy_folder: Path, character: SubjectOptions) -> Editor:
-    return Editor.load(dummy_folder, device="cpu", subject=character)
+def editor(dummy_folder: Path, instantcharacter: SubjectOptions) -> Editor:
+    return Editor.load(dummy_folder, device="cpu", subject=instantcharacter)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def encoded(editor: Editor) -> Iterator[list[Image]]:
     seen: list[Image] = []
 
     class Watched(InstantCharacter):
-        def encode(self, image: Image) -> Character:
+        def encode(self, image: Image) -> EncodedSubject:
             seen.append(image)
             return super().encode(image)
 

@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor
 
 from dragflow.backbones.flux1.model import Flux1
-from dragflow.subject.ip_adapter.adapter import IpAdapter, Likeness
+from dragflow.subject.ip_adapter.adapter import EncodedImage, IpAdapter
 from small_flux import latent, load, picture
 
 
@@ -19,8 +19,8 @@ def backbone(dummy_folder: Path) -> Flux1:
 
 
 @pytest.fixture
-def subject(adapter: IpAdapter) -> Likeness:
-    """What the module's IP-adapter sees in a picture."""
+def subject(adapter: IpAdapter) -> EncodedImage:
+    """A picture as the module's IP-adapter encodes it."""
     return adapter.encode(picture(1))
 
 

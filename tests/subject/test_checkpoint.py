@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dragflow.core.errors import UserError
-from dragflow.subject.checkpoint import load_modules
-from dragflow.subject.dummy import write_character
+from dragflow.subject.dummy import write_instantcharacter
+from dragflow.subject.instantcharacter.checkpoint import load_modules
 
 Parts = dict[str, dict[str, Tensor]]
 
@@ -23,15 +23,15 @@ def loaded(path: Path, blocks: int = 9, heads: tuple[int, int] = (2, 32)) -> dic
 
 
 def changed(path: Path, change: Callable[[Any], Any]) -> Path:
-    parts = torch.load(write_character(path), weights_only=True)
+    parts = torch.load(write_instantcharacter(path), weights_only=True)
     torch.save(change(parts) or parts, path)
     return path
 
 
 def test_both_formats_give_the_tensors_of_the_file(tmp_path: Path) -> None:
-    pickled = write_character(tmp_path / "adapter.bin")
+    pickled = write_instantcharacter(tmp_path / "adapter.bin")
     parts = torch.load(pickled, weights_only=True)
-    for path in (pickled, write_character(tmp_path / "adapter.safetensors")):
+    for path in (pickled, write_instantcharacter(tmp_path / "adapter.safetensors")):
         found = loaded(path)
         expected = {**parts["image_proj"], **parts["ip_adapter"]}
         assert found.keys() == expected.keys()
@@ -39,7 +39,7 @@ def test_both_formats_give_the_tensors_of_the_file(tmp_path: Path) -> None:
 
 
 def test_modules_have_the_dtype_asked_for_and_take_no_gradient(tmp_path: Path) -> None:
-    modules = load_modules(write_character(tmp_path / "adapter.bin"), 9, (2, 32), torch.bfloat16)
+    modules = load_modules(write_instantcharacter(tmp_path / "adapter.bin"), 9, (2, 32), torch.bfloat16)
     weights = [x for module in (modules[0], *modules[1]) for x in module.parameters()]
     assert {x.dtype for x in weights} == {torch.bfloat16}
     assert not any(x.requires_grad for x in weights)
@@ -80,16 +80,16 @@ def number(parts: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (missing, "no tensor ip_adapter.3.to_v_ip.bias (1 missing)"),
-        (surplus, "image_proj.resampler.extra.weight"),
-        (misshapen, "image_proj.proj.fc2.bias of shape (63,) instead of (64,)"),
-        (headless, "no tensor image_proj.resampler.latents"),
-        (flat, "image_proj.resampler.latents is (8, 64)"),
+        (missing, "tensor ip_adapter.3.to_v_ip.bias is missing (one of 1)"),
+        (surplus, "tensor image_proj.resampler.extra.weight is unexpected (one of 1)"),
+        (misshapen, "image_proj.proj.fc2.bias has shape (63,) instead of (64,)"),
+        (headless, "tensor image_proj.resampler.latents is missing"),
+        (flat, "image_proj.resampler.latents has shape (8, 64) instead of one with 3 axes"),
         (narrow, "the width of the resampler is 48"),
         (another_part, "optimizer.step"),
-        (number, "epoch holds no tensor"),
-        (lambda _: [torch.zeros(1)], "holds no tensor"),
-        (lambda _: {1: torch.zeros(1)}, "no tensor image_proj.resampler.latents"),
+        (number, "epoch is not a tensor"),
+        (lambda _: [torch.zeros(1)], "it contains no tensors"),
+        (lambda _: {1: torch.zeros(1)}, "tensor image_proj.resampler.latents is missing"),
     ],
 )
 def test_what_does_not_fit_is_named(change: Callable[[Any], Any], words: str, tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_what_does_not_fit_is_named(change: Callable[[Any], Any], words: str, tm
 
 @pytest.mark.parametrize(("blocks", "heads"), [(8, (2, 32)), (10, (2, 32)), (9, (3, 32)), (9, (1, 64))])
 def test_an_adapter_for_another_model_is_refused(blocks: int, heads: tuple[int, int], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"do not fit this model: .*ip_adapter\."):
-        loaded(write_character(tmp_path / "adapter.bin"), blocks, heads)
+    with pytest.raises(UserError, match=r"made for another model: .*ip_adapter\."):
+        loaded(write_instantcharacter(tmp_path / "adapter.bin"), blocks, heads)
 
 
 class Trap:
@@ -111,17 +111,17 @@ class Trap:
 
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
 def test_a_damaged_file_is_a_user_error(suffix: str, tmp_path: Path) -> None:
-    path = write_character(tmp_path / f"adapter{suffix}")
+    path = write_instantcharacter(tmp_path / f"adapter{suffix}")
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="cannot be read as tensors alone"):
+    with pytest.raises(UserError, match="not a readable file of tensors only"):
         loaded(path)
     path.write_bytes(b"")
-    with pytest.raises(UserError, match="cannot be read as tensors alone"):
+    with pytest.raises(UserError, match="not a readable file of tensors only"):
         loaded(path)
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "adapter.bin"
     torch.save({"image_proj": {"proj.fc1.weight": Trap()}}, path)
-    with pytest.raises(UserError, match="cannot be read as tensors alone"):
+    with pytest.raises(UserError, match="not a readable file of tensors only"):
         loaded(path)

@@ -1,4 +1,4 @@
-"""What the encoders are shown, which of their layers are taken, and encoders that do not serve."""
+"""The pictures that encoders get, the layers whose features are used, and encoders that do not fit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectOptions
 from dragflow.subject.dummy import write_dinov2
-from dragflow.subject.instantcharacter.encoders import Encoders, load_encoders, views
+from dragflow.subject.instantcharacter.encoders import PatchEncoders, load_encoders, make_views
 
 CPU = torch.device("cpu")
 
 
-def load(options: SubjectOptions, *, offload: bool = False) -> Encoders:
+def load(options: SubjectOptions, *, offload: bool = False) -> PatchEncoders:
     return load_encoders(options.siglip, options.dinov2, CPU, torch.float32, offload=offload)
 
 
@@ -26,7 +26,7 @@ def image(h: int, w: int) -> Tensor:
 
 
 def test_a_wide_picture_is_letterboxed_in_white_not_squashed() -> None:
-    whole, _ = views(torch.zeros(1, 3, 20, 40), 28)
+    whole, _ = make_views(torch.zeros(1, 3, 20, 40), 28)
     pixels = np.asarray(whole)
     assert pixels.shape == (28, 28, 3)
     assert (pixels[7:21] == 0).all()
@@ -36,63 +36,65 @@ def test_a_wide_picture_is_letterboxed_in_white_not_squashed() -> None:
 
 @pytest.mark.parametrize("size", [(1, 500), (500, 1), (1, 1)])
 def test_the_thinnest_picture_still_has_a_pixel(size: tuple[int, int]) -> None:
-    whole, crops = views(torch.zeros(1, 3, *size), 28)
-    assert all((np.asarray(picture) == 0).any() for picture in (whole, *crops[:1]))
+    whole, crops = make_views(torch.zeros(1, 3, *size), 28)
+    assert (np.asarray(whole) == 0).any()
+    assert any((np.asarray(crop) == 0).any() for crop in crops)
 
 
 def test_the_crops_are_the_quarters_of_a_picture_of_twice_the_size() -> None:
     quarters = torch.zeros(1, 3, 56, 56)
     for i, (y, x) in enumerate(((0, 0), (0, 28), (28, 0), (28, 28))):
         quarters[..., y : y + 28, x : x + 28] = i * 50 / 255
-    _, crops = views(quarters, 28)
+    _, crops = make_views(quarters, 28)
     assert [set(np.unique(np.asarray(crop))) for crop in crops] == [{0}, {50}, {100}, {150}]
 
 
-def test_features_are_of_the_stated_layers_and_sizes(character: SubjectOptions) -> None:
-    encoders = load(character)
+def test_features_are_of_the_stated_layers_and_sizes(instantcharacter: SubjectOptions) -> None:
+    encoders = load(instantcharacter)
     with torch.no_grad():
         features = encoders(image(30, 40))
     patches = 4  # 28 / 14 = 2 on a side
     assert features.low_shallow.shape == (1, 3 * patches, 64)
     assert features.low_deep.shape == (1, patches, 64)
     assert features.high_deep.shape == (1, 4 * patches, 64)
-    whole, _ = views(image(30, 40), 28)
+    whole, _ = make_views(image(30, 40), 28)
     pixels = torch.from_numpy(np.array(whole)).permute(2, 0, 1)[None].float() / 255
-    eyes = (
-        (encoders.eyes[0].model, (7, 13, 26), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        (encoders.eyes[1].model, (9, 19, 29), 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    members = (
+        (encoders.members[0].model, (7, 13, 26), 0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        (encoders.members[1].model, (9, 19, 29), 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     )
-    for i, (model, layers, leading, mean, std) in enumerate(eyes):
+    for i, (model, layers, leading, mean, std) in enumerate(members):
         x = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
         with torch.no_grad():
-            seen = model(x, output_hidden_states=True)
-        shallow = torch.cat([seen.hidden_states[layer][:, leading:] for layer in layers], dim=1)
+            output = model(x, output_hidden_states=True)
+        shallow = torch.cat([output.hidden_states[layer][:, leading:] for layer in layers], dim=1)
         channels = slice(32 * i, 32 * i + 32)
         assert torch.allclose(features.low_shallow[..., channels], shallow, atol=1e-5)
-        assert torch.allclose(features.low_deep[..., channels], seen.last_hidden_state[:, leading:], atol=1e-5)
+        assert torch.allclose(features.low_deep[..., channels], output.last_hidden_state[:, leading:], atol=1e-5)
 
 
-def test_offloaded_encoders_see_the_same(character: SubjectOptions) -> None:
-    assert torch.equal(load(character)(image(20, 20)).low_deep, load(character, offload=True)(image(20, 20)).low_deep)
+def test_offloaded_encoders_give_the_same(instantcharacter: SubjectOptions) -> None:
+    here, offloaded = (load(instantcharacter, offload=offload)(image(20, 20)) for offload in (False, True))
+    assert torch.equal(here.low_deep, offloaded.low_deep)
 
 
-def test_a_missing_encoder_says_how_to_name_one(character: SubjectOptions) -> None:
+def test_a_missing_encoder_says_how_to_name_one(instantcharacter: SubjectOptions) -> None:
     with pytest.raises(UserError, match=r"SigLIP is missing: /no/such .*subject.siglip"):
-        load_encoders("/no/such", character.dinov2, CPU, torch.float32, offload=False)
+        load_encoders("/no/such", instantcharacter.dinov2, CPU, torch.float32, offload=False)
     with pytest.raises(UserError, match=r"DINOv2 is missing: none .*subject.dinov2"):
-        load_encoders(character.siglip, "none", CPU, torch.float32, offload=False)
+        load_encoders(instantcharacter.siglip, "none", CPU, torch.float32, offload=False)
 
 
-def test_the_wrong_encoder_and_an_empty_folder_are_refused(character: SubjectOptions, tmp_path: Path) -> None:
-    for siglip in (character.dinov2, str(tmp_path)):
+def test_the_wrong_encoder_and_an_empty_folder_are_refused(instantcharacter: SubjectOptions, tmp_path: Path) -> None:
+    for siglip in (instantcharacter.dinov2, str(tmp_path)):
         with pytest.raises(UserError, match="SigLIP encoder"):
-            load_encoders(siglip, character.dinov2, CPU, torch.float32, offload=False)
+            load_encoders(siglip, instantcharacter.dinov2, CPU, torch.float32, offload=False)
 
 
 @pytest.mark.parametrize(("settings", "words"), [({"patch": 7}, "patches"), ({"layers": 28}, "layers")])
-def test_an_encoder_that_cannot_serve_is_refused(
-    settings: dict[str, int], words: str, character: SubjectOptions, tmp_path: Path
+def test_an_encoder_that_does_not_fit_is_refused(
+    settings: dict[str, int], words: str, instantcharacter: SubjectOptions, tmp_path: Path
 ) -> None:
     write_dinov2(tmp_path, **settings)
     with pytest.raises(UserError, match=words):
-        load_encoders(character.siglip, str(tmp_path), CPU, torch.float32, offload=False)
+        load_encoders(instantcharacter.siglip, str(tmp_path), CPU, torch.float32, offload=False)

@@ -17,10 +17,10 @@ from dragflow.core.config import SubjectConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectOptions
 from dragflow.subject.dummy import write_clip, write_instantx
-from dragflow.subject.ip_adapter.adapter import IpAdapter, Likeness
+from dragflow.subject.encoders import to_pil
+from dragflow.subject.ip_adapter.adapter import EncodedImage, IpAdapter
 from dragflow.subject.ip_adapter.instantx import build
 from dragflow.subject.registry import load_subject
-from dragflow.subject.vision import as_picture
 from small_flux import (
     TIME,
     check_frozen,
@@ -52,8 +52,8 @@ def tokens_of(tensors: dict[str, Tensor], siglip: str, image: Tensor) -> Tensor:
     from transformers import SiglipImageProcessorPil, SiglipVisionModel
 
     processor = SiglipImageProcessorPil(size={"height": 28, "width": 28})
-    seen = processor(as_picture(image), return_tensors="pt")["pixel_values"]
-    embedding = SiglipVisionModel.from_pretrained(siglip)(seen).pooler_output[0]
+    pixels = processor(to_pil(image), return_tensors="pt")["pixel_values"]
+    embedding = SiglipVisionModel.from_pretrained(siglip)(pixels).pooler_output[0]
     hidden = tensors["proj.0.weight"] @ embedding + tensors["proj.0.bias"]
     hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
     rows = (tensors["proj.2.weight"] @ hidden + tensors["proj.2.bias"]).view(-1, 32)
@@ -61,10 +61,10 @@ def tokens_of(tensors: dict[str, Tensor], siglip: str, image: Tensor) -> Tensor:
     return rows * tensors["norm.weight"] + tensors["norm.bias"]
 
 
-class Reading:
-    """diffusers' own processor, and what all of its queries read from tokens, with softmax written out.
+class AttendingProcessor:
+    """diffusers' own processor, and the attention of all of its queries over tokens, with softmax written out.
 
-    Where the attention has an output projection, what is read goes through it: that is linear, but for its bias.
+    Where the attention has an output projection, the result goes through it: that is linear, but for its bias.
     """
 
     def __init__(self, to_k: Tensor, to_v: Tensor, tokens: Tensor, scale: float) -> None:
@@ -75,11 +75,11 @@ class Reading:
     def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Any = None, *rest: Any) -> Any:
         query = attn.norm_q(attn.to_q(hidden_states).unflatten(-1, (2, 32)))[0].transpose(0, 1)
         weights = (query @ self.k.transpose(1, 2) / 32**0.5).softmax(-1)
-        read = self.scale * (weights @ self.v).transpose(0, 1).flatten(1)
+        added = self.scale * (weights @ self.v).transpose(0, 1).flatten(1)
         out = self.plain(attn, hidden_states, encoder_hidden_states, *rest)
         if encoder_hidden_states is None:
-            return out + read
-        return out[0] + read @ attn.to_out[0].weight.T, out[1]
+            return out + added
+        return out[0] + added @ attn.to_out[0].weight.T, out[1]
 
 
 def expected(folder: Path, options: SubjectOptions, z: Tensor, cond: Any, image: Tensor, scale: float) -> Tensor:
@@ -88,7 +88,7 @@ def expected(folder: Path, options: SubjectOptions, z: Tensor, cond: Any, image:
     tokens, layers = tokens_of(parts["image_proj"], options.siglip, image), parts["ip_adapter"]
     transformer.set_attn_processor(
         {
-            name: Reading(layers[f"{i}.to_k_ip.weight"], layers[f"{i}.to_v_ip.weight"], tokens, scale)
+            name: AttendingProcessor(layers[f"{i}.to_k_ip.weight"], layers[f"{i}.to_v_ip.weight"], tokens, scale)
             for i, name in enumerate(transformer.attn_processors)
         }
     )
@@ -111,13 +111,13 @@ def test_velocities_are_those_of_the_layout(
     assert error(found[0], backbone.velocity(z, TIME, plain)) > 1e-2
 
 
-def test_the_text_reads_it_too(backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor) -> None:
+def test_the_text_attends_to_it_too(backbone: Flux1, adapter: IpAdapter, subject: EncodedImage, z: Tensor) -> None:
     blind = replace(subject, adapter=replace(adapter, place=replace(adapter.place, text=False)))
     seen, unseen = (backbone.velocity(z, TIME, backbone.condition("a cat", x, guidance=1.0)) for x in (subject, blind))
     assert error(seen, unseen) > 1e-4
 
 
-def test_with_the_subject_off_the_model_is_as_it_was(backbone: Flux1, subject: Likeness, z: Tensor) -> None:
+def test_with_the_subject_off_the_model_is_as_it_was(backbone: Flux1, subject: EncodedImage, z: Tensor) -> None:
     cond = backbone.condition("a cat", guidance=1.0)
     v = backbone.velocity(z, TIME, cond)
     off = replace(cond, subject=subject.under(SubjectConfig(scale=0.0)))
@@ -128,12 +128,12 @@ def test_with_the_subject_off_the_model_is_as_it_was(backbone: Flux1, subject: L
 
 
 def test_keys_are_computed_once_for_all_times(
-    backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor
+    backbone: Flux1, adapter: IpAdapter, subject: EncodedImage, z: Tensor
 ) -> None:
     calls: list[str] = []
     handles = [
-        reader.register_forward_hook(lambda *_, block=block: calls.append(block))
-        for block, reader in adapter.readers.items()
+        module.register_forward_hook(lambda *_, block=block: calls.append(block))
+        for block, module in adapter.token_kv.items()
     ]
     for scale in (None, 0.3):
         cond = backbone.condition("a cat", subject.under(SubjectConfig(scale=scale)), guidance=1.0)
@@ -145,17 +145,19 @@ def test_keys_are_computed_once_for_all_times(
 
 
 def test_gradients_reach_the_latent_and_nothing_of_the_subject(
-    dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor
+    dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: EncodedImage, z: Tensor
 ) -> None:
     cond = backbone.condition("a cat", subject, guidance=3.5)
     check_gradients(backbone, load(dummy_folder, checkpointing=True), z, cond)
     kept = [subject.tokens, *(x for pair in subject.kv.values() for x in pair)]
     assert len(kept) == 7  # of the blocks before the last tap
-    check_frozen((*adapter.projection.parameters(), *torch.nn.ModuleList(adapter.readers.values()).parameters(), *kept))
+    check_frozen(
+        (*adapter.projection.parameters(), *torch.nn.ModuleList(adapter.token_kv.values()).parameters(), *kept)
+    )
 
 
 def test_in_bfloat16_all_of_it_is_bfloat16(
-    dummy_folder: Path, backbone: Flux1, subject: Likeness, instantx: SubjectOptions, z: Tensor
+    dummy_folder: Path, backbone: Flux1, subject: EncodedImage, instantx: SubjectOptions, z: Tensor
 ) -> None:
     model = load(dummy_folder, dtype="bfloat16")
     rough = load_adapter(instantx, model).encode(picture(1))
@@ -184,12 +186,18 @@ def changed(path: Path, change: Callable[[Any], Any], **settings: int) -> str:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda x: x["ip_adapter"].pop("4.to_v_ip.weight"), "no tensor ip_adapter.4.to_v_ip.weight (1 missing)"),
+        (lambda x: x["ip_adapter"].pop("4.to_v_ip.weight"), "tensor ip_adapter.4.to_v_ip.weight is missing (one of 1)"),
         (lambda x: x["ip_adapter"].pop("0.to_k_ip.weight"), "no matrix ip_adapter.0.to_k_ip.weight"),
         (lambda x: x["image_proj"].pop("proj.2.weight"), "no matrix image_proj.proj.2.weight"),
-        (lambda x: x["image_proj"].update({"norm.bias": torch.zeros(31)}), "norm.bias of shape (31,) instead of (32,)"),
-        (lambda x: x["image_proj"].update({"proj.2.weight": torch.zeros(250, 64)}), "250 rows: it must be a multiple"),
-        (lambda x: x["ip_adapter"].update({"0.to_k_ip.bias": torch.zeros(64)}), "0.to_k_ip.bias that has no place"),
+        (
+            lambda x: x["image_proj"].update({"norm.bias": torch.zeros(31)}),
+            "norm.bias has shape (31,) instead of (32,)",
+        ),
+        (
+            lambda x: x["image_proj"].update({"proj.2.weight": torch.zeros(250, 64)}),
+            "250 rows, which is not a multiple",
+        ),
+        (lambda x: x["ip_adapter"].update({"0.to_k_ip.bias": torch.zeros(64)}), "0.to_k_ip.bias is unexpected"),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -201,10 +209,10 @@ def test_what_does_not_fit_is_named(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"blocks": 8}, "no tensor ip_adapter.8.to_k_ip.weight (2 missing)"),
-        ({"blocks": 10}, "ip_adapter.9.to_k_ip.weight that has no place (2 surplus)"),
+        ({"blocks": 8}, "tensor ip_adapter.8.to_k_ip.weight is missing (one of 2)"),
+        ({"blocks": 10}, "ip_adapter.9.to_k_ip.weight is unexpected (one of 2)"),
         ({"inner": 96}, "(96, 32) instead of (64, 32)"),
-        ({"embedding": 24}, "embedding of width 32"),
+        ({"embedding": 24}, "trained for an embedding of width 24, but that of SigLIP"),
     ],
 )
 def test_an_adapter_for_another_model_is_refused(
@@ -224,7 +232,7 @@ def test_a_siglip_that_cannot_serve_is_refused(backbone: Flux1, instantx: Subjec
     SiglipVisionModel(config).save_pretrained(tmp_path / "headless")
     write_clip(tmp_path / "clip")
     for siglip, words in (
-        (str(tmp_path / "headless"), "has no head"),
+        (str(tmp_path / "headless"), "has no pooling head"),
         (str(tmp_path / "clip"), "SigLIP encoder"),
         ("/no/such", r"SigLIP is missing: /no/such .*subject.siglip"),
     ):
@@ -237,6 +245,4 @@ def test_an_encoder_that_the_layout_does_not_take_is_refused(
     fixture: str, option: str, backbone: Flux1, request: pytest.FixtureRequest
 ) -> None:
     options: SubjectOptions = request.getfixturevalue(fixture)
-    assert f"other is not used, leave `subject.{option}` out" in refusal(
-        replace(options, **{option: "other"}), backbone
-    )
+    assert f"leave `subject.{option}` out" in refusal(replace(options, **{option: "other"}), backbone)

@@ -17,9 +17,9 @@ from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectOptions
 from dragflow.method.backbone import Site
 from dragflow.subject.dummy import write_clip, write_ip_adapter
-from dragflow.subject.ip_adapter.adapter import IpAdapter, Likeness
+from dragflow.subject.encoders import to_pil
+from dragflow.subject.ip_adapter.adapter import EncodedImage, IpAdapter
 from dragflow.subject.registry import load_subject
-from dragflow.subject.vision import as_picture
 from small_flux import (
     SIDE,
     TIME,
@@ -64,7 +64,7 @@ class Diffusers:
     def velocity(self, z: Tensor, cond: Any, image: Tensor, scale: float) -> Tensor:
         self.pipeline.set_ip_adapter_scale(scale)
         with torch.no_grad():
-            embeds = self.pipeline.prepare_ip_adapter_image_embeds(as_picture(image), None, torch.device("cpu"), 1)
+            embeds = self.pipeline.prepare_ip_adapter_image_embeds(to_pil(image), None, torch.device("cpu"), 1)
         kwargs = {"ip_adapter_image_embeds": embeds}
         return diffusers_velocity(self.pipeline.transformer, z, cond, joint_attention_kwargs=kwargs)
 
@@ -93,9 +93,9 @@ def test_a_file_under_the_names_of_diffusers_gives_the_same(
     backbone: Flux1, adapter: IpAdapter, ip_adapter: SubjectOptions, tmp_path: Path
 ) -> None:
     other = load_adapter(replace(ip_adapter, weights=str(write_ip_adapter(tmp_path / "a.bin"))), backbone)
-    assert other.readers.keys() == adapter.readers.keys()
+    assert other.token_kv.keys() == adapter.token_kv.keys()
     for ours, theirs in zip(
-        (other.projection, *other.readers.values()), (adapter.projection, *adapter.readers.values()), strict=True
+        (other.projection, *other.token_kv.values()), (adapter.projection, *adapter.token_kv.values()), strict=True
     ):
         found, expected = ours.state_dict(), theirs.state_dict()
         assert found.keys() == expected.keys()
@@ -141,19 +141,19 @@ def test_with_the_subject_off_the_model_is_as_it_was(dummy_folder: Path, ip_adap
     assert [name for name, _ in model.transformer.named_modules()] == modules
 
 
-def test_scale_zero_adds_nothing(backbone: Flux1, subject: Likeness, z: Tensor) -> None:
+def test_scale_zero_adds_nothing(backbone: Flux1, subject: EncodedImage, z: Tensor) -> None:
     plain = backbone.condition("a cat", guidance=1.0)
     off = replace(plain, subject=subject.under(SubjectConfig(scale=0.0)))
     assert torch.equal(backbone.velocity(z, TIME, off), backbone.velocity(z, TIME, plain))
 
 
 def test_keys_are_computed_once_for_all_times_and_strengths(
-    backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor
+    backbone: Flux1, adapter: IpAdapter, subject: EncodedImage, z: Tensor
 ) -> None:
     calls: list[str] = []
     handles = [
         reader.to_k_ip.register_forward_hook(lambda *_, block=block: calls.append(block))
-        for block, reader in adapter.readers.items()
+        for block, reader in adapter.token_kv.items()
     ]
     handles.append(adapter.projection.register_forward_hook(lambda *_: calls.append("projection")))
     for scale in (None, 0.3):
@@ -170,7 +170,7 @@ def test_keys_are_computed_once_for_all_times_and_strengths(
 
 
 def test_truncated_features_see_it(
-    dummy_folder: Path, backbone: Flux1, subject: Likeness, ip_adapter: SubjectOptions, z: Tensor
+    dummy_folder: Path, backbone: Flux1, subject: EncodedImage, ip_adapter: SubjectOptions, z: Tensor
 ) -> None:
     """The output of a double block is what diffusers' own block gives."""
     theirs = Diffusers(dummy_folder, ip_adapter)
@@ -186,32 +186,32 @@ def test_truncated_features_see_it(
 
 
 def test_gradients_reach_the_latent_and_nothing_of_the_subject(
-    dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: Likeness, z: Tensor
+    dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: EncodedImage, z: Tensor
 ) -> None:
     cond = backbone.condition("a cat", subject, guidance=3.5)
     check_gradients(backbone, load(dummy_folder, checkpointing=True), z, cond)
-    weights = [*adapter.projection.parameters(), *adapter.eye.model.parameters()]
-    weights += [x for reader in adapter.readers.values() for x in reader.parameters()]
+    weights = [*adapter.projection.parameters(), *adapter.encoder.model.parameters()]
+    weights += [x for reader in adapter.token_kv.values() for x in reader.parameters()]
     kept = [subject.tokens, *(x for pair in subject.kv.values() for x in pair)]
     assert len(kept) == 7
     check_frozen((*weights, *kept))
 
 
-def test_the_gradient_is_the_slope(subject: Likeness) -> None:
+def test_the_gradient_is_the_slope(subject: EncodedImage) -> None:
     """Finite differences along one direction, in double precision but for the adapter."""
     query = torch.randn(1, 6, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
-    def read(query: Tensor) -> Tensor:
+    def energy(query: Tensor) -> Tensor:
         return subject("double.0", query.float()).double().square().sum()
 
     query.requires_grad_(True)
-    (slope,) = torch.autograd.grad(read(query), query)
+    (slope,) = torch.autograd.grad(energy(query), query)
     step = slope / slope.norm() * 1e-1
-    measured = (read(query + step) - read(query - step)) / 2
+    measured = (energy(query + step) - energy(query - step)) / 2
     assert float(measured.detach()) == pytest.approx(float((slope * step).sum()), rel=2e-2)
 
 
-def test_keys_and_values_are_controlled_in_the_same_block(backbone: Flux1, subject: Likeness, z: Tensor) -> None:
+def test_keys_and_values_are_controlled_in_the_same_block(backbone: Flux1, subject: EncodedImage, z: Tensor) -> None:
     cond = backbone.condition("a cat", subject, guidance=1.0)
     v = backbone.velocity(z, TIME, cond)
 
@@ -248,7 +248,12 @@ def test_with_a_lora_velocities_are_those_of_diffusers_with_both(
 
 @pytest.mark.parametrize("quantize", [None, "int8", "fp8", "layerwise-fp8"])
 def test_in_bfloat16_and_quantised_all_of_it_is_bfloat16(
-    quantize: str | None, dummy_folder: Path, backbone: Flux1, subject: Likeness, ip_adapter: SubjectOptions, z: Tensor
+    quantize: str | None,
+    dummy_folder: Path,
+    backbone: Flux1,
+    subject: EncodedImage,
+    ip_adapter: SubjectOptions,
+    z: Tensor,
 ) -> None:
     if quantize in ("int8", "fp8"):
         pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
@@ -261,7 +266,7 @@ def test_in_bfloat16_and_quantised_all_of_it_is_bfloat16(
     assert gradient(model, z, model.condition("a cat", rough, guidance=1.0)).isfinite().all()
 
 
-def test_an_offloaded_encoder_sees_the_same(backbone: Flux1, subject: Likeness, ip_adapter: SubjectOptions) -> None:
+def test_an_offloaded_encoder_sees_the_same(backbone: Flux1, subject: EncodedImage, ip_adapter: SubjectOptions) -> None:
     offloaded = load_adapter(ip_adapter, backbone, offload=True)
     assert torch.allclose(offloaded.encode(picture(1)).tokens, subject.tokens, atol=1e-5)
 
@@ -284,11 +289,11 @@ V_BIAS = "double_blocks.1.processor.ip_adapter_double_stream_v_proj.bias"
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda x: x.pop(V_BIAS), f"no tensor {V_BIAS} (1 missing)"),
-        (lambda x: x.pop("ip_adapter_proj_model.norm.bias"), "no tensor ip_adapter_proj_model.norm.bias"),
+        (lambda x: x.pop(V_BIAS), f"tensor {V_BIAS} is missing (one of 1)"),
+        (lambda x: x.pop("ip_adapter_proj_model.norm.bias"), "tensor ip_adapter_proj_model.norm.bias is missing"),
         (lambda x: x.pop("ip_adapter_proj_model.proj.weight"), "no matrix ip_adapter_proj_model.proj.weight"),
-        (lambda x: x.update({V_BIAS: torch.zeros(63)}), f"{V_BIAS} of shape (63,) instead of (64,)"),
-        (lambda x: x.update({"single_blocks.0.weight": torch.zeros(1)}), "single_blocks.0.weight that has no place"),
+        (lambda x: x.update({V_BIAS: torch.zeros(63)}), f"{V_BIAS} has shape (63,) instead of (64,)"),
+        (lambda x: x.update({"single_blocks.0.weight": torch.zeros(1)}), "single_blocks.0.weight is unexpected"),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -301,10 +306,10 @@ def test_what_does_not_fit_is_named(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"doubles": 2}, "no tensor double_blocks.2."),
-        ({"doubles": 4}, "double_blocks.3.processor.ip_adapter_double_stream_k_proj.bias that has no place"),
+        ({"doubles": 2}, "tensor double_blocks.2."),
+        ({"doubles": 4}, "double_blocks.3.processor.ip_adapter_double_stream_k_proj.bias is unexpected"),
         ({"inner": 96}, "(96, 32) instead of (64, 32)"),
-        ({"width": 48}, "ip_adapter_proj_model.proj.weight of shape (192, 24) instead of (128, 24)"),
+        ({"width": 48}, "ip_adapter_proj_model.proj.weight has shape (192, 24) instead of (128, 24)"),
         ({"tokens": 5}, "(160, 24) instead of (128, 24)"),
     ],
 )
@@ -316,18 +321,18 @@ def test_an_adapter_for_another_model_is_refused(
 
 
 def test_the_checkpoint_of_another_adapter_is_refused(
-    backbone: Flux1, ip_adapter: SubjectOptions, character: SubjectOptions
+    backbone: Flux1, ip_adapter: SubjectOptions, instantcharacter: SubjectOptions
 ) -> None:
     with pytest.raises(UserError, match=r"no matrix image_proj\.proj\.weight"):
-        load_subject(replace(ip_adapter, weights=character.weights), backbone)
-    with pytest.raises(UserError, match=r"no tensor image_proj\.resampler\.latents"):
-        load_subject(replace(character, weights=ip_adapter.weights), backbone)
+        load_subject(replace(ip_adapter, weights=instantcharacter.weights), backbone)
+    with pytest.raises(UserError, match=r"tensor image_proj\.resampler\.latents is missing"):
+        load_subject(replace(instantcharacter, weights=ip_adapter.weights), backbone)
 
 
 def test_a_clip_that_cannot_serve_is_refused(backbone: Flux1, ip_adapter: SubjectOptions, tmp_path: Path) -> None:
     write_clip(tmp_path / "narrow", embedding=16)
     for clip, words in (
-        (str(tmp_path / "narrow"), r"width 16: .* take 24"),
+        (str(tmp_path / "narrow"), r"width 24, .* has 16"),
         ("/no/such", r"CLIP is missing: /no/such .*subject.clip"),
         (str(tmp_path), "CLIP encoder"),
     ):
@@ -343,5 +348,5 @@ class Trap:
 def test_a_pickle_that_would_run_code_is_refused(backbone: Flux1, ip_adapter: SubjectOptions, tmp_path: Path) -> None:
     weights = tmp_path / "a.bin"
     torch.save({"image_proj": {"proj.weight": Trap()}}, weights)
-    with pytest.raises(UserError, match="cannot be read as tensors alone"):
+    with pytest.raises(UserError, match="not a readable file of tensors only"):
         load_subject(replace(ip_adapter, weights=str(weights)), backbone)

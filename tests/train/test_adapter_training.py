@@ -1,4 +1,4 @@
-"""The adapter's training for a few steps on a tiny model: where it starts, that it resumes exactly, what it exports."""
+"""The adapter's training for a few steps on a tiny model: its start, that it resumes exactly, what it exports."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dragflow import Editor, SubjectOptions, world
 from dragflow.core.errors import UserError
+from dragflow.subject.attention import split_heads
 from dragflow.subject.instantcharacter.projector import ProjectorSize
 from dragflow.train import adapter, adapter_start, export, flow, state, vae
 from dragflow.train.adapter import AdapterConfig, AdapterModel, Teacher, Velocities
@@ -59,15 +60,15 @@ def trained(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def begun(model: Path) -> tuple[Teacher, AdapterModel]:
+def initial(model: Path) -> tuple[Teacher, AdapterModel]:
     torch.manual_seed(0)
     teacher, fresh = Teacher(FLOW, model, "cpu"), AdapterModel(ADAPTER)
-    adapter.begin(ADAPTER, fresh, teacher)
+    adapter.initialise(ADAPTER, fresh, teacher)
     return teacher, fresh
 
 
-def test_the_training_begins_at_the_model_itself(begun: tuple[Teacher, AdapterModel]) -> None:
-    teacher, fresh = begun
+def test_the_training_starts_at_the_model_itself(initial: tuple[Teacher, AdapterModel]) -> None:
+    teacher, fresh = initial
     scenes, t = teacher.scenes(range(2)), torch.tensor([0.3, 0.8])
     noise = torch.randn(scenes.z.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -97,9 +98,9 @@ def test_the_objective_is_least_where_captions_change_nothing_and_the_middle_sta
     assert loss(0, 0.1) == pytest.approx(2 * 0.1**2, rel=1e-4)
 
 
-def test_a_token_begins_as_the_patch_of_its_place(begun: tuple[Teacher, AdapterModel]) -> None:
+def test_a_token_starts_as_the_patch_of_its_place(initial: tuple[Teacher, AdapterModel]) -> None:
     """Two pictures that differ in one patch: the tokens of that place differ most by far."""
-    _, fresh = begun
+    _, fresh = initial
     picture = world.scene(3, 64).render()
     other = picture.copy()
     other[16:32, 32:48] = 255 - other[16:32, 32:48]  # patch (1, 2) of 4 x 4
@@ -110,8 +111,8 @@ def test_a_token_begins_as_the_patch_of_its_place(begun: tuple[Teacher, AdapterM
     assert change[6] > 10 * change[torch.arange(16) != 6].max()
 
 
-def test_keys_begin_where_the_queries_of_a_place_find_them() -> None:
-    """Queries that are a rotation of the tokens: every one reads its own token most."""
+def test_keys_start_as_what_the_queries_of_a_place_match() -> None:
+    """Queries that are a rotation of the tokens: each attends most to its own token."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randn(64, 32, generator=generator)
     rotation = torch.linalg.qr(torch.randn(32, 32, generator=generator))[0]
@@ -119,7 +120,7 @@ def test_keys_begin_where_the_queries_of_a_place_find_them() -> None:
     adapter_start.start_keys(attention, tokens @ rotation, tokens)
     with torch.no_grad():
         k, v = attention.project(tokens[None])
-        scores = attention.norm_ip_q(attention._split((tokens @ rotation)[None])) @ k.transpose(-1, -2)
+        scores = attention.norm_ip_q(split_heads((tokens @ rotation)[None], 1)) @ k.transpose(-1, -2)
     assert torch.equal(scores[0, 0].argmax(dim=-1), torch.arange(64))
     assert not v.any()
 

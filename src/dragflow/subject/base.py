@@ -1,4 +1,4 @@
-"""What the editor asks of a subject adapter: features of a subject, encoded once and used by every model call."""
+"""What the editor asks of a subject adapter: to encode a subject once, for every model call."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class SubjectAdapter(Protocol):
 
     @property
     def record(self) -> SubjectId:
-        """Which weights these are."""
+        """The adapter's options and the fingerprint of its weights."""
         ...
 
     def encode(self, image: Image) -> Subject:
-        """The subject of the subject in a picture of any size and aspect; once for each subject."""
+        """The subject in a picture of any size and aspect, which is never squashed."""
         ...

@@ -1,4 +1,4 @@
-"""Adapters of real layout with small random weights, for the dummy model: everything runs, nothing is kept."""
+"""Adapters in their real layouts with small random weights, for the dummy model: everything runs, nothing is learnt."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dragflow.subject.instantcharacter.projector import Projector, ProjectorSize
 from dragflow.subject.ip_adapter.instantx import build
 
 
-def write_character(path: Path, *, heads: int = 2, blocks: int = 9, tokens: int = 8, seed: int = 0) -> Path:
-    """Save an adapter for a model of so many heads of 32 as the published checkpoint is laid out."""
+def write_instantcharacter(path: Path, *, heads: int = 2, blocks: int = 9, tokens: int = 8, seed: int = 0) -> Path:
+    """Save an adapter in InstantCharacter's layout, for a model with so many heads of size 32."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         size = ProjectorSize(features=64, blocks=2, width=64, depth=2, tokens=tokens, out=48, frequencies=32)
@@ -34,7 +34,7 @@ def write_ip_adapter(
     tokens: int = 4,
     seed: int = 0,
 ) -> Path:
-    """Save an IP-adapter as XLabs' is laid out (.safetensors), or under diffusers' own names (.bin).
+    """Save an IP-adapter in XLabs' layout, under XLabs' names (.safetensors) or diffusers' (.bin).
 
     Args:
         path: of the file.
@@ -42,23 +42,23 @@ def write_ip_adapter(
         doubles: double blocks of the model.
         width: of the model's text, which is that of a subject token.
         embedding: width of CLIP's embedding.
-        tokens: how many; diffusers knows 4, and 16 of width 4096.
+        tokens: how many; diffusers supports 4, and 16 of width 4096.
         seed: of the weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         projection = nn.ModuleDict({"proj": nn.Linear(embedding, width * tokens), "norm": nn.LayerNorm(width)})
-        readers = nn.ModuleList(
+        token_kv = nn.ModuleList(
             nn.ModuleDict({name: nn.Linear(width, inner) for name in ("to_k_ip", "to_v_ip")}) for _ in range(doubles)
         )
-    parts = {"image_proj": projection.state_dict(), "ip_adapter": readers.state_dict()}
+    parts = {"image_proj": projection.state_dict(), "ip_adapter": token_kv.state_dict()}
     if path.suffix == ".bin":
         return _save(path, parts)
-    theirs = {"to_k_ip": "ip_adapter_double_stream_k_proj", "to_v_ip": "ip_adapter_double_stream_v_proj"}
+    xlabs_names = {"to_k_ip": "ip_adapter_double_stream_k_proj", "to_v_ip": "ip_adapter_double_stream_v_proj"}
     tensors = {f"ip_adapter_proj_model.{name}": x for name, x in parts["image_proj"].items()}
     for name, x in parts["ip_adapter"].items():
-        block, projection_name, kind = name.split(".")
-        tensors[f"double_blocks.{block}.processor.{theirs[projection_name]}.{kind}"] = x
+        block, layer, parameter = name.split(".")
+        tensors[f"double_blocks.{block}.processor.{xlabs_names[layer]}.{parameter}"] = x
     save_file(tensors, path)
     return path
 
@@ -73,7 +73,7 @@ def write_instantx(
     tokens: int = 8,
     seed: int = 0,
 ) -> Path:
-    """Save an IP-adapter as InstantX's is laid out.
+    """Save an IP-adapter in InstantX's layout.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""From an adapter's name to the loaded adapter; which families of backbones each is made for."""
+"""Subject adapters by name: which families of backbones each is made for, and how it is loaded."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AdapterKind:
-    """What is known of an adapter before anything of it is loaded."""
+class AdapterSpec:
+    """What is known of an adapter before any of it is loaded."""
 
     module: str
-    """Has `load(SubjectOptions, weights, Backbone, offload) -> SubjectAdapter`."""
+    """Defines `load(SubjectOptions, weights, Backbone, offload) -> SubjectAdapter`."""
     families: tuple[str, ...]
-    """Of backbones that it is made for."""
+    """Families of backbones it is made for."""
     encoders: tuple[str, ...]
     """Fields of `SubjectOptions` that name its encoders."""
     bundled: Path | None = None
     """Weights that come with it."""
 
 
-INSTANTCHARACTER = AdapterKind("dragflow.subject.instantcharacter.adapter", ("flux1",), ("siglip", "dinov2"))
-IP_ADAPTER = AdapterKind("dragflow.subject.ip_adapter.load", ("flux1",), ("clip", "siglip"))
-NANO = AdapterKind(
+INSTANTCHARACTER = AdapterSpec("dragflow.subject.instantcharacter.adapter", ("flux1",), ("siglip", "dinov2"))
+IP_ADAPTER = AdapterSpec("dragflow.subject.ip_adapter.load", ("flux1",), ("clip", "siglip"))
+NANO = AdapterSpec(
     "dragflow.subject.nano.adapter", ("flux1",), (), Path(__file__).parent / "nano" / "adapter.safetensors"
 )
 ADAPTERS = Plugins(
@@ -45,25 +45,25 @@ ADAPTERS = Plugins(
         "nano": "dragflow.subject.registry:NANO",
     },
 )
-"""Name to an `AdapterKind`."""
+"""Adapters by name, each an `AdapterSpec`."""
 
 
 def check_options(options: SubjectOptions) -> Path:
-    """What can be known before anything is loaded; gives the file of the weights.
+    """Check what can be checked before anything is loaded; return the file of the weights.
 
     Raises:
-        UserError: an unknown adapter, no weights, no such file, or an encoder that the adapter has not.
+        UserError: an unknown adapter, no weights, no such file, or an encoder that the adapter does not have.
     """
-    kind = _kind(options)
-    usual = SubjectOptions()
+    adapter = _adapter_spec(options)
+    defaults = SubjectOptions()
     for name in ("siglip", "dinov2", "clip"):
-        if name not in kind.encoders and getattr(options, name) != getattr(usual, name):
-            known = ", ".join(f"`subject.{part}`" for part in ("weights", *kind.encoders))
-            raise UserError(f"`subject.{name}` is not for {options.adapter}: it has {known}")
+        if name not in adapter.encoders and getattr(options, name) != getattr(defaults, name):
+            usable = ", ".join(f"`subject.{part}`" for part in ("weights", *adapter.encoders))
+            raise UserError(f"`subject.{name}` does not apply to {options.adapter}, which takes {usable}: leave it out")
     if options.weights is None:
-        if kind.bundled is None:
-            raise UserError(f"subject adapter {options.adapter} needs its checkpoint: name it as `subject.weights`")
-        return kind.bundled
+        if adapter.bundled is None:
+            raise UserError(f"subject adapter {options.adapter} needs a checkpoint: give it as `subject.weights`")
+        return adapter.bundled
     weights = Path(options.weights)
     if not weights.is_file():
         raise UserError(f"`subject.weights` {weights} does not exist: give the adapter's .safetensors or .bin file")
@@ -79,27 +79,27 @@ def load_subject(options: SubjectOptions, backbone: Backbone, *, offload: bool =
 
     Args:
         options: which one, and where its parts are.
-        backbone: the model it is going to act in; gives device and dtype.
-        offload: keep the encoders in main memory while they are idle.
+        backbone: the model it is for; gives device and dtype.
+        offload: keep the encoders in main memory while idle.
 
     Raises:
-        UserError: an unknown adapter, no such file, weights that do not fit, an encoder missing.
+        UserError: an unknown adapter, no such file, weights that do not fit, or a missing encoder.
         CapabilityError: the adapter is not made for this family of models.
     """
     weights = check_options(options)
-    kind = _kind(options)
+    adapter = _adapter_spec(options)
     spec = backbone.spec
-    if spec.subject_heads is None or spec.family not in kind.families:
+    if spec.subject_heads is None or spec.family not in adapter.families:
         raise CapabilityError(
-            f"subject adapter {options.adapter} is made for {', '.join(kind.families)} and cannot act in a model of "
-            f"family {spec.family}: use a model of such a family, or no adapter"
+            f"subject adapter {options.adapter} is made for {', '.join(adapter.families)} and does not work in a model "
+            f"of family {spec.family}: use another model, or no adapter"
         )
-    load: Callable[[SubjectOptions, Path, Backbone, bool], SubjectAdapter] = import_module(kind.module).load
+    load: Callable[[SubjectOptions, Path, Backbone, bool], SubjectAdapter] = import_module(adapter.module).load
     return load(options, weights, backbone, offload)
 
 
-def _kind(options: SubjectOptions) -> AdapterKind:
+def _adapter_spec(options: SubjectOptions) -> AdapterSpec:
     if options.adapter is None:
-        given = [name for name, value in vars(options).items() if value != getattr(SubjectOptions(), name)]
-        raise UserError(f"`subject.{(*given, 'weights')[0]}` is for an adapter: name it as `subject.adapter`")
+        changed = [name for name, value in vars(options).items() if value != getattr(SubjectOptions(), name)]
+        raise UserError(f"`subject.{(*changed, 'weights')[0]}` needs an adapter: choose one as `subject.adapter`")
     return ADAPTERS.load(options.adapter)

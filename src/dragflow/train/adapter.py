@@ -1,6 +1,6 @@
 """The embedded model's subject adapter: encoder, projector and attentions, trained together beside the frozen model.
 
-A picture leaves nothing for its caption to tell: with the adapter the model must give the same v with a caption and
+A picture leaves nothing for its caption to add: with the adapter the model must give the same v with a caption and
 without, so that guidance, which goes along their difference, leads less far away. Both must stay where the model's own
 lie, not where the truth lies: what no model of this size can know of that is fifty times what its captions change,
 and as gradient it buries what the adapter could learn. The model's weights stay as they are.
@@ -27,9 +27,9 @@ from dragflow.method.backbone import SubjectPlace
 from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR
 from dragflow.subject.instantcharacter.adapter import PLACE, SCALE
 from dragflow.subject.instantcharacter.attention import SubjectAttention
-from dragflow.subject.instantcharacter.encoders import Encoder, Encoders, views
+from dragflow.subject.instantcharacter.encoders import PatchEncoder, PatchEncoders, make_views
 from dragflow.subject.instantcharacter.projector import Projector, ProjectorSize
-from dragflow.subject.nano.adapter import ADAPTER, ENCODER, TINY
+from dragflow.subject.nano.adapter import ADAPTER, ENCODER, TINY_SIGLIP
 from dragflow.train import adapter_start, data, state, text, vae
 from dragflow.train.flow import FlowConfig, FlowModel, captions, times
 from dragflow.train.latents import Pool, Scaling, encode
@@ -42,7 +42,7 @@ class AdapterConfig:
     """Sizes and rates of the adapter's training."""
 
     flow: FlowConfig = field(default_factory=lambda: FlowConfig(batch=5, empty=0.0, noisy=0.0, first=512, fresh=2))
-    """Of the model it is for; batch, captions and times of the training. Every picture is seen twice."""
+    """Of the model it is for; batch, captions and times of the training. Every picture occurs twice."""
     projector: ProjectorSize = field(
         default_factory=lambda: ProjectorSize(
             features=128, blocks=1, width=192, depth=2, tokens=64, out=128, frequencies=64
@@ -60,19 +60,19 @@ class AdapterConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class FunctionControl:
     """A function of block and query as a `SubjectControl`."""
 
     blocks: frozenset[str]
-    read: Callable[[str, Tensor], Tensor]
+    function: Callable[[str, Tensor], Tensor]
     place: SubjectPlace = PLACE
 
     def __call__(self, block: str, query: Tensor) -> Tensor:
-        return self.read(block, query)
+        return self.function(block, query)
 
 
 class AdapterModel(nn.Module):
-    """Everything that learns."""
+    """Everything that is trained."""
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class AdapterModel(nn.Module):
             SiglipVisionConfig(
                 hidden_size=size.features,
                 intermediate_size=2 * size.features,
-                num_hidden_layers=TINY.layers[-1],
+                num_hidden_layers=TINY_SIGLIP.layers[-1],
                 num_attention_heads=size.features // 32,
                 image_size=config.side,
                 patch_size=config.patch,
@@ -98,20 +98,20 @@ class AdapterModel(nn.Module):
 
     def tokens(self, pictures: Sequence[np.ndarray], t: Tensor) -> Tensor:
         """Subject tokens (b q o) of uint8 pictures (h w 3) at times t (b)."""
-        encoders = Encoders((Encoder(TINY, self.encoder),), t.device, offload=False)
+        encoders = PatchEncoders((PatchEncoder(TINY_SIGLIP, self.encoder),), t.device, offload=False)
         images = [(state.to_tensor(picture[None]) + 1) / 2 for picture in pictures]
-        features = encoders.look([views(image, encoders.side) for image in images])
+        features = encoders.encode_views([make_views(image, encoders.side) for image in images])
         return self.projector(features, t * SubjectConfig().time_scale)
 
-    def reading(self, tokens: Tensor) -> Reading:
-        """What the blocks add for such tokens."""
+    def control(self, tokens: Tensor) -> FunctionControl:
+        """What the blocks add for subject tokens (b q o)."""
         attentions = dict(zip(self.blocks, self.attentions, strict=True))
 
-        def read(block: str, query: Tensor) -> Tensor:
+        def attend(block: str, query: Tensor) -> Tensor:
             attention = attentions[block]
             return SCALE * attention(query, attention.project(tokens))
 
-        return Reading(frozenset(self.blocks), read)
+        return FunctionControl(frozenset(self.blocks), attend)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class Velocities:
 
     @property
     def error(self) -> Tensor:
-        """Mean square of what both lack."""
+        """Mean square error of both."""
         return (torch.stack([self.empty, self.captioned]) - self.true).pow(2).mean()
 
     @property
@@ -145,7 +145,7 @@ class Velocities:
 
 
 class Teacher:
-    """The frozen model, and what it gives with an adapter or without."""
+    """The frozen model, and its velocities with an adapter or without."""
 
     def __init__(self, config: FlowConfig, start: Path, device: str) -> None:
         self.coder = vae.build(config.vae).requires_grad_(False)
@@ -166,14 +166,14 @@ class Teacher:
         return Scenes(pictures, z, [world.caption(world.facts(scene)) for scene in drawn])
 
     def velocities(self, scenes: Scenes, t: Tensor, noise: Tensor, adapter: AdapterModel | None) -> Velocities:
-        """What the model gives at times t (b) for noise (b c h w), with an adapter or without."""
+        """Velocities at times t (b) for noise (b c h w), with an adapter or without."""
         s = rearrange(t, "b -> b 1 1 1")
         z = (1 - s) * scenes.z + s * noise
         clip_ids, t5_ids = (ids.to(t.device) for ids in self.tokenizers([""] * len(z) + scenes.captions))
         with state.mixed_precision(str(t.device)), ExitStack() as stack:
             if adapter is not None:
-                reading = adapter.reading(adapter.tokens(scenes.pictures, t).repeat(2, 1, 1))
-                stack.enter_context(injected(self.model, reading, t5_ids.shape[1]))
+                control = adapter.control(adapter.tokens(scenes.pictures, t).repeat(2, 1, 1))
+                stack.enter_context(subject_injection(self.model, control, t5_ids.shape[1]))
             v = self.model(z.repeat(2, 1, 1, 1), t.repeat(2), clip_ids, t5_ids).float()
         return Velocities(v[: len(z)], v[len(z) :], noise - scenes.z)
 
@@ -183,26 +183,26 @@ class Teacher:
         t = torch.full((len(scenes.z),), time, device=self.device)
         noise = torch.randn(scenes.z.shape, generator=torch.Generator(self.device).manual_seed(0), device=self.device)
         clip_ids, t5_ids = (ids.to(self.device) for ids in self.tokenizers([""] * len(t)))
-        found: dict[str, Tensor] = {}
+        queries: dict[str, Tensor] = {}
 
-        def see(block: str, query: Tensor) -> Tensor:
-            found[block] = query.clone()
+        def record(block: str, query: Tensor) -> Tensor:
+            queries[block] = query.clone()
             return torch.zeros_like(query)
 
-        blocks = _block_names(self.config)
-        with injected(self.model, Reading(frozenset(blocks), see), t5_ids.shape[1]):
+        control = FunctionControl(frozenset(_block_names(self.config)), record)
+        with subject_injection(self.model, control, t5_ids.shape[1]):
             self.model((1 - time) * scenes.z + time * noise, t, clip_ids, t5_ids)
-        return found
+        return queries
 
 
 @contextmanager
-def injected(model: FlowModel, reading: Reading, text_tokens: int) -> Iterator[None]:
-    """Let every block of the model read the subject."""
+def subject_injection(model: FlowModel, control: FunctionControl, text_tokens: int) -> Iterator[None]:
+    """Let a control act in every block of the model."""
     with ExitStack() as stack:
         for i, block in enumerate(model.transformer.transformer_blocks):
-            stack.enter_context(subject_hooks(block, f"double.{i}", 0, reading))
+            stack.enter_context(subject_hooks(block, f"double.{i}", 0, control))
         for i, block in enumerate(model.transformer.single_transformer_blocks):
-            stack.enter_context(subject_hooks(block, f"single.{i}", text_tokens, reading))
+            stack.enter_context(subject_hooks(block, f"single.{i}", text_tokens, control))
         yield
 
 
@@ -211,17 +211,17 @@ def _block_names(config: FlowConfig) -> tuple[str, ...]:
 
 
 def exported_scaling(folder: Path) -> Scaling:
-    """What an exported model's latents are scaled by."""
+    """How an exported model's latents are scaled."""
     config = json.loads((folder / "vae" / "config.json").read_text())
     return Scaling(config["scaling_factor"], config["shift_factor"])
 
 
 @torch.no_grad()
-def begin(config: AdapterConfig, model: AdapterModel, teacher: Teacher) -> None:
-    """Puts the adapter where its training starts; see `adapter_start`."""
+def initialise(config: AdapterConfig, model: AdapterModel, teacher: Teacher) -> None:
+    """Set the weights with which the training starts; see `adapter_start`."""
     half = torch.full((32,), 0.5, device=teacher.device)
     scenes = teacher.scenes(range(len(half)))
-    pictures = [views((state.to_tensor(x[None]) + 1) / 2, config.side)[0] for x in scenes.pictures]
+    pictures = [make_views((state.to_tensor(x[None]) + 1) / 2, config.side).whole for x in scenes.pictures]
     cells = config.side // config.patch
     adapter_start.start_encoder(model.encoder, pictures)
     adapter_start.start_projector(model.projector, cells)
@@ -238,14 +238,14 @@ def begin(config: AdapterConfig, model: AdapterModel, teacher: Teacher) -> None:
 
 
 def train(config: AdapterConfig, run: Run, start: Path) -> AdapterModel:
-    """Trains an adapter for the exported model in the folder `start`; checkpoints go to out/adapter."""
+    """Train an adapter for the exported model in the folder `start`; checkpoints go to out/adapter."""
     torch.manual_seed(run.seed)
     flow, folder = config.flow, run.out / "adapter"
     teacher = Teacher(flow, start, run.device)
     pool = Pool(folder / "latents.f16", teacher.coder, teacher.scaling, flow.size, flow.capacity, run.device)
     model = AdapterModel(config).to(run.device)
     if not run.resume:
-        begin(config, model, teacher)
+        initialise(config, model, teacher)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01)
     held = teacher.scenes(range(2**42, 2**42 + 12))
 
@@ -272,11 +272,11 @@ def train(config: AdapterConfig, run: Run, start: Path) -> AdapterModel:
     return model
 
 
-def objective(found: Velocities, plain: Velocities, agreement: float) -> Tensor:
-    """What is minimised: how far both velocities leave the middle of the model's own, and each other."""
+def objective(adapted: Velocities, plain: Velocities, agreement: float) -> Tensor:
+    """What is minimised: how far both velocities are from the mean of the model's own, and from each other."""
     middle = (plain.captioned + plain.empty) / 2
-    away = (found.captioned - middle).pow(2).mean() + (found.empty - middle).pow(2).mean()
-    return away + agreement * found.difference
+    away = (adapted.captioned - middle).pow(2).mean() + (adapted.empty - middle).pow(2).mean()
+    return away + agreement * adapted.difference
 
 
 @torch.no_grad()
@@ -285,17 +285,17 @@ def gain(teacher: Teacher, scenes: Scenes, model: AdapterModel) -> dict[str, flo
     others = Scenes(scenes.pictures[1:] + scenes.pictures[:1], scenes.z, scenes.captions)
     generator = torch.Generator(teacher.device).manual_seed(0)
     noise = torch.randn(scenes.z.shape, generator=generator, device=teacher.device)
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for time in (0.3, 0.6, 0.85):
         t = torch.full((len(scenes.z),), time, device=teacher.device)
-        for name, seen, adapter in (("plain", scenes, None), ("adapted", scenes, model), ("wrong", others, model)):
-            v = teacher.velocities(seen, t, noise, adapter)
-            found |= {f"{name}_{time}": float(v.error), f"{name}_{time}_caption": float(v.difference)}
-    return found
+        for name, batch, adapter in (("plain", scenes, None), ("adapted", scenes, model), ("wrong", others, model)):
+            v = teacher.velocities(batch, t, noise, adapter)
+            metrics |= {f"{name}_{time}": float(v.error), f"{name}_{time}_caption": float(v.difference)}
+    return metrics
 
 
 def export(source: Path, to: Path, config: AdapterConfig | None = None) -> Path:
-    """Writes the averaged weights of source/adapter to the folder `to` in bfloat16, as adapter `nano` loads them."""
+    """Write the averaged weights of source/adapter to the folder `to` in bfloat16, as adapter `nano` loads them."""
     from safetensors.torch import save_file
 
     model = AdapterModel(config or AdapterConfig())
@@ -303,6 +303,6 @@ def export(source: Path, to: Path, config: AdapterConfig | None = None) -> Path:
     model.bfloat16()
     model.encoder.save_pretrained(to / ENCODER)
     parts = {PROJECTOR: model.projector.state_dict(), ATTENTIONS: model.attentions.state_dict()}
-    tensors = {f"{part}.{name}": x.contiguous() for part, found in parts.items() for name, x in found.items()}
+    tensors = {f"{part}.{name}": x.contiguous() for part, weights in parts.items() for name, x in weights.items()}
     save_file(tensors, to / ADAPTER, metadata={"format": "pt"})
     return to

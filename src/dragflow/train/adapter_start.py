@@ -1,9 +1,9 @@
-"""Where the adapter's training starts: subject tokens that *are* patches and places, and keys that queries find.
+"""Initial weights of the adapter: subject tokens that *are* patches and places, and keys that match the queries.
 
-From a random start the attention over the tokens is nearly uniform, tells nothing apart, and learns next to nothing.
-So: the encoder projects patches on their principal components and adds a sinusoidal place, every layer above it begins
-as the identity, subject token j reads patch j, and a block's keys are the ridge regression of the tokens on the
-queries that the frozen model makes at their places. Values start at zero: the first step begins at the model itself.
+With random weights the attention over the tokens is nearly uniform, distinguishes nothing, and learns next to nothing.
+So: the encoder projects patches onto their principal components and adds a sinusoidal place, every layer above it
+starts as the identity, subject token j attends to patch j, and a block's keys are the ridge regression of the tokens on
+the queries that the frozen model makes at their places. Values start at zero, so the first step starts at the model.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from dragflow.subject.instantcharacter.attention import SubjectAttention
 
 _SHARPNESS = 2.5
-"""Of the attention by which a token reads its own patch."""
+"""Of the attention of a token to its own patch."""
 _RIDGE = 0.01
 _TEMPERATURE = 4.0
-"""Of the keys; of 1, 2, 4, 8 and 16 the one with which queries at t = 0.8 bring back most of their own patch."""
+"""Of the keys; of 1, 2, 4, 8 and 16 the one with which queries at t = 0.8 recover most of their own patch."""
 
 
 @torch.no_grad()
@@ -52,7 +52,7 @@ def start_encoder(encoder: Any, pictures: Sequence[Picture]) -> None:
 
 @torch.no_grad()
 def start_projector(projector: Any, cells: int) -> None:
-    """Every part the identity, but the resampler's first reading: token j looks for place j and takes what is there.
+    """Make every part the identity, but the resampler's first attention, by which token j copies the patch at place j.
 
     Args:
         projector: a `Projector` of cells ** 2 tokens.
@@ -76,11 +76,11 @@ def start_projector(projector: Any, cells: int) -> None:
         _silence(feed_forward[-1], modulation[-1])
     half = resampler.proj_in.in_features // 2
     resampler.latents.zero_()
-    resampler.latents[0, :, half : 2 * half] = -places(cells, half)  # and are looked for by their negative
-    first, *others = (attend for attend, _, _ in resampler.layers)
-    for attend in others:
-        _silence(attend.to_out)
-    _read_own_place(first, half)
+    resampler.latents[0, :, half : 2 * half] = -places(cells, half)  # the query negates them again
+    first, *others = (attention for attention, _, _ in resampler.layers)
+    for attention in others:
+        _silence(attention.to_out)
+    _attend_to_own_place(first, half)
 
 
 @torch.no_grad()
@@ -116,19 +116,19 @@ def places(cells: int, width: int) -> Tensor:
     return torch.cat([rows, columns], dim=1)
 
 
-def _read_own_place(attend: Any, half: int) -> None:
-    width = attend.to_q.in_features
-    head = width // attend._heads
-    for projection in (attend.to_q, attend.to_kv, attend.to_out):
+def _attend_to_own_place(attention: Any, half: int) -> None:
+    width = attention.to_q.in_features
+    head = width // attention._heads
+    for projection in (attention.to_q, attention.to_kv, attention.to_out):
         projection.weight.mul_(0.1)
     place = torch.zeros(head, width)
     place[:half, half : 2 * half] = _SHARPNESS / half**0.25 * torch.eye(half)
     content = torch.zeros(head, width)
     content[:half, :half] = torch.eye(half)
-    attend.to_q.weight[:head] = -place  # so that the queries do not find each other
-    attend.to_kv.weight[:head] = place
-    attend.to_kv.weight[width : width + head] = content
-    attend.to_out.weight[:, :head] = content.T
+    attention.to_q.weight[:head] = -place  # so that the queries do not find each other
+    attention.to_kv.weight[:head] = place
+    attention.to_kv.weight[width : width + head] = content
+    attention.to_out.weight[:, :head] = content.T
 
 
 def _silence(*layers: Any) -> None:

@@ -1,7 +1,7 @@
-"""InstantCharacter's projector: two vision encoders' features of a subject to subject tokens, conditioned on the time.
+"""InstantCharacter's projector: from image encoders' features of a subject to subject tokens, conditioned on the time.
 
 Module and parameter names are those of the published checkpoint's `image_proj`. Only the resampler at its end depends
-on the time; all before it is computed once for a subject.
+on the time; everything before it is computed once per subject.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from dragflow.subject.attention import attend, split_heads
 
 
 @dataclass(frozen=True, eq=False)
 class SubjectFeatures:
-    """What the encoders see in b subjects; channels of all encoders side by side."""
+    """Patch features of b subjects; the channels of all encoders are concatenated."""
 
     low_shallow: Float[Tensor, "b s d"]
-    """Of the whole picture, three inner layers one after the other."""
+    """Of the whole picture, the patches of three inner layers one after the other."""
     low_deep: Float[Tensor, "b n d"]
     """Of the whole picture, last layer."""
     high_deep: Float[Tensor, "b m d"]
@@ -63,10 +64,11 @@ class Projector(nn.Module):
         self.resampler = Resampler(size)
 
     def fuse(self, features: SubjectFeatures) -> Float[Tensor, "b k d"]:
-        """What does not depend on the time: deep features look at shallow ones, and at the higher resolution."""
+        """What does not depend on the time: deep features attend to shallow ones, and to the higher resolution."""
         deep = features.low_deep
-        layers = self.proj_cross_layer(_look(self.cross_layer_blocks, deep, features.low_shallow))
-        scales = self.proj_cross_scale(_look(self.cross_scale_blocks, deep, features.high_deep))
+        layers = self.proj_cross_layer(_cross_attend(self.cross_layer_blocks, deep, features.low_shallow))
+        scales = self.proj_cross_scale(_cross_attend(self.cross_scale_blocks, deep, features.high_deep))
+        # Each result has tokens of its own, so k = 2 n; the deep features themselves are added to the second alone.
         return torch.cat([layers, self.proj(deep) + scales], dim=1)
 
     def forward(self, features: SubjectFeatures, time: float | Float[Tensor, " b"]) -> Float[Tensor, "b q o"]:
@@ -75,18 +77,18 @@ class Projector(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Learned queries that read the fused features, each layer modulated by the time (Perceiver)."""
+    """Learned queries that attend to the fused features, each layer modulated by the time (Perceiver)."""
 
     def __init__(self, size: ProjectorSize) -> None:
         from diffusers.models.embeddings import TimestepEmbedding
 
         super().__init__()
-        self.latents = nn.Parameter(torch.zeros(1, size.tokens, size.width))
+        self.latents = nn.Parameter(torch.zeros(1, size.tokens, size.width))  # a checkpoint has the real ones
         self.proj_in = nn.Linear(size.features, size.width)
         self.proj_out = nn.Linear(size.width, size.out)
         self.norm_out = nn.LayerNorm(size.out)
         self.layers = nn.ModuleList(
-            nn.ModuleList([_Reading(size), _feed_forward(size.width), _modulation(size.width)])
+            nn.ModuleList([_PerceiverAttention(size), _feed_forward(size.width), _modulation(size.width)])
             for _ in range(size.depth)
         )
         self.time_embedding = TimestepEmbedding(size.frequencies, size.width)
@@ -95,16 +97,18 @@ class Resampler(nn.Module):
     def forward(self, x: Float[Tensor, "b k d"], time: float | Float[Tensor, " b"]) -> Float[Tensor, "b q o"]:
         """Subject tokens at a time, or one for each subject."""
         embedded = self._embed(time)  # 1 w or b w
+        # The time comes in twice: added to the features, which all layers share, and as each layer's modulation.
         x = self.proj_in(x) + embedded[:, None]
         latents = self.latents.expand(x.shape[0], -1, -1)
-        for attend, feed_forward, modulate in self.layers:  # pyright: ignore[reportGeneralTypeIssues]
-            shift, scale, shift_out, scale_out = modulate(embedded)[:, None].chunk(4, dim=-1)
-            latents = latents + attend(x, latents, shift, scale)
+        for attention, feed_forward, modulation in self.layers:  # pyright: ignore[reportGeneralTypeIssues]
+            shift, scale, shift_out, scale_out = modulation(embedded)[:, None].chunk(4, dim=-1)
+            latents = latents + attention(x, latents, shift, scale)
+            # The checkpoint's names make the norm a part of the feed-forward, but the modulation acts behind it.
             norm, *rest = feed_forward
-            inner = norm(latents) * (1 + scale_out) + shift_out
+            hidden = norm(latents) * (1 + scale_out) + shift_out
             for layer in rest:
-                inner = layer(inner)
-            latents = latents + inner
+                hidden = layer(hidden)
+            latents = latents + hidden
         return self.norm_out(self.proj_out(latents))
 
     def _embed(self, time: float | Float[Tensor, " b"]) -> Float[Tensor, "b w"]:
@@ -112,12 +116,13 @@ class Resampler(nn.Module):
 
         weight = self.proj_in.weight
         times = torch.as_tensor(time, device=weight.device).reshape(-1)
+        # Cosines before sines, as the checkpoint was trained; float32 whatever the weights are, for large times.
         waves = get_timestep_embedding(times, self._frequencies, flip_sin_to_cos=True, downscale_freq_shift=0)
         return self.time_embedding(waves.to(weight.dtype))
 
 
-class _Reading(nn.Module):
-    """Attention of the queries over the features and themselves."""
+class _PerceiverAttention(nn.Module):
+    """Attention of the learned queries over the features and themselves."""
 
     def __init__(self, size: ProjectorSize) -> None:
         super().__init__()
@@ -128,10 +133,11 @@ class _Reading(nn.Module):
         self._heads = size.width // size.head
 
     def forward(self, x: Tensor, latents: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        # Only the queries are modulated, and so are their own keys and values; those of the features are not.
         latents = self.norm2(latents) * (1 + scale) + shift
         k, v = self.to_kv(torch.cat([self.norm1(x), latents], dim=1)).chunk(2, dim=-1)
-        q, k, v = (rearrange(y, "b n (h d) -> b h n d", h=self._heads) for y in (self.to_q(latents), k, v))
-        return self.to_out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)"))
+        q, k, v = (split_heads(y, self._heads) for y in (self.to_q(latents), k, v))
+        return self.to_out(attend(q, (k, v)))
 
 
 class _Mlp(nn.Module):
@@ -155,9 +161,9 @@ def _blocks(size: ProjectorSize) -> nn.ModuleList:
     )
 
 
-def _look(blocks: Iterable[nn.Module], x: Tensor, at: Tensor) -> Tensor:
+def _cross_attend(blocks: Iterable[nn.Module], x: Tensor, context: Tensor) -> Tensor:
     for block in blocks:
-        x = block(x, encoder_hidden_states=at)
+        x = block(x, encoder_hidden_states=context)
     return x
 
 

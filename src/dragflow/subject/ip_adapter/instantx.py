@@ -1,7 +1,7 @@
-"""IP-adapters for FLUX.1 in InstantX's layout, which diffusers does not load: every block's attention reads 128 tokens.
+"""IP-adapters for FLUX.1 in InstantX's layout, which diffusers does not load: every block attends to 128 tokens.
 
-What is added to an attention's output is what its queries, after their norm and before rotary embedding, read from the
-tokens; in single blocks the text's queries read them, too. Module and parameter names are those of the checkpoint.
+A block's queries attend to the tokens after their norm and before rotary embedding, and the result is added to the
+attention's output; in single blocks the text's queries do so, too. Module and parameter names are the checkpoint's.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec, SubjectPlace
 from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR, check_tensors, matrix_shape
-from dragflow.subject.ip_adapter.adapter import Reader
+from dragflow.subject.ip_adapter.adapter import TokenKV
 
 PLACE = SubjectPlace(normed=True, output="attention", text=True)
-_SIGN = f"{PROJECTOR}.proj.0.weight"
+_FIRST_LAYER = f"{PROJECTOR}.proj.0.weight"
 """A tensor that no other layout has."""
 _EPS = 1e-5
+"""Of the norm of keys."""
 
 
 class Projection(nn.Module):
@@ -56,41 +57,41 @@ def build(embedding: int, inner: int, width: int, tokens: int, *, heads: tuple[i
     def layer() -> nn.Linear:
         return nn.Linear(width, count * head, bias=False)
 
-    readers = nn.ModuleList(Reader(layer(), layer(), count, eps=_EPS) for _ in range(blocks))
-    return nn.ModuleDict({PROJECTOR: Projection(embedding, inner, width, tokens), ATTENTIONS: readers})
+    token_kv = nn.ModuleList(TokenKV(layer(), layer(), count, eps=_EPS) for _ in range(blocks))
+    return nn.ModuleDict({PROJECTOR: Projection(embedding, inner, width, tokens), ATTENTIONS: token_kv})
 
 
 def has_layout(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a checkpoint's tensors are laid out so."""
-    return _SIGN in tensors
+    """Whether a checkpoint has this layout."""
+    return _FIRST_LAYER in tensors
 
 
 def load_modules(
     path: Path, tensors: Mapping[str, Tensor], spec: BackboneSpec, heads: tuple[int, int]
-) -> tuple[Projection, dict[str, Reader]]:
-    """Projection, and one reader for each block of the model, on the CPU.
+) -> tuple[Projection, dict[str, TokenKV]]:
+    """Projection, and keys and values for each block of the model, on the CPU.
 
     Args:
         path: of the checkpoint, for errors.
-        tensors: all of it.
+        tensors: all of the checkpoint's.
         spec: of the model.
         heads: of the model's attentions: their number, and the size of one.
 
     Raises:
-        UserError: a tensor missing, surplus or misshapen; made for another model.
+        UserError: the checkpoint was made for another model.
     """
-    inner, embedding = matrix_shape(path, tensors, _SIGN)
+    inner, embedding = matrix_shape(path, tensors, _FIRST_LAYER)
     rows, _ = matrix_shape(path, tensors, f"{PROJECTOR}.proj.2.weight")
     _, width = matrix_shape(path, tensors, f"{ATTENTIONS}.0.to_k_ip.weight")
     if rows % width:
         raise UserError(
-            f"subject weights {path}: {PROJECTOR}.proj.2.weight has {rows} rows: it must be a multiple of {width}, "
-            "the width of a token"
+            f"`subject.weights` {path}: {PROJECTOR}.proj.2.weight has {rows} rows, which is not a multiple of {width}, "
+            "the width of a token; download it again"
         )
     with torch.device("meta"):
         whole = build(embedding, inner, width, rows // width, heads=heads, blocks=len(spec.blocks))
     check_tensors(path, tensors, {name: tuple(x.shape) for name, x in whole.state_dict().items()})
     whole.load_state_dict(tensors, assign=True)
     projection: Any = whole[PROJECTOR]
-    readers: Any = whole[ATTENTIONS]
-    return projection, dict(zip(spec.blocks, readers, strict=True))
+    token_kv: Any = whole[ATTENTIONS]
+    return projection, dict(zip(spec.blocks, token_kv, strict=True))

@@ -1,4 +1,4 @@
-"""Loading an IP-adapter for FLUX.1: which layout its checkpoint has, and the encoder that this layout takes."""
+"""Loading an IP-adapter for FLUX.1: its checkpoint's layout, and the encoder that goes with it."""
 
 from __future__ import annotations
 
@@ -14,65 +14,63 @@ from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import SubjectId, SubjectOptions
 from dragflow.method.backbone import Backbone
 from dragflow.subject.checkpoint import read_tensors
-from dragflow.subject.instantcharacter.encoders import SIGLIP
+from dragflow.subject.encoders import CLIP, SIGLIP, EncoderSpec, idle_device, load_network
 from dragflow.subject.ip_adapter import instantx, xlabs
-from dragflow.subject.ip_adapter.adapter import Eye, IpAdapter
-from dragflow.subject.vision import Kind, load_network
-
-_CLIP = Kind("CLIP", "clip", (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+from dragflow.subject.ip_adapter.adapter import ImageEncoder, IpAdapter
 
 
 def load(options: SubjectOptions, weights: Path, backbone: Backbone, offload: bool) -> IpAdapter:
     """Load the adapter beside a model, on its device and in its dtype; see `load_subject`."""
-    heads = backbone.spec.subject_heads
-    if heads is None:
-        raise CapabilityError("subject adapter ip-adapter acts in a FLUX.1: use such a model")
-    device, dtype = backbone.device, backbone.dtype
-    home = torch.device("cpu") if offload else device
+    spec = backbone.spec
+    if spec.subject_heads is None:
+        raise CapabilityError(f"no subject can be injected into models of family {spec.family}: use FLUX.1")
+    device, dtype, (heads, _) = backbone.device, backbone.dtype, spec.subject_heads
+    idle = idle_device(device, offload=offload)
     tensors = read_tensors(weights)
     if instantx.has_layout(tensors):
-        projection, readers = instantx.load_modules(weights, tensors, backbone.spec, heads)
-        place, load_eye, takes = instantx.PLACE, _load_siglip, projection.proj[0].in_features
-        _refuse(options, _CLIP, weights, "InstantX's layout, which takes SigLIP")
+        projection, token_kv = instantx.load_modules(weights, tensors, spec, spec.subject_heads)
+        place, load_encoder, width = instantx.PLACE, _load_siglip, projection.proj[0].in_features
+        _check_unused(options, CLIP, weights, "InstantX's layout, whose encoder is SigLIP")
     else:
-        projection, readers = xlabs.load_modules(
-            weights, tensors, on_diffusers(backbone, "an IP-adapter").transformer, heads[0]
-        )
-        place, load_eye, takes = xlabs.PLACE, _load_clip, projection.image_embeds.in_features
-        _refuse(options, SIGLIP, weights, "XLabs' layout, which takes CLIP")
-    eye, gives = load_eye(options, home, dtype)
-    if gives != takes:
+        transformer = on_diffusers(backbone, "an IP-adapter").transformer
+        projection, token_kv = xlabs.load_modules(weights, tensors, transformer, heads)
+        place, load_encoder, width = xlabs.PLACE, _load_clip, projection.image_embeds.in_features
+        _check_unused(options, SIGLIP, weights, "XLabs' layout, whose encoder is CLIP")
+    encoder = load_encoder(options, idle, dtype)
+    if encoder.width != width:
         raise UserError(
-            f"{eye.kind.name} {eye.model.name_or_path} gives an embedding of width {gives}: subject weights {weights} "
-            f"take {takes}; use the encoder that they were trained with (`subject.{eye.kind.option}`)"
+            f"`subject.weights` {weights}: trained for an embedding of width {width}, but that of {encoder.spec.name} "
+            f"{encoder.model.name_or_path} has {encoder.width}; give the encoder that it was trained with as "
+            f"`subject.{encoder.spec.option}`"
         )
-    nn.ModuleList([projection, *readers.values()]).to(device, dtype).eval().requires_grad_(False)
-    record = SubjectId(replace(options, fingerprint=None), with_networks(file_fingerprint(weights), [eye.model]))
-    return IpAdapter(eye, projection, readers, heads[0], place, device, offload, record)
+    nn.ModuleList([projection, *token_kv.values()]).to(device, dtype).eval().requires_grad_(False)
+    record = SubjectId(replace(options, fingerprint=None), with_networks(file_fingerprint(weights), [encoder.model]))
+    return IpAdapter(encoder, projection, token_kv, heads, place, device, offload, record)
 
 
-def _refuse(options: SubjectOptions, kind: Kind, weights: Path, layout: str) -> None:
-    """An encoder that was chosen, and that this layout has no use for."""
-    chosen = getattr(options, kind.option)
-    if chosen != getattr(SubjectOptions, kind.option):
+def _check_unused(options: SubjectOptions, encoder: EncoderSpec, weights: Path, layout: str) -> None:
+    """Refuse an encoder that was chosen, but that this layout does not use."""
+    chosen = getattr(options, encoder.option)
+    if chosen != getattr(SubjectOptions, encoder.option):
         raise UserError(
-            f"subject weights {weights} are in {layout}: {chosen} is not used, leave `subject.{kind.option}` out"
+            f"`subject.{encoder.option}` {chosen} would not be used: {weights} has {layout}; leave "
+            f"`subject.{encoder.option}` out"
         )
 
 
-def _load_clip(options: SubjectOptions, device: torch.device, dtype: torch.dtype) -> tuple[Eye, int]:
-    """The encoder, and the width of its embedding."""
+def _load_clip(options: SubjectOptions, device: torch.device, dtype: torch.dtype) -> ImageEncoder:
     from transformers import CLIPVisionModelWithProjection
 
-    model = load_network(_CLIP, CLIPVisionModelWithProjection, options.clip, device, dtype)
-    return Eye(_CLIP, model, "image_embeds"), int(model.config.projection_dim)
+    model = load_network(CLIP, CLIPVisionModelWithProjection, options.clip, device, dtype)
+    return ImageEncoder(CLIP, model, "image_embeds", int(model.config.projection_dim))
 
 
-def _load_siglip(options: SubjectOptions, device: torch.device, dtype: torch.dtype) -> tuple[Eye, int]:
-    """The encoder, and the width of its embedding."""
+def _load_siglip(options: SubjectOptions, device: torch.device, dtype: torch.dtype) -> ImageEncoder:
     from transformers import SiglipVisionModel
 
     model = load_network(SIGLIP, SiglipVisionModel, options.siglip, device, dtype)
     if not getattr(model.config, "vision_use_head", True):
-        raise UserError(f"SigLIP {options.siglip} has no head, which gives the embedding: choose another")
-    return Eye(SIGLIP, model, "pooler_output"), int(model.config.hidden_size)
+        raise UserError(
+            f"`subject.siglip` {options.siglip} has no pooling head, so it gives no embedding: use another SigLIP"
+        )
+    return ImageEncoder(SIGLIP, model, "pooler_output", int(model.config.hidden_size))

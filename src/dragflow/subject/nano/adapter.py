@@ -6,17 +6,17 @@ vision model in transformers layout.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from dragflow.core.models import SubjectOptions
 from dragflow.method.backbone import Backbone
+from dragflow.subject.encoders import SIGLIP, idle_device
 from dragflow.subject.instantcharacter.adapter import InstantCharacter, assemble
-from dragflow.subject.instantcharacter.encoders import EncoderKind, Encoders, load_encoder
+from dragflow.subject.instantcharacter.encoders import PatchEncoders, PatchSpec, load_encoder
 
 ADAPTER, ENCODER = "adapter.safetensors", "encoder"
-TINY = EncoderKind("tiny SigLIP", "weights", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (1, 2, 3), 0)
+TINY_SIGLIP = PatchSpec(replace(SIGLIP, name="tiny SigLIP", option="weights"), (1, 2, 3))
 
 
 def load(options: SubjectOptions, weights: Path, backbone: Backbone, offload: bool) -> InstantCharacter:
@@ -24,10 +24,10 @@ def load(options: SubjectOptions, weights: Path, backbone: Backbone, offload: bo
     from transformers import SiglipVisionModel
 
     device, dtype = backbone.device, backbone.dtype
-    home = torch.device("cpu") if offload else device
-    folder = weights.parent / ENCODER
+    idle, folder = idle_device(device, offload=offload), weights.parent / ENCODER
 
-    def encoders() -> Encoders:
-        return Encoders((load_encoder(TINY, SiglipVisionModel, str(folder), home, dtype),), device, offload)
+    def encoders() -> PatchEncoders:
+        encoder = load_encoder(TINY_SIGLIP, SiglipVisionModel, str(folder), idle, dtype)
+        return PatchEncoders((encoder,), device, offload)
 
-    return assemble(options, weights, backbone, encoders, names=f"{folder} gives")
+    return assemble(options, weights, backbone, encoders, names=str(folder))
