@@ -95,7 +95,19 @@ def test_the_doctor_reports_and_tests_a_model(run: Any, dummy_folder: Path) -> N
     done = run("doctor", dummy_folder, "--device", "cpu")
     assert done.code == 0, done.err
     assert "torch" in done.out
-    assert "gradients reach the latent" in " ".join(done.out.split())
+    said = " ".join(done.out.split())
+    assert f"{dummy_folder.name}: 0.00" in said  # billions of parameters
+    assert "gradients reach the latent" in said
+
+
+def test_the_doctor_alone_estimates_for_flux1_dev(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    monkeypatch.delenv("DRAGFLOW_MODEL", raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    done = run("doctor")
+    assert done.code == 0, done.err
+    assert "FLUX.1-dev: 11.9 billion parameters in the transformer, 4.97 billion" in " ".join(done.out.split())
 
 
 def test_the_doctor_says_what_is_wrong_with_a_model(run: Any, tmp_path: Path) -> None:

@@ -8,17 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from dragflow.backbones.registry import FAMILIES, load_backbone, wrap_pipeline
+from dragflow.backbones.registry import FAMILIES, footprint, load_backbone, wrap_pipeline
 from dragflow.core.errors import CapabilityError
 from dragflow.core.models import ModelOptions
 
 FAR = """
+from dragflow.backbones.footprint import Footprint
+
+
 def load(source):
     return "loaded", source.folder, source.options.device
 
 
 def wrap(pipeline, options):
     return "wrapped", pipeline, options.offload
+
+
+def footprint(folder):
+    return Footprint(str(folder), 3, 4, 5, 6)
 """
 
 
@@ -36,5 +43,6 @@ def test_a_package_brings_a_family(install: Callable[[str, str, dict[str, str]],
     install(FAR, "dragflow.backbones", {"FarPipeline": ""})
     assert FAMILIES.names == ("FluxPipeline", "FarPipeline")
     assert load_backbone(options) == ("loaded", tmp_path, "cpu")
+    assert footprint(options).transformer == 3
     pipeline = FarPipeline()
     assert wrap_pipeline(pipeline, options) == ("wrapped", pipeline, True)

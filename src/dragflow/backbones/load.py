@@ -35,9 +35,14 @@ class Layout:
     """Parts without weights: tokenizers and scheduler."""
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """Parts with weights."""
+        return ("transformer", "vae", *self.text_encoders)
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Folders that a model must have."""
-        return ("transformer", "vae", *self.text_encoders, *self.others)
+        return (*self.networks, *self.others)
 
 
 def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
@@ -68,7 +73,7 @@ def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: 
     Raises:
         CapabilityError: no gradient reaches the latent.
     """
-    networks = [getattr(pipeline, name) for name in ("transformer", "vae", *layout.text_encoders)]
+    networks = [getattr(pipeline, name) for name in layout.networks]
     for network in networks[1:]:
         network.eval().requires_grad_(False)
     name = str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)  # diffusers keeps a Path as one

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from dragflow.cli.options import ModelArgs
@@ -15,23 +13,10 @@ from dragflow.core.models import ModelOptions
 if TYPE_CHECKING:
     from rich.console import Console
 
-_PACKAGES = (
-    "dragflow",
-    "torch",
-    "diffusers",
-    "transformers",
-    "accelerate",
-    "peft",
-    "torchao",
-    "gguf",
-    "opencv-python-headless",
-)
-_BILLION = 1e9
-_FLUX_TRANSFORMER, _FLUX_REST = 11.9 * _BILLION, 4.97 * _BILLION
-"""Parameters of FLUX.1-dev: the transformer; T5-XXL encoder, CLIP and autoencoder."""
-_FLUX_KV = 2 * 13 * 4096 * 3072 * 2
-"""Bytes of one recorded model call: keys and values, 13 blocks, 4096 image tokens of width 3072, bfloat16."""
-_BYTES = {"none (bfloat16)": 2.0, "int8": 1.0, "fp8": 1.0, "layerwise-fp8": 1.0, "gguf Q8": 1.07}
+    from dragflow.service.machine import Need
+
+_SIZE = (1024, 1024)
+"""Of the picture that memory is estimated for, (h, w)."""
 
 
 def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> None:
@@ -53,7 +38,7 @@ def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> 
     console = Console()
     _versions(console)
     memory = _devices(console)
-    _fits(console, memory)
+    _fits(console, model, memory)
     if model.model is not None:
         _self_test(console, model)
 
@@ -61,58 +46,57 @@ def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> 
 def _versions(console: Console) -> None:
     from rich.table import Table
 
-    table = Table("package", "version", title=f"Python {platform.python_version()} on {platform.platform()}")
-    for name in _PACKAGES:
-        try:
-            table.add_row(name, version(name))
-        except PackageNotFoundError:
-            table.add_row(name, "not installed (optional: pip install 'dragflow[quant]')")
+    from dragflow.service.machine import packages, system
+
+    table = Table("package", "version", title=system())
+    for name, version in packages().items():
+        table.add_row(name, version or "not installed (optional: pip install 'dragflow[quant]')")
     console.print(table)
 
 
-def _devices(console: Console) -> float:
+def _devices(console: Console) -> int:
     """Show them; gives the memory in bytes of the best one."""
-    import os
-
-    import psutil
-    import torch
     from rich.table import Table
 
-    main = psutil.virtual_memory().total
+    from dragflow.service.machine import devices, usable_memory
+
+    found = devices()
     table = Table("device", "what", "memory", title="Devices")
-    table.add_row("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads", f"{main / 2**30:.0f} GiB")
-    best = float(main)
-    for i in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(i)
-        best = float(properties.total_memory)
-        table.add_row(f"cuda:{i}", properties.name, f"{best / 2**30:.0f} GiB")
+    for device in found:
+        table.add_row(device.name, device.what, f"{device.memory / 2**30:.0f} GiB")
     console.print(table)
     free = shutil.disk_usage(".").free
     console.print(f"free disk space here: {free / 2**30:.0f} GiB", highlight=False)
-    return best
+    return usable_memory(found)
 
 
-def _fits(console: Console, memory: float) -> None:
-    """Estimates for FLUX.1-dev at 1024 x 1024: weights, and activations of the optimisation with checkpointing."""
+def _fits(console: Console, model: ModelOptions, memory: int) -> None:
+    """Estimates: weights, and activations of the optimisation with checkpointing."""
     from rich.table import Table
 
-    from dragflow.files.presets import load_preset, preset_names
+    from dragflow.backbones.registry import footprint
+    from dragflow.cli.progress import silence_libraries
+    from dragflow.service.machine import STORED_BYTES, preset_needs
 
-    table = Table("preset", *_BYTES, "K/V record", title="FLUX.1-dev at 1024 x 1024, estimated memory (with --offload)")
-    for preset in preset_names():
-        config = load_preset(preset)
-        optimises = config.optimise.moving + config.optimise.refining > 0
-        calls = config.inversion.steps - config.inversion.skip + 1
-        record = 0.0 if config.kv.rule == "none" else calls * _FLUX_KV
-        cells = []
-        for size in _BYTES.values():
-            alone = _FLUX_TRANSFORMER * size + (3.5 if optimises else 1.5) * 2**30
-            offloaded, whole = max(alone, _FLUX_REST * 2), alone + _FLUX_REST * 2
-            fits = "fits" if whole < memory else "fits with --offload" if offloaded < memory else "too large"
-            cells.append(f"{whole / 2**30:.0f} GiB ({offloaded / 2**30:.0f}): {fits}")
-        table.add_row(preset, *cells, f"{record / 2**30:.1f} GiB")
+    silence_libraries()
+    sizes = footprint(model)
+    title = f"{sizes.model} at {_SIZE[1]} x {_SIZE[0]}, estimated memory (with --offload)"
+    table = Table("preset", *STORED_BYTES, "K/V record", title=title)
+    for needs in preset_needs(sizes, _SIZE):
+        cells = [_fit(need, memory) for need in needs.by_quantisation.values()]
+        table.add_row(needs.preset, *cells, f"{needs.record / 2**30:.1f} GiB")
     console.print(table)
+    console.print(
+        f"{sizes.model}: {sizes.transformer / 1e9:.3g} billion parameters in the transformer, "
+        f"{sizes.others / 1e9:.3g} billion in text encoders and autoencoder",
+        highlight=False,
+    )
     console.print("The K/V record stays on the device if it takes half of the free memory or less.")
+
+
+def _fit(need: Need, memory: int) -> str:
+    fits = "fits" if need.whole < memory else "fits with --offload" if need.offloaded < memory else "too large"
+    return f"{need.whole / 2**30:.0f} GiB ({need.offloaded / 2**30:.0f}): {fits}"
 
 
 def _self_test(console: Console, model: ModelOptions) -> None:

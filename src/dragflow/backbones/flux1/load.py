@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from dragflow.backbones.flux1.layout import spec_of
 from dragflow.backbones.flux1.model import Flux1
+from dragflow.backbones.flux1.published import CONFIGS
+from dragflow.backbones.footprint import Footprint, empty_networks, footprint_of, read_configs
 from dragflow.backbones.load import Layout, load_pipeline, wrap_pipeline
 from dragflow.backbones.parts import Source
-from dragflow.core.models import ModelOptions
+from dragflow.core.models import FLUX1_DEV, ModelOptions
 
 LAYOUT = Layout(
     "FluxPipeline",
@@ -25,3 +29,13 @@ def load(source: Source) -> Flux1:
 def wrap(pipeline: Any, options: ModelOptions) -> Flux1:
     """See `Family.wrap`."""
     return wrap_pipeline(pipeline, options, LAYOUT, Flux1)
+
+
+def footprint(folder: Path | None) -> Footprint:
+    """See `Family.footprint`."""
+    model = FLUX1_DEV if folder is None else str(folder)
+    networks = empty_networks(LAYOUT, CONFIGS if folder is None else read_configs(LAYOUT, folder), model)
+    vae: Any = networks["vae"]
+    return footprint_of(
+        model, networks, spec_of(networks["transformer"], 2 ** (len(vae.config.block_out_channels) - 1))
+    )
