@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,16 @@ def test_a_trace_that_is_a_file(run: Any, desk: Any, dummy_folder: Path) -> None
     before = desk.files()
     base = ("edit", desk.image, "--mask", desk.mask, "--to", "50,40", "--model", dummy_folder, *QUICK, "-o", desk.out)
     refused(run(*base, "--trace", desk.mask), ("mask.png",), desk, before)
+
+
+def test_a_trace_without_the_library_that_plots_it(
+    run: Any, desk: Any, dummy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = desk.files()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    base = ("edit", desk.image, "--mask", desk.mask, "--to", "50,40", "--model", dummy_folder, *QUICK, "-o", desk.out)
+    trace = desk.folder / "trace"
+    refused(run(*base, "--trace", trace), ("--trace needs matplotlib: pip install 'dragflow[bench]'",), desk, before)
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "text", "truncated", "sixteen", "animated", "tiny", "folder"])

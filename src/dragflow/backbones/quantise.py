@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from dragflow.backbones.parts import Source, read_part
-from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.errors import UserError
+from dragflow.core.extras import extra
 
 
 def load_transformer(cls: Any, source: Source, dtype: torch.dtype) -> Any:
@@ -33,20 +34,21 @@ _TORCHAO = {"int8": "Int8WeightOnlyConfig", "fp8": "Float8WeightOnlyConfig"}
 
 
 def _torchao(config: str) -> Any:
-    try:
-        from diffusers import TorchAoConfig
+    with extra("quant", "this quantisation"):
         from torchao import quantization
-    except ImportError as error:
-        raise CapabilityError("this quantisation needs torchao: pip install 'dragflow[quant]'") from error
+    from diffusers import TorchAoConfig
+
     return TorchAoConfig(getattr(quantization, config)())
 
 
 def _from_gguf(cls: Any, path: Path, source: Source, dtype: torch.dtype) -> Any:
     if not path.is_file():
         raise UserError(f"quantised transformer {path} does not exist: check the path")
-    try:
-        from diffusers import GGUFQuantizationConfig
+    with extra("quant", "a GGUF file"):
+        import gguf  # noqa: F401
+    from diffusers import GGUFQuantizationConfig
 
+    try:
         transformer = cls.from_single_file(
             str(path),
             quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
@@ -54,8 +56,6 @@ def _from_gguf(cls: Any, path: Path, source: Source, dtype: torch.dtype) -> Any:
             subfolder="transformer",
             dtype=dtype,
         )
-    except ImportError as error:
-        raise CapabilityError("GGUF files need the gguf library: pip install 'dragflow[quant]'") from error
     except (ValueError, IndexError, KeyError, RuntimeError, OSError) as error:
         raise UserError(
             f"quantised transformer {path} is not a GGUF file, or not of this model ({error}): choose another"

@@ -13,6 +13,7 @@ from dragflow.cli.progress import emit, shown
 from dragflow.cli.spelling import flag
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.events import Observer
+from dragflow.core.extras import extra
 from dragflow.core.models import ModelOptions
 from dragflow.core.result import IntentRecord
 from dragflow.files.atomic import check_folder, check_writable
@@ -103,6 +104,8 @@ def _check_outputs(request: EditRequest, output: Path) -> None:
         raise UserError(f"`sidecar` {request.sidecar} is the output itself: choose another name")
     if request.trace is not None:
         check_folder(request.trace)
+        with extra("bench", "`trace`"):
+            import matplotlib  # noqa: F401
     masks = [Path(value) for name, value in request.operations.ordered if name == "--mask"]
     named = [request.image, request.task.task, request.recipe, request.area.area, request.area.extend_area, *masks]
     for path in (output, request.sidecar):

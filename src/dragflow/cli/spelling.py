@@ -14,7 +14,19 @@ _PREFIXES = {
     "subject.": (SubjectOptions,),
     "provider.": (ProviderOptions,),
 }
-_OTHERS = ("method", "label", "features", "lpips", "data", "resume", "overwrite", "output", "overlay", "sidecar")
+_OTHERS = (
+    "method",
+    "label",
+    "features",
+    "lpips",
+    "data",
+    "resume",
+    "overwrite",
+    "output",
+    "overlay",
+    "sidecar",
+    "trace",
+)
 
 
 def spelled(text: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dragflow import world
 from dragflow.core.arrays import Pixels
+from dragflow.core.extras import extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,8 @@ def scene_picture(number: int, size: int) -> Pixels:
 @cache
 def photographs(names: tuple[str, ...]) -> tuple[Pixels, ...]:
     """scikit-image's photographs of these names."""
-    from skimage import data as pictures
+    with extra("train", "the training of the autoencoder"):
+        from skimage import data as pictures
 
     out: list[Pixels] = []
     for name in names:

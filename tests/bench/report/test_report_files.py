@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from report_makers import NO_MODELS, Squares, one_metric, save_results, scored_r
 
 from dragflow.bench.report import write_report
 from dragflow.bench.runs import RunRecord, ScoredRun, Tools
-from dragflow.core.errors import UserError
+from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions, WeightsId
 from dragflow.files.presets import load_preset
 
@@ -274,6 +275,15 @@ def test_a_report_that_cannot_be_made_leaves_nothing(tmp_path: Path, suffix: str
 def test_other_names_are_refused(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         write_report([scored_run("a", one_metric("angle", [1]))], {}, tmp_path / name)
+
+
+def test_a_page_without_its_library_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "dragflow.bench.report.html", raising=False)
+    monkeypatch.delattr("dragflow.bench.report.html", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(CapabilityError, match=r"jinja2: pip install 'dragflow\[bench\]'"):
+        write_report([], {}, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_median_is_said_where_it_is_shown(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dragflow.bench.report import commands
@@ -11,6 +11,7 @@ from dragflow.bench.report.tables import DataSets, Report
 from dragflow.bench.runs import ScoredRun
 from dragflow.bench.statistics import Statistic
 from dragflow.core.errors import UserError
+from dragflow.core.extras import extra
 from dragflow.files.atomic import check_writable, write_text
 
 SUFFIXES = (".html", ".md", ".csv")
@@ -40,32 +41,33 @@ def write_report(
     Raises:
         UserError: another suffix, a file that cannot be written, no runs, two of one label on the same data, an unknown
             base, an unknown or unmeasured metric.
+        CapabilityError: a page without jinja2.
     """
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"report {out} is none of {', '.join(SUFFIXES)}: the end of its name chooses what is written")
     check_writable(out)
-    report = build(runs, base, statistic, metrics)
     again = [*commands.score(runs), commands.report(runs, suffix, base, statistic, metrics, gallery)]
-    write_text(out, _render(suffix, report, data, metrics, gallery, again))
+    render = _renderer(suffix, data, metrics, gallery, again)  # what is missing is said before the work
+    write_text(out, render(build(runs, base, statistic, metrics)))
 
 
-def _render(
+def _renderer(
     suffix: str,
-    report: Report,
     data: DataSets,
     metrics: tuple[str, ...] | None,
     gallery: int | None,
     again: Sequence[str],
-) -> str:
+) -> Callable[[Report], str]:
     if suffix == ".html":
-        from dragflow.bench.report import html
+        with extra("bench", "an HTML report"):
+            from dragflow.bench.report import html
 
-        return html.render(report, data, gallery, again)
+        return lambda report: html.render(report, data, gallery, again)
     if suffix == ".md":
         from dragflow.bench.report import markdown
 
-        return markdown.render(report, data, again)
+        return lambda report: markdown.render(report, data, again)
     from dragflow.bench.report import text_csv
 
-    return text_csv.render(report, metrics)
+    return lambda report: text_csv.render(report, metrics)
