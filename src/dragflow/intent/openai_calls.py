@@ -1,206 +1,148 @@
-"""Calls to a chat-completions server: bounded in time and size, made again where that can help, and silent about keys.
+"""Calls to a chat-completions server by the openai library, with errors that say what to do and never show the key.
 
-What the libraries raise can hold a server's words, and those the key that it was sent. So no error is chained to ours,
-and every word of a server is searched for the key.
+What the library raises holds the request, and with it the key. So its errors are not chained to ours.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
 import openai
+from openai.types.chat import ChatCompletion
 
 from dragflow.core.errors import DragFlowError, IntentError, UserError
 from dragflow.intent.address import KEY_VARIABLE, is_local, service_key
-from dragflow.intent.dialogue import OFFER
+from dragflow.intent.answer import MAX_ANSWER, answer_schema
+from dragflow.intent.dialogue import OFFER, Reply
+from dragflow.intent.openai_http import BoundedClient, StoppedError, key_remover, retry_after
 
-MAX_REPLY = 1 << 20
-"""Bytes of a server's reply; one that goes on is left unread. Ten candidates of sixty words need a hundredth."""
-_CONNECT = 10.0
-"""Seconds to wait for a connection."""
 _LONGEST_QUOTE = 300
 """Characters of what a server says that go into an error."""
 _NO_KEY = "none"
-"""Stands where the library wants a key; it is not sent."""
-_SHORTEST_SECRET = 8
-"""Characters of a key; what is shorter ("none", "ollama") is no secret, and may stand in any answer."""
-_BEGAN = "dragflow.began"
-_ECHOING = "httpcore2.http11"
-"""The logger that writes down the headers of a reply."""
-
-_log = logging.getLogger(__name__)
-
-
-class _TooLongError(Exception):
-    """A reply that goes on after `MAX_REPLY` bytes, or that is packed so that its size cannot be told."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A call that gave no reply."""
-
-    text: str
-    kind: type[DragFlowError] = IntentError
-    again: bool = False
-    """Whether the same call may succeed later."""
-    wait: float | None = None
-    """Seconds to wait before that, where the server says."""
-    status: int | None = None
-    """Of HTTP, where there was an answer."""
-
-    def error(self) -> DragFlowError:
-        """To be raised outside of any `except`, so that nothing is chained to it."""
-        return self.kind(f"{self.text}; otherwise {OFFER}")
+"""In place of a key, which the library requires; it is not sent."""
+_LOGGERS = ("httpcore2.http11", "httpx2")
+"""They log the headers and the status line of a reply as the server wrote them."""
+_FORMAT = {"type": "json_schema", "json_schema": {"name": "intent", "strict": True, "schema": answer_schema()}}
 
 
 class Service:
-    """An open client of one server; close it."""
+    """An open client of one model; close it."""
 
-    def __init__(self, url: str, *, timeout: float, retries: int, backoff: float) -> None:
-        self._url, self._timeout, self._retries, self._backoff = url, timeout, retries, backoff
+    def __init__(self, url: str, model: str, *, timeout: float, retries: int) -> None:
+        self._url, self._model, self._strict = url, model, True
+        self._clean = key_remover(service_key(url))
+        self._http = BoundedClient(timeout=timeout, attempts=retries + 1, proxies=not is_local(url), clean=self._clean)
         self._client = openai.OpenAI(
-            base_url=url,
-            api_key=service_key(url) or _NO_KEY,
-            max_retries=0,
-            http_client=_http_client(timeout, proxies=not is_local(url)),
+            base_url=url, api_key=service_key(url) or _NO_KEY, max_retries=retries, http_client=self._http
         )
-        without = {"Authorization": openai.Omit()} if self._client.api_key == _NO_KEY else {}
-        self._headers = {"Accept-Encoding": "identity"} | without
-        logging.getLogger(_ECHOING).addFilter(self._hide)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self._clean_record)
 
     def close(self) -> None:
         """Close its connections."""
-        logging.getLogger(_ECHOING).removeFilter(self._hide)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self._clean_record)
         self._client.close()
 
-    def complete(self, body: dict[str, Any]) -> bytes | Failure:
-        """A chat completion as the server wrote it, or why there is none after all the calls that could help."""
-        ends = time.monotonic() + self._timeout * (self._retries + 1)
-        calls = 0
-        while True:
-            outcome = self._call(body)
-            calls += 1
-            if isinstance(outcome, bytes) or not outcome.again:
-                return outcome
-            if calls > self._retries:
-                return replace(outcome, text=f"{outcome.text}, also at call {calls}") if calls > 1 else outcome
-            wait = self._backoff * 2 ** (calls - 1) if outcome.wait is None else outcome.wait
-            if time.monotonic() + wait > ends:
-                late = f"the next call is due in {wait:.0f} s, later than all calls may take together: try again then"
-                return replace(outcome, text=f"{outcome.text}; {late}")
-            _log.info("%s: the next call is made in %.1f s", outcome.text, wait)
-            time.sleep(wait)
+    def complete(self, messages: list[dict[str, Any]]) -> Reply:
+        """The model's next message.
 
-    def hidden(self, text: str) -> str:
-        """A text without the key."""
-        key = self._client.api_key
-        return text.replace(key, "(key)") if len(key) >= _SHORTEST_SECRET else text
+        Raises:
+            IntentError: no answer, a refusal, or one that was cut.
+            UserError: the server refuses the key, the model or the address.
+        """
+        reply = self._reply_or_error(messages)
+        if isinstance(reply, DragFlowError):
+            raise reply  # here, outside of any `except`, so that nothing is chained to it
+        return reply
 
-    def quoted(self, text: str) -> str:
-        """What a server said, fit for an error: no key, one line, not too long."""
-        plain = " ".join("".join(c if c.isprintable() else " " for c in self.hidden(text)).split())
-        return plain if len(plain) <= _LONGEST_QUOTE else f"{plain[:_LONGEST_QUOTE]}..."
-
-    def _hide(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self.hidden(record.getMessage()), ()
-        return True
-
-    def _call(self, body: dict[str, Any]) -> bytes | Failure:
-        create = self._client.chat.completions.with_raw_response.create
+    def _reply_or_error(self, messages: list[dict[str, Any]]) -> Reply | DragFlowError:
+        self._http.start()
         try:
-            reply = create(**body, extra_headers=self._headers).content
-            # Latin-1 gives every byte back as it was, whatever the reply is written in.
-            return self.hidden(reply.decode("latin-1")).encode("latin-1")
+            return self._reply(self._create(messages))
         except openai.APIStatusError as error:
-            return self._refused(error)
-        except (openai.APITimeoutError, httpx2.TimeoutException):
-            return Failure(f"{self._url} gave no answer within {self._timeout:g} s: raise `provider.timeout`")
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            why = self.quoted(str(error.__cause__ or error))
-            return Failure(f"{self._url} is not to be reached or broke off ({why}): is the server running?", again=True)
-        except _TooLongError as error:
-            return Failure(f"the reply of {self._url} {error}: use another model")
+            return self._refusal(error)
+        except StoppedError as error:
+            return _failure(f"{self._url} {error}")
+        except openai.OpenAIError as error:
+            why = self._quote(str(error.__cause__ or error))
+            return _failure(f"{self._url} cannot be reached or broke off ({why}): is the server running?")
 
-    def _refused(self, error: openai.APIStatusError) -> Failure:
-        status, said = error.status_code, self.quoted(_message(error.body))
+    def _create(self, messages: list[dict[str, Any]]) -> Any:
+        create: Any = self._client.chat.completions.with_raw_response.create
+        headers = {"Authorization": openai.Omit()} if self._client.api_key == _NO_KEY else {}
+        body = {"model": self._model, "messages": messages, "extra_headers": headers}
+        if self._strict:
+            try:
+                return create(**body, response_format=_FORMAT)
+            except (openai.BadRequestError, openai.UnprocessableEntityError):
+                self._strict = False  # a server that does not know `response_format`; the answer is checked anyway
+        return create(**body)
+
+    def _reply(self, raw: Any) -> Reply | DragFlowError:
+        try:
+            completion: ChatCompletion = raw.parse()
+            # The library does not check what it parses: any attribute may be missing, or of another type.
+            choice, usage = completion.choices[0], completion.usage
+            text, refusal = choice.message.content or "", choice.message.refusal
+            ended = getattr(choice, "finish_reason", None)
+            if not isinstance(text, str):
+                raise TypeError
+        except (AttributeError, IndexError, TypeError, ValueError, RecursionError):
+            said = self._quote(raw.text)
+            return _failure(f"the server's reply is not a chat completion ({said}): check `provider.base_url`")
+        if refusal or ended == "content_filter":
+            said = self._quote(str(refusal or "its content filter gives no reason"))
+            return _failure(f"the model refuses to answer ({said}): use another picture or another `provider.model`")
+        if ended == "length":
+            return _failure("the model's answer was cut because it is too long: choose another `provider.model`")
+        if len(text) > MAX_ANSWER:
+            return _failure(f"the model's answer has {len(text)} characters, over the limit of {MAX_ANSWER}")
+        return Reply(text, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+
+    def _refusal(self, error: openai.APIStatusError) -> DragFlowError:
+        status, said = error.status_code, self._quote(_message(error.body))
         what = f"{self._url} answers {status}" + (f" ({said})" if said else "")
         if 300 <= status < 400:
-            place = self.quoted(_bare(error.response.headers.get("location", "")))
-            return Failure(
-                f"{self._url} redirects to {place or 'another address'}: name that as `provider.base_url`, for a "
-                "picture goes nowhere else than it was told to",
+            place = self._quote(_bare(error.response.headers.get("location", ""))) or "another address"
+            return _failure(
+                f"{self._url} redirects to {place}: name that as `provider.base_url`; a picture is sent only to the "
+                "address that was named",
                 UserError,
-                status=status,
             )
         if status in (401, 403):
-            return Failure(f"{what}: check the key in {KEY_VARIABLE}", UserError, status=status)
+            return _failure(f"{what}: check the key in {KEY_VARIABLE}", UserError)
         if status == 404:
-            return Failure(
-                f"{what}: check `provider.model`, and `provider.base_url`, which mostly ends in /v1",
-                UserError,
-                status=status,
-            )
-        spent = error.code == "insufficient_quota"
-        again = not spent and (status in (408, 429) or status >= 500)
-        return Failure(what, again=again, wait=_retry_after(error.response.headers), status=status)
+            hint = "check `provider.model` and `provider.base_url` (it mostly ends in /v1)"
+            return _failure(f"{what}: {hint}", UserError)
+        wait = retry_after(error.response.headers)
+        return _failure(what if not wait else f"{what}: try again in {wait:.0f} s")
+
+    def _quote(self, text: str) -> str:
+        """What a server said, fit for an error: no key, one line, not too long."""
+        plain = " ".join("".join(c if c.isprintable() else " " for c in self._clean(text)).split())
+        return plain if len(plain) <= _LONGEST_QUOTE else f"{plain[:_LONGEST_QUOTE]}..."
+
+    def _clean_record(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._clean(record.getMessage()), ()
+        return True
 
 
-def _http_client(timeout: float, *, proxies: bool) -> httpx2.Client:
-    def begin(request: httpx2.Request) -> None:
-        request.extensions[_BEGAN] = time.monotonic()
-
-    def bound(response: httpx2.Response) -> None:
-        stream = response.stream
-        if not isinstance(stream, httpx2.SyncByteStream):
-            raise TypeError("an asynchronous reply in a synchronous client")
-        packed = response.headers.get("content-encoding", "identity") != "identity"
-        response.stream = _Bounded(stream, response.request.extensions[_BEGAN] + timeout, packed=packed)
-
-    return openai.DefaultHttpxClient(
-        timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT)),
-        follow_redirects=False,
-        trust_env=proxies,
-        event_hooks={"request": [begin], "response": [bound]},
-    )
+def _failure(text: str, kind: type[DragFlowError] = IntentError) -> DragFlowError:
+    return kind(f"{text}; otherwise {OFFER}")
 
 
-class _Bounded(httpx2.SyncByteStream):
-    """The body of a reply, until it is too long or too late."""
-
-    def __init__(self, stream: httpx2.SyncByteStream, ends: float, *, packed: bool) -> None:
-        self._stream, self._ends, self._packed = stream, ends, packed
-
-    def __iter__(self) -> Iterator[bytes]:
-        if self._packed:
-            raise _TooLongError("is compressed, which was not asked for, so that its size cannot be told")
-        size = 0
-        for chunk in self._stream:
-            size += len(chunk)
-            if size > MAX_REPLY:
-                raise _TooLongError(f"is longer than {MAX_REPLY} bytes and was left unread")
-            if time.monotonic() > self._ends:
-                raise httpx2.ReadTimeout("the whole reply takes too long")
-            yield chunk
-
-    def close(self) -> None:
-        self._stream.close()
+def _count(usage: object, name: str) -> int | None:
+    value = getattr(usage, name, None)
+    return value if isinstance(value, int) else None
 
 
 def _message(body: object) -> str:
-    """What servers say in the body of an error: {"message": ...}, other JSON, or text."""
-    if isinstance(body, dict):
-        said = body.get("message")
-        return said if isinstance(said, str) else json.dumps(body, default=str)
-    return "" if body is None else str(body)
+    """What a server says in the body of an error."""
+    said = body.get("message") if isinstance(body, dict) else body
+    return said if isinstance(said, str) else str(body or "")
 
 
 def _bare(url: str) -> str:
@@ -210,16 +152,3 @@ def _bare(url: str) -> str:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
     except ValueError:
         return ""
-
-
-def _retry_after(headers: httpx2.Headers) -> float | None:
-    """Seconds that a server asks to wait: a number or a date, or None."""
-    said = headers.get("retry-after", "")
-    try:
-        wait = float(said)
-    except ValueError:
-        try:
-            wait = parsedate_to_datetime(said).timestamp() - time.time()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return max(wait, 0.0) if math.isfinite(wait) else None
