@@ -93,11 +93,11 @@ def test_auto_takes_the_first_and_an_anchor_may_be_given(run: Any, drag: Any, de
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-o", "i.json"), "nobody is at a terminal"),
+        (("-o", "i.json"), "there is no terminal"),
         (("--auto",), "name it with -o"),
         (("--auto", "--pick", "1", "-o", "i.json"), "choose the guess in one way"),
         (("--pick", "0", "-o", "i.json"), "counted from 1"),
-        (("--pick", "4", "-o", "i.json"), "guess 4 is chosen and there are 3"),
+        (("--pick", "4", "-o", "i.json"), "guess 4 does not exist: choose 1 to 3"),
         (("--pick", "2", "--anchor", "3,4", "-o", "i.json"), "only a rotation has an anchor"),
         (("--pick", "1", "--anchor", "3", "-o", "i.json"), "2 numbers are needed"),
         (("--provider", "oracle"), "'oracle' is not known"),
@@ -168,9 +168,9 @@ def test_an_edit_with_intent_goes_on_with_the_guess(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--intent",), "nobody is at a terminal"),
-        (("--pick", "1"), "belong to --intent"),
-        (("--provider", "file"), "belong to --intent"),
+        (("--intent",), "there is no terminal"),
+        (("--pick", "1"), "--pick: only --intent"),
+        (("--provider", "file"), "--provider.name: only --intent"),
         (("--intent", "--auto", "--from", "picture.png"), "leave out"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_person_chooses_moves_the_anchor_and_confirms(drag: Any, desk: Any, an
     command = ("intent", *drag, *with_file(answers), "-o", desk.folder / "i.json")
     code, shown = at_a_terminal("7\n1\n20,60\ny\n", *command)
     assert code == 0, shown
-    assert "write a number from 0 to 3" in shown
+    assert "select one of the available options" in shown
     assert "about 20,60" in shown
     assert "target prompt: Noise of many colours. The square stands on its tip." in shown
     assert load_instruction(desk.folder / "i.json").operations[0].motion == Rotate((20, 60), to=(60, 40))

@@ -91,10 +91,12 @@ def edit(
         Events as JSON lines on stdout.
     """
     from dragflow.cli.edit import EditRequest, run_edit
-    from dragflow.cli.intent import asking_of
+    from dragflow.cli.intent import intent_plan, refuse_without_intent
 
-    asking = asking_of(provider, choice, wanted=intent)
-    run_edit(EditRequest(image, operations, task, area, output, recipe, config, model, asking, trace, sidecar, json))
+    if not intent:
+        refuse_without_intent(provider, choice)
+    planned = intent_plan(provider, choice) if intent else None
+    run_edit(EditRequest(image, operations, task, area, output, recipe, config, model, planned, trace, sidecar, json))
 
 
 @app.command
@@ -150,10 +152,10 @@ def intent(
     json
         The guesses as one JSON object on stdout.
     """
-    from dragflow.cli.intent import asking_of, run_intent
+    from dragflow.cli.intent import intent_plan, run_intent
 
-    asking = asking_of(provider, choice)
-    run_intent(image, operations, task, area, asking, output=output, drawn=overlay, as_json=json)
+    planned = intent_plan(provider, choice)
+    run_intent(image, operations, task, area, planned, output=output, drawn=overlay, as_json=json)
 
 
 @app.command

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragflow.cli.intent import Asking, check_chooser, choose_in_edit, default_drawing
+from dragflow.cli.intent import IntentPlan, check_chooser, choose_in_edit, default_drawing
 from dragflow.cli.operations import instruction
 from dragflow.cli.options import AreaOptions, ConfigOptions, OperationOptions, TaskOptions, changed
 from dragflow.cli.progress import emit, shown
@@ -42,7 +42,7 @@ class EditRequest:
     recipe: Path | None
     config: ConfigOptions
     model: ModelOptions
-    asking: Asking | None
+    intent: IntentPlan | None
     trace: Path | None
     sidecar: Path | None
     json_lines: bool
@@ -56,8 +56,8 @@ def run_edit(request: EditRequest) -> None:
     """
     output = request.output or _default_output(request.image)
     _check_outputs(request, output)
-    if request.asking is not None:
-        check_chooser(request.asking, as_json=request.json_lines)
+    if request.intent is not None:
+        check_chooser(request.intent, as_json=request.json_lines)
     job, record = _job(request)
     with shown(request.json_lines) as observer:
         tracer = None
@@ -129,19 +129,19 @@ def _job(request: EditRequest) -> tuple[EditJob, IntentRecord | None]:
     config = request.config.config()
     asked = instruction(request.operations, request.task, request.area)
     job = plan(source, asked, config, request.model)
-    if request.asking is None:
+    if request.intent is None:
         return job, None
-    drawn = default_drawing(request.image) if request.asking.number is None else None
+    drawn = default_drawing(request.image) if request.intent.number is None else None
     if drawn is not None:
         check_writable(drawn, inputs=[request.image])
-    chosen = choose_in_edit(source, job.instruction, request.asking, drawn=drawn, as_json=request.json_lines)
+    chosen = choose_in_edit(source, job.instruction, request.intent, drawn=drawn, as_json=request.json_lines)
     return plan(source, chosen.instruction, config, request.model), chosen.record
 
 
 def _refuse_beside_recipe(request: EditRequest) -> None:
     extra = [flag(name) for options in (request.task, request.config, request.area) for name in changed(options)]
     extra += ["an operation"] if request.operations.ordered else []
-    extra += ["--intent"] if request.asking is not None else []
+    extra += ["--intent"] if request.intent is not None else []
     if extra:
         raise UserError(f"--from repeats an edit as it was: leave out {', '.join(extra)}")
 

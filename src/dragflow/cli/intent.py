@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.prompt import Confirm, IntPrompt, InvalidResponse, PromptBase
+from rich.table import Table
+from rich.text import Text
 
 from dragflow.cli.operations import instruction, point
-from dragflow.cli.options import AreaOptions, ChoiceOptions, OperationOptions, TaskOptions
+from dragflow.cli.options import AreaOptions, ChoiceOptions, OperationOptions, TaskOptions, changed
+from dragflow.cli.spelling import flag
 from dragflow.core.arrays import Point
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.motion import Rotate, rotation_degrees
@@ -21,47 +27,46 @@ from dragflow.intent.base import Answer, Candidate, IntentRequest
 from dragflow.intent.options import ProviderOptions
 from dragflow.pixels.drawing import marks, overlay
 from dragflow.pixels.resolve import resolve
-from dragflow.service import intent as service
-from dragflow.service.intent import Chosen, answer_data, guess
-
-T = TypeVar("T")
+from dragflow.service.intent import ChosenGuess, GuessOptions, answer_data, choose, guess
 
 
 @dataclass(frozen=True)
-class Asking:
-    """Who is asked, and how one of the guesses is chosen."""
+class IntentPlan:
+    """How to ask what a drag means, and which guess to take."""
 
-    service: service.Asking
-    pick: int | None = None
-    auto: bool = False
+    options: GuessOptions
+    number: int | None = None
+    """The guess that is taken, counted from 1; None to ask the person at the terminal."""
     anchor: Point | None = None
-
-    @property
-    def number(self) -> int | None:
-        """The guess that was chosen beforehand, counted from 1; None where a person has to choose."""
-        return 1 if self.auto else self.pick
+    """Of a rotation, instead of the guessed one."""
 
 
-def asking_of(provider: ProviderOptions, choice: ChoiceOptions, *, wanted: bool = True) -> Asking | None:
-    """The options of asking; None where nobody is asked.
+def intent_plan(provider: ProviderOptions, choice: ChoiceOptions) -> IntentPlan:
+    """What the options of a command ask for.
 
     Raises:
-        UserError: two ways of choosing, a number out of range, or options of asking where nobody is asked.
+        UserError: two ways of choosing, or a number out of range.
     """
-    if not wanted:
-        if (provider, choice) != (ProviderOptions(), ChoiceOptions()):
-            raise UserError("--provider, --pick, --auto and their like belong to --intent: add it, or leave them out")
-        return None
     if choice.pick is not None and choice.auto:
         raise UserError(f"--pick {choice.pick} and --auto are both given: choose the guess in one way")
     if choice.pick is not None and choice.pick < 1:
         raise UserError(f"--pick {choice.pick}: guesses are counted from 1")
-    return Asking(
-        service=service.Asking(provider, choice.candidates, cache=not choice.no_cache, upload=not choice.no_upload),
-        pick=choice.pick,
-        auto=choice.auto,
+    return IntentPlan(
+        GuessOptions(provider, choice.candidates, cache=not choice.no_cache, upload=not choice.no_upload),
+        number=1 if choice.auto else choice.pick,
         anchor=None if choice.anchor is None else point("--anchor", choice.anchor),
     )
+
+
+def refuse_without_intent(provider: ProviderOptions, choice: ChoiceOptions) -> None:
+    """Refuse options of guessing in an edit that does not guess.
+
+    Raises:
+        UserError: one of them is given.
+    """
+    given = [flag(f"provider.{name}") for name in changed(provider)] + [flag(name) for name in changed(choice)]
+    if given:
+        raise UserError(f"{', '.join(given)}: only --intent has a use for this: add it, or leave this out")
 
 
 def run_intent(
@@ -69,7 +74,7 @@ def run_intent(
     operations: OperationOptions,
     task: TaskOptions,
     area: AreaOptions,
-    asking: Asking | None,
+    plan: IntentPlan,
     *,
     output: Path | None,
     drawn: Path | None,
@@ -82,26 +87,24 @@ def run_intent(
         IntentError: no answer that can be used.
     """
     asked = instruction(operations, task, area)
-    if asking is None:
-        raise UserError("nobody is asked what the drag means")
     drawn = drawn or default_drawing(image)
-    inputs = [path for path in (image, task.task, asking.service.provider.answers) if path is not None]
+    inputs = [path for path in (image, task.task, plan.options.provider.answers) if path is not None]
     check_png_name(drawn)
     check_writable(drawn, inputs=inputs)
     if output is not None:
         if output == drawn:
             raise UserError(f"`output` {output} is the drawing itself: choose another name")
         check_writable(output, inputs=inputs)
-        check_chooser(asking, as_json=as_json)
-    elif asking.number is not None:
-        raise UserError("a guess is chosen, and its instruction has no file: name it with -o FILE")
+        check_chooser(plan, as_json=as_json)
+    elif plan.number is not None:
+        raise UserError("a guess is chosen, and there is no file for its instruction: name it with -o FILE")
     source = load_image(image)
-    request, answer = guess(source, asked, asking.service)
+    request, answer = guess(source, asked, plan.options)
     save_png(drawn, source, marks(request.task))
     if not as_json:
         show(answer)
         print(f"{drawn}: the drag")
-    chosen = None if output is None else _choice(request, answer, asking, drawn)
+    chosen = None if output is None else _choice(request, answer, plan, drawn)
     if chosen is not None and output is not None:
         save_instruction(output, chosen.instruction)
     if as_json:
@@ -113,49 +116,45 @@ def run_intent(
 
 
 def choose_in_edit(
-    source: SourceImage, instruction: Instruction, asking: Asking, *, drawn: Path | None, as_json: bool
-) -> Chosen:
+    source: SourceImage, instruction: Instruction, plan: IntentPlan, *, drawn: Path | None, as_json: bool
+) -> ChosenGuess:
     """Ask what an instruction means and let the person choose, for the edit that follows.
 
     Raises:
         UserError, IntentError: see `run_intent`.
-        Cancelled: the person took none of the guesses.
+        Cancelled: the person chose none of the guesses.
     """
-    request, answer = guess(source, instruction, asking.service)
+    request, answer = guess(source, instruction, plan.options)
     if as_json:
         from dragflow.cli.progress import emit
 
         emit({"event": "intent", **answer_data(answer)})
     else:
         show(answer)
-    return _choice(request, answer, asking, drawn)
+    return _choice(request, answer, plan, drawn)
 
 
 def default_drawing(image: Path) -> Path:
-    """Where the drag is drawn unless a file is named; drawn again each time."""
+    """The default file for the drawing of a drag; each run overwrites it."""
     return Path(f"{image.stem}-intent.png")
 
 
-def check_chooser(asking: Asking, *, as_json: bool) -> None:
-    """Refuse to guess for a person who is not there.
+def check_chooser(plan: IntentPlan, *, as_json: bool) -> None:
+    """Check that somebody chooses a guess, before a provider is asked.
 
     Raises:
-        UserError: no guess is chosen beforehand, and there is no terminal to choose at.
+        UserError: no guess is chosen by option, and there is no terminal to choose at.
     """
-    if asking.number is None and (as_json or not sys.stdin.isatty()):
-        raise UserError("nobody is at a terminal to choose a guess: give --pick N, or --auto for the first one")
+    if plan.number is None and (as_json or not sys.stdin.isatty()):
+        raise UserError("there is no terminal to choose a guess at: give --pick N, or --auto for the first one")
 
 
 def show(answer: Answer) -> None:
     """The guesses as a table, and what asking cost."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table("#", "label", "editing prompt", "anchor", "confidence")
     for i, candidate in enumerate(answer.proposal.candidates, 1):
-        sure = "" if candidate.confidence is None else f"{candidate.confidence:.2f}"
-        table.add_row(str(i), candidate.label, Text(candidate.prompt), _rounded(candidate.anchor), sure)
+        confidence = "" if candidate.confidence is None else f"{candidate.confidence:.2f}"
+        table.add_row(str(i), candidate.label, Text(candidate.prompt), _rounded(candidate.anchor), confidence)
     console, record = Console(), answer.record
     console.print(table)
     for name, text in (("picture", answer.proposal.background_prompt), ("change", answer.proposal.change)):
@@ -163,67 +162,61 @@ def show(answer: Answer) -> None:
     tokens = (
         "" if record.prompt_tokens is None else f", {record.prompt_tokens} + {record.completion_tokens or 0} tokens"
     )
-    kept = ", kept from before" if record.cached else ""
+    cached = ", from the cache" if record.cached else ""
     who = record.provider if record.model is None else f"{record.provider} ({record.model})"
-    console.print(f"asked: {who}, {record.seconds:.1f} s{tokens}{kept}", highlight=False, markup=False)
+    console.print(f"asked: {who}, {record.seconds:.1f} s{tokens}{cached}", highlight=False, markup=False)
 
 
-def _choice(request: IntentRequest, answer: Answer, asking: Asking, drawn: Path | None) -> Chosen:
-    """The chosen guess; at a terminal the person sees what it comes to and confirms."""
-    candidates = answer.proposal.candidates
-    number = asking.number
-    if number is not None:
-        return service.choose(request, answer, number, asking.anchor)
-    number = _typed("Which guess (0: none)", "1", lambda text: _number(text, len(candidates)))
+def _choice(request: IntentRequest, answer: Answer, plan: IntentPlan, drawn: Path | None) -> ChosenGuess:
+    if plan.number is not None:
+        return choose(request, answer, plan.number, plan.anchor)
+    try:
+        return _dialogue(request, answer, plan, drawn)
+    except (EOFError, KeyboardInterrupt) as error:
+        print(file=sys.stderr)  # what comes next is not to follow on the line of the question
+        raise Cancelled("no guess was chosen") from error
+
+
+def _dialogue(request: IntentRequest, answer: Answer, plan: IntentPlan, drawn: Path | None) -> ChosenGuess:
+    """Let the person at the terminal choose a guess, see the edit that it makes, and confirm.
+
+    Questions go to stderr, so that stdout can be a file.
+
+    Raises:
+        Cancelled: no guess is chosen or confirmed.
+        EOFError, KeyboardInterrupt: Ctrl-D, Ctrl-C.
+    """
+    console, candidates = Console(stderr=True), answer.proposal.candidates
+    numbers = [str(number) for number in range(len(candidates) + 1)]
+    question = f"Which guess, 1 to {len(candidates)}, or 0 for none"
+    number = IntPrompt.ask(question, default=1, choices=numbers, show_choices=False, console=console)
     if number == 0:
-        raise Cancelled
-    candidate = candidates[number - 1]
-    anchor = asking.anchor
-    if anchor is None and candidate.label == "rotation" and request.open:
-        anchor = _typed_anchor(candidate)
-    chosen = service.choose(request, answer, number, anchor)
+        raise Cancelled("no guess was chosen")
+    candidate, anchor = candidates[number - 1], plan.anchor
+    if anchor is None and candidate.anchor is not None and request.open:
+        anchor = _PointPrompt.ask("Anchor X,Y", default=candidate.anchor, console=console)
+    chosen = choose(request, answer, number, anchor)
     task = resolve(request.source.pixels, chosen.instruction)
     if drawn is not None:
         save_png(drawn, request.source, overlay(task))
-        print(f"{drawn}: how it is going to look")
-    print(_summary(candidate, task))
-    if not _typed("Is this what you mean (y/n)", "y", _yes):
-        raise Cancelled
+        console.print(f"{drawn}: preview of the edit", highlight=False, markup=False, soft_wrap=True)
+    console.print(_summary(candidate, task), highlight=False, markup=False, soft_wrap=True)
+    if not Confirm.ask("Is this what you mean", default=True, console=console):
+        raise Cancelled("the guess was not confirmed")
     return chosen
 
 
-def _typed(question: str, default: str, read: Callable[[str], T]) -> T:
-    """What a person types at a terminal, asked for again until it can be read.
+class _PointPrompt(PromptBase[Point]):
+    """Asks for a point; an empty answer keeps the default, which is shown rounded."""
 
-    Raises:
-        Cancelled: Ctrl-C, or nothing more to be read.
-    """
-    while True:
+    def process_response(self, value: str) -> Point:
         try:
-            return read(input(f"{question} [{default}]: ").strip() or default)
+            return point("anchor", value)
         except UserError as error:
-            print(f"Error: {error}")
-        except (EOFError, KeyboardInterrupt) as error:
-            raise Cancelled from error
+            raise InvalidResponse(escape(str(error))) from error
 
-
-def _number(text: str, count: int) -> int:
-    if not text.isdecimal() or int(text) > count:
-        raise UserError(f"{text!r}: write a number from 0 to {count}")
-    return int(text)
-
-
-def _yes(text: str) -> bool:
-    if text.casefold() not in ("y", "yes", "n", "no"):
-        raise UserError(f"{text!r}: write y or n")
-    return text.casefold() in ("y", "yes")
-
-
-def _typed_anchor(candidate: Candidate) -> Point | None:
-    """A person's own anchor; None where it stays as it was, which is not rounded to what was shown."""
-    shown = _rounded(candidate.anchor)
-    anchor = _typed("Anchor", shown, lambda text: point("anchor", text))
-    return None if _rounded(anchor) == shown else anchor
+    def render_default(self, default: Any) -> Text:
+        return Text(f"({_rounded(default)})", "prompt.default")
 
 
 def _summary(candidate: Candidate, task: DragTask) -> str:

@@ -1,4 +1,4 @@
-"""What a drag means: ask a provider (`guess`), and make the instruction of the guess that was taken (`choose`)."""
+"""What a drag means: ask a provider (`guess`), and make the instruction of the chosen guess (`choose`)."""
 
 from __future__ import annotations
 
@@ -20,68 +20,71 @@ from dragflow.intent.registry import load_provider
 from dragflow.intent.request import make_request
 
 VARIABLE = "DRAGFLOW_INTENT"
-"""Environment variable that names the provider where nobody names one."""
+"""Environment variable with the default provider."""
 
 
 @dataclass(frozen=True)
-class Asking:
-    """Who is asked, and how."""
+class GuessOptions:
+    """Which provider guesses, how often, and what it may keep and send."""
 
     provider: ProviderOptions = field(default_factory=ProviderOptions)
     candidates: int = CANDIDATES
     """How many guesses a model gives."""
     cache: bool = True
-    """Keep answers, and take kept ones."""
+    """Read and write the cache of answers."""
     upload: bool = True
-    """Whether a provider may be asked that sends the picture off this machine."""
+    """Allow providers that send the picture off this machine."""
 
     @property
     def name(self) -> str:
-        """The provider that was named, else that of $DRAGFLOW_INTENT, else rules."""
+        """Name of the provider: the given one, else that of $DRAGFLOW_INTENT, else rules."""
         return self.provider.name or os.environ.get(VARIABLE) or "rules"
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A guess that was taken."""
+class ChosenGuess:
+    """The instruction that one of the guesses makes."""
 
     number: int
+    """Counted from 1."""
     instruction: Instruction
     record: IntentRecord
+    """Who was asked, and what that cost."""
 
 
-def guess(source: SourceImage, instruction: Instruction, asking: Asking) -> tuple[IntentRequest, Answer]:
-    """Ask the provider.
+def guess(source: SourceImage, instruction: Instruction, options: GuessOptions) -> tuple[IntentRequest, Answer]:
+    """Ask a provider what an instruction means.
 
     Raises:
-        UserError: a provider that is not set up, or an instruction that breaks a rule.
-        IntentError: no answer that can be used.
+        UserError: the provider is not set up, or the instruction breaks a rule.
+        IntentError: no usable answer.
     """
-    provider = load_provider(asking.name, asking.provider, upload=asking.upload)
-    request = make_request(source, instruction, count=asking.candidates, max_side=asking.provider.max_image_side)
-    return request, ask(provider, request, cache_folder("intent") if asking.cache else None)
+    provider = load_provider(options.name, options.provider, upload=options.upload)
+    request = make_request(source, instruction, count=options.candidates, max_side=options.provider.max_image_side)
+    return request, ask(provider, request, cache_folder("intent") if options.cache else None)
 
 
-def choose(request: IntentRequest, answer: Answer, number: int, anchor: Point | None = None) -> Chosen:
-    """The instruction of guess `number`, counted from 1, with a person's own anchor where one is given.
+def choose(request: IntentRequest, answer: Answer, number: int, anchor: Point | None = None) -> ChosenGuess:
+    """The instruction of guess `number`, counted from 1; `anchor` (x, y) in pixels replaces that of a rotation.
 
     Raises:
-        UserError: there is no such guess, or it is not a rotation and has no anchor.
+        UserError: the number is out of range, or an anchor is given and the guess is not a rotation.
     """
     candidates = answer.proposal.candidates
     if not 1 <= number <= len(candidates):
-        raise UserError(f"guess {number} is chosen and there are {len(candidates)}: choose 1 to {len(candidates)}")
+        raise UserError(f"guess {number} does not exist: choose 1 to {len(candidates)}")
     candidate = candidates[number - 1]
     if anchor is not None and candidate.label != "rotation":
         raise UserError(
-            f"anchor {anchor[0]:g},{anchor[1]:g}: the guess is a {candidate.label}: only a rotation has an anchor"
+            f"anchor {anchor[0]:g},{anchor[1]:g} is given and guess {number} is a {candidate.label}: "
+            "only a rotation has an anchor"
         )
     candidate = candidate if anchor is None else replace(candidate, anchor=anchor)
-    return Chosen(number, accept(answer.proposal, request.instruction, candidate), answer.record)
+    return ChosenGuess(number, accept(answer.proposal, request.instruction, candidate), answer.record)
 
 
 def answer_data(answer: Answer) -> dict[str, Any]:
-    """An answer as plain data."""
+    """An answer as JSON can hold it."""
     proposal = answer.proposal
     return asdict(answer.record) | {
         "background_prompt": proposal.background_prompt,
