@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +96,7 @@ def test_auto_takes_the_first_and_an_anchor_may_be_given(run: Any, drag: Any, de
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-o", "i.json"), "there is no terminal"),
+        (("-o", "i.json"), "nobody can choose a guess"),
         (("--auto",), "name it with -o"),
         (("--auto", "--pick", "1", "-o", "i.json"), "choose the guess in one way"),
         (("--pick", "0", "-o", "i.json"), "counted from 1"),
@@ -168,7 +171,7 @@ def test_an_edit_with_intent_goes_on_with_the_guess(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--intent",), "there is no terminal"),
+        (("--intent",), "nobody can choose a guess"),
         (("--pick", "1"), "--pick: only --intent"),
         (("--provider", "file"), "--provider.name: only --intent"),
         (("--intent", "--auto", "--from", "picture.png"), "leave out"),
@@ -182,38 +185,59 @@ def test_an_edit_does_not_guess_by_itself(options: Any, words: str, run: Any, dr
     assert desk.files() == before
 
 
-def at_a_terminal(typed: str, *command: str | Path) -> tuple[int, str]:
-    """Run the command line with a terminal for its input, at which a person types."""
+@contextmanager
+def terminal(typed: str, *command: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The running command line with a terminal for its input, at which a person has typed."""
     keyboard, stdin = pty.openpty()
     os.write(keyboard, typed.encode())
-    done = subprocess.run(
-        [sys.executable, "-c", "from dragflow.cli.app import main; main()", *map(str, command)],
-        stdin=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
+    argv = [sys.executable, "-c", "from dragflow.cli.app import main; main()", *map(str, command)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=stdin, stdout=pipe, stderr=pipe, text=True, env=env) as running:
+        yield running
     os.close(stdin)
     os.close(keyboard)
-    return done.returncode, done.stdout + done.stderr
+
+
+def at_a_terminal(typed: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    with terminal(typed, *command) as running:
+        out, err = running.communicate(timeout=60)
+    return subprocess.CompletedProcess(running.args, running.returncode, out, err)
 
 
 def test_a_person_chooses_moves_the_anchor_and_confirms(drag: Any, desk: Any, answers: Path) -> None:
     command = ("intent", *drag, *with_file(answers), "-o", desk.folder / "i.json")
-    code, shown = at_a_terminal("7\n1\n20,60\ny\n", *command)
-    assert code == 0, shown
-    assert "select one of the available options" in shown
-    assert "about 20,60" in shown
-    assert "target prompt: Noise of many colours. The square stands on its tip." in shown
+    done = at_a_terminal("7\n1\nhere\n20,60\ny\n", *command)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "select one of the available options",
+        "Anchor X,Y (50,74)",
+        "'here'",
+        "about 20,60",
+        "target prompt: Noise of many colours. The square stands on its tip.",
+    ):
+        assert words in done.stderr
+        assert words not in done.stdout  # which may be a file
     assert load_instruction(desk.folder / "i.json").operations[0].motion == Rotate((20, 60), to=(60, 40))
 
 
 @pytest.mark.parametrize("typed", ["0\n", "2\nn\n", "\x04"], ids=["none", "not that", "end of input"])
 def test_what_a_person_does_not_confirm_is_not_done(typed: str, drag: Any, desk: Any, answers: Path) -> None:
-    code, shown = at_a_terminal(typed, "intent", *drag, *with_file(answers), "-o", desk.folder / "i.json")
-    assert code == 130, shown
+    done = at_a_terminal(typed, "intent", *drag, *with_file(answers), "-o", desk.folder / "i.json")
+    assert done.returncode == 130, done.stderr
+    assert "cancelled: " in done.stderr
+    assert not (desk.folder / "i.json").exists()
+
+
+def test_ctrl_c_at_a_question_cancels(drag: Any, desk: Any, answers: Path) -> None:
+    with terminal("", "intent", *drag, *with_file(answers), "-o", desk.folder / "i.json") as running:
+        assert running.stderr is not None
+        asked = ""
+        while not asked.endswith("(1): "):
+            asked += running.stderr.read(1)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (130, "\ncancelled: no guess was chosen\n")
     assert not (desk.folder / "i.json").exists()
 
 

@@ -146,7 +146,7 @@ def check_chooser(plan: IntentPlan, *, as_json: bool) -> None:
         UserError: no guess is chosen by option, and there is no terminal to choose at.
     """
     if plan.number is None and (as_json or not sys.stdin.isatty()):
-        raise UserError("there is no terminal to choose a guess at: give --pick N, or --auto for the first one")
+        raise UserError("with --json or without a terminal nobody can choose a guess: give --pick N, or --auto")
 
 
 def show(answer: Answer) -> None:
@@ -208,6 +208,8 @@ def _dialogue(request: IntentRequest, answer: Answer, plan: IntentPlan, drawn: P
 
 class _PointPrompt(PromptBase[Point]):
     """Asks for a point; an empty answer keeps the default, which is shown rounded."""
+
+    response_type = tuple
 
     def process_response(self, value: str) -> Point:
         try:
