@@ -1,16 +1,16 @@
 """The application, without a face: jobs over editors, and where they run. Edges parse and print; this does the work."""
 
 from dragflow.service.events import from_data, to_data
-from dragflow.service.intent import Asking, Chosen, choose, guess
+from dragflow.service.intent import ChosenGuess, GuessOptions, choose, guess
 from dragflow.service.jobs import EditJob, plan, repeat
 from dragflow.service.pool import ModelPool
 from dragflow.service.preview import preview
 from dragflow.service.run import Handle, Service, run
 
 __all__ = [
-    "Asking",
-    "Chosen",
+    "ChosenGuess",
     "EditJob",
+    "GuessOptions",
     "Handle",
     "ModelPool",
     "Service",
