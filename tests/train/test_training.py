@@ -88,8 +88,39 @@ def test_a_run_stopped_at_a_step_goes_on_from_there(trained, tmp_path):
 
 
 def test_resuming_nothing_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="without --resume"):
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
         vae.train(VAE, state.Run(tmp_path, steps=1, resume=True))
+
+
+def test_a_checkpoint_of_before_is_refused(trained, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    (tmp_path / "vae").mkdir()
+    tensors = load_file(trained / "vae/state.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("average.")}
+    save_file(kept | {"average.0": torch.zeros(1)}, tmp_path / "vae/state.safetensors", {"step": "2", "seconds": "1"})
+    with pytest.raises(UserError, match="older version"):
+        vae.train(VAE, state.Run(tmp_path, steps=4, resume=True))
+    with pytest.raises(UserError, match="older version"):
+        state.load_average(tmp_path / "vae/state.safetensors", vae.build(VAE))
+
+
+def test_the_average_remembers_less_at_the_start():
+    model = torch.nn.Linear(1, 1, bias=False)
+    weight = model.weight
+    values = [1.0, 3.0, -2.0, 5.0]
+    with torch.no_grad():
+        weight.fill_(values[0])
+    average, expected = state.averaged(model, decay=0.2), values[0]
+    for step, value in enumerate(values[1:], 1):
+        with torch.no_grad():
+            weight.fill_(value)
+        average.update_parameters(model)
+        decay = min(0.2, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+        assert float(average.module.weight) == pytest.approx(expected)
+    state.swap(average, model)
+    assert (float(weight), float(average.module.weight)) == (pytest.approx(expected), values[-1])
 
 
 def test_the_warm_start_is_the_linear_projection():

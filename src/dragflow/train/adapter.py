@@ -252,8 +252,6 @@ def train(config: AdapterConfig, run: Run, start: Path) -> AdapterModel:
     def step_once(step: int) -> float:
         pool.grow(flow.first + flow.fresh * step)
         rng, generator = state.generators(run.seed, step, run.device)
-        for group in optimizer.param_groups:
-            group["lr"] = config.rate * state.rate(step, run.steps, config.warmup, config.cooldown)
         numbers = rng.integers(pool.count, size=flow.batch)
         pictures = [data.scene_picture(int(number), flow.size) for number in numbers]
         scenes = Scenes(pictures, pool.take(numbers).to(run.device), captions(flow, rng, numbers))
@@ -268,7 +266,10 @@ def train(config: AdapterConfig, run: Run, start: Path) -> AdapterModel:
         optimizer.zero_grad(set_to_none=True)
         return float(loss.detach())
 
-    state.fit(run, folder, model, [optimizer], config.decay, step_once, lambda _: gain(teacher, held, model))
+    def factor(step: int) -> float:
+        return state.rate(step, run.steps, config.warmup, config.cooldown)
+
+    state.fit(run, folder, model, [optimizer], factor, config.decay, step_once, lambda _: gain(teacher, held, model))
     return model
 
 

@@ -158,10 +158,10 @@ def optimizers(config: FlowConfig, model: FlowModel) -> list[torch.optim.Optimiz
     matrices = [p for n, p in named if muon and n.startswith(blocks) and p.ndim == 2 and ".norm" not in n]
     inside = {id(p) for p in matrices}
     groups = [
-        {"params": [p for n, p in named if id(p) not in inside and not n.startswith("text.")], "share": 1.0},
-        {"params": [p for n, p in named if n.startswith("text.")], "share": config.text_share},
+        {"params": [p for n, p in named if id(p) not in inside and not n.startswith("text.")], "lr": config.rate},
+        {"params": [p for n, p in named if n.startswith("text.")], "lr": config.text_share * config.rate},
     ]
-    adam = torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
     if not muon:
         return [adam]
     return [torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"), adam]
@@ -195,7 +195,10 @@ def train(config: FlowConfig, run: Run, start: Path | None = None) -> FlowModel:
         pool.grow(config.first + config.fresh * step)
         return _step(config, run, model, opts, pool, tokenizers, step)
 
-    state.fit(run, folder, model, opts, config.decay, step_once, report)
+    def factor(step: int) -> float:
+        return state.rate(step, run.steps, config.warmup, config.cooldown)
+
+    state.fit(run, folder, model, opts, factor, config.decay, step_once, report)
     return model
 
 
@@ -218,11 +221,6 @@ def _step(
     t = times(config.batch, config.noisy, generator, run.device)
     noise = torch.randn(z.shape, generator=generator, device=run.device)
     mix = t.view(-1, 1, 1, 1)
-    factor = state.rate(step, run.steps, config.warmup, config.cooldown)
-    for opt in opts:
-        for group in opt.param_groups:
-            base = config.matrix_rate if isinstance(opt, torch.optim.Muon) else config.rate
-            group["lr"] = base * factor * group.get("share", 1.0)
     with state.mixed_precision(run.device):
         v = model((1 - mix) * z + mix * noise, t, clip_ids, t5_ids)
     loss = (v.float() - (noise - z)).pow(2).mean()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,10 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dragflow.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -58,27 +62,24 @@ class Clock:
         return True
 
 
-class Average:
-    """Exponential moving average of parameters, with a shorter memory at the start."""
+def averaged(model: nn.Module, decay: float = 0.999) -> AveragedModel:
+    """The exponential moving average of a model's parameters, with a shorter memory at the start."""
 
-    def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999) -> None:
-        self.live = list(parameters)
-        self.mean = [p.detach().clone() for p in self.live]
-        self.decay = decay
+    def update(mean: list[Tensor], live: list[Tensor], count: Tensor | int) -> None:
+        get_ema_multi_avg_fn(min(decay, (1 + int(count)) / (10 + int(count))))(mean, live, count)  # pyright: ignore[reportArgumentType]
 
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Takes in the weights after step `step`."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.mean, self.live, 1 - decay)
+    average = AveragedModel(model, multi_avg_fn=update)
+    average.update_parameters(model)  # the first call copies: the weights before any step count, too
+    return average
 
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchanges live and averaged weights; call twice to restore."""
-        for mean, live in zip(self.mean, self.live, strict=True):
-            kept = live.detach().clone()
-            live.copy_(mean)
-            mean.copy_(kept)
+
+@torch.no_grad()
+def swap(average: AveragedModel, model: nn.Module) -> None:
+    """Exchanges live and averaged weights; call twice to restore."""
+    for mean, live in zip(average.module.parameters(), model.parameters(), strict=True):
+        kept = live.detach().clone()
+        live.copy_(mean)
+        mean.copy_(kept)
 
 
 def save(
@@ -86,12 +87,12 @@ def save(
     step: int,
     seconds: float,
     model: nn.Module,
-    average: Average,
+    average: AveragedModel,
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
     """Writes everything a resumed run needs as one safetensors file (to a temporary name, then renamed)."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"average.{i}": v for i, v in enumerate(average.mean)}
+    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
     for n, optimizer in enumerate(optimizers):
         for i, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{n}.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
@@ -107,13 +108,12 @@ def save(
 
 
 def load(
-    path: Path, model: nn.Module, average: Average, optimizers: Sequence[torch.optim.Optimizer]
+    path: Path, model: nn.Module, average: AveragedModel, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[int, float]:
     """Restores what `save` wrote; returns the number of steps done and the seconds they took."""
     meta, tensors = _read(path)
-    model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-    for i, mean in enumerate(average.mean):
-        mean.copy_(tensors[f"average.{i}"])
+    model.load_state_dict(_below("model.", tensors))
+    average.load_state_dict(_below("average.", tensors))
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     for name, value in tensors.items():
         if name.startswith("optimizer."):
@@ -124,13 +124,10 @@ def load(
     return int(meta["step"]), float(meta["seconds"])
 
 
-@torch.no_grad()
 def load_average(path: Path, model: nn.Module) -> int:
     """Puts the averaged weights of a checkpoint into a model; returns the number of steps behind them."""
     meta, tensors = _read(path)
-    model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-    for i, parameter in enumerate(model.parameters()):
-        parameter.copy_(tensors[f"average.{i}"])
+    model.load_state_dict(_below("average.module.", tensors))
     return int(meta["step"])
 
 
@@ -138,7 +135,14 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; train this stage first: there is nothing to resume.")
     with safe_open(path, "pt") as f:
-        return f.metadata(), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+        meta, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+    if "average.n_averaged" not in tensors:
+        raise UserError(f"{path} is a checkpoint of an older version, which cannot be read: train this stage again")
+    return meta, tensors
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def log(path: Path, **values: float) -> None:
@@ -159,34 +163,45 @@ def fit(
     folder: Path,
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
+    factor: Callable[[int], float],
     decay: float,
     step_once: Callable[[int], float],
     report: Callable[[Path], dict[str, float]],
 ) -> None:
     """Trains until the schedule or the time ends, and leaves the averaged weights in the model.
 
-    `step_once` makes one step and gives its loss; `report` draws a sheet of samples and gives further measures.
+    `factor` of a step is what the optimizers' rates are multiplied by; `step_once` makes one step and gives its loss;
+    `report` draws a sheet of samples and gives further measures.
     """
     path, every = folder / "state.safetensors", 25
-    average, clock, step, losses = Average(model.parameters(), decay), Clock(), 0, []
+    average, clock, step, losses = averaged(model, decay), Clock(), 0, []
     if run.resume:
         step, clock.before = load(path, model, average, optimizers)
+    rates = [_scheduled(optimizer, factor, step) for optimizer in optimizers]
     last = run.steps if run.until is None else min(run.until, run.steps)
     while step < last and clock.here < 60 * run.minutes:
         losses.append(step_once(step))
         step += 1
-        average.update(step)
+        average.update_parameters(model)
+        for rate_of in rates:
+            rate_of.step()
         if step % every == 0 or step == run.steps:
             log(folder / "log.jsonl", step=step, seconds=clock.total, loss=float(np.mean(losses)))
             losses.clear()
         if clock.due(run.save_every):
             save(path, step, clock.total, model, average, optimizers)
-            average.swap()
+            swap(average, model)
             log(folder / "log.jsonl", step=step, seconds=clock.total, **report(folder / f"sheet-{step:06d}.png"))
-            average.swap()
+            swap(average, model)
     save(path, step, clock.total, model, average, optimizers)
-    average.swap()
+    swap(average, model)
     log(folder / "log.jsonl", step=step, seconds=clock.total, **report(folder / "sheet.png"))
+
+
+def _scheduled(optimizer: torch.optim.Optimizer, factor: Callable[[int], float], done: int) -> LambdaLR:
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return LambdaLR(optimizer, factor, last_epoch=done - 1)
 
 
 def mixed_precision(device: str) -> torch.autocast:

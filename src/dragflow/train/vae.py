@@ -143,15 +143,16 @@ def train(config: VaeConfig, run: Run, start: Path | None = None) -> Autoencoder
         projection, bias = principal_components(config, run.seed)
         warm_start(model, projection.to(run.device), bias.to(run.device))
     groups = [
-        {"params": model.encoder.parameters(), "share": config.encoder_rate},
-        {"params": model.decoder.parameters(), "share": 1.0},
+        {"params": model.encoder.parameters(), "lr": config.encoder_rate * config.rate},
+        {"params": model.decoder.parameters(), "lr": config.rate},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=config.rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
     state.fit(
         run,
         run.out / "vae",
         model,
         [optimizer],
+        lambda step: state.rate(step, run.steps, 50, 0.8),
         config.decay,
         lambda step: _step(config, run, model, optimizer, step),
         lambda picture: evaluate(model, run.device, picture),
@@ -163,8 +164,6 @@ def _step(config: VaeConfig, run: Run, model: AutoencoderTiny, optimizer: torch.
     rng, generator = state.generators(run.seed, step, run.device)
     x = state.to_tensor(data.crops(rng, config.batch, config.crop, config.photographs)).to(run.device)
     encoder_learns = step >= config.frozen * run.steps
-    for group in optimizer.param_groups:
-        group["lr"] = config.rate * group["share"] * state.rate(step, run.steps, 50, 0.8)
     with state.mixed_precision(run.device):
         with torch.set_grad_enabled(encoder_learns):
             z = model.encoder(x).float()
