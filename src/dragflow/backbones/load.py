@@ -16,9 +16,9 @@ from dragflow.backbones.lora import add_loras, parse_lora
 from dragflow.backbones.parts import Source, class_of, load_part, part_of
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.quantise import load_transformer
-from dragflow.backbones.self_test import gradient_self_test
-from dragflow.core.errors import UserError
+from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions, WeightsId
+from dragflow.method.backbone import Backbone
 
 B = TypeVar("B", bound=PipelineBackbone)
 
@@ -120,3 +120,26 @@ def _encoders(source: Source, layout: Layout, device: torch.device, dtype: torch
 
 def _diffusers(name: str) -> Any:
     return getattr(import_module("diffusers"), name)
+
+
+def gradient_self_test(backbone: Backbone) -> None:
+    """One tiny features-and-backward: the gradient must be finite and not zero.
+
+    Raises:
+        CapabilityError: it is not; no drag could work on this model.
+    """
+    spec = backbone.spec
+    side = 2 * spec.pixel_multiple // spec.latent_stride
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(1, spec.latent_channels, side, side, generator=generator).to(backbone.device).requires_grad_(True)
+    features = backbone.features(z, 0.8, backbone.condition("", guidance=1.0), taps=spec.taps)
+    try:
+        (gradient,) = torch.autograd.grad(torch.stack([f.float().square().mean() for f in features]).sum(), z)
+        size = float(gradient.abs().max())
+    except RuntimeError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise CapabilityError(
+            f"gradients do not reach the latent through this model (largest: {size}): use another quantisation "
+            "(int8, fp8, layerwise-fp8, gguf:FILE), or none"
+        )

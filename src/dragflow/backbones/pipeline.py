@@ -9,6 +9,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
@@ -20,7 +21,6 @@ from torch.utils.checkpoint import checkpoint
 from dragflow.backbones.devices import cache_device, on_device
 from dragflow.backbones.fingerprint import weights_of_parts
 from dragflow.backbones.hooks import refuse_fused
-from dragflow.backbones.prompts import PromptCache
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
@@ -28,6 +28,7 @@ from dragflow.method.backbone import BackboneSpec, Conditioning, Features, Image
 from dragflow.ops import flow
 
 R = TypeVar("R")
+_PROMPTS_KEPT = 8
 
 
 class Stream(Protocol):
@@ -69,7 +70,7 @@ class PipelineBackbone(ABC):
         self._weights = weights
         self._checkpointing = checkpointing
         self._offload = offload
-        self._texts = PromptCache[Any]()
+        self._text = lru_cache(_PROMPTS_KEPT)(self._encode_prompt)  # only a new prompt costs an encoder
         self.spec = self._facts()
         self.lock = threading.RLock()
 
@@ -81,7 +82,11 @@ class PipelineBackbone(ABC):
 
     @abstractmethod
     def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> Conditioning:
-        """See `Backbone.condition`; `_texts` keeps the last few prompts, so that only a new one costs an encoder."""
+        """See `Backbone.condition`; `_text` gives the prompt as it was encoded, of the last few without an encoder."""
+
+    @abstractmethod
+    def _encode_prompt(self, prompt: str) -> Any:
+        """A prompt as the transformer takes it."""
 
     @abstractmethod
     def _embed(self, z: Latent, t: float | Tensor, cond: Any) -> Any:

@@ -62,7 +62,7 @@ def run_edit(request: EditRequest) -> None:
     with shown(request.json_lines) as observer:
         tracer = None
         if request.trace is not None:
-            from dragflow.cli.trace import Tracer
+            from dragflow.service.trace import Tracer
 
             observer = tracer = Tracer(request.trace, observer)
         result = _run(job, observer)

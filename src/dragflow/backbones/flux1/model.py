@@ -48,7 +48,7 @@ class Flux1(PipelineBackbone):
     @torch.no_grad()
     def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> FluxConditioning:
         """See `Backbone.condition`."""
-        return FluxConditioning(self._texts.get(prompt, lambda: self._encode_prompt(prompt)), guidance, subject)
+        return FluxConditioning(self._text(prompt), guidance, subject)
 
     def _encode_prompt(self, prompt: str) -> Text:
         pipeline = self._parts()

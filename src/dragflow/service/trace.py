@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io as stdio
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from dragflow.core.arrays import Pixels
 from dragflow.core.events import Event, Observer, Stepped
 from dragflow.core.task import DragTask
 from dragflow.files.atomic import write_bytes, write_text
@@ -31,7 +31,7 @@ class Tracer:
         self._folder = folder
         self._observer = observer
         self._losses: list[tuple[int, float, float]] = []
-        self._frames: list[NDArray[np.uint8]] = []
+        self._frames: list[Pixels] = []
 
     def __call__(self, event: Event) -> None:
         """Gather, then pass on."""
@@ -43,14 +43,14 @@ class Tracer:
                 self._frames.append(event.preview())
         self._observer(event)
 
-    def write(self, task: DragTask, result: NDArray[np.uint8]) -> None:
+    def write(self, task: DragTask, result: Pixels) -> None:
         """Make the folder and save moving_mask.webp, losses.csv, losses.png and edit.webp."""
         self._folder.mkdir(exist_ok=True)
         write_bytes(
             self._folder / "moving_mask.webp",
             animation([_moving(task, k / _MASK_FRAMES) for k in range(_MASK_FRAMES + 1)]),
         )
-        table = stdio.StringIO()
+        table = io.StringIO()
         writer = csv.writer(table)
         writer.writerow(("iteration", "progress", "loss"))
         writer.writerows(self._losses)
@@ -65,23 +65,23 @@ class Tracer:
         axes: Axes = figure.subplots()
         axes.plot([index for index, _, _ in self._losses], [loss for _, _, loss in self._losses], marker=".")
         axes.set(xlabel="iteration", ylabel="loss", title="Region supervision" if self._losses else "No iterations")
-        buffer = stdio.BytesIO()
+        buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=120)
         return buffer.getvalue()
 
 
-def animation(frames: list[NDArray[np.uint8]]) -> bytes:
+def animation(frames: list[Pixels]) -> bytes:
     """An endless WebP animation of pictures, all brought to the size of the last."""
     size = (frames[-1].shape[1], frames[-1].shape[0])
     images = [Image.fromarray(frame).resize(size) for frame in frames]
-    buffer = stdio.BytesIO()
+    buffer = io.BytesIO()
     images[0].save(
         buffer, "WEBP", save_all=True, append_images=images[1:], duration=[120] * (len(images) - 1) + [1200], loop=0
     )
     return buffer.getvalue()
 
 
-def _moving(task: DragTask, progress: float) -> NDArray[np.uint8]:
+def _moving(task: DragTask, progress: float) -> Pixels:
     """The picture, darkened outside of the regions as they stand at this progress."""
     moving = np.zeros(task.area.shape, dtype=np.bool_)
     for operation in task.operations:
