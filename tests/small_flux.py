@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dragflow.backbones.flux1.layout import image_ids, pack, unpack
 from dragflow.backbones.flux1.model import Flux1
+from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectOptions
@@ -42,12 +43,12 @@ def error(ours: Tensor, theirs: Tensor) -> float:
     return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
 
 
-def hooks(backbone: Flux1) -> int:
+def hooks(backbone: PipelineBackbone) -> int:
     modules = list(backbone.transformer.modules())
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
 
 
-def gradient(backbone: Flux1, z: Tensor, cond: Any, kv: Any = None) -> Tensor:
+def gradient(backbone: PipelineBackbone, z: Tensor, cond: Any, kv: Any = None) -> Tensor:
     """Of the features' mean square in the latent."""
     z = z.clone().requires_grad_(True)
     features = backbone.features(z, TIME, cond, taps=backbone.spec.taps, kv=kv)

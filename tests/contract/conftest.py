@@ -1,18 +1,34 @@
-"""Every check of the contract runs on a loaded backbone; here the small FLUX."""
+"""A small model of every family in turn, as the checks of the contract take it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from family_cases import CASES, FamilyCase
 
-from dragflow.backbones.flux1.model import Flux1
-from dragflow.backbones.registry import load_backbone
-from dragflow.core.models import ModelOptions
+from dragflow.backbones.pipeline import PipelineBackbone
 
 
-@pytest.fixture(scope="module")
-def backbone(dummy_folder: Path) -> Flux1:
-    loaded = load_backbone(ModelOptions.of(dummy_folder, device="cpu"))
-    assert isinstance(loaded, Flux1)
-    return loaded
+@pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
+def family(request: pytest.FixtureRequest) -> FamilyCase:
+    """Every family in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def folder(family: FamilyCase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of it in diffusers layout."""
+    return family.write(tmp_path_factory.mktemp("model") / family.name)
+
+
+@pytest.fixture(scope="session")
+def backbone(family: FamilyCase, folder: Path) -> PipelineBackbone:
+    """That model, loaded."""
+    return family.load(folder)
+
+
+@pytest.fixture(scope="session")
+def checkpointed(family: FamilyCase, folder: Path) -> PipelineBackbone:
+    """The same, recomputing activations in the backward pass."""
+    return family.load(folder, checkpointing=True)

@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from family_cases import FamilyCase
 from torch import nn
 
-from dragflow.backbones.flux1.model import Flux1
+from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.registry import footprint
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import FLUX1_DEV, ModelOptions
-from dragflow.method.kv import KVStore
 
 
 @pytest.fixture(autouse=True)
@@ -31,33 +31,34 @@ def count(network: nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
-def test_of_a_model_on_disk_every_parameter_is_counted(backbone: Flux1, dummy_folder: Path) -> None:
-    found = footprint(ModelOptions.of(dummy_folder))
+def test_of_a_model_on_disk_every_parameter_is_counted(
+    family: FamilyCase, backbone: PipelineBackbone, folder: Path
+) -> None:
+    found = footprint(ModelOptions.of(folder))
     pipeline = backbone.pipeline
-    assert found.model == str(dummy_folder)
+    assert found.model == str(folder)
     assert found.transformer == count(backbone.transformer)
-    assert found.others == sum(count(part) for part in (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2))
+    others = [part for part in family.layout.networks if part != "transformer"]
+    assert found.others == sum(count(getattr(pipeline, part)) for part in others)
     assert found.pixel_multiple == backbone.spec.pixel_multiple
 
 
-def test_the_record_is_as_large_as_one_that_is_made(backbone: Flux1, dummy_folder: Path) -> None:
+def test_the_record_is_as_large_as_what_is_seen(backbone: PipelineBackbone, folder: Path) -> None:
     import torch
 
-    store = KVStore(frozenset(backbone.spec.kv_blocks), torch.device("cpu"))
-    z = torch.zeros(1, backbone.spec.latent_channels, 6, 8)
     seen: list[int] = []
-    record = store.recorder(0.5)
 
     class Watch:
-        blocks = record.blocks
+        blocks = frozenset(backbone.spec.kv_blocks)
 
         def __call__(self, site: object, x: torch.Tensor) -> torch.Tensor:
             seen.append(x.numel() * torch.bfloat16.itemsize)
             return x
 
+    z = torch.zeros(1, backbone.spec.latent_channels, 8, 16)
     backbone.velocity(z, 0.5, backbone.condition("", guidance=1.0), kv=Watch())
     stride = backbone.spec.latent_stride
-    assert footprint(ModelOptions.of(dummy_folder)).kv_bytes((6 * stride, 8 * stride)) == sum(seen)
+    assert footprint(ModelOptions.of(folder)).kv_bytes((8 * stride, 16 * stride)) == sum(seen)
 
 
 def test_of_flux1_dev_without_its_files() -> None:
@@ -88,19 +89,19 @@ def in_cache(cache: Path, model: str, folder: Path) -> Path:
     return root / "snapshots" / ("0" * 40)
 
 
-def test_a_model_in_the_hubs_cache(no_models: Path, dummy_folder: Path) -> None:
-    snapshot = in_cache(no_models, "someone/small", dummy_folder)
+def test_a_model_in_the_hubs_cache(no_models: Path, folder: Path) -> None:
+    snapshot = in_cache(no_models, "someone/small", folder)
     found = footprint(ModelOptions.of("someone/small"))
     assert found.model == "someone/small"
-    assert found.transformer == footprint(ModelOptions.of(dummy_folder)).transformer
+    assert found.transformer == footprint(ModelOptions.of(folder)).transformer
     (snapshot / "vae" / "config.json").unlink()  # a download that was never finished
     assert footprint(ModelOptions.of("someone/small")).model == FLUX1_DEV
 
 
-def test_a_folder_that_cannot_be_counted_is_refused(dummy_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_counted_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model_index\.json"):
         footprint(ModelOptions.of(tmp_path))
-    copy = Path(shutil.copytree(dummy_folder, tmp_path / "copy"))
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "vae" / "config.json").write_text("{")
     with pytest.raises(UserError, match="its vae cannot be loaded"):
         footprint(ModelOptions.of(copy))

@@ -8,29 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from family_cases import FamilyCase
 from safetensors.torch import load_file, save_file
 
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions
 
-PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
-
 
 @pytest.fixture
-def copy(dummy_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(dummy_folder, tmp_path / "model"))
+def copy(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "model"))
 
 
 def rewrite(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_missing_part_is_named(part: str, copy: Path) -> None:
-    shutil.rmtree(copy / part)
-    with pytest.raises(UserError, match=f" {part}/"):
-        load_backbone(ModelOptions.of(copy, device="cpu"))
+def test_a_missing_part_is_named(family: FamilyCase, copy: Path) -> None:
+    for part in family.layout.parts:
+        (copy / part).rename(copy / "hidden")
+        with pytest.raises(UserError, match=f" {part}/"):
+            load_backbone(ModelOptions.of(copy, device="cpu"))
+        (copy / "hidden").rename(copy / part)
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,14 @@ def test_damaged_weights_are_a_user_error(part: str, copy: Path) -> None:
         load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
-@pytest.mark.parametrize(
-    ("file", "tensor"),
-    [
-        ("transformer/diffusion_pytorch_model.safetensors", "proj_out.weight"),
-        ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_norm_out.weight"),
-        ("text_encoder/model.safetensors", "encoder.layers.0.layer_norm1.weight"),
-        ("text_encoder_2/model.safetensors", "encoder.block.0.layer.0.SelfAttention.q.weight"),
-    ],
-)
-def test_weights_that_are_missing_are_never_made_up(file: str, tensor: str, copy: Path) -> None:
-    tensors = load_file(copy / file)
-    del tensors[tensor]
-    save_file(tensors, copy / file, metadata={"format": "pt"})
-    with pytest.raises(UserError, match=rf"its {file.partition('/')[0]} has no .*{tensor} \(1 tensors"):
-        load_backbone(ModelOptions.of(copy, device="cpu"))
+def test_weights_that_are_missing_are_never_made_up(family: FamilyCase, copy: Path) -> None:
+    assert {file.partition("/")[0] for file, _ in family.missing} == set(family.layout.networks)
+    for file, tensor in family.missing:
+        tensors = load_file(copy / file)
+        save_file({name: x for name, x in tensors.items() if name != tensor}, copy / file, metadata={"format": "pt"})
+        with pytest.raises(UserError, match=rf"its {file.partition('/')[0]} has no .*{tensor} \(1 tensors"):
+            load_backbone(ModelOptions.of(copy, device="cpu"))
+        save_file(tensors, copy / file, metadata={"format": "pt"})
 
 
 def test_a_model_without_its_index_says_what_a_folder_must_hold(copy: Path) -> None:
@@ -93,8 +86,8 @@ def test_another_pipeline_is_refused_by_name(copy: Path) -> None:
 
 
 def test_another_transformer_is_refused_by_name(copy: Path) -> None:
-    rewrite(copy / "transformer" / "config.json", _class_name="SD3Transformer2DModel")
-    with pytest.raises(UserError, match="SD3Transformer2DModel"):
+    rewrite(copy / "transformer" / "config.json", _class_name="OtherTransformer2DModel")
+    with pytest.raises(UserError, match="OtherTransformer2DModel"):
         load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
@@ -116,9 +109,9 @@ def test_a_damaged_transformer_config_is_a_user_error(text: str, copy: Path) -> 
         ({"lora": ("no-such.safetensors:0.5",)}, "no-such.safetensors"),
     ],
 )
-def test_an_unknown_choice_is_named(options: dict[str, Any], word: str, dummy_folder: Path) -> None:
+def test_an_unknown_choice_is_named(options: dict[str, Any], word: str, folder: Path) -> None:
     with pytest.raises(UserError, match=word):
-        load_backbone(ModelOptions.of(dummy_folder, **{"device": "cpu", **options}))  # pyright: ignore[reportArgumentType]
+        load_backbone(ModelOptions.of(folder, **{"device": "cpu", **options}))  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "./none", "plainname", "a/b/c"])
@@ -127,42 +120,45 @@ def test_what_is_no_folder_and_no_hub_id_is_refused(model: str) -> None:
         load_backbone(ModelOptions.of(model, device="cpu"))
 
 
-def test_weights_through_which_no_gradient_flows_are_refused(copy: Path) -> None:
+def test_weights_through_which_no_gradient_flows_are_refused(family: FamilyCase, copy: Path) -> None:
     """A model whose image projection is zero gives the latent no gradient."""
     import torch
 
     weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
-    tensors["x_embedder.weight"] = torch.zeros_like(tensors["x_embedder.weight"])
+    weight = f"{family.embedder}.weight"
+    tensors[weight] = torch.zeros_like(tensors[weight])
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(CapabilityError, match="gradient"):
         load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
-def test_weights_that_give_nan_are_refused(copy: Path) -> None:
+def test_weights_that_give_nan_are_refused(family: FamilyCase, copy: Path) -> None:
     import torch
 
     weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
-    tensors["x_embedder.bias"] = torch.full_like(tensors["x_embedder.bias"], float("nan"))
+    bias = f"{family.embedder}.bias"
+    tensors[bias] = torch.full_like(tensors[bias], float("nan"))
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(CapabilityError, match="gradient"):
         load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
-def test_a_file_that_is_no_lora_is_refused(dummy_folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_lora_is_refused(folder: Path, tmp_path: Path) -> None:
     import torch
 
     save_file({"something.else": torch.zeros(2, 2)}, tmp_path / "style.safetensors")
     with pytest.raises(UserError, match=r"style\.safetensors"):
-        load_backbone(ModelOptions.of(dummy_folder, device="cpu", lora=(str(tmp_path / "style.safetensors"),)))
+        load_backbone(ModelOptions.of(folder, device="cpu", lora=(str(tmp_path / "style.safetensors"),)))
 
 
-def test_other_weights_have_another_fingerprint(dummy_folder: Path, tmp_path: Path) -> None:
-    from dragflow.backbones.dummy import write_dummy
+def test_other_weights_have_another_fingerprint(family: FamilyCase, folder: Path, copy: Path) -> None:
     from dragflow.backbones.fingerprint import fingerprint
 
-    again = write_dummy(tmp_path / "again")
-    other = write_dummy(tmp_path / "other", seed=1)
-    assert fingerprint(again) == fingerprint(dummy_folder)
-    assert fingerprint(other) != fingerprint(dummy_folder)
+    assert fingerprint(copy) == fingerprint(folder)
+    file, tensor = family.missing[0]
+    tensors = load_file(copy / file)
+    tensors[tensor] += 1
+    save_file(tensors, copy / file, metadata={"format": "pt"})
+    assert fingerprint(copy) != fingerprint(folder)

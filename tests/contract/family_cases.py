@@ -1,0 +1,70 @@
+"""What the contract needs of a family of models, so that every check runs on a small model of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from dragflow.backbones.dummy import write_dummy
+from dragflow.backbones.flux1.load import LAYOUT
+from dragflow.backbones.load import Layout
+from dragflow.backbones.pipeline import PipelineBackbone
+from dragflow.backbones.registry import load_backbone
+from dragflow.core.models import ModelOptions
+from small_flux import diffusers_velocity
+
+
+@dataclass(frozen=True)
+class FamilyCase:
+    """A family under test: a small model of it, and how diffusers itself runs that."""
+
+    name: str
+    """As `BackboneSpec.family` has it."""
+    layout: Layout
+    write: Callable[[Path], Path]
+    """Saves a small model with random weights, in the layout of real ones."""
+    blocks: Callable[[Any], dict[str, nn.Module]]
+    """The transformer's blocks by their names, in the order they run."""
+    velocity: Callable[[Any, Tensor, Any], Tensor]
+    """v of a transformer at `TIME` by diffusers' own forward pass, of a latent and a conditioning."""
+    features: Callable[[nn.Module], dict[str, tuple[nn.Module, int]]]
+    """Of a block with taps: the module whose output, or which of its outputs, each tap is."""
+    embedder: str
+    """The linear layer that all image tokens, and so all gradients to the latent, pass through."""
+    missing: tuple[tuple[str, str], ...]
+    """A tensor of every network, with its file: without it nothing may be loaded."""
+
+    def load(self, folder: Path, **options: Any) -> PipelineBackbone:
+        """A loaded model of this family."""
+        loaded = load_backbone(ModelOptions.of(folder, **{"device": "cpu", **options}))
+        assert isinstance(loaded, PipelineBackbone)
+        assert loaded.spec.family == self.name
+        return loaded
+
+
+def _flux_blocks(transformer: Any) -> dict[str, nn.Module]:
+    doubles = {f"double.{i}": block for i, block in enumerate(transformer.transformer_blocks)}
+    return doubles | {f"single.{i}": block for i, block in enumerate(transformer.single_transformer_blocks)}
+
+
+FLUX1 = FamilyCase(
+    name="flux1",
+    layout=LAYOUT,
+    write=write_dummy,
+    blocks=_flux_blocks,
+    velocity=diffusers_velocity,
+    features=lambda block: {"norm": (block.get_submodule("norm1"), 0), "out": (block, 1)},
+    embedder="x_embedder",
+    missing=(
+        ("transformer/diffusion_pytorch_model.safetensors", "proj_out.weight"),
+        ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_norm_out.weight"),
+        ("text_encoder/model.safetensors", "encoder.layers.0.layer_norm1.weight"),
+        ("text_encoder_2/model.safetensors", "encoder.block.0.layer.0.SelfAttention.q.weight"),
+    ),
+)
+CASES = (FLUX1,)
+"""Add a family here, and every check runs on it."""
