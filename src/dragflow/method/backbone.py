@@ -32,8 +32,8 @@ class Site(NamedTuple):
 class KVControl(Protocol):
     """Sees, and may replace, the image tokens' key and value projections during one model call.
 
-    It gets (b, n, d), n image tokens in row-major order on the token grid, and gives a tensor of that shape; it must
-    give the same again when it is called twice, since gradient checkpointing does that.
+    It gets (b, n, d), n image tokens in row-major order on the token grid, and returns a tensor of that shape. Called
+    twice it must return the same, because gradient checkpointing calls it twice.
     """
 
     @property
@@ -49,18 +49,18 @@ class SubjectPlace:
     """Where in a block a subject acts."""
 
     normed: bool
-    """It gets the block's queries after their norm, or before it; before rotary embedding in any case."""
+    """Whether it gets the block's queries after their norm or before it; always before rotary embedding."""
     output: Literal["attention", "block"]
-    """What its reading is added to: the attention's output, before its projection; or the whole block's."""
+    """What its output is added to: that of the attention, before its projection, or that of the whole block."""
     text: bool = False
-    """Where text and image share one attention (single blocks), the text tokens read it, too."""
+    """Whether it is added to text tokens too, where text and image share one attention (single blocks)."""
 
 
 class SubjectControl(Protocol):
-    """What one block adds for a subject at one time: it gets the block's own queries (b, n, d) of the tokens that read
-    it, and gives what is added to those tokens (b, n, d).
+    """What one block adds for a subject at one time: it gets the block's own queries (b, n, d) of some tokens, and
+    returns what is added to those tokens (b, n, d).
 
-    It must give the same again when it is called twice, and lets gradients through to the queries alone.
+    Called twice it must return the same. Gradients flow to the queries alone.
     """
 
     @property
@@ -80,11 +80,11 @@ class Subject(Protocol):
     """The features of a subject, which keep it the same while a model inverts and samples (paper Sec. 3.4)."""
 
     def under(self, config: SubjectConfig) -> Subject:
-        """The same subject with these settings, nothing computed for them yet."""
+        """The same subject with these settings; nothing is computed for them yet."""
         ...
 
     def at(self, t: float) -> SubjectControl:
-        """The control of a model call at time t; what it computes for that time is kept."""
+        """The control of a model call at time t; what it computes for that time is cached."""
         ...
 
 
@@ -111,7 +111,7 @@ class BackboneSpec:
     takes_guidance: bool = False
     """Whether guidance is an input; a model that does not take it ignores it."""
     subject_heads: tuple[int, int] | None = None
-    """Heads and size of a head of the attentions into which a subject can be injected; None where it cannot."""
+    """Number and size of the heads of the attentions into which a subject can be injected; None if it cannot."""
 
     def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the token grid for a latent of (h, w)."""
@@ -140,11 +140,11 @@ class Schedule:
 
 
 Conditioning = Any
-"""What `condition` gave; only the backbone that made it looks inside."""
+"""What `condition` returns; only the backbone that made it looks inside."""
 
 
 class Backbone(Protocol):
-    """A diffusion transformer, seen through the few questions that the method asks."""
+    """A diffusion transformer, reduced to the few operations that the method needs."""
 
     @property
     def spec(self) -> BackboneSpec:
@@ -160,10 +160,10 @@ class Backbone(Protocol):
         ...
 
     def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> Conditioning:
-        """Everything the model is told beside z and t.
+        """Everything the model is given besides z and t.
 
         Raises:
-            CapabilityError: a subject, where `spec.subject_heads` is None.
+            CapabilityError: a subject is given, but `spec.subject_heads` is None.
         """
         ...
 
@@ -183,7 +183,7 @@ class Backbone(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where latents go."""
+        """Where latents live."""
         ...
 
     @property

@@ -41,7 +41,7 @@ class Drag:
     inverting: Callable[[float], Conditioning]
     """The same, to invert the proposal."""
     proposal: Callable[[], Latent]
-    """The latent of the pixel preview; drawn and encoded only where it is needed."""
+    """The latent of the pixel preview; drawn and encoded only if it is needed."""
 
 
 def drag(
@@ -52,7 +52,7 @@ def drag(
     Returns:
         The latent of the edited picture (1, c, h, w), and the loss of every iteration.
     """
-    # 1. The start: the inverted source, or something closer to the wished picture.
+    # 1. The start: the inverted source, or something closer to the desired picture.
     z = _start(backbone, inversion, edit, config, show, observer)
 
     # 2. The reference: features of the source where it still is, under its own K/V.
@@ -155,7 +155,7 @@ def _denoise(
 def _backgrounds(
     inversion: Inversion, config: EditConfig, branch: Callable[[Latent, float], Latent]
 ) -> Iterator[Latent | None]:
-    """z_bg at every time after t_s: recorded in the inversion, sampled anew beside the edit, or nothing."""
+    """z_bg at every time after t_s: recorded in the inversion, re-sampled alongside the edit, or nothing."""
     if config.denoise.background == "replay":
         yield from inversion.states[1:]
         return

@@ -41,16 +41,16 @@ def invert(
     show: Show,
     observer: Observer,
 ) -> Inversion:
-    """Solve from t = 0 up to t_s: one model call for every interval, and one.
+    """Solve from t = 0 up to t_s, with one model call more than there are intervals.
 
     Args:
         backbone: the model.
         image: latent of the picture (1, c, h, w).
         cond: source prompt, guidance 1.
         schedule: time grid.
-        kv_blocks: blocks whose K/V are recorded at every call; None records none.
+        kv_blocks: blocks whose K/V are recorded at every call; None for none.
         show: decodes previews.
-        observer: told of every call.
+        observer: gets an event for every call.
     """
     times = schedule.used[::-1]
     store = None

@@ -1,4 +1,4 @@
-"""Recording the image tokens' keys and values in the inversion, and giving them back later (paper Sec. 3.4).
+"""Recording the image tokens' keys and values in the inversion, and injecting them later (paper Sec. 3.4).
 
 A recording is looked up by time, never by counting calls.
 """
@@ -30,7 +30,7 @@ class TokenMap:
 
 @dataclass(frozen=True, eq=False)
 class Recorder:
-    """Stores what it sees under one time and changes nothing."""
+    """Stores the projections of one time and changes nothing."""
 
     blocks: frozenset[str]
     into: dict[Site, Tensor]
@@ -69,7 +69,7 @@ class KVStore:
         return Recorder(self.blocks, self.times.setdefault(t, {}), self.device)
 
     def injector(self, t: float, tokens: TokenMap | None = None) -> Injector:
-        """A control that injects what was recorded at the time nearest to t; in place unless a token map is given."""
+        """A control that injects the recording of the time nearest to t; in place unless a token map is given."""
         nearest = min(self.times, key=lambda recorded: abs(recorded - t))
         return Injector(self.blocks, self.times[nearest], tokens)
 

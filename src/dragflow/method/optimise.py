@@ -38,13 +38,13 @@ def optimise(
         supervision: the loss.
         config: iterations, step rule, rates.
         preview: from a latent to the lazy picture of it.
-        observer: told of every iteration.
+        observer: gets an event for every iteration.
 
     Returns:
         The dragged latent, and the loss of every iteration.
 
     Raises:
-        NumericalError: a loss or a gradient that is not finite, naming the iteration.
+        NumericalError: a loss or a gradient is not finite; the text names the iteration.
     """
     total = config.moving + config.refining
     losses: list[float] = []

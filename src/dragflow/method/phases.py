@@ -1,4 +1,4 @@
-"""Telling an observer how a phase goes; it may raise `Cancelled` from any call."""
+"""Reporting the progress of a phase to an observer, which may raise `Cancelled` from any call."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Meter:
         """The same velocity, each call reported with a preview and checked to be finite.
 
         Raises:
-            NumericalError: the model gave NaN or infinity.
+            NumericalError: the model returned NaN or infinity.
         """
 
         def watched(z: Tensor, t: float) -> Tensor:
@@ -67,7 +67,7 @@ class Meter:
 
 @contextmanager
 def phase(name: Phase, total: int, observer: Observer) -> Generator[Meter]:
-    """Announce a phase, give its meter, and announce its end."""
+    """Report the start of a phase, give its meter, and report its end."""
     observer(Started(name, total))
     begun = time.perf_counter()
     yield Meter(name, total, observer)

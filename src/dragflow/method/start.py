@@ -1,4 +1,4 @@
-"""Where the optimisation starts: the closer to the wished picture, the fewer iterations it takes."""
+"""Where the optimisation starts: the closer to the desired picture, the fewer iterations it takes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def start_latent(
         cells: the drag on the latent grid.
         area: B on the latent grid.
         config: what to start from.
-        proposal: encodes and inverts the pixel preview; asked only where the start needs it.
+        proposal: encodes and inverts the pixel preview; called only if the start needs it.
         generator: source of fresh noise, on the CPU so that every device draws the same.
     """
     t = inversion.schedule.edit_time
@@ -52,6 +52,7 @@ def start_latent(
         z, image = proposed.z, proposed.image
     else:
         z, image = _warped(inversion, cells, config, proposal, t, generator)
+    # Cells that no source fills and cells at the seams get fresh noise, so that the model can draw them itself.
     if config.repair > 0 and config.mode != "source":
         seams = cells.vacated | (rim(cells.moved) & area)
         z = torch.where(seams, _renoise(z, image, t, config.repair, generator), z)

@@ -21,7 +21,7 @@ def time_grid(steps: int, mu: float | None = None) -> tuple[float, ...]:
     """`steps + 1` times from 1 (noise) to 0 (image), evenly spaced or with FLUX.1's shift.
 
     The shift is t' = e^mu / (e^mu + 1/t - 1). Computed in float32, as the schedules that models were trained and
-    published with: the time embedding multiplies by 1000, so that the eighth digit is seen in the velocities.
+    published with: the time embedding multiplies by 1000, so that the eighth digit matters to the velocities.
     """
     times = torch.linspace(1, 0, steps + 1)
     if mu is not None:
@@ -57,7 +57,7 @@ def integrate(
         velocity: v(z, t).
         z: state at `times[0]`.
         times: grid to walk, in either direction.
-        after: called with the state and the index into `times` just reached; what it returns is gone on with.
+        after: called with the state and the index into `times` just reached; the solver continues from what it returns.
     """
     if len(times) < 2:
         return z
@@ -70,7 +70,7 @@ def integrate(
 
 
 def noise_part(z: Latent, image: Latent, t: float) -> Latent:
-    """The noise that z_t = (1 - t) z_0 + t eps holds, given z_0; t > 0."""
+    """The noise eps in z_t = (1 - t) z_0 + t eps, given z_0; t > 0."""
     return (z - (1 - t) * image) / t
 
 

@@ -1,7 +1,7 @@
 """The only place where coordinate frames change: pixel maps to grid maps, warping, and which cell comes from which.
 
 Points are (x, y), sizes (h, w). The centre of the top left pixel or cell is (0, 0) in its own frame; a grid that covers
-the picture has cells of H/h x W/w pixels, so cell centre i lies at pixel (i + 1/2) H/h - 1/2 (`align_corners=False`).
+the picture has cells of H/h x W/w pixels, so cell centre i is at pixel (i + 1/2) H/h - 1/2 (`align_corners=False`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def cell_frame(image: Size, grid: Size) -> Matrix:
 
 
 def to_grid(matrix: Matrix, image: Size, grid: Size) -> Matrix:
-    """A map of pixel coordinates, said in cell coordinates of a grid over the same picture."""
+    """A map of pixel coordinates, converted to cell coordinates of a grid over the same picture."""
     frame = cell_frame(image, grid)
     return compose(invert(frame), compose(matrix, frame))
 
@@ -33,7 +33,7 @@ def to_grid(matrix: Matrix, image: Size, grid: Size) -> Matrix:
 def source_points(matrix: Matrix, size: Size) -> Float[Tensor, "h w 2"]:
     """For every cell of a grid the (x, y) it comes from under a forward map of that grid's coordinates.
 
-    In float64 on the CPU: some accelerators have no float64, and a half-cell tie must fall the same way on all.
+    In float64 on the CPU: some accelerators have no float64, and a half-cell tie must be rounded the same way on all.
     """
     h, w = size
     (a, b, c), (d, e, f) = invert(matrix)
@@ -51,7 +51,7 @@ def warp(x: Float[Tensor, "b c h w"], matrix: Matrix, *, padding: str = "border"
     Args:
         x: features, latents or masks.
         matrix: forward map, source cell -> target cell.
-        padding: "border" repeats the rim, "zeros" lets nothing in.
+        padding: what comes in from outside: "border" repeats the rim, "zeros" is nothing.
     """
     h, w = x.shape[-2:]
     scale = torch.tensor([2 / w, 2 / h], dtype=torch.float64)
@@ -62,7 +62,7 @@ def warp(x: Float[Tensor, "b c h w"], matrix: Matrix, *, padding: str = "border"
 
 
 def grid_points(points: Float[Tensor, "n 2"], image: Size, grid: Size) -> Float[Tensor, "n 2"]:
-    """(x, y) in pixels of a picture, said in cells of a grid over it."""
+    """(x, y) in pixels of a picture, converted to cells of a grid over it."""
     (sx, _, cx), (_, sy, cy) = cell_frame(image, grid)
     return (points - points.new_tensor([cx, cy])) / points.new_tensor([sx, sy])
 
@@ -72,8 +72,8 @@ def sample_points(x: Float[Tensor, "1 c h w"], points: Float[Tensor, "*n 2"]) ->
     h, w = x.shape[-2:]
     flat = points.reshape(1, 1, -1, 2)
     grid = (flat + 0.5) * flat.new_tensor([2 / w, 2 / h]) - 1  # as in `warp`
-    found = F.grid_sample(x, grid.to(x), mode="bilinear", padding_mode="border", align_corners=False)
-    return found[0, :, 0].T.reshape(*points.shape[:-1], x.shape[1])
+    sampled = F.grid_sample(x, grid.to(x), mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled[0, :, 0].T.reshape(*points.shape[:-1], x.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +101,22 @@ def move_cells(cells: CellMap, region: Bool[Tensor, "h w"], path: list[Matrix], 
     Args:
         cells: what has been moved so far.
         region: source cells of the region.
-        path: maps of cell coordinates under which the region is laid down in turn, the last on top.
+        path: maps of cell coordinates at which the region is placed in turn, the last on top.
         leaves_hole: whether cells that the region leaves are vacated (not so when a part is stretched).
     """
     h, w = region.shape
     index, moved = cells.index, cells.moved
     for matrix in path:
+        # Every target cell looks up its source, so that no cell is missed when the region grows. Half-cell ties, which
+        # whole-pixel drags are full of, go to the higher cell: 1e-9 is above the rounding error of the inverse map.
         source = torch.floor(source_points(matrix, (h, w)) + 0.5 + 1e-9).long().to(region.device)
         x, y = source.unbind(-1)
         known = (x >= 0) & (x < w) & (y >= 0) & (y < h)
         flat = torch.where(known, y * w + x, torch.zeros_like(x))
+        # Sources are cells of the picture, not of what was moved before: regions move from where they were painted.
         lands = known & region.flatten()[flat]
         index, moved = torch.where(lands, flat, index), moved | lands
+    # A hole that an earlier operation left is closed where this one moves into it.
     vacated = (cells.vacated | region) & ~moved if leaves_hole else cells.vacated & ~moved
     return CellMap(index, moved, vacated)
 

@@ -16,7 +16,7 @@ from dragflow.pixels.preview import ghost
 
 _SOURCE, _TARGET, _AREA = (66, 135, 245), (52, 199, 89), (255, 204, 0)
 _TINT = 0.35
-"""How much of a mark's colour is on its region: the picture below it can still be seen."""
+"""Opacity of a mark's colour on its region: the picture under it stays visible."""
 
 Draw = Callable[[int, tuple[int, int, int]], object]
 
@@ -69,7 +69,7 @@ def _outline(canvas: Pixels, mask: Mask, color: tuple[int, int, int], thick: int
 
 def _arrow(canvas: Pixels, points: list[Point], thick: int) -> None:
     """A line along the path of the handle, with a head at its end."""
-    if math.dist(points[0], points[-1]) < 1:  # about its own centre: the anchor says it all
+    if math.dist(points[0], points[-1]) < 1:  # a motion about its own centre: the anchor shows it
         return
     line = np.rint(points).astype(np.int32)
     before = next((p for p in reversed(points) if math.dist(p, points[-1]) > 8 * thick), points[0])
@@ -96,6 +96,6 @@ def _anchor(canvas: Pixels, point: Point, thick: int) -> None:
 
 
 def _twice(canvas: Pixels, thick: int, color: tuple[int, int, int], draw: Draw) -> None:
-    """Draw in black and then thinner in colour, so that it can be seen on any picture."""
+    """Draw in black and then thinner in colour, which is visible on any picture."""
     draw(3 * thick, (0, 0, 0))
     draw(thick, color)

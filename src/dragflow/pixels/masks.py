@@ -1,4 +1,4 @@
-"""Regions as pixel masks: rasterising, telling regions of one picture apart, warping, the editable area (App. D.2).
+"""Regions as pixel masks: rasterising, connected parts, warping, the editable area (App. D.2).
 
 Masks are boolean arrays (H, W) on the upright source picture.
 """
@@ -38,13 +38,13 @@ def rasterise(region: Region, size: tuple[int, int], name: str = "region") -> Ma
 
 
 def components(mask: Mask) -> tuple[NDArray[np.int32], int]:
-    """Connected parts (8-neighbourhood), as labels 1..n on an array of 0, and n."""
+    """Labels (H, W) of the connected parts (8-neighbourhood), 1 to n on a background of 0; and n."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     return labels.astype(np.int32), count - 1
 
 
 def component_at(mask: Mask, at: Point, name: str) -> Mask:
-    """The connected part that holds a point or, when none does, is nearest to it.
+    """The connected part that contains a point or, if none does, is nearest to it.
 
     Raises:
         UserError: the point is outside of the picture, or the mask is empty.
@@ -70,19 +70,19 @@ def label_at(labels: NDArray[np.int32], at: Point) -> int:
 
 
 def centroid(mask: Mask) -> Point:
-    """Mean of the pixel centres of a mask; it may lie outside of a concave one."""
+    """Mean of the pixel centres of a mask; it may be outside of a concave one."""
     ys, xs = np.nonzero(mask)
     return float(xs.mean()), float(ys.mean())
 
 
 def inside(point: Point, size: tuple[int, int]) -> bool:
-    """Whether a point lies on a picture of `size` (h, w), its outermost half pixels included."""
+    """Whether a point is on a picture of `size` (h, w), its outermost half pixels included."""
     h, w = size
     return -0.5 <= point[0] <= w - 0.5 and -0.5 <= point[1] <= h - 0.5
 
 
 def format_point(point: Point) -> str:
-    """A point as people write it."""
+    """A point as text, as in (12, 7.5)."""
     return f"({point[0]:g}, {point[1]:g})"
 
 
@@ -118,7 +118,7 @@ def dilate(mask: Mask, pixels: int) -> Mask:
 def feather(mask: Mask, pixels: float) -> NDArray[np.float32]:
     """Weights (H, W) in [0, 1]: 0 outside of the mask, rising to 1 over `pixels` from its rim inwards.
 
-    The border of the picture is no rim: an area that reaches it stays at 1 there.
+    The border of the picture is not a rim: an area that reaches it stays at 1 there.
     """
     if pixels <= 0:
         return mask.astype(np.float32)
@@ -131,7 +131,7 @@ def _check_size(mask: Mask, size: tuple[int, int], name: str) -> Mask:
     if mask.ndim != 2 or mask.shape != size:
         shape = " x ".join(str(side) for side in mask.shape[::-1])
         raise UserError(
-            f"mask {name} is {shape}, the picture {size[1]} x {size[0]} (upright): they must be of one size"
+            f"mask {name} is {shape}, the picture {size[1]} x {size[0]} (upright): they must have the same size"
         )
     return mask
 

@@ -22,24 +22,24 @@ Fill = Callable[[Pixels, Mask], Pixels]
 def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True) -> Pixels:
     """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes.
 
-    A region that leaves its place takes its shadow along, where it throws one (`dragflow.pixels.shadow`).
+    A region that leaves its place takes its shadow along, if it casts one (`dragflow.pixels.shadow`).
     """
     leaving = [op for op in task.operations if not op.is_deformation]
     hole = np.logical_or.reduce([op.mask for op in leaving]) if leaving else np.zeros(task.area.shape, dtype=np.bool_)
-    found = [(op, find_shadow(task.image, op.mask)) for op in leaving] if shadows else []
-    thrown = [(op, shadow) for op, shadow in found if shadow is not None]
+    searched = [(op, find_shadow(task.image, op.mask)) for op in leaving] if shadows else []
+    cast = [(op, shadow) for op, shadow in searched if shadow is not None]
     lit = task.image
-    for _, shadow in thrown:
+    for _, shadow in cast:
         lit = np.where(hole[..., None], lit, _times(lit, 1 / shadow.light))
     result = fill(lit, hole)
-    for operation, shadow in thrown:
+    for operation, shadow in cast:
         result = _times(result, shadow.moved(operation.matrix()))
     ys, xs = np.nonzero(task.area)
     window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that can change
     to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
     canvas = result[window].astype(np.float32)
     for operation in task.operations:
-        # Soft inside the rim alone: what lies beside the region must not be painted along its way.
+        # Soft only inwards from the rim: what is beside the region must not be painted along with it.
         alpha = cv2.GaussianBlur(operation.mask.astype(np.float32), (3, 3), 0) * operation.mask
         for progress in operation.trail():
             matrix = operation.matrix(progress)

@@ -27,7 +27,7 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
         margin: pixels by which the derived editable area is grown.
 
     Raises:
-        UserError: any rule broken; the text names the operation, the value and the fix.
+        UserError: a rule is broken; the text names the operation, the value and the fix.
     """
     size = (image.shape[0], image.shape[1])
     if not instruction.operations:
@@ -87,7 +87,7 @@ def _check_rotation(motion: Rotate, handle: Point, size: tuple[int, int], name: 
     for point, what in ((handle, "handle (the centroid of the region)"), (motion.to, "target")):
         if math.dist(point, motion.about) < _SMALLEST_MOTION:
             raise UserError(
-                f"{name}: the anchor {format_point(motion.about)} lies on the {what} {format_point(point)}, so the "
+                f"{name}: the anchor {format_point(motion.about)} is on the {what} {format_point(point)}, so the "
                 "angle is not defined: move the anchor, or give degrees instead of a target"
             )
 
@@ -141,13 +141,13 @@ def _target(operation: ResolvedOperation, index: int) -> Mask:
     target = masks.warp_mask(operation.mask, operation.matrix())
     if not target.any():
         raise UserError(
-            f"operation {index}: the region would end wholly outside of the picture: choose a target inside"
+            f"operation {index}: the region would end entirely outside of the picture: choose a target inside"
         )
     return target
 
 
 def _area(instruction: Instruction, pairs: list[tuple[Mask, Mask]], size: tuple[int, int], margin: int) -> Mask:
-    # The rectangle's corners are cut to whole pixels: what a person painted must be editable to its last pixel.
+    # The rectangle's corners are truncated to whole pixels: what a person painted must be editable to its last pixel.
     derived = np.logical_or.reduce([masks.editable_area(pairs, margin), *(mask for pair in pairs for mask in pair)])
     if instruction.editable is None:
         return derived

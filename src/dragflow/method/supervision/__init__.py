@@ -1,1 +1,1 @@
-"""What tells the optimiser how far the drag has come."""
+"""Losses that measure how far the drag has come."""

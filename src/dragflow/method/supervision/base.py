@@ -10,7 +10,7 @@ from dragflow.method.backbone import Features
 
 
 class Supervision(Protocol):
-    """Says how far features are from where the drag should have brought them."""
+    """Measures how far features are from where the drag should have brought them."""
 
     def loss(self, features: Features, progress: float) -> Tensor:
         """A scalar, differentiable in `features`, for motion progress in [0, 1]."""

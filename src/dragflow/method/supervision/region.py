@@ -32,7 +32,7 @@ class RegionMotion:
 
 @dataclass(frozen=True, eq=False)
 class RegionTarget:
-    """Where one region should be at some progress, and what should be seen there."""
+    """Where one region should be at some progress, and the features that belong there."""
 
     mask: Bool[Tensor, "h w"]
     """M_i^k on the feature grid."""
@@ -74,12 +74,12 @@ class RegionSupervision:
     def targets(self, progress: float) -> list[RegionTarget]:
         """Masks and warped reference features at this progress; border padding for features, none for masks."""
         grid = (self._references[0].shape[-2], self._references[0].shape[-1])
-        found: list[RegionTarget] = []
+        targets: list[RegionTarget] = []
         for region in self._regions:
             matrix = motion_matrix(region.motion, region.handle, progress)
             moved = geometry.warp(region.mask[None, None].float(), matrix, padding="zeros")[0, 0] > 0.5
             cells = masks.covered_cells(masks.coverage(moved, grid))
             on_grid = geometry.to_grid(matrix, (region.mask.shape[0], region.mask.shape[1]), grid)
             references = tuple(geometry.warp(reference.float(), on_grid) for reference in self._references)
-            found.append(RegionTarget(cells, references, region.weight))
-        return found
+            targets.append(RegionTarget(cells, references, region.weight))
+        return targets
