@@ -160,7 +160,7 @@ BAD: dict[str, tuple[str, str]] = {
     "key twice": ('{"operations": [], "prompt": "a", "prompt": "b"}', "duplicate key 'prompt'"),
     "key twice inside": (one().replace('"type"', '"type": "scale", "type"'), "duplicate key 'type'"),
     "too deep": ("[" * 200_000, "t.json"),
-    "benchmark file": ('{"region_operations": {}}', "name its folder"),
+    "benchmark file": ('{"region_operations": {}}', "give its folder"),
 }
 
 
@@ -180,7 +180,7 @@ def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
     for name in ("b.json", "none.json"):
         with pytest.raises(UserError, match=name):
             load_instruction(tmp_path / name)
-    with pytest.raises(UserError, match="no ReD Bench sample"):
+    with pytest.raises(UserError, match="not a ReD Bench sample"):
         load_instruction(tmp_path)
 
 

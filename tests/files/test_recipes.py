@@ -92,7 +92,7 @@ def test_the_sidecar_adds_what_it_cost(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "carries no recipe"),
+        (None, "has no recipe"),
         ("{", "not JSON"),
         ("[]", "version"),
         ("{}", "version"),

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written: a temporary file beside the target, then a rename."""
+"""Writing files so that nothing is ever half-written: a temporary file in the same folder, then a rename."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
     """
     for source in inputs:
         if path.exists() and source.exists() and path.samefile(source):
-            raise UserError(f"output {path} is an input itself: choose another name, inputs are never overwritten")
+            raise UserError(f"output {path} is itself an input: choose another name, inputs are never overwritten")
     if path.is_dir():
         raise UserError(f"output {path} is a folder: name a file in it")
     if not path.parent.is_dir():
@@ -29,7 +29,7 @@ def check_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a folder that could not be made or written to.
+    """Refuse a folder that could not be created or written to.
 
     Raises:
         UserError: it is a file, its parent is missing, or it is not writable.
@@ -43,10 +43,10 @@ def check_folder(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Raises:
-        UserError: the system refuses (no space, no permission).
+        UserError: the file cannot be written (no space, no permission).
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -66,10 +66,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a new folder with these files (paths inside it), whole or not at all.
+    """Write a new folder with these files (paths inside it) atomically.
 
     Raises:
-        UserError: it exists and is not empty, or the system refuses.
+        UserError: it exists and is not empty, or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty: name a new folder")
@@ -77,7 +77,7 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
     try:
         building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     except OSError as error:
-        raise UserError(f"folder {folder} cannot be made: {error.strerror}") from error
+        raise UserError(f"folder {folder} cannot be created: {error.strerror}") from error
     try:
         for name, data in files.items():
             (building / name).parent.mkdir(exist_ok=True)
@@ -98,5 +98,5 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     write_bytes(path, text.encode())

@@ -33,7 +33,7 @@ class EmbeddedMask(schema.Strict):
     png: Annotated[str, Field(min_length=1, description="a black and white PNG of the picture's size, base64")]
 
 
-# The core types are the format, told apart by their `type`; only masks look otherwise in a file.
+# The core types are the format, distinguished by their `type`; only masks differ in a file.
 _RegionFile = Annotated[MaskFile | EmbeddedMask | Polygon | Box, Field(discriminator="type")]
 _MotionFile = Annotated[Motion, Field(discriminator="type")]
 
@@ -64,7 +64,7 @@ def load_instruction(path: Path | str) -> Instruction:
     """Read an instruction file, or a ReD Bench folder; the masks that it names are read, too.
 
     Raises:
-        UserError: missing, not JSON, or against the schema, the text naming the path in the file; an unreadable mask.
+        UserError: missing, not JSON, or not of the schema (the text names the path in the file); an unreadable mask.
     """
     path = Path(path)
     if path.is_dir():
@@ -84,7 +84,7 @@ def parse_instruction(text: str, source: str, folder: Path = Path()) -> Instruct
     """An instruction from JSON text; mask paths are relative to `folder`."""
     data = schema.load_json(text, source)
     if isinstance(data, dict) and "region_operations" in data:
-        raise UserError(f"{source} is a ReD Bench instruction: name its folder, the masks are beside it")
+        raise UserError(f"{source} is a ReD Bench instruction: give its folder, which holds the masks too")
     parsed = schema.parse(_ADAPTER, upgraded(data), source)
     try:
         return freeze(from_file(parsed, source, folder))
@@ -93,7 +93,7 @@ def parse_instruction(text: str, source: str, folder: Path = Path()) -> Instruct
 
 
 def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Instruction:
-    """What a file says; `folder` is where mask paths begin, None where only embedded masks are allowed.
+    """The instruction in a file; mask paths are relative to `folder`, None if only embedded masks are allowed.
 
     Raises:
         UserError: an embedded mask that is not a PNG, or a mask file where none is allowed.
@@ -138,7 +138,7 @@ def dump_instruction(instruction: Instruction) -> str:
 
 
 def save_instruction(path: Path, instruction: Instruction) -> None:
-    """Write an instruction file, whole or not at all."""
+    """Write an instruction file atomically."""
     write_text(path, dump_instruction(instruction) + "\n")
 
 
@@ -148,7 +148,7 @@ def json_schema() -> str:
 
 
 def upgraded(data: Any) -> Any:
-    """Plain data of version 1, in which regions had no `type`, as version 2 has it; anything else as it is."""
+    """Plain data of version 1, in which regions had no `type`, converted to version 2; anything else unchanged."""
     if not isinstance(data, dict) or data.get("version", 1) != 1:
         return data
     operations = data.get("operations")
@@ -162,7 +162,7 @@ def upgraded(data: Any) -> Any:
 
 
 def _tagged(region: Any) -> Any:
-    """A region of version 1: an object with one key that is its kind, and of a mask the point in it."""
+    """A region of version 1: an object with one key that is its kind, and for a mask the point in it."""
     kinds = [kind for kind in ("mask", "png", "polygon", "box") if isinstance(region, dict) and kind in region]
     if len(kinds) != 1 or "type" in region:
         return region

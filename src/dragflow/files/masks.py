@@ -1,4 +1,4 @@
-"""Mask files: pictures read as regions, once, before anything else is done with them."""
+"""Mask files: pictures read as regions, once and before anything else uses them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dragflow.pixels import masks
 
 
 def freeze(instruction: Instruction) -> Instruction:
-    """The same instruction with every painted mask as pixels of its own: nothing that happens later changes it.
+    """The same instruction with a copy of every painted mask's pixels: nothing that happens later changes it.
 
     Raises:
         UserError: a mask that cannot be read.
@@ -50,7 +50,7 @@ def load_mask(path: Path) -> Mask:
     """A mask file: pixels brighter than half (and at least half opaque) are in.
 
     Raises:
-        UserError: no readable picture.
+        UserError: not a readable picture.
     """
     return read_mask(open_checked(path))
 

@@ -44,23 +44,23 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def load_recipe(path: Path | str) -> Recipe:
-    """The recipe that a result carries.
+    """The recipe in a result's metadata.
 
     Raises:
-        UserError: no readable picture, no recipe in it, or one of a version that this dragflow does not know.
+        UserError: not a readable picture, without a recipe, or with one of a version that this dragflow does not know.
     """
     path = Path(path)
     text = getattr(open_checked(path), "text", {}).get(KEY)
     if text is None:
-        raise UserError(f"{path} carries no recipe: it was not made by dragflow, or its metadata were stripped")
+        raise UserError(f"{path} has no recipe: it was not made by dragflow, or its metadata were stripped")
     name = f"recipe of {path}"
     data = schema.load_json(text, name)
     if not isinstance(data, dict) or data.get("version") != VERSION:
         raise UserError(f"{name} is not of version {VERSION}: use the dragflow that made it")
     parsed = schema.parse(TypeAdapter(RecipeFile), data, name)
-    found = {key: value for key, value in parsed if key not in ("version", "instruction")}
+    fields = {key: value for key, value in parsed if key not in ("version", "instruction")}
     try:
-        return Recipe(instruction=freeze(from_file(parsed.instruction, name, None)), **found)
+        return Recipe(instruction=freeze(from_file(parsed.instruction, name, None)), **fields)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 
@@ -71,7 +71,7 @@ def save_picture(path: Path, source: SourceImage, pixels: Pixels, recipe: Recipe
 
 
 def save_sidecar(path: Path, provenance: Provenance) -> None:
-    """Write the recipe, timings, peak memory and what asking for the intent cost as JSON."""
+    """Write the recipe, timings, peak memory and the cost of asking for the intent as JSON."""
     data = _plain(provenance.recipe) | {
         "timings": [asdict(timing) for timing in provenance.timings],
         "seconds": round(sum(timing.seconds for timing in provenance.timings), 3),

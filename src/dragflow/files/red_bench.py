@@ -1,4 +1,4 @@
-"""ReD Bench samples on disk, both ways (method Sec. 10)."""
+"""ReD Bench samples: reading and writing (method Sec. 10)."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def load_red_bench(folder: Path) -> RedBenchSample:
     """Read a sample folder.
 
     Raises:
-        UserError: a missing file, a broken schema, or regions that do not match the operations.
+        UserError: a file is missing or not of the schema, or the regions do not match the operations.
     """
     for name in (IMAGE, REGIONS, INSTRUCTION):
         if not (folder / name).exists():
-            raise UserError(f"{folder} is no ReD Bench sample: it has no {name}")
+            raise UserError(f"{folder} is not a ReD Bench sample: it has no {name}")
     image = load_image(folder / IMAGE)
     sample = _load_file(folder / INSTRUCTION)
     operations = _operations(sample, folder, image.size)
@@ -109,7 +109,7 @@ def _operations(sample: SampleFile, folder: Path, size: tuple[int, int]) -> tupl
 
 
 def _own_masks(folder: Path, keys: list[str]) -> dict[str, Mask] | None:
-    """The masks in temp/, one for each operation, when all of them are there."""
+    """The masks in temp/, one for each operation; None unless all of them exist."""
     paths = {key: folder / "temp" / f"mask_orig__{key}.png" for key in keys}
     if not all(path.exists() for path in paths.values()):
         return None
@@ -117,7 +117,7 @@ def _own_masks(folder: Path, keys: list[str]) -> dict[str, Mask] | None:
 
 
 def assign_regions(mask: Mask, begins: dict[str, Point], size: tuple[int, int], path: Path) -> dict[str, Mask]:
-    """Tell the painted regions apart and give each to the operation whose begin centroid lies in it or nearest to it.
+    """Separate the painted regions and assign each to the operation whose begin centroid is in it or nearest to it.
 
     Raises:
         UserError: no regions, touching or missing regions (two operations for one), or surplus regions.
@@ -134,7 +134,7 @@ def assign_regions(mask: Mask, begins: dict[str, Point], size: tuple[int, int], 
         label = masks.label_at(labels, begin)
         if label in owner:
             raise UserError(
-                f"{path}: operations {owner[label]} and {key} fall on one region: regions touch or one is missing; "
+                f"{path}: operations {owner[label]} and {key} are on the same region: regions touch or one is missing; "
                 "paint them at least two pixels apart"
             )
         owner[label] = key
@@ -158,7 +158,7 @@ def _motion(entry: RegionOperation, name: str) -> Motion:
 
 
 def save_red_bench(folder: Path, source: SourceImage, instruction: Instruction) -> None:
-    """Write a sample folder, whole or not at all.
+    """Write a sample folder atomically.
 
     Raises:
         UserError: the folder exists and is not empty, or an operation has no ReD Bench task (scaling, affine).
@@ -195,10 +195,10 @@ def _entry(motion: Motion, handle: Point, name: str) -> dict[str, object]:
         (a, b, c), (d, e, f) = motion_matrix(motion, handle)
         target = motion.to or (a * handle[0] + b * handle[1] + c, d * handle[0] + e * handle[1] + f)
         if motion.degrees is not None and (math.dist(handle, motion.about) < 1 or abs(motion.degrees) > 180):
-            raise UserError(f"{name}: ReD Bench says a rotation by its target point, which this one is not told by")
+            raise UserError(f"{name}: ReD Bench gives the angle by a target point, which cannot express this rotation")
         return {"task": "rotation", "centroids": [list(handle), list(target)], "anchors": list(motion.about)}
     raise UserError(
-        f"{name}: ReD Bench knows relocation, deformation and rotation only, not {type(motion).__name__.lower()}"
+        f"{name}: ReD Bench has relocation, deformation and rotation only, not {type(motion).__name__.lower()}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the readers of JSON and TOML share: strict parsing by pydantic, with errors that name the path in the file."""
+"""Strict parsing of JSON and TOML by pydantic, with errors that name the path in the file."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def sentences(error: ValidationError, place: str = "") -> list[str]:
 
 
 def load_json(text: str, source: str) -> object:
-    """JSON from text, its duplicate keys and its NaN refused.
+    """Parse JSON; duplicate keys and NaN are refused.
 
     Raises:
         UserError: not JSON.
@@ -111,7 +111,7 @@ def _sentence(problem: Mapping[str, Any], place: str) -> str:
     if problem["type"] in ("missing", "missing_argument"):
         return f"{path} is missing"
     if problem["type"] == "union_tag_not_found":
-        return f"{path} has no `type` that says what it is"
+        return f"{path} has no `type`, which must say what it is"
     given = problem.get("input")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
     said = str(problem["msg"]).removeprefix("Value error, ")

@@ -271,7 +271,7 @@ def test_two_runs_of_one_label_are_refused() -> None:
 @pytest.mark.parametrize(
     ("base", "metrics", "message"),
     [
-        ("zebra", None, "base 'zebra' is the label of no run: choose one of a"),
+        ("zebra", None, "base 'zebra' is not the label of any run: choose one of a"),
         (None, ("LPIPS",), "metric 'LPIPS' is not known"),
         (None, ("MD1",), "metric 'MD1' was measured in no run .no features are chosen"),
         (None, ("ratio",), "metric 'ratio' was measured in no run: leave it out"),

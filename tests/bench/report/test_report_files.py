@@ -157,7 +157,7 @@ def test_the_script_knows_every_score(tmp_path: Path) -> None:
 def test_without_the_data_only_results_are_shown(tmp_path: Path) -> None:
     page = Page(write(two_runs(tmp_path), tmp_path / "report.html"))
     assert sum(tag == "img" and "src" in attributes for tag, attributes in page.tags) == 3 * 2
-    assert "the data are not at hand" in page.text
+    assert "the data set is not available" in page.text
 
 
 def test_runs_that_were_measured_with_other_features_are_said_to_be(tmp_path: Path) -> None:
@@ -267,8 +267,8 @@ def test_a_report_that_cannot_be_made_leaves_nothing(tmp_path: Path, suffix: str
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("report.pdf", "report.pdf is none of .html, .md, .csv"),
-        ("report", "is none of"),
+        ("report.pdf", "report.pdf must end in one of .html, .md, .csv"),
+        ("report", "must end in one of"),
         ("nowhere/report.md", "nowhere does not exist"),
     ],
 )

@@ -65,7 +65,7 @@ def test_what_has_no_picture_says_why(tmp_path: Path) -> None:
     assert entry.tiles[1].note == "failed"
     assert "does not exist" in entry.tiles[2].note
     assert entry.tiles[3].note == "not run"
-    assert entry.note == "Source and instruction are not shown: the data are not at hand."
+    assert entry.note == "Source and instruction are not shown: the data set is not available."
 
 
 def test_a_sample_that_the_data_do_not_have_or_cannot_give_shows_results(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_other_data_than_the_runs_are_not_shown(tmp_path: Path, digest: str, sho
     run = scored_run("a", one_metric("landing", [1]), folder=tmp_path, sources={"0": digest})
     (entry,) = gallery(section(run), Squares(("0",)), None)
     assert (len(entry.tiles) == 4) is shown
-    assert ("another picture" in entry.note) is not shown
+    assert ("is not the one that was edited" in entry.note) is not shown
 
 
 def test_pictures_are_small_and_keep_their_shape() -> None:

@@ -1,4 +1,4 @@
-"""Reports of scored runs: tables with confidence intervals, published figures beside them, a gallery."""
+"""Reports of scored runs: tables with confidence intervals, published figures, a gallery."""
 
 from dragflow.bench.report.write import write_report
 

@@ -16,7 +16,7 @@ from dragflow.bench.statistics import Difference, Estimate, Statistic, differenc
 from dragflow.core.errors import UserError
 
 LEVEL = 0.05
-"""A difference whose adjusted p is below is called one."""
+"""Level of significance: a difference counts if its adjusted p is below."""
 NO_TAG = "no tag"
 
 
@@ -44,30 +44,30 @@ def build(runs: Sequence[ScoredRun], base: str | None, statistic: Statistic, met
     sets: dict[tuple[str, str], list[ScoredRun]] = {}
     for run in runs:
         sets.setdefault((run.header.data_name, run.header.regions), []).append(run)
-    for (data_name, _), found in sets.items():
-        _check_labels(data_name, found)
+    for (data_name, _), members in sets.items():
+        _check_labels(data_name, members)
     labels = {run.header.label for run in runs}
     if base is not None and base not in labels:
-        raise UserError(f"base {base!r} is the label of no run: choose one of {', '.join(sorted(labels))}")
+        raise UserError(f"base {base!r} is not the label of any run: choose one of {', '.join(sorted(labels))}")
     shown = _shown(runs, metrics)
-    return Report(statistic, tuple(_section(tuple(found), base, statistic, shown) for found in sets.values()))
+    return Report(statistic, tuple(_section(tuple(members), base, statistic, shown) for members in sets.values()))
 
 
 def current_scores(run: ScoredRun) -> dict[str, SampleScores]:
-    """Scores by sample, of the pictures that the run holds now; those of a picture made again since do not count."""
+    """Scores by sample of the pictures that the run holds now; not those of a picture that was made again since."""
     digests = {record.sample: record.picture_sha256 for record in run.records if record.status == "done"}
     return {one.sample: one for one in run.scores if digests.get(one.sample) == one.picture_sha256}
 
 
 def values(run: ScoredRun, key: str) -> dict[tuple[str, str], float]:
-    """A metric by sample and digest of its source picture: samples of one name but of other pictures are no pairs."""
+    """A metric by sample and digest of its source picture: equal names of other pictures are not paired."""
     sources = {record.sample: record.source_sha256 for record in run.records}
-    found = {(name, sources[name]): one.values.get(key, math.nan) for name, one in current_scores(run).items()}
-    return {sample: value for sample, value in found.items() if math.isfinite(value)}
+    measured = {(name, sources[name]): one.values.get(key, math.nan) for name, one in current_scores(run).items()}
+    return {sample: value for sample, value in measured.items() if math.isfinite(value)}
 
 
 def tool(run: ScoredRun, key: str) -> str:
-    """Name of the model that a metric of a run was measured with, "" where it needs none."""
+    """Name of the model that a metric of a run was measured with; "" if it needs none."""
     if key in MATCHED:
         return run.tools.features
     return run.tools.perceptual if key in PERCEPTUAL else ""
@@ -87,7 +87,7 @@ def _shown(runs: Sequence[ScoredRun], asked: tuple[str, ...] | None) -> tuple[Me
         return tuple(metric for metric in CATALOGUE if metric.key in measured)
     for key in asked:
         if key not in BY_KEY:
-            raise UserError(f"metric {key!r} is not known: choose of {', '.join(BY_KEY)}")
+            raise UserError(f"metric {key!r} is not known: choose from {', '.join(BY_KEY)}")
         if key not in measured:
             reasons = {run.tools.absent[key] for run in runs if key in run.tools.absent}
             why = f" ({'; '.join(sorted(reasons))})" if reasons else ""
@@ -121,11 +121,11 @@ def _groups(runs: Sequence[ScoredRun]) -> list[_Members]:
 
     categories = sorted({one.category for one in every.values()})
     tags = sorted({tag for one in every.values() for tag in one.tags})
-    found = [members("category", c, lambda one, c=c: one.category == c) for c in categories if len(categories) > 1]
-    found += [members("tag", tag, lambda one, tag=tag: tag in one.tags) for tag in tags]
+    groups = [members("category", c, lambda one, c=c: one.category == c) for c in categories if len(categories) > 1]
+    groups += [members("tag", tag, lambda one, tag=tag: tag in one.tags) for tag in tags]
     if tags:
-        found.append(members("tag", NO_TAG, lambda one: not one.tags))
-    return found
+        groups.append(members("tag", NO_TAG, lambda one: not one.tags))
+    return groups
 
 
 def _counts(run: ScoredRun) -> Counts:
@@ -153,38 +153,39 @@ def _metric_table(
     runs: Sequence[ScoredRun], metric: Metric, base: int | None, groups: Sequence[_Members], statistic: Statistic
 ) -> MetricTable:
     tools = tuple(tool(run, metric.key) for run in runs)
-    found = [values(run, metric.key) for run in runs]
-    overall = tuple(estimate(one.values(), statistic) for one in found)
-    alike = [(i, j) for i, j in combinations(range(len(runs)), 2) if tools[i] == tools[j] and found[i] and found[j]]
-    differences = {(i, j): paired(found[i], found[j], statistic) for i, j in alike}
+    measured = [values(run, metric.key) for run in runs]
+    overall = tuple(estimate(one.values(), statistic) for one in measured)
+    having = [i for i in range(len(runs)) if measured[i]]
+    comparable = [(i, j) for i, j in combinations(having, 2) if tools[i] == tools[j]]
+    differences = {(i, j): paired(measured[i], measured[j], statistic) for i, j in comparable}
     pairs = _comparisons(differences, metric)
     return MetricTable(
         metric=metric,
         tools=tools,
         overall=overall,
         marks=_marks(metric, tools, overall, pairs),
-        groups=_group_rows(groups, found, _alike_to_base(alike, base), base, statistic),
+        groups=_group_rows(groups, measured, _comparable_to_base(comparable, base), base, statistic),
         pairs=pairs,
         to_base=_comparisons(_to_base(differences, base), metric),
     )
 
 
-def _alike_to_base(alike: Sequence[tuple[int, int]], base: int | None) -> frozenset[int]:
+def _comparable_to_base(comparable: Sequence[tuple[int, int]], base: int | None) -> frozenset[int]:
     """The runs that can be compared with the base."""
-    return frozenset(run for pair in alike if base in pair for run in pair if run != base)
+    return frozenset(run for pair in comparable if base in pair for run in pair if run != base)
 
 
 def _group_rows(
     groups: Sequence[_Members],
-    found: Sequence[dict[tuple[str, str], float]],
+    measured: Sequence[dict[tuple[str, str], float]],
     compared: frozenset[int],
     base: int | None,
     statistic: Statistic,
 ) -> tuple[Group, ...]:
-    """Of the groups that have the metric at all."""
+    """Rows of the groups that have the metric at all."""
     rows: list[Group] = []
     for group in groups:
-        inside = [{key: value for key, value in one.items() if key[0] in group.samples} for one in found]
+        inside = [{key: value for key, value in one.items() if key[0] in group.samples} for one in measured]
         if not any(inside):
             continue
         to_base = [
@@ -197,29 +198,29 @@ def _group_rows(
 
 
 def _to_base(differences: dict[tuple[int, int], Difference], base: int | None) -> dict[tuple[int, int], Difference]:
-    """The pairs that the base is in, it as the second."""
+    """The pairs with the base, which is made the second of each."""
     as_second = {pair: d for pair, d in differences.items() if pair[1] == base}
     return as_second | {(j, i): d.negated for (i, j), d in differences.items() if i == base}
 
 
 def _comparisons(differences: dict[tuple[int, int], Difference], metric: Metric) -> tuple[Comparison, ...]:
     adjusted = holm([one.p for one in differences.values()])
-    found: list[Comparison] = []
-    for ((i, j), found_difference), p in zip(differences.items(), adjusted, strict=True):
-        first_is_better = (found_difference.estimate.value > 0) == (metric.better == "up")
-        found.append(Comparison(i, j, found_difference, p, (i if first_is_better else j) if p < LEVEL else None))
-    return tuple(found)
+    comparisons: list[Comparison] = []
+    for ((i, j), one), p in zip(differences.items(), adjusted, strict=True):
+        first_is_better = (one.estimate.value > 0) == (metric.better == "up")
+        comparisons.append(Comparison(i, j, one, p, (i if first_is_better else j) if p < LEVEL else None))
+    return tuple(comparisons)
 
 
 def _marks(
     metric: Metric, tools: Sequence[str], overall: Sequence[Estimate], pairs: Sequence[Comparison]
 ) -> tuple[Mark, ...]:
-    """The best of the runs that have the metric; of none where they were not measured alike, or are all equal."""
+    """Marks the best of the runs that have the metric; none if they were measured differently or are all equal."""
     known = [i for i, e in enumerate(overall) if e.n]
-    found = {overall[i].value for i in known}
-    if len(found) < 2 or len({tools[i] for i in known}) > 1:
+    distinct = {overall[i].value for i in known}
+    if len(distinct) < 2 or len({tools[i] for i in known}) > 1:
         return ("",) * len(overall)
-    best = max(found) if metric.better == "up" else min(found)
+    best = max(distinct) if metric.better == "up" else min(distinct)
     wins = [sum(pair.better == i for pair in pairs) for i in range(len(overall))]
     return tuple(
         "" if not e.n or e.value != best else "sure" if wins[i] == len(known) - 1 else "best"

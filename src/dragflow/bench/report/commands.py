@@ -1,4 +1,4 @@
-"""The commands that make a run, its scores and the report again, rebuilt from what the run recorded."""
+"""The commands that reproduce a run, its scores and the report, rebuilt from what the run recorded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROGRAM = ("dragflow", "bench")
 
 
 def make(run: ScoredRun, data: DataSet | None) -> str:
-    """`dragflow bench run` or, for the pictures of another program, `import`; `data` tells how much of it was run."""
+    """`dragflow bench run` or, for the pictures of another program, `import`; `data` shows if it was run in part."""
     header = run.header
     end = ["-o", str(run.folder), "--label", header.label]
     if header.regions != "disc":
@@ -43,7 +43,7 @@ def score(runs: Sequence[ScoredRun]) -> list[str]:
     folders: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
         folders.setdefault(_features(run.tools.features), []).append(str(run.folder))
-    return [shlex.join([*_PROGRAM, "score", *found, *options]) for options, found in folders.items()]
+    return [shlex.join([*_PROGRAM, "score", *names, *options]) for options, names in folders.items()]
 
 
 def report(
@@ -63,24 +63,24 @@ def report(
 
 
 def as_settings(config: EditConfig, preferred: str) -> tuple[str, list[str]]:
-    """The preset that a configuration is nearest to, and the settings in which it differs.
+    """The preset closest to a configuration, and the settings in which they differ.
 
-    Of presets that are equally near the preferred one is taken.
+    Among presets that are equally close, the preferred one is taken.
     """
     wanted = _flat(asdict(config))
     changes: dict[str, list[str]] = {}
     for name in preset_names():
-        has = _flat(asdict(load_preset(name)))
-        changes[name] = [f"{key}={_text(value)}" for key, value in wanted.items() if value != has[key]]
-    nearest = min(changes, key=lambda name: (len(changes[name]), name != preferred, name))
-    return nearest, changes[nearest]
+        preset = _flat(asdict(load_preset(name)))
+        changes[name] = [f"{key}={_text(value)}" for key, value in wanted.items() if value != preset[key]]
+    closest = min(changes, key=lambda name: (len(changes[name]), name != preferred, name))
+    return closest, changes[closest]
 
 
 def _flat(group: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    found: dict[str, object] = {}
+    flat: dict[str, object] = {}
     for key, value in group.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _text(value: object) -> str:
@@ -89,7 +89,7 @@ def _text(value: object) -> str:
 
 
 def _words(options: object, prefix: str = "") -> list[str]:
-    """The options of a model as they are typed; those that are as usual are left out."""
+    """The options of a model as typed on the command line, without those that have their default."""
     words: list[str] = []
     for field in fields(options):  # pyright: ignore[reportArgumentType]
         value, name = getattr(options, field.name), f"--{prefix}{field.name}"

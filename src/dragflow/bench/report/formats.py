@@ -1,4 +1,4 @@
-"""How numbers stand in reports, the same in every kind of file."""
+"""How numbers are written in reports, the same in every kind of file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def number(value: float, digits: int, *, signed: bool = False) -> str:
 
 
 def interval(e: Estimate, digits: int, *, signed: bool = False) -> str:
-    """The confidence interval, "" where there is none."""
+    """The confidence interval; "" if there is none."""
     if math.isnan(e.low):
         return ""
     return f"[{number(e.low, digits, signed=signed)}, {number(e.high, digits, signed=signed)}]"
@@ -36,7 +36,7 @@ def p_value(p: float) -> str:
 
 
 def title(metric: Metric) -> str:
-    """Key, the way that is better, unit."""
+    """Key, the direction that is better, unit."""
     return " ".join(part for part in (metric.key, ARROWS[metric.better], metric.unit) if part)
 
 
@@ -46,7 +46,7 @@ def difference_digits(metric: Metric) -> int:
 
 
 def cost_rows(costs: tuple[Cost, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What is said about cost, a title and a text for each run; nothing that no run knows."""
+    """Rows about cost: a title, and a text for each run; without rows that no run has a value for."""
     rows = (
         ("first edit of a picture, s", [number(cost.first_seconds, 2) for cost in costs]),
         ("further edit of it, s", [number(cost.again_seconds, 2) for cost in costs]),
@@ -84,15 +84,15 @@ def not_compared(tools: tuple[str, ...], labels: tuple[str, ...]) -> str:
 
 
 def absent(report: Report) -> tuple[tuple[str, str], ...]:
-    """What could not be measured: metrics and labels, and how to get what they need; equal reasons once."""
+    """What could not be measured: metrics and labels, and how to get what they need; equal reasons are merged."""
     keys: dict[tuple[str, str], list[str]] = {}
     for run in report.runs:
         for key, reason in run.tools.absent.items():
             keys.setdefault((run.header.label, reason), []).append(key)
     labels: dict[tuple[str, str], list[str]] = {}
-    for (label, reason), found in keys.items():
-        labels.setdefault((", ".join(found), reason), []).append(label)
-    return tuple((f"{metrics} ({', '.join(found)})", reason) for (metrics, reason), found in labels.items())
+    for (label, reason), metrics in keys.items():
+        labels.setdefault((", ".join(metrics), reason), []).append(label)
+    return tuple((f"{metrics} ({', '.join(runs)})", reason) for (metrics, reason), runs in labels.items())
 
 
 def facts(run: ScoredRun) -> tuple[tuple[str, str], ...]:

@@ -27,7 +27,7 @@ _QUALITY = 80
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as text that a page can hold."""
+    """A picture as text, for a page."""
 
     uri: str
     width: int
@@ -36,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Tile:
-    """One place in the row of a sample."""
+    """One picture in the row of a sample."""
 
     title: str
     run: int | None
@@ -72,24 +72,24 @@ def gallery(section: Section, data: DataSet | None, count: int | None) -> Iterat
     scores = [current_scores(run) for run in section.runs]
     known = frozenset(data.ids) if data is not None else frozenset[str]()
     for name in choose(section, count):
-        of_runs = [found.get(name) for found in records]
+        of_runs = [by_sample.get(name) for by_sample in records]
         loaded = _load(data, name, of_runs) if data is not None and name in known else _missing(data)
-        scored = [found[name] for found in scores if name in found]
-        about = scored[0] if scored else loaded if isinstance(loaded, Sample) else None
-        tiles = _given(loaded) if isinstance(loaded, Sample) else []
+        scored = [by_sample[name] for by_sample in scores if name in by_sample]
+        facts = scored[0] if scored else loaded if isinstance(loaded, Sample) else None
+        tiles = _source_tiles(loaded) if isinstance(loaded, Sample) else []
         tiles += [_result(i, run, record) for i, (run, record) in enumerate(zip(section.runs, of_runs, strict=True))]
         yield Entry(
             sample=name,
-            category=about.category if about is not None else "",
-            tags=about.tags if about is not None else (),
+            category=facts.category if facts is not None else "",
+            tags=facts.tags if facts is not None else (),
             tiles=tuple(tiles),
-            scores=tuple(found[name].values if name in found else {} for found in scores),
+            scores=tuple(by_sample[name].values if name in by_sample else {} for by_sample in scores),
             note="" if isinstance(loaded, Sample) else loaded,
         )
 
 
 def choose(section: Section, count: int | None) -> list[str]:
-    """Samples of which a run has a picture, worst first by the mean over runs of the metric that ranks."""
+    """Samples of which a run has a picture, worst first by the ranking metric's mean over runs."""
     ranked = list(section.samples)
     if section.ranking is not None:
         metric = section.ranking.metric
@@ -97,7 +97,7 @@ def choose(section: Section, count: int | None) -> list[str]:
         scores = [current_scores(run) for run in section.runs]
 
         def rank(sample: str) -> float:
-            every = [found[sample].values for found in scores if sample in found]
+            every = [by_sample[sample].values for by_sample in scores if sample in by_sample]
             known = [one[metric.key] for one in every if metric.key in one]
             return sign * float(np.mean(known)) if known else math.inf
 
@@ -117,23 +117,23 @@ def encode(pixels: Pixels) -> Picture:
 
 
 def _missing(data: DataSet | None) -> str:
-    what = "the data are not at hand" if data is None else f"{data.name}, as it is at hand, has no such sample"
-    return f"Source and instruction are not shown: {what}."
+    reason = "the data set is not available" if data is None else f"the available {data.name} has no such sample"
+    return f"Source and instruction are not shown: {reason}."
 
 
 def _load(data: DataSet, name: str, records: list[RunRecord | None]) -> Sample | str:
     """The sample, or why it cannot be shown."""
     try:
         sample = data.load(name)
-        sample.task  # noqa: B018  # what cannot be drawn is said here, once
+        sample.task  # noqa: B018  # an instruction that cannot be drawn is reported here, once
     except UserError as error:
         return f"Source and instruction are not shown: {error}."
     if any(record is not None and record.source_sha256 not in ("", sample.image.sha256) for record in records):
-        return "Source and instruction are not shown: the data at hand have another picture than the runs began with."
+        return "Source and instruction are not shown: the picture in the available data is not the one that was edited."
     return sample
 
 
-def _given(sample: Sample) -> list[Tile]:
+def _source_tiles(sample: Sample) -> list[Tile]:
     pictures = {"source": sample.image.pixels, "instruction": overlay(sample.task), "truth": sample.truth}
     return [Tile(title, None, encode(pixels)) for title, pixels in pictures.items() if pixels is not None]
 

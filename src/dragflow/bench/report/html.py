@@ -21,7 +21,7 @@ from dragflow.bench.report.tables import DataSets, Report, Section
 from dragflow.bench.sample import DataSet
 
 PALETTE = 8
-"""Colours that the style has for runs; with more of them they come round again."""
+"""Colours that the style has for runs; further runs reuse them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def render(report: Report, data: DataSets, shown: int | None, commands: Sequence
         report: what to show.
         data: data sets by what the runs' headers name.
         shown: at most so many samples in a gallery.
-        commands: lines that make scores and report again.
+        commands: lines that reproduce scores and report.
     """
     views = [_view(section, section.find(data), shown) for section in report.sections]
     style, script = _file("report.css"), _file("report.js")
@@ -84,8 +84,8 @@ def render(report: Report, data: DataSets, shown: int | None, commands: Sequence
 def _view(section: Section, data: DataSet | None, shown: int | None) -> View:
     def plot(index: int) -> plots.Plot:
         table = section.metrics[index]
-        found = [tuple(values(run, table.metric.key).values()) for run in section.runs]
-        return plots.strip_plot(section.labels, found, table.overall)
+        measured = [tuple(values(run, table.metric.key).values()) for run in section.runs]
+        return plots.strip_plot(section.labels, measured, table.overall)
 
     return View(
         section=section,
@@ -117,5 +117,5 @@ def _file(name: str) -> Markup:
 
 
 def _digest(text: str) -> str:
-    """By which the page's security policy knows its own style and script; no others are obeyed."""
+    """The digest by which the page's security policy allows its own style and script, and nothing else."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

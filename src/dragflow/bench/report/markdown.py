@@ -13,7 +13,7 @@ from dragflow.bench.report.tables import Comparison, DataSets, Mark, Report, Sec
 from dragflow.bench.statistics import Estimate, Statistic
 
 MOST_PAIRED = 6
-"""Runs of which all pairs are told."""
+"""Most runs of which all pairs are listed."""
 
 
 def render(report: Report, data: DataSets, commands: Sequence[str]) -> str:
@@ -54,7 +54,7 @@ def _section(section: Section, statistic: Statistic) -> Iterator[str]:
         yield from _upright(["", *(labels[i] for i in section.others)], _against(section))
         yield from [f"Each run less the base. {formats.comparison_caption(statistic)}", ""]
     if len(labels) > MOST_PAIRED:
-        yield from [f"All pairs of {len(labels)} runs would be too many for a text: they are in the page (.html).", ""]
+        yield from [f"All pairs of {len(labels)} runs are too many for a text: they are in the page (.html).", ""]
     elif len(labels) > 1:
         heads = ["metric", "first", "second", "first − second", "samples", "p", "p, Holm", "better"]
         yield from ["### Pairs of runs", "", *_table(heads, _pairs(section, labels))]
@@ -88,8 +88,8 @@ def _results(section: Section) -> Iterator[list[str]]:
 
 def _against(section: Section) -> Iterator[list[str]]:
     for table in section.metrics:
-        found = {one.first: one for one in table.to_base}
-        cells = [_difference(found[i], table.metric) if i in found else formats.NOTHING for i in section.others]
+        compared = {one.first: one for one in table.to_base}
+        cells = [_difference(compared[i], table.metric) if i in compared else formats.NOTHING for i in section.others]
         yield [formats.title(table.metric), *cells]
 
 
@@ -148,7 +148,7 @@ def _difference(one: Comparison, metric: Metric) -> str:
 
 
 def _upright(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The table, turned when that makes it narrower: pages scroll down better than sideways."""
+    """The table, transposed if that makes it narrower: pages scroll down better than sideways."""
     every = [heads, *rows]
     if len(heads) > len(every):
         every = list(zip(*every, strict=True))

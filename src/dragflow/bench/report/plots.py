@@ -21,7 +21,7 @@ _LABEL = 48
 
 @dataclass(frozen=True)
 class Strip:
-    """One run, with its places in the drawing."""
+    """One run, with its positions in the drawing."""
 
     run: int
     label: str
@@ -46,9 +46,9 @@ class Plot:
     """Place and text."""
 
 
-def strip_plot(labels: Sequence[str], found: Sequence[Sequence[float]], overall: Sequence[Estimate]) -> Plot:
-    """Lay out the values of a metric, those of one run in a row."""
-    everything = [value for one in found for value in one]
+def strip_plot(labels: Sequence[str], measured: Sequence[Sequence[float]], overall: Sequence[Estimate]) -> Plot:
+    """Lay out the values of a metric, those of each run in a row."""
+    everything = [value for one in measured for value in one]
     low, high = min(everything), max(everything)
     marks = ticks(low, high) if low < high else [(low, f"{low:g}")]
     if low == high:
@@ -59,7 +59,7 @@ def strip_plot(labels: Sequence[str], found: Sequence[Sequence[float]], overall:
         return round(EDGE + (value - low) * scale, 1)
 
     strips: list[Strip] = []
-    for i, (label, one, e) in enumerate(zip(labels, found, overall, strict=True)):
+    for i, (label, one, e) in enumerate(zip(labels, measured, overall, strict=True)):
         if not one:
             continue
         y = TOP + ROW * len(strips)
@@ -79,12 +79,12 @@ def strip_plot(labels: Sequence[str], found: Sequence[Sequence[float]], overall:
 
 
 def _height(k: int) -> float:
-    """Where in its row the k-th dot lies: multiples of the golden ratio fall evenly, whatever their number."""
+    """Height of the k-th dot in its row: multiples of the golden ratio spread evenly, regardless of their number."""
     return _DOTS * (k * (math.sqrt(5) - 1) / 2 % 1)
 
 
 def ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Three to seven round numbers from `low` to `high`, which differ."""
+    """Three to seven round numbers from `low` to `high`, which must differ."""
     span = (high - low) * (1 + 1e-9)
     power = 10.0 ** math.floor(math.log10(span / 3))
     step = next(m * power for m in (5, 2, 1) if span / (m * power) >= 3)

@@ -12,14 +12,14 @@ from dragflow.bench.sample import DataSet
 from dragflow.bench.statistics import Difference, Estimate, Statistic
 
 DataSets = Mapping[tuple[str, str], DataSet | None]
-"""Data sets by what the header of a run says: where they lie, and the rule of their regions; None = not at hand."""
+"""Data sets by what the header of a run has: location, and rule of the regions; None if not available."""
 Mark = Literal["", "best", "sure"]
 Kind = Literal["category", "tag"]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What came of the samples of a run."""
+    """Outcomes of the samples of a run."""
 
     done: int
     failed: int
@@ -35,7 +35,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an edit took: medians over the pictures that were made, NaN where it is not known."""
+    """What an edit took: medians over the pictures that were made; NaN if unknown."""
 
     first_seconds: float
     """Opening the picture and editing it."""
@@ -74,17 +74,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Everything that is said about one metric; where it says "run", it counts those of its section."""
+    """Everything about one metric; runs are those of its section, by their index."""
 
     metric: Metric
     tools: tuple[str, ...]
-    """What each run was measured with; "" where the metric needs no model."""
+    """The model that each run was measured with; "" if the metric needs none."""
     overall: tuple[Estimate, ...]
     marks: tuple[Mark, ...]
-    """`best`: best of all that can be compared. `sure`: and significantly better than every other."""
+    """`best`: best of all that can be compared. `sure`: also significantly better than every other."""
     groups: tuple[Group, ...]
     pairs: tuple[Comparison, ...]
-    """All pairs of runs that were measured alike."""
+    """All pairs of runs that were measured with the same model."""
     to_base: tuple[Comparison, ...]
     """Every other run less the base."""
 
@@ -102,14 +102,14 @@ class Section:
     regions: str
     runs: tuple[ScoredRun, ...]
     base: int | None
-    """None where the run that others are compared with has not run on these data."""
+    """None if the run that others are compared with did not use these data."""
     counts: tuple[Counts, ...]
     costs: tuple[Cost, ...]
     metrics: tuple[MetricTable, ...]
 
     @property
     def title(self) -> str:
-        """Name of the data set, and the rule by which regions were inferred where it is not the usual one."""
+        """Name of the data set, and the rule by which regions were inferred if it is not the default."""
         return self.data_name if self.regions == "disc" else f"{self.data_name}, regions by {self.regions}"
 
     @property
@@ -119,17 +119,17 @@ class Section:
 
     @property
     def others(self) -> tuple[int, ...]:
-        """The runs that are compared with the base; none where there is no base."""
+        """The runs that are compared with the base; empty without a base."""
         return tuple(i for i in range(len(self.runs)) if i != self.base) if self.base is not None else ()
 
     @property
     def ranking(self) -> MetricTable | None:
-        """The first metric by which pictures of a run differ at all."""
+        """The first metric that differs between the pictures of a run."""
         return next((t for t in self.metrics if any(e.low < e.high for e in t.overall)), next(iter(self.metrics), None))
 
     @property
     def samples(self) -> tuple[str, ...]:
-        """Of which a run has a picture."""
+        """The samples of which a run has a picture."""
         done = (record.sample for run in self.runs for record in run.records if record.status == "done")
         return tuple(dict.fromkeys(done))
 
@@ -139,9 +139,9 @@ class Section:
         return tuple((run.header.label, one) for run in self.runs for one in run.records if one.status != "done")
 
     def find(self, data: DataSets) -> DataSet | None:
-        """The section's data set; None when it is not at hand."""
-        found = [data.get((run.header.data, run.header.regions)) for run in self.runs]
-        return next((one for one in found if one is not None), None)
+        """The section's data set; None if it is not available."""
+        candidates = (data.get((run.header.data, run.header.regions)) for run in self.runs)
+        return next((one for one in candidates if one is not None), None)
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,11 @@ class Report:
 
     @property
     def runs(self) -> tuple[ScoredRun, ...]:
-        """Of all sections."""
+        """The runs of all sections."""
         return tuple(run for section in self.sections for run in section.runs)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """That any section has, as in the catalogue."""
+        """The metrics that any section has, in the order of the catalogue."""
         shown = {table.metric.key for section in self.sections for table in section.metrics}
         return tuple(metric for metric in CATALOGUE if metric.key in shown)

@@ -1,4 +1,4 @@
-"""One row for each run and sample with everything that is known of it, for further work elsewhere."""
+"""One row for each run and sample with everything that is known about it, for further work elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def render(report: Report, metrics: Sequence[str] | None) -> str:
 
     Args:
         report: whose runs are written.
-        metrics: keys of the columns; all that were measured when None.
+        metrics: keys of the columns; all that were measured if None.
     """
     measured = {key for run in report.runs for one in run.scores for key in one.values}
     every = [*(key for key in BY_KEY if key in measured), *sorted(measured - BY_KEY.keys())]

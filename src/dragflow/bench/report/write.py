@@ -1,4 +1,4 @@
-"""Writing a report: one HTML page, Markdown or CSV, as the name of the file says."""
+"""Writing a report: one HTML page, Markdown or CSV, depending on the name of the file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_report(
     metrics: tuple[str, ...] | None = None,
     gallery: int | None = None,
 ) -> None:
-    """Write one report of scored runs, whole or not at all; equal input gives equal bytes.
+    """Write one report of scored runs atomically; equal input gives equal bytes.
 
     Args:
         runs: with their scores; those on one data set are compared with each other.
@@ -39,13 +39,13 @@ def write_report(
         gallery: at most so many samples in the gallery of a page.
 
     Raises:
-        UserError: another suffix, a file that cannot be written, no runs, two of one label on the same data, an unknown
-            base, an unknown or unmeasured metric.
+        UserError: another suffix, a file that cannot be written, no runs, two with one label on the same data, an
+            unknown base, an unknown or unmeasured metric.
         CapabilityError: a page without jinja2.
     """
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError(f"report {out} is none of {', '.join(SUFFIXES)}: the end of its name chooses what is written")
+        raise UserError(f"report {out} must end in one of {', '.join(SUFFIXES)}: the suffix decides what is written")
     check_writable(out)
     again = [*commands.score(runs), commands.report(runs, suffix, base, statistic, metrics, gallery)]
     render = _renderer(suffix, data, metrics, gallery, again)  # what is missing is said before the work
