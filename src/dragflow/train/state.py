@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from dragflow.core.errors import UserError
 
@@ -65,8 +65,8 @@ class Clock:
 def averaged(model: nn.Module, decay: float = 0.999) -> AveragedModel:
     """The exponential moving average of a model's parameters, with a shorter memory at the start."""
 
-    def update(mean: list[Tensor], live: list[Tensor], count: Tensor | int) -> None:
-        get_ema_multi_avg_fn(min(decay, (1 + int(count)) / (10 + int(count))))(mean, live, count)  # pyright: ignore[reportArgumentType]
+    def update(mean: PARAM_LIST, live: PARAM_LIST, count: Tensor | int) -> None:
+        get_ema_multi_avg_fn(min(decay, (1 + int(count)) / (10 + int(count))))(mean, live, count)
 
     average = AveragedModel(model, multi_avg_fn=update)
     average.update_parameters(model)  # the first call copies: the weights before any step count, too
