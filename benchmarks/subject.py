@@ -1,11 +1,11 @@
-"""What keeping a subject's subject brings, on scenes of the world: reconstruction without an edit, and edits.
+"""What keeping the subject brings, on scenes of the world: reconstruction without an edit, and edits.
 
     python benchmarks/subject.py run ROW [--scenes 100] [--first 5000] [--processes 1] [--only SETTING] [-o subject]
     python benchmarks/subject.py report [-o subject]
 
 Rows: `none`; `adapter`, the embedded model's; `another picture`, the same adapter given the features of the next scene
-(what it gains so, it does not gain from the subject); `lora`, a LoRA of each picture trained by `dragflow subject
-train`'s function with its defaults for this model. Goes on where it stopped. Pictures are inverted and sampled under
+(what that gains has nothing to do with the subject); `lora`, a LoRA of each picture, trained by the function of
+`dragflow lora train` with its defaults. A run that was stopped is resumed. Pictures are inverted and sampled under
 the settings of `dragflow.bench.reconstruction` with the grid, guidances and K/V sites of the preset `paper`, and edited
 with the preset `default`. With `--only` they are sampled under one setting and not edited: more scenes in the same time
 (give it a folder of its own). LPIPS is measured where `dragflow bench` finds its weights.
@@ -54,18 +54,18 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class Mistaken:
-    """A `SubjectAdapter` that sees the same picture whatever it is shown."""
+class FixedPicture:
+    """A `SubjectAdapter` that encodes the same picture whatever it is given."""
 
     adapter: SubjectAdapter
-    seen: Image
+    picture: Image
 
     @property
     def record(self) -> SubjectId:
         return self.adapter.record
 
     def encode(self, image: Image) -> Subject:
-        return self.adapter.encode(self.seen)
+        return self.adapter.encode(self.picture)
 
 
 def main() -> None:
@@ -98,16 +98,16 @@ def measure(job: Job, device: str | None) -> scenes.Line:
     """Every figure of one scene."""
     sample, suite = scenes.scene(job.scene), load_suite(device=device)
     paper, default = load_preset("paper"), load_preset("default")
-    with _editor(job, sample, device) as used:
-        size = frames.working_size(sample.image.size, paper.size.max_pixels, used.backbone.spec.pixel_multiple)
+    with _editor(job, sample, device) as row_editor:
+        size = frames.working_size(sample.image.size, paper.size.max_pixels, row_editor.backbone.spec.pixel_multiple)
         image = frames.as_image(sample.image.pixels, size)
-        subject = None if used.adapter is None else used.adapter.encode(image).under(paper.subject)
+        subject = None if row_editor.adapter is None else row_editor.adapter.encode(image).under(paper.subject)
         settings = {name: one for name, one in SETTINGS.items() if job.only in (None, name)}
         distance = suite.perceptual
-        found = list(reconstruct(used.backbone, sample, paper, subject, settings=settings, distance=distance))
+        found = list(reconstruct(row_editor.backbone, sample, paper, subject, settings=settings, distance=distance))
         line = {"scene": job.scene, "reconstruction": [asdict(one) for one in found]}
         if job.only is None:
-            session = used.open(sample.image, sample.instruction.prompt, config=default)
+            session = row_editor.open(sample.image, sample.instruction.prompt, config=default)
             line["edit"] = suite.score(sample, session.edit(sample.instruction, default).pixels)
     return line
 
@@ -122,7 +122,7 @@ def _editor(job: Job, sample: Sample, device: str | None) -> Iterator[Editor]:
     elif job.row == "another picture":
         loaded, other = editor(ADAPTED, device), scenes.scene(job.scene + 1).image
         if loaded.adapter is not None:
-            yield Editor(loaded.backbone, Mistaken(loaded.adapter, frames.as_image(other.pixels, other.size)))
+            yield Editor(loaded.backbone, FixedPicture(loaded.adapter, frames.as_image(other.pixels, other.size)))
     else:
         plain, file = editor(PLAIN, device).backbone, job.out / "loras" / f"{job.scene}.safetensors"
         if not file.exists():

@@ -1,4 +1,4 @@
-"""What a subject adapter costs an edit, and what it saves to compute once for each time what depends on time alone.
+"""What a subject adapter costs an edit, and what caching saves of what depends on the time alone.
 
     python benchmarks/subject_cost.py [--size 256] [--width 256] [--tokens 64] [--preset paper] [--json FILE]
 
@@ -37,13 +37,13 @@ HEAD = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Forgetful:
+class UncachedSubject:
     """A `Subject` that keeps nothing from one model call to the next."""
 
     subject: Subject
     config: SubjectConfig = field(default_factory=SubjectConfig)
 
-    def under(self, config: SubjectConfig) -> Forgetful:
+    def under(self, config: SubjectConfig) -> UncachedSubject:
         return replace(self, config=config)
 
     def at(self, t: float) -> SubjectControl:
@@ -51,7 +51,7 @@ class Forgetful:
 
 
 @dataclass(frozen=True, eq=False)
-class ForgetfulAdapter:
+class UncachedAdapter:
     """A `SubjectAdapter` of such subjects."""
 
     adapter: InstantCharacter
@@ -60,25 +60,25 @@ class ForgetfulAdapter:
     def record(self) -> Any:
         return self.adapter.record
 
-    def encode(self, image: Image) -> Forgetful:
-        return Forgetful(self.adapter.encode(image))
+    def encode(self, image: Image) -> UncachedSubject:
+        return UncachedSubject(self.adapter.encode(image))
 
 
 @dataclass
-class Watch:
+class Stopwatch:
     """Time spent in modules, and how often they ran."""
 
     seconds: float = 0.0
     runs: int = 0
-    begun: float = 0.0
+    started: float = 0.0
 
     @contextmanager
     def on(self, *modules: torch.nn.Module) -> Iterator[None]:
         def start(*_: Any) -> None:
-            self.begun = time.perf_counter()
+            self.started = time.perf_counter()
 
         def stop(*_: Any) -> None:
-            self.seconds += time.perf_counter() - self.begun
+            self.seconds += time.perf_counter() - self.started
             self.runs += 1
 
         handles = [m.register_forward_pre_hook(start) for m in modules]
@@ -91,7 +91,7 @@ class Watch:
 
 
 def main() -> None:
-    """Time the same edit three ways, print a Markdown table."""
+    """Time the same edit three ways, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256, help="side of the picture in pixels")
     parser.add_argument("--width", type=int, default=256, help=f"width of the transformer, a multiple of {HEAD}")
@@ -116,7 +116,7 @@ def main() -> None:
         "no adapter": _edit(Editor(editor.backbone), adapter, args.preset, args.size),
         "adapter": _edit(editor, adapter, args.preset, args.size),
         "adapter, nothing kept": _edit(
-            Editor(editor.backbone, ForgetfulAdapter(adapter)), adapter, args.preset, args.size
+            Editor(editor.backbone, UncachedAdapter(adapter)), adapter, args.preset, args.size
         ),
     }
     print(_table(rows, args))
@@ -129,7 +129,7 @@ def _edit(editor: Editor, adapter: InstantCharacter, preset: str, size: int) -> 
     side = size - 1
     region = Box(0.2 * side, 0.3 * side, 0.45 * side, 0.6 * side)
     instruction = Instruction((Operation(region, Translate((0.6 * side, 0.5 * side))),), prompt="a ball")
-    projector, kv = Watch(), Watch()
+    projector, kv = Stopwatch(), Stopwatch()
     projections = [part for a in adapter.attentions.values() for part in (a.to_k_ip, a.to_v_ip)]
     with projector.on(adapter.projector.resampler), kv.on(*projections):
         begun = time.perf_counter()
@@ -139,7 +139,7 @@ def _edit(editor: Editor, adapter: InstantCharacter, preset: str, size: int) -> 
 
 
 def _table(rows: dict[str, dict[str, float]], args: argparse.Namespace) -> str:
-    kept, forgotten = rows["adapter"], rows["adapter, nothing kept"]
+    cached, uncached = rows["adapter"], rows["adapter, nothing kept"]
     lines = [
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; {FULL_DEPTH[0]} + "
         f"{FULL_DEPTH[1]} blocks, width {args.width}, {args.size} x {args.size} px, {args.tokens} subject tokens, "
@@ -158,7 +158,7 @@ def _table(rows: dict[str, dict[str, float]], args: argparse.Namespace) -> str:
             f"{row['kv']:.2f}",
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    saved = {key: 1 - kept[key] / forgotten[key] for key in ("projector", "kv")}
+    saved = {key: 1 - cached[key] / uncached[key] for key in ("projector", "kv")}
     return "\n".join(
         [
             *lines,

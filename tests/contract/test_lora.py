@@ -111,12 +111,12 @@ def test_attached_loras_are_those_that_a_load_gives(dummy_folder: Path, tmp_path
     def velocity(backbone: Backbone) -> torch.Tensor:
         return backbone.velocity(z, 0.8, backbone.condition("a", guidance=1.0))
 
-    before, subject = velocity(plain), plain.weights
+    before, weights = velocity(plain), plain.weights
     with attach_loras(plain, loras) as on:
         assert torch.equal(velocity(on), velocity(loaded))
         assert on.weights == loaded.weights
     assert torch.equal(velocity(plain), before)
-    assert plain.weights == subject != loaded.weights
+    assert plain.weights == weights != loaded.weights
     with (
         pytest.raises(UserError, match=r"none\.safetensors"),
         attach_loras(plain, [str(tmp_path / "none.safetensors")]),

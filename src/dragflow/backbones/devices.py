@@ -40,6 +40,11 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
+def idle_device(device: torch.device, *, offload: bool) -> torch.device:
+    """Where a network that works on `device` is kept while it is idle."""
+    return torch.device("cpu") if offload else device
+
+
 @contextmanager
 def on_device(modules: Iterable[Any], device: torch.device, *, offload: bool) -> Iterator[None]:
     """Bring offloaded networks to a device while they are used."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from dragflow.backbones.devices import pick_device, pick_dtype
+from dragflow.backbones.devices import idle_device, pick_device, pick_dtype
 from dragflow.backbones.fingerprint import weights_of, weights_of_parts
 from dragflow.backbones.lora import add_loras, parse_lora
 from dragflow.backbones.parts import Source, class_of, load_part, part_of
@@ -59,7 +59,7 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
     _check_parts(source, layout)
     with part_of(options.name, "transformer"):
         transformer = load_transformer(_diffusers(layout.transformer), source, dtype)
-    encoders = _encoders(source, layout, torch.device("cpu") if options.offload else device, dtype)
+    encoders = _encoders(source, layout, idle_device(device, offload=options.offload), dtype)
     with part_of(options.name, "tokenizers or scheduler"):
         pipeline = _diffusers(layout.pipeline).from_pretrained(source.folder, transformer=transformer, **encoders)
     add_loras(pipeline, loras)

@@ -51,11 +51,6 @@ def load_network(spec: EncoderSpec, cls: Any, model: str, device: torch.device, 
     return load_part(cls, model, f"{spec.name} encoder", device, dtype=dtype)
 
 
-def idle_device(device: torch.device, *, offload: bool) -> torch.device:
-    """Where an encoder waits between two pictures."""
-    return torch.device("cpu") if offload else device
-
-
 def to_pil(image: Image) -> Pictures.Image:
     """An image (1, 3, H, W) in [0, 1] as 8-bit RGB."""
     return Pictures.fromarray((image[0].permute(1, 2, 0) * 255).round().to("cpu", torch.uint8).numpy())

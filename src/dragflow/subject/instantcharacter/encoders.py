@@ -12,14 +12,13 @@ from jaxtyping import Float
 from PIL import Image as Pictures
 from torch import Tensor
 
-from dragflow.backbones.devices import on_device
+from dragflow.backbones.devices import idle_device, on_device
 from dragflow.core.errors import UserError
 from dragflow.method.backbone import Image
 from dragflow.subject.encoders import (
     DINOV2,
     SIGLIP,
     EncoderSpec,
-    idle_device,
     letterbox,
     load_network,
     pixel_values,

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from dragflow.backbones.base import on_diffusers
+from dragflow.backbones.devices import idle_device
 from dragflow.backbones.fingerprint import file_fingerprint, with_networks
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import SubjectId, SubjectOptions
 from dragflow.method.backbone import Backbone
 from dragflow.subject.checkpoint import read_tensors
-from dragflow.subject.encoders import CLIP, SIGLIP, EncoderSpec, idle_device, load_network
+from dragflow.subject.encoders import CLIP, SIGLIP, EncoderSpec, load_network
 from dragflow.subject.ip_adapter import instantx, xlabs
 from dragflow.subject.ip_adapter.adapter import ImageEncoder, IpAdapter
 

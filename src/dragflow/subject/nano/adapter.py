@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from dragflow.backbones.devices import idle_device
 from dragflow.core.models import SubjectOptions
 from dragflow.method.backbone import Backbone
-from dragflow.subject.encoders import SIGLIP, idle_device
+from dragflow.subject.encoders import SIGLIP
 from dragflow.subject.instantcharacter.adapter import InstantCharacter, assemble
 from dragflow.subject.instantcharacter.encoders import PatchEncoders, PatchSpec, load_encoder
 
