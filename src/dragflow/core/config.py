@@ -51,8 +51,8 @@ class SubjectConfig:
     sampling: bool = True
     """Inject while dragging and denoising, which keeps the subject the same."""
     crop: Literal["whole", "region"] = "whole"
-    """What the features are of: the whole picture, or the box around the dragged regions (the inversion then waits for
-    the instruction)."""
+    """What is encoded: the whole picture, or the box around the dragged regions (the inversion then waits for the
+    instruction)."""
     scale: NotNegative | None = None
     """Strength: what the adapter's attention is multiplied by before it is added; the adapter's own default when None
     (1.5 for instantcharacter, 0.7 for ip-adapter)."""
@@ -73,8 +73,8 @@ class StartConfig:
     stride: AtLeastOne = 1
     """Grid intervals per step when the preview or the inpainting is inverted; more is faster and coarser."""
     repair: Share = 0.0
-    """Share of fresh noise in the vacated cells and along the seams of the target, 0 to 1: 0 keeps the start as it is,
-    1 lets the model invent those cells anew."""
+    """Share of fresh noise in the vacated cells and along the seams of the target, 0 to 1: 0 keeps the start unchanged,
+    1 lets the model make up those cells."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class OptimiseConfig:
 
     supervision: Literal["region", "point"] = "region"
     """`region`: every cell of a region is compared with where it came from (paper). `point`: only the surroundings of
-    each operation's handle are pulled a step towards its target, and the handle is then looked for again (motion
-    supervision and point tracking, DragDiffusion); kept to compare with."""
+    each operation's handle are pulled a step towards its target, and the handle is then located again (motion
+    supervision and point tracking, DragDiffusion); for comparison."""
     moving: Count = 50
     """K: iterations over which the motion grows from 1/K to 1."""
     refining: Count = 20
@@ -105,7 +105,7 @@ class OptimiseConfig:
     patch: Count = 1
     """r1 of `point`: radius of the surroundings that are pulled, in quarters of a feature cell."""
     search: AtLeastOne = 3
-    """r2 of `point`: radius within which a handle is looked for again, in quarters of a feature cell."""
+    """r2 of `point`: radius within which a handle is located again, in quarters of a feature cell."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ class UserError(DragFlowError):
 
 
 class CapabilityError(UserError):
-    """Something this backbone, build or machine cannot do; the text says what can."""
+    """Something that this backbone, build or machine cannot do; the text says what can."""
 
 
 class IntentError(DragFlowError):

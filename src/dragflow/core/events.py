@@ -1,4 +1,4 @@
-"""What an observer is told while an edit or a training runs, and how it stops one: by raising `Cancelled`."""
+"""The events that an observer gets while an edit or a training runs; it stops one by raising `Cancelled`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Started:
 
     phase: Phase
     total: int
-    """Model calls (or iterations) the phase is going to make."""
+    """Model calls (or iterations) that the phase will make."""
 
 
 @dataclass(frozen=True)
 class Stepped:
-    """One model call of a phase (for `drag` and `train`: one iteration) has ended."""
+    """One model call of a phase (in `drag` and `train`: one iteration) has ended."""
 
     phase: Phase
     index: int

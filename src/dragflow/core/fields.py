@@ -1,4 +1,4 @@
-"""What the fields of a configuration may hold: ranges and strictness, which pydantic reads where a value is checked."""
+"""Types for the fields of a configuration, with their ranges, which pydantic checks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:  # `import dragflow` needs no pydantic
     from pydantic import ConfigDict
 
 STRICT: ConfigDict = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
-"""`__pydantic_config__` of a dataclass that a file holds: an unknown key, another type or an infinite number is an
-error. The dataclasses of its fields are read as strictly."""
+"""`__pydantic_config__` of a dataclass that is read from a file: an unknown key, another type or an infinite number is
+an error, also in the dataclasses of its fields."""
 
 Count = Annotated[int, Ge(0)]
 AtLeastOne = Annotated[int, Ge(1)]
@@ -19,6 +19,6 @@ Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Seed = Annotated[int, Interval(ge=0, lt=2**63)]
-"""What torch takes as a seed."""
+"""A seed that torch accepts."""
 Area = Annotated[int, Ge(4096)]
-"""Pixels of a working size."""
+"""Number of pixels of a working size."""

@@ -10,9 +10,9 @@ from dragflow.core.errors import UserError
 
 FLUX1_DEV = "black-forest-labs/FLUX.1-dev"
 VARIABLE = "DRAGFLOW_MODEL"
-"""Environment variable that names the model where nobody names one."""
+"""Environment variable that names the default model."""
 GGUF = "gguf:"
-"""What a value of `quantize` begins with that names a file."""
+"""Prefix of a value of `quantize` that names a file."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantisation = Literal["int8", "fp8", "layerwise-fp8"]
@@ -63,7 +63,7 @@ class ModelOptions:
     """Refuse a model whose weights have another fingerprint than this, which a recipe records."""
 
     def __post_init__(self) -> None:
-        """Refuse what no loader could read.
+        """Refuse options that no loader can read.
 
         Raises:
             UserError: an unknown quantisation.
@@ -85,12 +85,12 @@ class ModelOptions:
 
     @property
     def name(self) -> str:
-        """The model that was named, else that of $DRAGFLOW_MODEL, else FLUX.1-dev."""
+        """The given model, else that of $DRAGFLOW_MODEL, else FLUX.1-dev."""
         return self.model or os.environ.get(VARIABLE) or FLUX1_DEV
 
     @property
     def gguf(self) -> str | None:
-        """The file that the transformer comes from, where it is a GGUF file."""
+        """The file of the transformer if that is a GGUF file."""
         quantize = self.quantize or ""
         return quantize.removeprefix(GGUF) if quantize.startswith(GGUF) else None
 
@@ -116,10 +116,10 @@ class WeightsId:
     """Which weights these are."""
 
     options: ModelOptions
-    """What was asked for, the name, revision and dtype as they were found; without what says only where and how it
+    """The options of the model, with the actual name, revision and dtype; without those that only say where and how it
     runs."""
     fingerprint: str
-    """Digest over configuration and samples of the weights: tells a changed folder."""
+    """Digest over configuration and samples of the weights; it differs if the folder has changed."""
 
 
 @dataclass(frozen=True)

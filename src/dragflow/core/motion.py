@@ -138,8 +138,8 @@ def _affine_at(motion: Affine, handle: Point, progress: float) -> Matrix:
         sd, se = progress * (rd * a + re * d), 1 + progress * (rd * b + re * e - 1)
         (ra, rb), (rd, re) = rotation(progress * angle)
         linear = ((ra * sa + rb * sd, ra * sb + rb * se), (rd * sa + re * sd, rd * sb + re * se))
-    else:  # no continuous invertible path leads to a mirror image: it is there from the first step
+    else:  # no continuous invertible path leads to a mirror image, so it is applied from the first step
         linear = ((a, b), (d, e)) if progress > 0 else ((1.0, 0.0), (0.0, 1.0))
     end = apply(motion.matrix, handle)
-    there = (handle[0] + progress * (end[0] - handle[0]), handle[1] + progress * (end[1] - handle[1]))
-    return about(handle, linear, there)
+    current = (handle[0] + progress * (end[0] - handle[0]), handle[1] + progress * (end[1] - handle[1]))
+    return about(handle, linear, current)

@@ -1,4 +1,4 @@
-"""The record of an edit: the recipe that lets it be made again, and what it cost."""
+"""The record of an edit: the recipe that reproduces it, and what it cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dragflow.core.task import Instruction
 
 @dataclass(frozen=True)
 class Recipe:
-    """What determines the bytes of a result; it travels in the picture's own metadata."""
+    """What determines the bytes of a result; it is stored in the picture's own metadata."""
 
     instruction: Instruction
     """With every mask as pixels."""
@@ -23,7 +23,7 @@ class Recipe:
     versions: dict[str, str]
     """Of dragflow and of the libraries that compute."""
     subject: SubjectId | None = None
-    """None where no subject adapter was loaded."""
+    """None if no subject adapter was loaded."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,21 @@ class Timing:
 
 @dataclass(frozen=True)
 class IntentRecord:
-    """Who said what the edit was meant to be, and what asking cost; what was said stands in the instruction."""
+    """Who was asked what the edit means, and what asking cost; the answer itself is in the instruction."""
 
     provider: str
     """Name of the provider, as in "rules" or "openai"."""
     model: str | None
-    """Which model answered; None where there is none."""
+    """Which model answered; None if no model was asked."""
     seconds: float
-    """Wall-clock seconds until the answer was there."""
+    """Wall-clock seconds until the answer."""
     attempts: int
-    """Answers that were asked for, repairs counted."""
+    """Answers that were asked for, repairs included."""
     prompt_tokens: int | None = None
-    """Over all attempts; None where the provider does not tell."""
+    """Over all attempts; None if the provider does not report it."""
     completion_tokens: int | None = None
     cached: bool = False
-    """Whether the answer was kept from an earlier call, and the costs are those of then."""
+    """Whether the answer comes from the cache; the costs are then those of the earlier call."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,6 @@ class Provenance:
     recipe: Recipe
     timings: tuple[Timing, ...]
     peak_memory_mib: float | None
-    """Peak accelerator memory, or peak resident memory of the process where there is no accelerator."""
+    """Peak accelerator memory; without an accelerator, peak resident memory of the process."""
     intent: IntentRecord | None = None
-    """None where nobody was asked what the edit was meant to be."""
+    """None if nobody was asked what the edit means."""

@@ -42,7 +42,7 @@ class MaskArray:
 
     array: NDArray[Any]
     name: str = ""
-    """Where it came from, for errors."""
+    """Its origin, for errors."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,11 @@ class ResolvedOperation:
 
     @property
     def is_deformation(self) -> bool:
-        """Whether the region is a part that stretches, so that what it leaves behind stays filled with itself."""
+        """Whether the region is a part that stretches, so that it leaves no hole behind."""
         return isinstance(self.motion, Translate) and self.motion.label == "deformation"
 
     def trail(self, cell: float = 1.0) -> list[float]:
-        """Progress values at which the region is laid down: the end, or for a deformation every `cell` pixels."""
+        """Progress values at which the region is placed: the end, or for a deformation every `cell` pixels."""
         if not self.is_deformation:
             return [1.0]
         steps = max(1, math.ceil(math.dist(self.handle, apply(self.matrix(), self.handle)) / cell))
@@ -164,7 +164,7 @@ class ResolvedOperation:
 
 @dataclass(frozen=True, eq=False)
 class DragTask:
-    """A picture and a checked instruction on it: all that the method needs to know of the request."""
+    """A picture and a checked instruction on it: all that the method needs to know about the request."""
 
     image: Pixels
     """(H, W, 3), upright RGB."""
@@ -172,7 +172,7 @@ class DragTask:
     area: Mask
     """(H, W), the editable area B."""
     instruction: Instruction
-    """What was asked, as it was given."""
+    """The instruction as it was given."""
 
     @property
     def prompt(self) -> str:

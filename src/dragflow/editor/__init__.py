@@ -1,1 +1,1 @@
-"""Heavy once, cheap often: the editor, its sessions, and what lies between pixels and tensors."""
+"""Heavy once, cheap often: the editor, its sessions, and the conversion between pixels and tensors."""

@@ -27,7 +27,7 @@ class Editor:
     """A loaded model; threads may share it, and take turns at it (see `Session`)."""
 
     def __init__(self, backbone: Backbone, adapter: SubjectAdapter | None = None) -> None:
-        """Wrap a backbone, and a subject adapter for it, that are loaded already; see `Editor.load`."""
+        """Wrap a loaded backbone, and a loaded subject adapter for it; see `Editor.load`."""
         self.backbone = backbone
         self.adapter = adapter
 
@@ -40,7 +40,7 @@ class Editor:
             **options: the fields of `ModelOptions`, as in `dtype=torch.bfloat16, offload=True, subject="nano"`.
 
         Raises:
-            UserError: no such model, a part missing, an unknown choice, weights of a subject adapter that do not fit.
+            UserError: the model does not exist or lacks a part, an unknown choice, adapter weights that do not fit.
             CapabilityError: an architecture dragflow does not know, no gradient reaches the latent, or the adapter is
                 not made for this model.
         """
@@ -53,12 +53,12 @@ class Editor:
 
     @classmethod
     def from_pipeline(cls, pipeline: Any, **options: Any) -> Editor:
-        """An editor on a pipeline of diffusers that is loaded already, as it is: device, dtype, quantisation, LoRAs.
+        """An editor on a loaded pipeline of diffusers, whose device, dtype, quantisation and LoRAs are kept.
 
-        The networks are shared, and no longer ask for gradients.
+        The networks are shared, and no longer require gradients.
 
         Args:
-            pipeline: such as a `FluxPipeline`.
+            pipeline: a pipeline such as `FluxPipeline`.
             **options: `checkpointing`, `offload` and `subject`, as for `ModelOptions`.
 
         Raises:
@@ -80,7 +80,7 @@ class Editor:
             image: path, array (H, W, 3 or 4) uint8, PIL picture, or `SourceImage`.
             prompt: what the picture shows.
             config: preset name or configuration; edits with the same `inversion`, `size` and `subject` reuse the work.
-            observer: told of progress; may raise `Cancelled`.
+            observer: gets the events; may raise `Cancelled`.
 
         Raises:
             UserError: a picture or a configuration that breaks a rule.
@@ -106,7 +106,7 @@ def edit(
         instruction: an instruction, one operation, or the path of an instruction file or ReD Bench folder.
         model: as for `Editor.load`.
         config: preset name or configuration.
-        observer: told of progress; may raise `Cancelled`.
+        observer: gets the events; may raise `Cancelled`.
         **options: as for `Editor.load`.
     """
     if isinstance(instruction, Operation):
@@ -117,10 +117,10 @@ def edit(
 
 
 def check_weights(editor: Editor, options: ModelOptions) -> None:
-    """Model, subject adapter and its encoders must have the weights that the options name by fingerprint, if they do.
+    """Check the weights of model, subject adapter and its encoders against the fingerprints in the options, if any.
 
     Raises:
-        UserError: they are others.
+        UserError: the weights are others.
     """
     weights = editor.backbone.weights
     if options.fingerprint not in (None, weights.fingerprint):

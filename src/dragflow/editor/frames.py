@@ -1,4 +1,4 @@
-"""Between a person's pixels and the method's tensors: the working size, the drag on grids, the final composite."""
+"""From pixels to the method's tensors and back: the working size, the drag on grids, the final composite."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ def working_size(size: tuple[int, int], max_pixels: int, multiple: int) -> tuple
     return max(multiple, int(h * scale) // multiple * multiple), max(multiple, int(w * scale) // multiple * multiple)
 
 
-_REDRAWN, _LOOK = 0.1, 3
-"""Difference (of 1) at which the model counts as having redrawn a place, and the radius in working pixels looked at."""
+_REDRAWN, _NEIGHBOURHOOD = 0.1, 3
+"""Difference (of 1) from which the model counts as having redrawn a place, and the radius in working pixels over which
+it is averaged."""
 
 
 def composite(task: DragTask, decoded: Image, config: EditConfig) -> NDArray[np.uint8]:
     """B~ decoded + (1 - B~) source, B~ feathered inside B: outside of B the source's own bytes (method Sec. 7).
 
-    Where an operation takes from or puts to, B~ is 1 up to the rim of B: the rectangle of App. D.2 touches the regions,
-    and fading to the source there would leave a rim of the old object behind.
+    At the source and the target of an operation B~ is 1 up to the rim of B: the rectangle of App. D.2 touches the
+    regions, and fading to the source there would leave a rim of the old object behind.
     """
     source = task.image
     edited = as_pixels(as_size(decoded, (source.shape[0], source.shape[1])))
@@ -46,18 +47,18 @@ def composite(task: DragTask, decoded: Image, config: EditConfig) -> NDArray[np.
 
 
 def with_detail(decoded: Image, round_trip: Image, preview: Image) -> Image:
-    """The decoded picture at the preview's size, with what encoding lost of the preview wherever the model kept it.
+    """The decoded picture at the preview's size, with the detail that encoding lost where the model kept the preview.
 
     decoded + w (preview - round_trip), w = exp(-(d / d0)^2), where d is the local difference of decoded and round_trip.
 
     Args:
         decoded: the edit, at the working size.
-        round_trip: the preview encoded and decoded, at the working size.
+        round_trip: the preview, encoded and decoded, at the working size.
         preview: the pixel preview itself, at any size.
     """
     size = (preview.shape[-2], preview.shape[-1])
     difference = (decoded - round_trip).abs().mean(dim=1, keepdim=True)
-    difference = F.avg_pool2d(difference, 2 * _LOOK + 1, 1, _LOOK, count_include_pad=False)
+    difference = F.avg_pool2d(difference, 2 * _NEIGHBOURHOOD + 1, 1, _NEIGHBOURHOOD, count_include_pad=False)
     kept = as_size(torch.exp(-((difference / _REDRAWN) ** 2)), size)
     lost = preview.to(decoded) - as_size(round_trip, size)
     return (as_size(decoded, size) + kept * lost).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What an edit cost: seconds and model calls of each phase, and peak memory."""
+"""The cost of an edit: seconds and model calls of each phase, and peak memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def peak_memory() -> float:
 
 
 class Timer:
-    """Passes events on, and remembers what each phase took."""
+    """Passes events on, and records seconds and calls of each phase."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -46,7 +46,7 @@ class Timer:
         self._observer(event)
 
     def timings(self, *, shared: bool = False) -> tuple[Timing, ...]:
-        """What has been timed so far."""
+        """The phases that have ended so far."""
         return tuple(
             Timing(name, round(seconds, 4), self._calls.get(name, 0), shared) for name, seconds in self._seconds.items()
         )

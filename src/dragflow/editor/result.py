@@ -1,4 +1,4 @@
-"""What an edit gives back: the picture, ready to be shown and saved, and the record that lets it be made again."""
+"""The result of an edit: the picture, to be shown and saved, and the record that reproduces it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EditResult:
     pixels: Pixels
     """(H, W, 3), upright RGB of the source's size; outside the editable area equal to the source bit for bit."""
     task: DragTask
-    """What was asked, on its picture."""
+    """The request, on its picture."""
     losses: tuple[float, ...]
     """Supervision loss of every iteration."""
     provenance: Provenance
@@ -39,20 +39,20 @@ class EditResult:
 
     @property
     def targets(self) -> tuple[Mask, ...]:
-        """(H, W) each: where the region of every operation was sent."""
+        """(H, W) each: where the region of every operation was moved to."""
         return tuple(warp_mask(op.mask, op.matrix()) for op in self.task.operations)
 
     @property
     def image(self) -> Image.Image:
-        """The upright picture, with the source's alpha where it has one."""
+        """The upright picture, with the alpha of the source if it has one."""
         alpha = self.source.alpha
         return Image.fromarray(self.pixels if alpha is None else np.dstack([self.pixels, alpha]))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write a PNG that carries its recipe, whole or not at all; the same recipe gives the same bytes.
+        """Write a PNG with its recipe atomically; the same recipe gives the same bytes.
 
         Raises:
-            UserError: no .png name, the source itself, or a place that cannot be written.
+            UserError: the name does not end in .png, is that of the source, or cannot be written.
         """
         path = Path(path)
         check_png_name(path)

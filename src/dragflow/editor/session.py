@@ -1,4 +1,4 @@
-"""One picture, encoded and inverted once, and edited as often as one likes."""
+"""One picture, encoded and inverted once, and edited any number of times."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ class Session:
         config: EditConfig | str = "default",
         observer: Observer = silent,
     ) -> EditResult:
-        """Make one edit; the session stays as it is, also when the observer cancels.
+        """Make one edit; the session is unchanged afterwards, also if the observer cancels.
 
         Args:
             instruction: what to do, or one operation; its prompt, when given, replaces the session's. A task is an
                 instruction that was resolved on this picture already.
             config: preset name or configuration.
-            observer: told of progress; may raise `Cancelled`.
+            observer: gets the events; may raise `Cancelled`.
 
         Raises:
             UserError: an instruction or a configuration that breaks a rule.
@@ -120,7 +120,7 @@ class Session:
     def accept(
         self, result: EditResult, *, config: EditConfig | str | None = None, observer: Observer = silent
     ) -> Session:
-        """A session on a result, to go on editing from it; alpha, layout and colour profile stay the source's."""
+        """A session on a result, for further edits of it; alpha, layout and colour profile stay those of the source."""
         recipe = result.provenance.recipe
         source = replace(self.source, pixels=result.pixels)
         session = Session(self._backbone, source, recipe.instruction.prompt, self._subject.adapter)
@@ -128,7 +128,7 @@ class Session:
         return session
 
     def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
-        """Do now the work that edits with this configuration share; none where it depends on what is dragged."""
+        """Do the work that edits with this configuration share, unless it depends on what is dragged."""
         if not self._subject.waits(config):
             with self._backbone.lock:
                 self._prepare(self.prompt, config, None, observer)
@@ -145,7 +145,7 @@ class Session:
         return resolve(self.source.pixels, asked, margin=config.area.margin)
 
     def _prepare(self, prompt: str, config: EditConfig, box: Crop | None, observer: Observer) -> _Prepared:
-        """The inversion that a configuration asks for, made at most once."""
+        """The inversion for a configuration, made at most once."""
         self._check_taps(config)
         blocks = self._kv_blocks(config)
         key = InversionKey(
@@ -238,7 +238,7 @@ class Session:
 
 
 def as_config(config: EditConfig | str) -> EditConfig:
-    """A configuration, given itself or by the name of its preset."""
+    """A configuration, given as such or by the name of its preset."""
     return load_preset(config) if isinstance(config, str) else check_config(config)
 
 
@@ -249,7 +249,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An inversion, and what it took."""
+    """An inversion, and its timings."""
 
     inversion: Inversion
     timings: tuple[Timing, ...]

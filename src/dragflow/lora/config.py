@@ -20,7 +20,7 @@ class LoraConfig:
     rank: AtLeastOne = 16
     """Width of the two factors that are added to each weight."""
     alpha: Positive | None = None
-    """The factors' product counts alpha / rank times; None: alpha = rank."""
+    """The product of the factors is scaled by alpha / rank; alpha = rank if None."""
     steps: AtLeastOne = 80
     """Steps of the training."""
     rate: Positive = 5e-4
@@ -32,7 +32,7 @@ class LoraConfig:
     clip: Positive = 1.0
     """Largest norm of a gradient."""
     modules: Annotated[tuple[str, ...], MinLen(1)] = ("to_q", "to_k", "to_v", "to_out.0")
-    """Ends of the names of the layers that get factors: the attentions' projections of image tokens."""
+    """Ends of the names of the layers that get factors: by default the attentions' projections of image tokens."""
     max_pixels: Area = 1024 * 1024
     """A larger picture is scaled down to this, as for an edit: train at the size at which you edit."""
     seed: Seed = 0
@@ -40,7 +40,7 @@ class LoraConfig:
 
     @property
     def scaling(self) -> float:
-        """Alpha as it is used."""
+        """Alpha, with its default applied."""
         return float(self.rank if self.alpha is None else self.alpha)
 
 
@@ -48,6 +48,6 @@ def check_config(config: LoraConfig) -> None:
     """Refuse settings that break a rule.
 
     Raises:
-        UserError: they do.
+        UserError: a value is out of range or of another type.
     """
     schema.check(config)

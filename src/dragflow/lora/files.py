@@ -1,4 +1,4 @@
-"""The two files of a LoRA's training: the LoRA itself, and beside it the checkpoint of a training that is under way."""
+"""The two files of a LoRA's training: the LoRA itself, and next to it the checkpoint of an unfinished training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Origin:
     config: LoraConfig
 
     def facts(self) -> dict[str, str]:
-        """Everything that decides the weights, by the name a person knows it under."""
+        """Everything that determines the weights, by the names that people know."""
         options = self.weights.options
         chosen = {"model": self.weights.fingerprint, "dtype": options.dtype, "quantize": options.quantize}
         chosen |= {"picture": self.picture, "prompt": self.prompt}
@@ -39,7 +39,7 @@ class Origin:
 
 
 def partial(to: Path) -> Path:
-    """Where the checkpoint lies while the training of this LoRA is not finished."""
+    """The path of the checkpoint while the training of this LoRA is not finished."""
     return to.with_name(f"{to.name}.partial")
 
 
@@ -47,7 +47,8 @@ def check_output(to: Path, *, resume: bool, overwrite: bool, picture: Path | Non
     """Refuse the name of a LoRA before any work is done for it.
 
     Raises:
-        UserError: no .safetensors file, not writable, there already; nothing to resume, or something not resumed.
+        UserError: the name is not .safetensors, not writable or exists already; there is nothing to resume, or
+            something that is not resumed.
     """
     if to.suffix != ".safetensors":
         raise UserError(f"output {to} must be a .safetensors file: name it so")
@@ -70,11 +71,11 @@ def write_lora(to: Path, origin: Origin, tensors: dict[str, Tensor], metadata: M
     """Write a finished LoRA, with what it was made from as metadata, and remove the checkpoint."""
     from safetensors.torch import save
 
-    told = {f"dragflow.{name}": value for name, value in origin.facts().items() if name not in ("picture", "prompt")}
-    told |= {"dragflow.version": version("dragflow"), "dragflow.model": origin.weights.options.name}
-    told |= {"dragflow.fingerprint": origin.weights.fingerprint}
-    told |= {"dragflow.picture": origin.picture, "dragflow.prompt": origin.prompt}
-    write_bytes(to, save(tensors, {**told, **metadata}))
+    facts = {f"dragflow.{name}": value for name, value in origin.facts().items() if name not in ("picture", "prompt")}
+    facts |= {"dragflow.version": version("dragflow"), "dragflow.model": origin.weights.options.name}
+    facts |= {"dragflow.fingerprint": origin.weights.fingerprint}
+    facts |= {"dragflow.picture": origin.picture, "dragflow.prompt": origin.prompt}
+    write_bytes(to, save(tensors, {**facts, **metadata}))
     partial(to).unlink(missing_ok=True)
 
 
@@ -106,7 +107,7 @@ def read_checkpoint(to: Path, origin: Origin) -> dict[str, Tensor]:
     changed = [f"{name} {made.get(name)} instead of {now.get(name)}" for name in now if made.get(name) != now[name]]
     if changed:
         raise UserError(
-            f"{path} is of another training ({'; '.join(changed)}): resume with what it was started with, or start a "
-            "new one with `overwrite`"
+            f"{path} belongs to another training ({'; '.join(changed)}): resume with what it was started with, or "
+            "start a new one with `overwrite`"
         )
     return tensors

@@ -1,7 +1,7 @@
 """Training a LoRA of one picture on its model: rectified flow on the picture's latent, as the model itself was trained.
 
-z_t = (1 - t) z_0 + t eps, the model gives v = eps - z_0. Times are uniform: inversion adds up the velocity's error over
-all times alike. The picture is never mirrored or cropped: what is learnt is this picture.
+z_t = (1 - t) z_0 + t eps, the model predicts v = eps - z_0. Times are uniform, because inversion adds up the velocity's
+error over all times equally. The picture is never mirrored or cropped: what is learnt is this picture.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dragflow.method.backbone import Backbone, Conditioning, Latent
 from dragflow.method.phases import Meter, phase
 
 _SAVE_EVERY = 60.0
-"""Seconds between checkpoints; another is written whenever the training is stopped."""
+"""Seconds between checkpoints; another one is written when the training is stopped."""
 
 
 def train_lora(
@@ -45,18 +45,18 @@ def train_lora(
 ) -> tuple[float, ...]:
     """Train a LoRA of one picture and write it; the model is as before afterwards, and edits in other threads wait.
 
-    A training that is stopped (by `Cancelled`, Ctrl-C or an error) leaves its checkpoint beside the output. Resumed, it
-    gives the same weights as one that was not stopped.
+    A training that is stopped (by `Cancelled`, Ctrl-C or an error) leaves its checkpoint next to the output. When it
+    is resumed, it gives the same weights as one that was not stopped.
 
     Args:
         backbone: a loaded FLUX.1 without LoRAs.
         picture: what to learn.
-        prompt: what it shows: the one that edits will be given.
+        prompt: what it shows; use the same for the edits.
         config: how; the defaults when None.
         to: a .safetensors file, which `lora=` of `Editor.load`, and diffusers, take.
-        observer: told of every step; may raise `Cancelled`.
-        resume: go on from the checkpoint.
-        overwrite: replace an output or a checkpoint that is there.
+        observer: gets an event for every step; may raise `Cancelled`.
+        resume: continue from the checkpoint.
+        overwrite: replace an existing output or checkpoint.
 
     Returns:
         The loss of every step, with those before a resumption.
@@ -100,7 +100,7 @@ def train_lora(
 
 @dataclass
 class _Training:
-    """A LoRA under way."""
+    """An unfinished LoRA."""
 
     model: DiffusersBackbone
     z: Latent
@@ -117,7 +117,7 @@ class _Training:
 
 
 def _fit(training: _Training, meter: Meter, *, save: Callable[[], None], finish: Callable[[], None]) -> None:
-    """All steps that are left; whatever ends them early, the checkpoint holds those that are done."""
+    """All remaining steps; if anything ends them early, the checkpoint holds those that are done."""
     meter.index = len(training.losses)
     saved = time.monotonic()
     try:
@@ -187,7 +187,7 @@ def _state(training: _Training) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _restore(tensors: dict[str, Tensor], training: _Training) -> None:
-    """Put back what `_state` gave."""
+    """Restore what `_state` collected."""
     for name, weight in training.weights.items():
         weight.copy_(tensors[f"weight.{name}"])
     keys = ("step", "exp_avg", "exp_avg_sq")

@@ -1,4 +1,4 @@
-"""Events as plain data, both ways: what the command line prints and what services send."""
+"""Events to plain data and back: what the command line prints and what services send."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS: dict[str, type[Started] | type[Stepped] | type[Finished]] = {
 
 
 def to_data(event: Event) -> dict[str, Any]:
-    """An event as JSON has it; a preview stays behind."""
+    """An event as data for JSON, without its preview."""
     data: dict[str, Any] = {"event": type(event).__name__.lower()}
     for name, value in vars(event).items():
         if value is not None and name != "preview":
@@ -28,7 +28,7 @@ def from_data(data: dict[str, Any]) -> Event:
     """The event of plain data.
 
     Raises:
-        UserError: no event that dragflow knows.
+        UserError: not an event.
     """
     kind = _KINDS.get(str(data.get("event")))
     known = {field.name for field in fields(kind)} if kind else set[str]()

@@ -1,4 +1,4 @@
-"""Where the work of a benchmark is done: in this process, or in several, one for each accelerator."""
+"""Executors, which run the work of a benchmark in this process, or in several with an accelerator each."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Work = Callable[[J, str | None], R]
 
 
 class Executor(Protocol):
-    """Does jobs and gives their results as they come."""
+    """Runs jobs and yields their results."""
 
     def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
-        """Results in the order in which they are ready."""
+        """Results in the order in which they are finished."""
         ...
 
 
@@ -40,10 +40,10 @@ class InProcess:
 
 
 class Processes:
-    """Several processes, each with a device of its own; on the CPU each has one thread."""
+    """Several processes, each with its own device; on the CPU each has one thread."""
 
     def __init__(self, devices: Sequence[str | None], setup: Callable[[], None] | None = None) -> None:
-        """One process for each entry, each begins with `setup`; models that jobs keep stay loaded until `close`."""
+        """One process for each entry, each starts with `setup`; models that jobs cache stay loaded until `close`."""
         context = multiprocessing.get_context("spawn")
         free = context.Queue()
         for device in devices:
@@ -51,7 +51,7 @@ class Processes:
         self._pool = ProcessPoolExecutor(len(devices), context, initializer=_begin, initargs=(free, setup))
 
     def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
-        """Results as they are ready.
+        """Results in the order in which they are finished.
 
         Raises:
             DragFlowError: a process died.
@@ -62,8 +62,8 @@ class Processes:
                 yield done.result()
         except BrokenProcessPool as error:
             raise DragFlowError(
-                "a process of the benchmark died, perhaps for lack of memory: what was done is kept; run the same "
-                "command again, with fewer processes, to go on"
+                "a process of the benchmark died, perhaps for lack of memory: finished samples are kept; run the "
+                "same command again with fewer processes to resume"
             ) from error
         finally:
             for future in futures:
@@ -78,7 +78,7 @@ class Processes:
 def executor(
     devices: Sequence[str] = (), processes: int = 1, setup: Callable[[], None] | None = None
 ) -> Iterator[Executor]:
-    """One process on each device, or several on the CPU, or this one; new processes begin with `setup`.
+    """One process on each device, or several on the CPU, or this one; new processes start with `setup`.
 
     Raises:
         UserError: several devices and several processes.

@@ -1,4 +1,4 @@
-"""What is to be done, whole: an `EditJob`, planned from what a person gave or repeated from a recipe."""
+"""A complete description of work: an `EditJob`, planned from a person's input or repeated from a recipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dragflow.subject.registry import check_options
 
 @dataclass(frozen=True, eq=False)
 class EditJob:
-    """One edit; nothing that happens to files or arrays of the caller after it was planned changes it."""
+    """One edit; once it is planned, changes to the caller's files and arrays do not affect it."""
 
     source: SourceImage
     instruction: Instruction
@@ -32,13 +32,13 @@ class EditJob:
         """The instruction on its picture, checked and rasterised once.
 
         Raises:
-            UserError: an instruction that breaks a rule; a planned job has none.
+            UserError: the instruction breaks a rule, which that of a planned job does not.
         """
         return resolve(self.source.pixels, self.instruction, margin=self.config.area.margin)
 
 
 def plan(source: SourceImage, instruction: Instruction, config: EditConfig, model: ModelOptions) -> EditJob:
-    """A job of which everything that needs no model is checked.
+    """A job, with everything checked that needs no model.
 
     Raises:
         UserError: a picture, mask, instruction, configuration or subject adapter that breaks a rule.
@@ -46,7 +46,7 @@ def plan(source: SourceImage, instruction: Instruction, config: EditConfig, mode
     if model.subject is not None:
         check_options(model.subject)
     job = EditJob(source, freeze(instruction), check_config(config), model)
-    job.task  # noqa: B018  # whatever is wrong with it is said before a model is loaded
+    job.task  # noqa: B018  # resolved now, so that its errors come before a model is loaded
     return job
 
 
@@ -56,7 +56,7 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
     Args:
         source: the picture.
         recipe: of the result.
-        model: where and how the model runs now, and where it and its subject adapter are, should they have moved; what
+        model: where and how the model runs now, and where it and its subject adapter are if they have moved; what
             determines their weights comes from the recipe.
 
     Raises:
@@ -84,7 +84,7 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
 
 
 def _subject(recipe: Recipe, given: SubjectOptions | None) -> SubjectOptions | None:
-    """The adapter of a recipe, its parts where they are now."""
+    """The adapter of a recipe, with its parts where they are now."""
     usual = SubjectOptions()
     moved = {name: value for name, value in vars(given or usual).items() if value != getattr(usual, name)}
     if recipe.subject is None:

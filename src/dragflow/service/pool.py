@@ -1,4 +1,4 @@
-"""Loaded models, kept for the next job: a bounded number, the one used longest ago goes first."""
+"""A cache of loaded models for the next jobs, bounded; the least recently used is dropped first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ModelPool:
-    """Gives the editor for options, loaded at most once while it is kept."""
+    """Holds the editors for options; each is loaded once while it is kept."""
 
     def __init__(self, size: int = 1) -> None:
         """Keep `size` models at most."""
@@ -22,7 +22,7 @@ class ModelPool:
         self._loading = threading.Lock()
 
     def get(self, options: ModelOptions) -> Editor:
-        """The editor for options; loads the model where it is not kept.
+        """The editor for options; loads the model if it is not in the pool.
 
         Raises:
             UserError: see `Editor.load`.
@@ -40,7 +40,7 @@ class ModelPool:
         return editor
 
     def clear(self) -> None:
-        """Let go of all models."""
+        """Drop all models."""
         with self._loading:
             self._editors.clear()
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def open_session(job: EditJob, pool: ModelPool, observer: Observer = silent) -> Session:
-    """Load the model and invert the picture of a job: what edits of the same picture share."""
+    """Load the model and invert the picture of a job, which edits of the same picture share."""
     return pool.get(job.model).open(job.source, job.instruction.prompt, config=job.config, observer=observer)
 
 
 def run(job: EditJob, pool: ModelPool, observer: Observer = silent) -> EditResult:
-    """Do a job in this thread.
+    """Run a job in this thread.
 
     Raises:
         UserError: the model cannot be loaded, or does not have the weights that were asked for.
@@ -45,7 +45,7 @@ class Handle:
         self._future: Future[EditResult] = Future()
 
     def events(self) -> Iterator[Event]:
-        """Every event from the first, as they come, until the job ends; for any number of listeners."""
+        """Every event from the first on, as they come, until the job ends; for any number of listeners."""
         index = 0
         while True:
             with self._changed:
@@ -58,7 +58,7 @@ class Handle:
             index += len(fresh)
 
     def cancel(self) -> None:
-        """Stop the job after the model call that is running; `result` then raises `Cancelled`."""
+        """Stop the job after the current model call; `result` then raises `Cancelled`."""
         self._stopped.set()
 
     def result(self, timeout: float | None = None) -> EditResult:
@@ -66,14 +66,14 @@ class Handle:
 
         Raises:
             DragFlowError: what the job raised.
-            TimeoutError: it is not there after so many seconds.
+            TimeoutError: it is not available after `timeout` seconds.
         """
         return self._future.result(timeout)
 
     def _observe(self, event: Event) -> None:
         if self._stopped.is_set():
             raise Cancelled
-        with self._changed:  # a preview would keep latents alive: only the observer may ask for one
+        with self._changed:  # a stored preview would keep latents alive: only the observer gets it
             self._events.append(replace(event, preview=None) if isinstance(event, Stepped) else event)
             self._changed.notify_all()
         self._observer(event)
@@ -83,7 +83,7 @@ class Handle:
             if self._stopped.is_set():
                 raise Cancelled
             self._end(run(job, pool, self._observe))
-        except BaseException as error:  # given to whoever waits for the result
+        except BaseException as error:  # raised where the result is awaited
             self._end(error)
 
     def _end(self, outcome: EditResult | BaseException) -> None:
@@ -96,19 +96,19 @@ class Handle:
 
 
 class Service:
-    """Jobs over loaded models, one after the other on a thread of its own."""
+    """Jobs over loaded models, one after the other on a separate thread."""
 
     def __init__(self, pool: ModelPool | None = None) -> None:
         self._pool = pool or ModelPool()
         self._worker = ThreadPoolExecutor(1, "dragflow")
 
     def submit(self, job: EditJob, observer: Observer = silent) -> Handle:
-        """Have a job done; the observer is called in the thread that does it."""
+        """Run a job; the observer is called in the thread that runs it."""
         handle = Handle(observer)
         work = self._worker.submit(handle._work, job, self._pool)
         work.add_done_callback(lambda done: handle._end(Cancelled()) if done.cancelled() else None)
         return handle
 
     def close(self) -> None:
-        """End when the running job has ended; jobs that wait are cancelled."""
+        """Wait for the running job to end; waiting jobs are cancelled."""
         self._worker.shutdown(cancel_futures=True)
