@@ -68,7 +68,7 @@ OPERATIONS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("--mask", "MASK", "--to", "50,50", "--area", "FOLDER/black.png"), ("editable area", "empty")),
     (("--mask", "MASK", "--to", "80,60", "--area", "MASK"), ("editable area", "target")),
     (("--task", "FOLDER/none.json"), ("none.json", "does not exist")),
-    (("--task", "FOLDER"), ("no ReD Bench sample",)),
+    (("--task", "FOLDER"), ("not a ReD Bench sample",)),
     (("--task", "FOLDER/t.json", "--mask", "MASK"), ("--task", "--mask")),
     (("--task", "PICTURE"), ("picture.png",)),
 ]
@@ -174,14 +174,14 @@ def test_an_output_that_cannot_be_written(run: Any, desk: Any, dummy_folder: Pat
     before = desk.files()
     base = ("edit", desk.image, "--mask", desk.mask, "--to", "50,40", "--model", dummy_folder, *QUICK)
     for output, word in (
-        (desk.image, "input itself"),
-        (desk.folder / ".." / desk.folder.name / "picture.png", "input itself"),
+        (desk.image, "itself an input"),
+        (desk.folder / ".." / desk.folder.name / "picture.png", "itself an input"),
         (desk.folder / "none" / "out.png", "does not exist"),
         (desk.folder, ".png"),
         (desk.folder / "out.jpg", ".png"),
     ):
         refused(run(*base, "-o", output), (word,), desk, before)
-    refused(run(*base, "-o", desk.out, "--sidecar", desk.image), ("input itself",), desk, before)
+    refused(run(*base, "-o", desk.out, "--sidecar", desk.image), ("itself an input",), desk, before)
     refused(run(*base, "-o", desk.out, "--sidecar", desk.folder / "none" / "s.json"), ("does not exist",), desk, before)
 
 
