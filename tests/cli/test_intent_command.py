@@ -108,9 +108,9 @@ def test_auto_takes_the_first_and_an_anchor_may_be_given(run: Any, drag: Any, de
         (("--provider.timeout", "0"), "--provider.timeout is 0"),
         (("--provider.max-image-side", "10"), "10 pixels"),
         (("--overlay", "drag.jpg"), "not named .png"),
-        (("--overlay", "picture.png"), "an itself an input"),
+        (("--overlay", "picture.png"), "itself an input"),
         (("--auto", "--overlay", "x.png", "-o", "x.png"), "the drawing itself"),
-        (("--auto", "-o", "answers.json"), "an itself an input"),
+        (("--auto", "-o", "answers.json"), "itself an input"),
     ],
 )
 def test_what_cannot_be_done_is_said(options: Any, words: str, run: Any, drag: Any, desk: Any, answers: Path) -> None:

@@ -15,10 +15,9 @@ from dragflow.core.events import Observer
 from dragflow.method.backbone import Backbone, Conditioning, Features, KVControl, Latent
 from dragflow.method.inversion import Inversion, invert_coarsely
 from dragflow.method.kv import TokenMap
-from dragflow.method.optimise import optimise
+from dragflow.method.optimise import Supervision, optimise
 from dragflow.method.phases import Show, phase
 from dragflow.method.start import Proposal, start_latent
-from dragflow.method.supervision.base import Supervision
 from dragflow.method.supervision.point import PointSupervision
 from dragflow.method.supervision.region import RegionMotion, RegionSupervision
 from dragflow.ops.flow import fireflow_step, image_estimate, integrate

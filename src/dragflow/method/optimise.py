@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool
@@ -14,7 +15,14 @@ from dragflow.core.errors import NumericalError
 from dragflow.core.events import Observer
 from dragflow.method.backbone import Features, Latent
 from dragflow.method.phases import Preview, phase
-from dragflow.method.supervision.base import Supervision
+
+
+class Supervision(Protocol):
+    """Measures how far features are from where the drag should have brought them."""
+
+    def loss(self, features: Features, progress: float) -> Tensor:
+        """A scalar, differentiable in `features`, for motion progress in [0, 1]."""
+        ...
 
 
 def optimise(
