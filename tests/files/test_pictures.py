@@ -183,7 +183,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "does not exist"),
     "empty": (lambda path: path.touch(), "0 bytes"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
-    "text": (lambda path: path.write_text("no picture"), "cannot be read as one"),
+    "text": (lambda path: path.write_text("no picture"), "is not in a format that can be read"),
     "animated gif": (animated("GIF"), "2 frames"),
     "animated webp": (animated("WEBP"), "2 frames"),
     "animated png": (animated("PNG"), "2 frames"),
@@ -296,5 +296,5 @@ def test_only_a_png_is_decoded_where_one_is_embedded() -> None:
     buffer = io.BytesIO()
     Image.new("L", (30, 20)).save(buffer, "JPEG")
     for data in (buffer.getvalue(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n"):
-        with pytest.raises(UserError, match="cannot be read as one"):
+        with pytest.raises(UserError, match="is not in a format that can be read"):
             decode_png(data, "inside")

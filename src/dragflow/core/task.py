@@ -47,7 +47,7 @@ class MaskArray:
 
 @dataclass(frozen=True)
 class Polygon:
-    """A region inside a closed outline of at least three points; pixels whose centre lies inside or on it are in it."""
+    """A region inside a closed outline of at least three points: the pixels whose centre is inside or on it."""
 
     points: Annotated[tuple[Point, ...], MinLen(3)]
     type: Literal["polygon"] = field(default="polygon", kw_only=True, repr=False)

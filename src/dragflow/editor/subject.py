@@ -29,10 +29,10 @@ class SubjectKey:
 
 
 class SessionSubject:
-    """Holds the features of the subject last asked for, and what was computed from them for one time grid."""
+    """Caches the features of the last subject, and what was computed from them for one time grid."""
 
     def __init__(self, adapter: SubjectAdapter | None, pixels: Pixels) -> None:
-        """Of a picture (H, W, 3); without an adapter there is no subject anywhere."""
+        """The subject of a picture (H, W, 3); without an adapter nothing is injected."""
         self.adapter = adapter
         self._pixels = pixels
         self._encoded: tuple[Crop | None, Subject] | None = None
@@ -43,7 +43,7 @@ class SessionSubject:
         return self.adapter is not None and config.subject.inverting and config.subject.crop == "region"
 
     def key(self, config: EditConfig, box: Crop | None) -> SubjectKey | None:
-        """What an inversion depends on; None where nothing is injected while inverting."""
+        """What an inversion depends on; None if nothing is injected while inverting."""
         if self.adapter is None or not config.subject.inverting:
             return None
         return SubjectKey(self.adapter.record, box, config.subject.scale, config.subject.time_scale)
@@ -64,7 +64,7 @@ class SessionSubject:
             crop = self._pixels[top:bottom, left:right]
             size = (crop.shape[0], crop.shape[1])
             self._encoded, self._current = (box, self.adapter.encode(frames.as_image(crop, size))), None
-        # Other grids have other times: what was kept for them is let go.
+        # Other grids have other times: what was cached for them is dropped.
         key = (config.subject.scale, config.subject.time_scale, config.inversion, config.size)
         if self._current is None or self._current[0] != key:
             self._current = key, self._encoded[1].under(config.subject)
@@ -72,7 +72,7 @@ class SessionSubject:
 
 
 def subject_box(task: DragTask, config: EditConfig) -> Crop | None:
-    """The box around all dragged regions, or None where the whole picture is the subject."""
+    """The box around all dragged regions, or None if the whole picture is the subject."""
     if config.subject.crop == "whole":
         return None
     rows, columns = np.nonzero(np.logical_or.reduce([operation.mask for operation in task.operations]))

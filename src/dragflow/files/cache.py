@@ -1,4 +1,4 @@
-"""Where dragflow keeps what it can make again."""
+"""The folder for what dragflow can recompute."""
 
 from __future__ import annotations
 

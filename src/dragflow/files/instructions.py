@@ -99,14 +99,14 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Inst
         UserError: an embedded mask that is not a PNG, or a mask file where none is allowed.
     """
 
-    def region(found: MaskFile | EmbeddedMask | Polygon | Box) -> Region:
-        if isinstance(found, EmbeddedMask):
-            return MaskArray(_decoded(found.png), f"in {source}")
-        if not isinstance(found, MaskFile):
-            return found
+    def region(entry: MaskFile | EmbeddedMask | Polygon | Box) -> Region:
+        if isinstance(entry, EmbeddedMask):
+            return MaskArray(_decoded(entry.png), f"in {source}")
+        if not isinstance(entry, MaskFile):
+            return entry
         if folder is None:
-            raise UserError(f"it names the mask file {found.path}: only embedded masks are allowed here")
-        return replace(found, path=folder / found.path)
+            raise UserError(f"it names the mask file {entry.path}: only embedded masks are allowed here")
+        return replace(entry, path=folder / entry.path)
 
     return Instruction(
         operations=[Operation(region(op.region), op.motion, op.handle) for op in parsed.operations],

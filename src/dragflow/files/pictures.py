@@ -25,12 +25,12 @@ from dragflow.files.atomic import write_bytes
 _log = logging.getLogger(__name__)
 
 MAX_PIXELS = 64_000_000
-"""A larger picture is refused: it would not fit beside a model, and is more often a mistake than a wish."""
+"""A larger picture is refused: it would not fit into memory next to a model, and is usually a mistake."""
 MIN_SIDE = 16
-"""A smaller picture has no cell in which the model could work."""
+"""A smaller picture does not fill one cell of the model."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-"""What is read; of the others that Pillow knows some start programs (EPS: Ghostscript)."""
+"""The formats that are read; some of Pillow's others start programs (EPS: Ghostscript)."""
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "La", "RGBa", "RGBX")
 # Raw layout -> upright, by EXIF orientation, and the way back.
 _UNDO: dict[int, Image.Transpose] = {
@@ -46,7 +46,7 @@ _UNDO: dict[int, Image.Transpose] = {
 
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """A picture as a person sees it (upright), and what is needed to give it back as it came."""
+    """A picture as a person sees it (upright), and what is needed to save it in its original layout."""
 
     pixels: Pixels
     """(H, W, 3), upright RGB."""
@@ -70,7 +70,7 @@ class SourceImage:
 
 
 Picture = str | PathLike[str] | Pixels | Image.Image | SourceImage
-"""What functions take for a picture; see `as_source`."""
+"""What functions accept as a picture; see `as_source`."""
 
 
 def load_image(path: str | PathLike[str]) -> SourceImage:
@@ -115,7 +115,7 @@ def open_checked(path: Path) -> Image.Image:
 
 
 def decode_png(data: bytes, name: str) -> Image.Image:
-    """Decode a PNG that came inside of something else, after the same checks; no other format is tried.
+    """Decode a PNG embedded in other data, after the same checks; no other format is tried.
 
     Raises:
         UserError: not a PNG, truncated, or over the size limit.
@@ -127,7 +127,7 @@ def decode_png(data: bytes, name: str) -> Image.Image:
 
 
 def _open(source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] = _FORMATS) -> Image.Image:
-    """A picture of which the head is read and checked, and no pixel yet."""
+    """A picture whose header is read and checked, but no pixel yet."""
     if isinstance(source, Path):
         if not source.exists():
             raise UserError(f"picture {name} does not exist: check the path")
@@ -145,7 +145,7 @@ def _open(source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] 
     if getattr(image, "n_frames", 1) > 1:
         raise UserError(f"picture {name} has {image.n_frames} frames: export one frame as a still picture")  # pyright: ignore[reportAttributeAccessIssue]
     if any(";16" in str(part) for tile in image.tile for part in tile):
-        _refuse_mode(name, "16 bits")  # Pillow would cut 16-bit colour to 8 without a word
+        _refuse_mode(name, "16 bits")  # Pillow would silently cut 16-bit colour to 8
     return image
 
 
@@ -155,7 +155,7 @@ def _reading(name: Path | str) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise UserError(f"picture {name} cannot be read as one: use PNG, JPEG, WebP or TIFF") from error
+        raise UserError(f"picture {name} is not in a format that can be read: use PNG, JPEG, WebP or TIFF") from error
     except Image.DecompressionBombError as error:
         raise UserError(
             f"picture {name} is over the limit of {MAX_PIXELS // 10**6} megapixels: scale it down"
@@ -171,7 +171,7 @@ def _reading(name: Path | str) -> Iterator[None]:
 
 
 _STRUCTURE = frozenset({*range(0x100, 0x10E), 0x111, *range(0x115, 0x11C), 0x11C, 0x129, 0x13D, *range(0x140, 0x146)})
-"""Tags that say how a TIFF file itself is laid out; they mean nothing in another file."""
+"""Tags about the layout of a TIFF file itself; they mean nothing in another file."""
 
 
 def _exif(image: Image.Image, name: Path | str) -> tuple[bytes | None, int]:
@@ -205,7 +205,7 @@ def check_size(path: Path | str, size: tuple[int, int]) -> None:
 
 
 def as_source(picture: Picture) -> SourceImage:
-    """A picture as programs give it: a path, an array (H, W, 3) or (H, W, 4) uint8, a PIL picture, or a source.
+    """A picture in any of these forms: a path, an array (H, W, 3) or (H, W, 4) uint8, a PIL picture, or a source.
 
     Raises:
         UserError: a file that cannot be read; another shape or type.
@@ -214,7 +214,7 @@ def as_source(picture: Picture) -> SourceImage:
 
 
 def from_pixels(pixels: Pixels | Image.Image | SourceImage) -> SourceImage:
-    """A source from what a program holds in memory; it keeps a copy.
+    """A source from pixels in memory, which are copied.
 
     Raises:
         UserError: another shape or type than `as_source` takes.
@@ -254,12 +254,12 @@ def _rgb_profile(profile: bytes | None) -> bytes | None:
 
 
 def save_png(path: Path, source: SourceImage, pixels: Pixels, text: dict[str, str] | None = None) -> None:
-    """Write a PNG whole or not at all; see `encode_png`."""
+    """Write a PNG atomically; see `encode_png`."""
     write_bytes(path, encode_png(source, pixels, text))
 
 
 def check_png_name(path: Path) -> None:
-    """Refuse an output name that would not keep every pixel."""
+    """Refuse an output name of a format that would not keep every pixel."""
     if path.suffix.lower() != ".png":
         raise UserError(f"output {path} is not named .png: results are PNG, which keeps every pixel and the recipe")
 

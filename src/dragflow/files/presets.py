@@ -23,7 +23,7 @@ def preset_names() -> tuple[str, ...]:
 
 
 def load_preset(name: str) -> EditConfig:
-    """A preset by its name, or by the path of a TOML file of one's own.
+    """A preset by its name, or by the path of a TOML file.
 
     Raises:
         UserError: unknown name, no such file, broken TOML, unknown key, wrong type, value out of range.
@@ -56,14 +56,14 @@ def _preset_text(name: str) -> str:
 
 
 def parse_config(data: dict[str, Any], source: str) -> EditConfig:
-    """A configuration from plain data; what is absent has the paper's value."""
+    """A configuration from plain data; absent fields have the paper's values."""
     config = schema.parse(TypeAdapter(EditConfig), data, source)
     _check_skip(config, f"{source}: ")
     return config
 
 
 def check_config(config: EditConfig) -> EditConfig:
-    """A configuration that a program made, checked as one from a file is.
+    """A configuration that a program made, checked like one from a file.
 
     Raises:
         UserError: wrong type, value out of range.
@@ -74,7 +74,7 @@ def check_config(config: EditConfig) -> EditConfig:
 
 
 def _check_skip(config: EditConfig, source: str = "") -> None:
-    """The one rule that is about two fields."""
+    """Check the one rule that involves two fields."""
     inversion = config.inversion
     if inversion.skip >= inversion.steps:
         raise UserError(
@@ -112,7 +112,7 @@ def dump_config(config: EditConfig) -> str:
 
 
 def _value(text: str) -> Any:
-    """A value as it is typed: TOML where it is some, else a word."""
+    """A typed value: TOML if it parses, else a string."""
     if text == "null":
         return None
     try:

@@ -58,7 +58,7 @@ class Shadow:
 
 
 def find_shadow(image: Pixels, region: Mask) -> Shadow | None:
-    """The shadow of a region (H, W) of a picture (H, W, 3); None if no shadow can be told from other darkness."""
+    """The shadow of a region (H, W) of a picture (H, W, 3); None if it casts none that can be recognised."""
     h, w = region.shape
     shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
     size = (max(1, round(w * shrink)), max(1, round(h * shrink)))

@@ -147,7 +147,7 @@ def _draw_limb(thing: Thing, own_to_pixel: NDArray[np.float64], size: tuple[int,
         distance, across = np.maximum(bar, hand), np.abs(v) / 0.12
     pixel = math.sqrt(abs(np.linalg.det(own_to_pixel[:2, :2])))
     alpha = np.clip(distance * pixel + 0.5, 0, 1).astype(np.float32)
-    # A limb is darker at its edges (it looks round) and has one dark band, so that its turning can be seen.
+    # A limb is darker at its edges (it looks round) and has one dark band, so that a rotation is visible.
     bands = np.where((u > 0.16) & (u < 0.30), 0.72, 1.0) if thing.role != "cap" else 1.0
     tone = (1.08 - 0.35 * np.clip(across, 0, 1) ** 2) * bands
     rgb = np.clip(np.array(thing.colour, np.float32) * tone[..., None].astype(np.float32), 0, 1)

@@ -19,7 +19,7 @@ _MOST_SCENES = 100_000
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found in a data set, and what is wrong with it."""
+    """What a data set contains, and what is wrong with it."""
 
     name: str
     loaded: int
