@@ -57,7 +57,7 @@ def test_a_huge_answer_is_not_read(asked: Any, said: Any) -> None:
 
 
 def test_a_key_twice_and_nan_are_refused(asked: Any, said: Any) -> None:
-    assert "twice" in faults(said().replace('"change"', '"change": "x", "change"'), asked())[0]
+    assert "duplicate key" in faults(said().replace('"change"', '"change": "x", "change"'), asked())[0]
     assert "NaN" in faults(said().replace("0.25", "NaN"), asked())[0]
 
 
@@ -68,7 +68,7 @@ def test_another_number_of_candidates_is_a_fault(count: int, asked: Any, said: A
 
 def test_a_repeated_candidate_is_a_fault_and_one_with_another_label_is_not(asked: Any, said: Any) -> None:
     again = said(label="relocation", prompt="a  SQUARE, at the right")
-    assert faults(again, asked()) == ("candidates.1 repeats candidates.0: give another label or other words",)
+    assert faults(again, asked()) == ("candidates.1 repeats candidates.0: give another label or another prompt",)
     assert parse_answer(said(prompt="A square at the right."), asked()).candidates[1].label == "rotation"
 
 
@@ -92,9 +92,9 @@ def test_an_unknown_label_is_a_fault(label: Any, asked: Any, said: Any) -> None:
     [
         ("word " * 61, "has 61 words"),
         ("x" * 601, "601 characters"),
-        ("", "has no word in it"),
-        (" \n\u200b\x07 ", "has no word in it"),
-        ("12345 !", "has no word in it"),
+        ("", "has no words"),
+        (" \n\u200b\x07 ", "has no words"),
+        ("12345 !", "has no words"),
         ("Собака стоит справа", "is not in English (it has the letter 'С')"),
         ("狗在右边", "is not in English"),
         ("A dog, собака", "is not in English"),
@@ -131,7 +131,7 @@ def test_what_is_kept_of_a_prompt(given_: str, kept: str, asked: Any, said: Any)
 @pytest.mark.parametrize("x", [-1, 1000.5, 5000])
 def test_an_anchor_out_of_the_picture_is_a_fault(x: float, asked: Any, said: Any) -> None:
     (fault,) = faults(said(anchor={"x": x, "y": 3}), asked())
-    assert fault == f"candidates.1.anchor ({x:g}, 3) is outside of the picture: x and y are 0 to 1000"
+    assert fault == f"candidates.1.anchor ({x:g}, 3) is outside the picture: x and y are 0 to 1000"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_bad_answer_is_sent_back_with_its_faults_once(asked: Any, said: Any) -
     assert second[: len(first)] == first
     assert second[-2] == Turn("assistant", said(label="recolor", prompt=""))
     assert "candidates.1.label: " in second[-1].text
-    assert "candidates.1.prompt: has no word in it" in second[-1].text
+    assert "candidates.1.prompt: has no words" in second[-1].text
 
 
 def test_after_one_repair_it_is_an_error_that_offers_the_rules(asked: Any, said: Any) -> None:

@@ -85,7 +85,7 @@ def test_pictures_are_shown_no_larger_than_allowed(right: dict[Kind, Path]) -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_nonsense_is_an_error_after_one_repair(tmp_path: Path, kind: Kind) -> None:
     talker = provider(write_vlm(tmp_path, kind, NONSENSE))
-    with pytest.raises(IntentError, match=r"also after one repair.*no complete JSON object.*`provider.name` rules"):
+    with pytest.raises(IntentError, match=r"even after one repair.*no complete JSON object.*`provider.name` rules"):
         talker.propose(request())
 
 
@@ -188,7 +188,7 @@ def test_a_model_without_a_chat_template(broken: Path) -> None:
 
 def test_a_model_of_another_kind(broken: Path) -> None:
     (broken / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    with pytest.raises(UserError, match=r"of the kind llama: a Qwen2\.5-VL or a Qwen3-VL is needed"):
+    with pytest.raises(UserError, match=r"is a llama: a Qwen2\.5-VL or a Qwen3-VL is needed"):
         provider(broken).propose(request())
 
 

@@ -487,7 +487,7 @@ def test_another_address_needs_a_model() -> None:
     "url", ["example.com/v1", "ftp://h/v1", "http://", "http://h:x/v1", "http://h/ä", "http://h/\nb"]
 )
 def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(UserError, match="is no address"):
+    with pytest.raises(UserError, match="is not valid"):
         OpenAIProvider(ProviderOptions(base_url=url, model="m"))
 
 

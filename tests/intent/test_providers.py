@@ -75,7 +75,7 @@ def test_a_file_with_a_list_gives_one_after_the_other(tmp_path: Path, asked: Any
     provider = answers(tmp_path, [json.loads(said(prompt="one")), json.loads(said(prompt="two"))])
     prompts = [provider.propose(asked()).proposal.candidates[1].prompt for _ in range(2)]
     assert prompts == ["one", "two"]
-    with pytest.raises(UserError, match="has 2 answers and one more is asked for"):
+    with pytest.raises(UserError, match="has only 2 answers"):
         provider.propose(asked())
 
 

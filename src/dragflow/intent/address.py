@@ -17,7 +17,7 @@ def service_url(given: str | None) -> str:
     """The address of the service, by option, else by environment, else the official one; without a slash at its end.
 
     Raises:
-        UserError: no address of http or https, or one that holds a secret.
+        UserError: not an address of http or https, or one that holds a secret.
     """
     url = (given or os.environ.get(URL_VARIABLE, "").strip() or OFFICIAL).rstrip("/")
     try:
@@ -28,10 +28,10 @@ def service_url(given: str | None) -> str:
     if parts is not None and ("@" in parts.netloc or parts.query or parts.fragment):
         raise UserError(
             f"the base URL holds more than host and path (a user name, a query): keys come from {KEY_VARIABLE} alone, "
-            "for an address is logged and kept"
+            "because an address is logged and stored"
         )
     if parts is None or parts.scheme not in ("http", "https") or not host or not url.isascii() or not url.isprintable():
-        raise UserError(f"base URL {url!r} is no address: write it as in {OFFICIAL} or http://localhost:8000/v1")
+        raise UserError(f"base URL {url!r} is not valid: write it as in {OFFICIAL} or http://localhost:8000/v1")
     return url
 
 
@@ -50,7 +50,7 @@ def service_key(url: str) -> str | None:
     """The key for a service, from the environment; None where there is none and none is needed.
 
     Raises:
-        UserError: it is missing, is no key, or would travel in clear. The key itself is never in the text.
+        UserError: it is missing, is malformed, or would be sent unencrypted. The key itself is never in the text.
     """
     if (fault := _fault(_key(), url)) is not None:
         raise UserError(fault)
@@ -62,15 +62,15 @@ def _key() -> str:
 
 
 def _fault(key: str, url: str) -> str | None:
-    """What is wrong with a key; raised elsewhere, for a traceback may show the variables of the frames it passes."""
+    """What is wrong with a key; the caller raises it, because a traceback may show the variables of every frame."""
     if not key:
         needed = f"{OFFICIAL} needs a key: set {KEY_VARIABLE}, or name a local server as `provider.base_url`"
         return needed if url == OFFICIAL else None
     if not (key.isascii() and key.isprintable()) or " " in key:
-        return f"{KEY_VARIABLE} holds a space or a sign that no key has: copy the key again"
+        return f"{KEY_VARIABLE} holds a character that no key has: copy the key again"
     if urlsplit(url).scheme == "http" and not is_local(url):
         return (
-            f"{url} is plain http to another machine, which would show the key of {KEY_VARIABLE} to everybody on the "
-            "way: use https or a tunnel to localhost, or unset the key where the server needs none"
+            f"{url} is plain http to another machine, which would expose the key of {KEY_VARIABLE} on the network"
+            ": use https or a tunnel to localhost, or unset the key where the server needs none"
         )
     return None

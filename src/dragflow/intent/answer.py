@@ -1,6 +1,6 @@
 """From a model's words to a checked proposal: the answer's schema, and every rule that an answer must keep (App. D.3).
 
-An answer is data and nothing else: labels, words, numbers. What does not fit is refused, sentence by sentence.
+An answer is only data: labels, words, numbers. What does not fit is refused, with one sentence per fault.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_ANSWER = 64_000
 FRAME = 1000.0
 """Anchors come in thousandths of width and height, so that no model needs to know at which size it sees."""
 _STARTS = 100
-"""Opening braces that are tried before the answer counts as one without JSON."""
+"""Opening braces that are tried before the answer counts as having no JSON."""
 _SMALLEST_ARM = 0.5
 """Pixels between the anchor and what turns about it, below which no angle is defined."""
 
@@ -71,7 +71,7 @@ def answer_schema() -> dict[str, Any]:
 
 
 def parse_answer(text: str, request: IntentRequest) -> IntentProposal:
-    """A model's answer, checked; JSON may stand in a code fence or after other words.
+    """A model's answer, checked; the JSON may be in a code fence or follow other text.
 
     Raises:
         IntentError: anything wrong; `problems` has one sentence for each fault, to be sent back for a repair.
@@ -88,8 +88,8 @@ def parse_answer(text: str, request: IntentRequest) -> IntentProposal:
     problems += _repeated(candidates) + _against(candidates, request)
     if head is None or problems:
         raise IntentError(f"the answer cannot be used: {'; '.join(problems)}", tuple(problems))
-    found = tuple(candidate for _, candidate in candidates)
-    return IntentProposal(head.background_prompt, head.change, found, request.labels)
+    accepted = tuple(candidate for _, candidate in candidates)
+    return IntentProposal(head.background_prompt, head.change, accepted, request.labels)
 
 
 def _read(kind: type[T], data: object, place: str, problems: list[str]) -> T | None:
@@ -109,7 +109,7 @@ def _candidate(row: CandidateFile, index: int, request: IntentRequest, problems:
         return Candidate(row.label, row.prompt, None, row.confidence)
     if not (0 <= row.anchor.x <= FRAME and 0 <= row.anchor.y <= FRAME):
         problems.append(
-            f"{name} ({row.anchor.x:g}, {row.anchor.y:g}) is outside of the picture: x and y are 0 to {FRAME:g}"
+            f"{name} ({row.anchor.x:g}, {row.anchor.y:g}) is outside the picture: x and y are 0 to {FRAME:g}"
         )
         return Candidate(row.label, row.prompt, None, row.confidence)
     h, w = request.source.size
@@ -126,16 +126,16 @@ def _ends(request: IntentRequest) -> list[Point]:
 
 def _repeated(candidates: Sequence[tuple[int, Candidate]]) -> list[str]:
     first: dict[tuple[str, str], int] = {}
-    found: list[str] = []
+    repeated: list[str] = []
     for i, candidate in candidates:
         before = first.setdefault((candidate.label, same_words(candidate.prompt)), i)
         if before != i:
-            found.append(f"candidates.{i} repeats candidates.{before}: give another label or other words")
-    return found
+            repeated.append(f"candidates.{i} repeats candidates.{before}: give another label or another prompt")
+    return repeated
 
 
 def _against(candidates: Sequence[tuple[int, Candidate]], request: IntentRequest) -> list[str]:
-    """Candidates that say otherwise than the person, who has labelled every operation."""
+    """Candidates that contradict the labels, where the person has labelled every operation."""
     known = sorted({label for label in request.labels if label is not None})
     if request.open or not known:
         return []
@@ -156,10 +156,10 @@ def _json_object(text: str) -> dict[str, Any]:
         if at < 0:
             break
         try:
-            found, end = decoder.raw_decode(text, at)
+            data, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             continue
-        if isinstance(found, dict) and "candidates" in found:
+        if isinstance(data, dict) and "candidates" in data:
             try:
                 return _object(schema.load_json(text[at:end], "the answer"))
             except UserError as error:
@@ -176,7 +176,7 @@ def _unreadable(problem: str) -> IntentError:
 
 
 def _strict(node: Any) -> Any:
-    """A schema with what the strict dialect lacks taken out, and every key of every object required."""
+    """A schema without what the strict dialect lacks, and with every key of every object required."""
     if isinstance(node, list):
         return [_strict(item) for item in node]
     if not isinstance(node, dict):

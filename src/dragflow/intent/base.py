@@ -31,14 +31,14 @@ class Candidate:
     prompt: str
     """The editing prompt: the finished picture in at most `MAX_WORDS` words."""
     anchor: Point | None = None
-    """What the region turns about; only a rotation has one, and has it unless the instruction holds it already."""
+    """What the region turns about; only a rotation has one, and has it unless the instruction already has one."""
     confidence: float | None = None
-    """0 to 1, or None where the provider does not tell."""
+    """0 to 1, or None where the provider gives none."""
 
 
 @dataclass(frozen=True)
 class IntentProposal:
-    """What a provider takes the person to mean; nothing of it counts before the person has chosen."""
+    """What a provider thinks the person means; none of it has any effect before the person chooses."""
 
     background_prompt: str
     """What the picture shows: the source prompt."""
@@ -83,7 +83,7 @@ class Answer:
 
 
 class Provider(Protocol):
-    """Somebody who can be asked what an instruction means."""
+    """Answers what an instruction means."""
 
     @property
     def name(self) -> str:
@@ -92,9 +92,9 @@ class Provider(Protocol):
 
     @property
     def model(self) -> str | None:
-        """Which model answers, told apart from all others (id, and the address where that is not the usual one).
+        """The model that answers: its id, and the address where that is not the default one.
 
-        None where no model answers; such answers are not kept, for asking again costs nothing.
+        None where no model answers; such answers are not cached, because asking again costs nothing.
         """
         ...
 
@@ -107,7 +107,7 @@ class Provider(Protocol):
         """Guess what is meant.
 
         Raises:
-            IntentError: no answer that can be used, after one repair.
-            UserError: the provider is not set up (no key, no model, no such address).
+            IntentError: no usable answer, after one repair.
+            UserError: the provider is not set up (no key, no model, a wrong address).
         """
         ...

@@ -1,4 +1,4 @@
-"""Answers of models, kept by what was asked, so that asking the same again costs nothing."""
+"""A cache of models' answers, so that asking the same again costs nothing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _log = logging.getLogger(__name__)
 
 
 def ask(provider: Provider, request: IntentRequest, folder: Path | None) -> Answer:
-    """A provider's answer, or the one that it gave before; only models' answers are kept, and no picture ever is.
+    """A provider's answer, from the cache where it is there; only models' answers are cached, never a picture.
 
     Args:
         provider: who is asked.
         request: what is asked.
-        folder: where answers are kept; None to ask anew and keep nothing.
+        folder: of the cache; None to bypass it.
 
     Raises:
         IntentError, UserError: see `Provider.propose`.
@@ -34,21 +34,21 @@ def ask(provider: Provider, request: IntentRequest, folder: Path | None) -> Answ
     if folder is None or provider.model is None:
         return provider.propose(request)
     path = folder / f"{answer_key(provider, request)}.json"
-    kept = _read(path)
-    if kept is not None:
-        return replace(kept, record=replace(kept.record, cached=True))
+    cached = _read(path)
+    if cached is not None:
+        return replace(cached, record=replace(cached.record, cached=True))
     answer = provider.propose(request)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_bytes(path, _ADAPTER.dump_json(answer))
-    except (OSError, UserError) as error:  # an answer that is paid for is not thrown away for want of a cache
-        _log.warning("the answer is not kept: %s", error)
+    except (OSError, UserError) as error:  # an answer that was paid for is not lost because the cache cannot be written
+        _log.warning("the answer is not cached: %s", error)
     return answer
 
 
 def answer_key(provider: Provider, request: IntentRequest) -> str:
-    """Digest of all that an answer depends on: pixels, instruction, labels, who is asked, and in which words."""
-    asked = {
+    """Digest of all that an answer depends on: pixels, instruction, labels, provider, model and wording."""
+    question = {
         "version": PROMPT_VERSION,
         "provider": provider.name,
         "model": provider.model,
@@ -58,11 +58,11 @@ def answer_key(provider: Provider, request: IntentRequest) -> str:
         "count": request.count,
         "shown": request.picture.shape,
     }
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path) -> Answer | None:
-    """A kept answer; None where there is none, or a damaged one, which is then asked for again."""
+    """A cached answer; None if it is missing or damaged."""
     try:
         return _ADAPTER.validate_json(path.read_bytes())
     except (OSError, ValidationError):

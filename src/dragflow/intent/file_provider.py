@@ -1,4 +1,4 @@
-"""The provider `file`: answers that stand in a JSON file, for experiments and for what a person wrote down."""
+"""The provider `file`: answers from a JSON file, for experiments and for answers that a person wrote."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class FileProvider:
 
     path: Path
     answers: object
-    asked: int = 0
-    """How many requests were made: the place in a list."""
+    index: int = 0
+    """Of the next answer in a list: how many requests were made."""
 
     name = "file"
     model = None
@@ -38,7 +38,7 @@ class FileProvider:
         """
         began = time.perf_counter()
         answer = self._answer(request)
-        self.asked += 1
+        self.index += 1
         given = answer.get("candidates")
         count = len(given) if isinstance(given, list) and given else request.count
         proposal = parse_answer(json.dumps(answer), replace(request, count=count))
@@ -47,9 +47,9 @@ class FileProvider:
     def _answer(self, request: IntentRequest) -> dict[str, Any]:
         answer, digest = self.answers, request.source.sha256
         if isinstance(answer, list):
-            if self.asked >= len(answer):
-                raise UserError(f"{self.path} has {len(answer)} answers and one more is asked for: add it")
-            answer = answer[self.asked]
+            if self.index >= len(answer):
+                raise UserError(f"{self.path} has only {len(answer)} answers: add one")
+            answer = answer[self.index]
         elif isinstance(answer, dict) and "candidates" not in answer:
             if digest not in answer:
                 raise UserError(f"{self.path} has no answer for the picture with the digest {digest}: add that key")
@@ -63,7 +63,7 @@ def load(options: ProviderOptions) -> FileProvider:
     """The provider for `options.answers`.
 
     Raises:
-        UserError: no file is named, there is none, or it is not JSON.
+        UserError: no file is named, it cannot be read, or it is not JSON.
     """
     if options.answers is None:
         raise UserError("the provider file needs a file with answers: name it as `provider.answers`")

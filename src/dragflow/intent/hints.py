@@ -1,8 +1,8 @@
-"""What the geometry of a drag tells of its meaning: where the region hangs on something, and how the arrow lies.
+"""What the geometry of a drag says about its meaning: where the region is attached, and where the arrow points.
 
-A region that hangs on what is beside it is a part: an arrow that goes round the joint turns it (rotation), a short one
-that does not pulls or pushes it (deformation). A region with an edge all around is a whole thing: taken near its middle
-it is carried (relocation); taken far out, and dragged as that end goes round the other end, it turns (rotation).
+A region that is attached to its surroundings is a part: an arrow around the joint turns it (rotation), another short
+one pulls or pushes it (deformation). A region with an edge all around is a whole object: dragged near its middle, it
+moves (relocation); dragged far out and around its other end, it turns (rotation).
 The thresholds were chosen with `benchmarks/intent_labels.py`.
 """
 
@@ -22,7 +22,7 @@ from dragflow.intent.base import TaskLabel
 _EDGE = 20.0
 """Grey levels, in the strongest channel, that make an edge."""
 _JOINED = (0.03, 0.6)
-"""Share of the rim without an edge for a part; with more, the mask was painted beyond the thing, or it is faint."""
+"""Share of the rim without an edge for a part; with more, the mask exceeds the object, or the object is faint."""
 _TURN = 0.35
 """Radians about the joint from which an arrow may be a turn."""
 _RADIAL = 0.4
@@ -55,7 +55,7 @@ def hint(image: Pixels, operation: ResolvedOperation, to: Point) -> Hint:
 
 
 def joint_of(image: Pixels, mask: Mask) -> Point | None:
-    """Where a region (H, W) hangs on what is beside it: amid its rim without an edge; None for a whole thing."""
+    """Where a region (H, W) is attached: the middle of its rim without an edge; None for a whole object."""
     points, normals = _rim(mask)
     reach = max(2.0, 0.008 * min(mask.shape))
     sides = points + reach * normals, points - reach * normals
@@ -77,7 +77,7 @@ def _label_of_part(handle: Point, to: Point, joint: Point) -> TaskLabel:
 
 
 def _of_whole(operation: ResolvedOperation, to: Point) -> Hint:
-    """A whole thing turns if some anchor on the line from the handle through the centroid keeps the handle's distance.
+    """A whole object turns if some anchor on the line from the handle through the centroid keeps the handle's distance.
 
     That anchor lies where the line meets the perpendicular bisector of the arrow: t = |d|^2 / (2 d.u) along the unit
     vector u from the handle to the centroid, for an arrow d.
@@ -99,7 +99,7 @@ def _of_whole(operation: ResolvedOperation, to: Point) -> Hint:
 
 
 def _foot(points: Points, *avoid: Point) -> Point:
-    """The middle of the region's lowest row, for things that stand turn there; of its highest where that is in use."""
+    """The middle of the region's lowest row, where a standing object turns; of its highest if that point is taken."""
     for row in (points[:, 1].max(), points[:, 1].min()):
         foot = (float(np.median(points[points[:, 1] == row, 0])), float(row))
         if all(math.dist(foot, point) >= 1 for point in avoid):

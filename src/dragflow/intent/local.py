@@ -29,7 +29,7 @@ _PROCESSORS = {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcesso
 
 
 class LocalProvider:
-    """Asks a model that is loaded at the first request and kept."""
+    """Asks a model that is loaded at the first request and stays loaded."""
 
     name = "local"
     remote = False
@@ -41,7 +41,7 @@ class LocalProvider:
 
     @property
     def model(self) -> str:
-        """Hub id, or name and fingerprint of the folder; how it is loaded changes its answers and stands there too."""
+        """Hub id, or name and fingerprint of the folder; how it is loaded changes its answers and is part of it."""
         folder, name = Path(self._source), self._source
         if folder.is_dir():
             from dragflow.backbones.fingerprint import fingerprint
@@ -53,11 +53,11 @@ class LocalProvider:
         """Ask, and ask for one repair where an answer breaks a rule.
 
         Raises:
-            IntentError: an answer that is cut, or that cannot be used.
+            IntentError: the answer was cut or cannot be used.
             UserError: the model cannot be loaded.
-            CapabilityError: it does not fit, or 4 bits are not to be had.
+            CapabilityError: it does not fit, or 4 bits are not available.
         """
-        with _memory():
+        with _memory_errors():
             if self._model is None:
                 self._model = load_model(self._source, self._options)
             model, options = self._model, self._options
@@ -69,7 +69,7 @@ class LocalProvider:
 
 
 def load(options: ProviderOptions) -> LocalProvider:
-    """The provider; the model is loaded when it is asked first."""
+    """The provider; the model is loaded at the first request."""
     return LocalProvider(options)
 
 
@@ -95,7 +95,7 @@ class VisionLanguageModel:
             )
         except ValueError as error:  # a picture of which one side is 200 times the other
             raise IntentError(f"the model cannot be shown this ({error}): otherwise {OFFER}") from error
-        asked = int(inputs["input_ids"].shape[1])
+        prompt_tokens = int(inputs["input_ids"].shape[1])
         greedy = {
             "do_sample": False,
             "temperature": None,
@@ -105,7 +105,7 @@ class VisionLanguageModel:
         output = self._network.generate(
             **inputs.to(self._device), **greedy, max_new_tokens=max_new_tokens, max_time=seconds
         )
-        tokens = output[0, asked:].tolist()
+        tokens = output[0, prompt_tokens:].tolist()
         if tokens[-1] not in _ends(self._network):
             limit = (
                 f"{max_new_tokens} tokens" if len(tokens) >= max_new_tokens else f"{seconds:g} s (`provider.timeout`)"
@@ -115,7 +115,7 @@ class VisionLanguageModel:
                 f"or {OFFER}"
             )
         text = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
-        return Reply(text, prompt_tokens=asked, completion_tokens=len(tokens))
+        return Reply(text, prompt_tokens=prompt_tokens, completion_tokens=len(tokens))
 
 
 def load_model(model: str, options: ProviderOptions) -> VisionLanguageModel:
@@ -137,7 +137,7 @@ def load_model(model: str, options: ProviderOptions) -> VisionLanguageModel:
         config = AutoConfig.from_pretrained(model, trust_remote_code=False)
     kind = config.model_type
     if kind not in _PROCESSORS:
-        raise UserError(f"model {model} is of the kind {kind}: a Qwen2.5-VL or a Qwen3-VL is needed")
+        raise UserError(f"model {model} is a {kind}: a Qwen2.5-VL or a Qwen3-VL is needed")
     with part_of(model, "processor or tokenizer"):
         processor = _picture_processor(kind).from_pretrained(model, trust_remote_code=False)
         if processor.chat_template is None:
@@ -151,7 +151,7 @@ def load_model(model: str, options: ProviderOptions) -> VisionLanguageModel:
 
 
 def _picture_processor(kind: str) -> Any:
-    """The processor of a kind of model, without the part for videos: that one cannot be had without torchvision.
+    """The processor of a kind of model, without the part for videos, which needs torchvision.
 
     Which parts a processor loads is read from the names of its constructor's arguments.
     """
@@ -190,7 +190,7 @@ def _ends(network: Any) -> tuple[int, ...]:
 
 
 @contextmanager
-def _memory() -> Iterator[None]:
+def _memory_errors() -> Iterator[None]:
     import torch
 
     try:

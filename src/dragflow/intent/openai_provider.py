@@ -21,7 +21,7 @@ _PATIENCE = 60.0
 
 
 class OpenAIProvider:
-    """Asks a server; the key is read from the environment when it is needed, and kept nowhere."""
+    """Asks a server; the key is read from the environment when it is needed, and not stored."""
 
     name = "openai"
 
@@ -48,7 +48,7 @@ class OpenAIProvider:
         """Ask, and ask for one repair where an answer breaks a rule.
 
         Raises:
-            IntentError: no answer, a refusal, or one that cannot be used.
+            IntentError: no answer, a refusal, or an unusable answer.
             UserError: no key, no such model or address, or the library is missing.
         """
         try:
@@ -68,10 +68,10 @@ class OpenAIProvider:
 
 
 def load(options: ProviderOptions) -> OpenAIProvider:
-    """The provider; nothing is sent before it is asked.
+    """The provider; nothing is sent before the first request.
 
     Raises:
-        UserError: an address that is none, or no model.
+        UserError: an invalid address, or no model.
     """
     return OpenAIProvider(options)
 

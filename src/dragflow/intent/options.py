@@ -1,4 +1,4 @@
-"""Who is asked what a drag means, and how: every option once."""
+"""The options of every provider, each defined once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dragflow.core.models import Dtype
 
 @dataclass(frozen=True)
 class ProviderOptions:
-    """Who guesses, and how it is set up; no secret is among it, keys come from the environment alone."""
+    """Which provider guesses, and its settings; keys are not among them and come from the environment only."""
 
     name: str | None = None
     """Who guesses: rules, file, openai, local. [default: $DRAGFLOW_INTENT, else rules]"""
@@ -22,7 +22,7 @@ class ProviderOptions:
     timeout: float | None = None
     """Seconds to wait for one answer. [default: the provider's own patience]"""
     retries: int = 2
-    """How often a call that failed on its way is made again; a bad answer is repaired once in any case."""
+    """How often a failed call is repeated; a bad answer is repaired once regardless."""
     max_image_side: int = 1024
     """Pixels of the longer side of the pictures that are shown to the model."""
     device: str | None = None
@@ -37,7 +37,7 @@ class ProviderOptions:
     """Pairs of name and value that a provider from elsewhere may understand."""
 
     def __post_init__(self) -> None:
-        """Refuse what no provider could do.
+        """Check the numbers.
 
         Raises:
             UserError: a number out of range.

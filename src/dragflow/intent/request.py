@@ -1,4 +1,4 @@
-"""From a picture and an instruction to what a provider is asked (paper Sec. 3.2)."""
+"""From a picture and an instruction to the request to a provider (paper Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_request(
     max_side: int = ProviderOptions.max_image_side,
     labels: tuple[TaskLabel | None, ...] | None = None,
 ) -> IntentRequest:
-    """What a provider is asked about an instruction.
+    """The request to a provider about an instruction.
 
     Args:
         source: the picture.
@@ -63,7 +63,7 @@ def make_request(
 def known_labels(instruction: Instruction) -> tuple[TaskLabel | None, ...]:
     """What an instruction itself says of each operation.
 
-    `relocation` is what a translation is called as long as nobody has said anything, so it counts as not known.
+    `relocation` is the default label of a translation, so it counts as unknown.
     """
     return tuple(_known(operation.motion) for operation in instruction.operations)
 

@@ -1,4 +1,4 @@
-"""The provider `rules`: labels by geometry and prompts by template, at once and without a model."""
+"""The provider `rules`: labels by geometry and prompts by template, without a model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHANGES: dict[TaskLabel, str] = {
 
 
 class Rules:
-    """Guesses from the arrow and from where the region has an edge; says nothing of what it cannot see."""
+    """Guesses from the arrow and from where the region has an edge; does not describe what it cannot see."""
 
     name = "rules"
     model = None
@@ -53,17 +53,17 @@ def _candidates(request: IntentRequest) -> tuple[Candidate, ...]:
         return (Candidate(known[0], request.instruction.edit_prompt or f"{_CHANGES[known[0]]}."),)
     largest = max(request.open, key=lambda operation: int(operation.mask.sum()))
     to = largest.motion.to if isinstance(largest.motion, Translate) else largest.handle
-    seen = hint(request.source.pixels, largest, to)
-    order: tuple[TaskLabel, ...] = (seen.label, *(label for label in LABELS if label != seen.label))
-    return tuple(_candidate(label, seen, largest, to, request.instruction.edit_prompt) for label in order)
+    clue = hint(request.source.pixels, largest, to)
+    order: tuple[TaskLabel, ...] = (clue.label, *(label for label in LABELS if label != clue.label))
+    return tuple(_candidate(label, clue, largest, to, request.instruction.edit_prompt) for label in order)
 
 
-def _candidate(label: TaskLabel, seen: Hint, operation: ResolvedOperation, to: Point, given: str) -> Candidate:
-    anchor = seen.anchor if label == "rotation" else None
-    return Candidate(label, given or _words(label, operation.handle, to, seen.anchor), anchor)
+def _candidate(label: TaskLabel, clue: Hint, operation: ResolvedOperation, to: Point, given: str) -> Candidate:
+    anchor = clue.anchor if label == "rotation" else None
+    return Candidate(label, given or _prompt(label, operation.handle, to, clue.anchor), anchor)
 
 
-def _words(label: TaskLabel, handle: Point, to: Point, anchor: Point) -> str:
+def _prompt(label: TaskLabel, handle: Point, to: Point, anchor: Point) -> str:
     way = direction(handle, to)
     if label == "relocation":
         return f"The object is now farther {way}."
@@ -74,7 +74,7 @@ def _words(label: TaskLabel, handle: Point, to: Point, anchor: Point) -> str:
 
 
 def direction(start: Point, end: Point) -> str:
-    """The way from one point to another in words, by eighths of a circle."""
+    """The direction from one point to another in English, by eighths of a circle."""
     ways = ("to the right", "to the lower right", "down", "to the lower left", "to the left", "to the upper left", "up")
     eighth = round(math.atan2(end[1] - start[1], end[0] - start[0]) / (math.pi / 4)) % 8
     return (*ways, "to the upper right")[eighth]

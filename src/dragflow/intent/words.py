@@ -1,4 +1,4 @@
-"""The rules of text that comes from a model: plain English words, and nothing that could act anywhere."""
+"""The rules for text from a model: plain English, without markup or web addresses."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def plain_english(text: str) -> str:
     other script is refused.
 
     Raises:
-        ValueError: empty, too long, other letters than Latin ones, an address or markup in it; the text is a sentence.
+        ValueError: empty, too long, letters that are not Latin, an address or markup; the message is a sentence.
     """
     spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
     kept = "".join(c for c in spaced if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
     plain = " ".join(unicodedata.normalize("NFC", kept).split())
     letters = [c for c in plain if c.isalpha()]
     if not letters:
-        raise ValueError("has no word in it: write at least one")
+        raise ValueError("has no words: write at least one")
     foreign = next((c for c in letters if not unicodedata.name(c, "").startswith(("LATIN", "FULLWIDTH LATIN"))), None)
     if foreign is not None:
         raise ValueError(f"is not in English (it has the letter {foreign!r}): write it in English")
