@@ -6,12 +6,16 @@ EXTRAS := test,dev,docs
 
 .PHONY: demo test slow lint docs constraints clean
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed: $(VENV)/base
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
-demo: $(VENV)/installed  ## a real edit on a bundled picture
+demo: $(VENV)/base  ## a real edit on a bundled picture
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed  ## the tests

@@ -15,9 +15,9 @@ from dragflow.subject.registry import ADAPTERS, load_subject
 FAR = """
 from pathlib import Path
 
-from dragflow.subject.registry import AdapterKind
+from dragflow.subject.registry import AdapterSpec
 
-KIND = AdapterKind(__name__, ("{family}",), (), Path(__file__))
+KIND = AdapterSpec(__name__, ("{family}",), (), Path(__file__))
 
 
 def load(options, weights, backbone, offload):
