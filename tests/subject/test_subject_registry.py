@@ -33,7 +33,7 @@ def test_a_package_brings_an_adapter(install: Install, backbone: Flux1) -> None:
     assert ADAPTERS.names == ("instantcharacter", "ip-adapter", "nano", "far")
     weights = folder / f"{folder.name}.py"
     assert load_subject(SubjectOptions("far"), backbone, offload=True) == ("far", weights, "flux1", True)
-    with pytest.raises(UserError, match=r"`subject.clip` is not for far"):
+    with pytest.raises(UserError, match=r"`subject.clip` does not apply to far"):
         load_subject(SubjectOptions("far", clip="other"), backbone)
 
 
