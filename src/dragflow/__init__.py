@@ -1,7 +1,7 @@
 """dragflow: drag regions of a picture, and a diffusion transformer redraws it so that it is true.
 
 Nothing heavy is imported before it is used: `import dragflow` costs milliseconds. What this module exports is public,
-as are `dragflow.bench` and the entry points; everything else is internal and may change.
+as are `dragflow.bench`, `dragflow.service` and the entry points; everything else is internal and may change.
 """
 
 from __future__ import annotations

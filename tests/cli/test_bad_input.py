@@ -302,3 +302,42 @@ def test_a_conversion_never_overwrites_or_half_writes(run: Any, desk: Any) -> No
 @pytest.mark.parametrize("command", [("edit",), ("edit", "--frobnicate"), ("nonsense",), ("preview", "a.png")])
 def test_a_command_that_is_not_one_exits_with_two(command: tuple[str, ...], run: Any) -> None:
     assert run(*command).code == 2
+
+
+MASKED = ("IMAGE", "--mask", "MASK", "--to", "60,40")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("preview", *MASKED, "-o", "MASK"),
+        ("edit", *MASKED, "--model", "/no/such/model", "-o", "MASK"),
+        ("edit", *MASKED, "--model", "/no/such/model", "-o", "OUT", "--sidecar", "MASK"),
+        ("edit", "IMAGE", "--task", "TASK", "--model", "/no/such/model", "-o", "MASK"),
+        ("preview", "IMAGE", "--task", "TASK", "-o", "MASK"),
+        ("preview", *MASKED, "--area", "AREA", "-o", "AREA"),
+        ("intent", *MASKED, "--overlay", "MASK"),
+        ("intent", *MASKED, "--auto", "-o", "MASK"),
+        ("task", "new", *MASKED, "-o", "MASK"),
+    ],
+)
+@pytest.mark.parametrize("spelt", ["plain", "dotted", "symlink", "hardlink"])
+def test_no_output_goes_onto_a_mask(command: tuple[str, ...], spelt: str, run: Any, desk: Any) -> None:
+    area, task = desk.folder / "area.png", desk.folder / "t.json"
+    Image.fromarray(np.where(np.indices((75, 100))[1] < 90, 255, 0).astype(np.uint8)).save(area)
+    task.write_text(json.dumps({"operations": [TASK_OPERATION]}))
+    names = {"IMAGE": desk.image, "MASK": desk.mask, "TASK": task, "AREA": area, "OUT": desk.out}
+    target = names[command[-1]]
+    aim = {"plain": target, "dotted": desk.folder / "sub" / ".." / target.name}.get(spelt, desk.folder / "link.png")
+    (desk.folder / "sub").mkdir()
+    if spelt == "symlink":
+        aim.symlink_to(target)
+    elif spelt == "hardlink":
+        aim.hardlink_to(target)
+    before = target.read_bytes()
+    done = run(*(names.get(word, word) for word in command[:-1]), aim)
+    assert (done.code, "itself an input" in done.err) == (2, True), done.err
+    assert target.read_bytes() == before
+
+
+TASK_OPERATION = {"region": {"type": "mask", "path": "mask.png"}, "motion": {"type": "translate", "to": [60, 40]}}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from dragflow.core.config import EditConfig, OptimiseConfig
+from dragflow.core.errors import UserError
 
 
 def test_the_hash_changes_with_any_field_and_with_nothing_else() -> None:
@@ -20,3 +23,15 @@ def test_the_defaults_are_the_papers_numbers() -> None:
     assert (config.optimise.moving, config.optimise.refining) == (50, 20)
     assert (config.optimise.moving_rate, config.optimise.refining_rate) == (1000.0, 1200.0)
     assert (config.inversion.guidance, config.optimise.guidance, config.denoise.guidance) == (1.0, 3.5, 3.5)
+
+
+def test_settings_are_changed_by_group() -> None:
+    config = EditConfig().with_(optimise={"refining": 2}, seed=7)
+    assert (config.optimise.refining, config.seed) == (2, 7)
+    assert config.with_(optimise={}) == config
+
+
+@pytest.mark.parametrize("settings", [{"speed": 1}, {"optimise": {"speed": 1}}, {"optimise": 3}, {"optimise": None}])
+def test_a_setting_that_does_not_exist_is_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=next(iter(settings))):
+        EditConfig().with_(**settings)

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from dragflow import (
     Affine,
@@ -510,3 +512,36 @@ def test_a_task_of_another_picture_is_refused(session: Session) -> None:
     other = resolve(255 - session.source.pixels, MOVE)
     with pytest.raises(UserError, match="another picture"):
         session.edit(other, config_of("paste", *QUICK))
+
+
+# -- what programs give ------------------------------------------------------------------------------------------------
+
+
+def test_operations_are_taken_one_by_one_or_together(session: Session) -> None:
+    config = config_of("paste", *QUICK)
+    (operation,) = MOVE.operations
+    expected = session.edit(Instruction(operation), config).pixels
+    for given in (operation, [operation], (operation,)):
+        assert np.array_equal(session.edit(given, config).pixels, expected)
+
+
+@pytest.mark.parametrize("given", [None, 3, "no-such.json", {"operations": []}])
+def test_what_is_not_an_instruction_is_refused(given: Any, session: Session) -> None:
+    with pytest.raises(UserError, match="is not an instruction"):
+        session.edit(given)
+
+
+def test_what_is_not_a_picture_or_a_configuration_is_refused(editor: Editor) -> None:
+    with pytest.raises(UserError, match="a NoneType is not a picture"):
+        editor.open(None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UserError, match="a dict is not a configuration"):
+        editor.open(picture(), config={"seed": 1})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_result_is_not_saved_onto_its_mask(session: Session, tmp_path: Path) -> None:
+    mask = np.zeros(session.source.size, dtype=np.uint8)
+    mask[20:40, 20:40] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    result = session.edit(Operation(tmp_path / "m.png", Translate((60, 40))), config_of("paste", *QUICK))
+    with pytest.raises(UserError, match="itself an input"):
+        result.save(tmp_path / "m.png")

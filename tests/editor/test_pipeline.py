@@ -112,3 +112,8 @@ def test_what_is_not_known_is_refused(dummy_folder: Path) -> None:
     pipeline.transformer.fuse_qkv_projections()
     with pytest.raises(CapabilityError, match="fused"):
         Editor.from_pipeline(pipeline)
+
+
+def test_what_the_pipeline_decides_itself_is_refused() -> None:
+    with pytest.raises(UserError, match="`dtype` is the pipeline's own"):
+        Editor.from_pipeline(object(), dtype="bfloat16")

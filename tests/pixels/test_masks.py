@@ -208,3 +208,11 @@ def test_the_border_of_the_picture_is_no_rim() -> None:
     weight = masks.feather(box(0, 0, 29, 39), 8)
     assert (weight[:, 0] == 1).all()
     assert weight[20, 29] == pytest.approx(1 / 9)
+
+
+@pytest.mark.parametrize("pixels", [200, 4096])
+def test_a_mask_is_grown_by_any_radius_at_once(pixels: int) -> None:
+    mask = np.zeros((600, 800), dtype=np.bool_)
+    mask[300, 400] = True
+    ys, xs = np.indices(mask.shape)
+    assert np.array_equal(masks.dilate(mask, pixels), np.hypot(xs - 400, ys - 300) <= pixels)

@@ -49,7 +49,7 @@ def test_an_error_of_a_job_reaches_the_caller() -> None:
 
 @pytest.mark.slow
 def test_a_process_that_dies_is_told() -> None:
-    with executor(processes=2) as pool, pytest.raises(DragFlowError, match="go on"):
+    with executor(processes=2) as pool, pytest.raises(DragFlowError, match="to resume"):
         list(pool.run(die, range(2)))
 
 

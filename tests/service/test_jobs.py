@@ -16,6 +16,7 @@ from dragflow.core.motion import Translate
 from dragflow.core.result import Recipe
 from dragflow.core.task import Instruction, MaskArray, MaskFile, Operation
 from dragflow.files.pictures import SourceImage, from_pixels
+from dragflow.files.presets import load_preset
 from dragflow.service.jobs import EditJob, plan, repeat
 
 CONFIG = EditConfig()
@@ -144,6 +145,19 @@ def test_an_adapter_is_the_one_of_the_recipe(tmp_path: Path) -> None:
 def test_what_would_make_another_result_is_refused(source: SourceImage, given: ModelOptions, words: str) -> None:
     with pytest.raises(UserError, match=words):
         repeat(source, recipe(), given)
+
+
+def test_a_result_of_a_pipeline_from_memory_is_repeated_there() -> None:
+    made = replace(recipe(), weights=WeightsId(MADE, f"memory-{'f' * 16}"))
+    with pytest.raises(UserError, match=r"Editor\.from_pipeline"):
+        repeat(picture(), made)
+
+
+def test_a_job_takes_what_programs_give(tmp_path: Path) -> None:
+    Image.fromarray(picture().pixels).save(tmp_path / "p.png")
+    job = plan(tmp_path / "p.png", Operation(mask(), Translate((40, 30))), "fast", MODEL)
+    assert np.array_equal(job.source.pixels, picture().pixels)
+    assert job.config == load_preset("fast")
 
 
 def test_a_region_that_is_still_a_file_is_refused_where_no_file_is_read() -> None:

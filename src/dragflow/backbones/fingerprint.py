@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dragflow.backbones.parts import Source
-from dragflow.core.models import ModelOptions, WeightsId
+from dragflow.core.models import IN_MEMORY, ModelOptions, WeightsId
 
 _SAMPLE = 1 << 16
 """Bytes read at the head and at the tail of a file."""
@@ -38,7 +38,7 @@ def weights_of(source: Source, loras: Iterable[Path], dtype: torch.dtype) -> Wei
 
 def weights_of_parts(name: str, networks: Iterable[nn.Module], dtype: torch.dtype) -> WeightsId:
     """Which weights networks have that no loader of ours read."""
-    return WeightsId(ModelOptions(name, dtype=dtype_name(dtype)), with_networks("", networks))
+    return WeightsId(ModelOptions(name, dtype=dtype_name(dtype)), IN_MEMORY + with_networks("", networks))
 
 
 def dtype_name(dtype: torch.dtype) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragflow.cli.intent import IntentPlan, check_chooser, choose_in_edit, default_drawing
-from dragflow.cli.operations import instruction
+from dragflow.cli.operations import input_files, instruction
 from dragflow.cli.options import AreaOptions, ConfigOptions, OperationOptions, TaskOptions, changed
 from dragflow.cli.progress import emit, shown
 from dragflow.cli.spelling import flag
@@ -58,7 +58,7 @@ def run_edit(request: EditRequest) -> None:
     _check_outputs(request, output)
     if request.intent is not None:
         check_chooser(request.intent, as_json=request.json_lines)
-    job, record = _job(request)
+    job, record = _job(request, output)
     with shown(request.json_lines) as observer:
         tracer = None
         if request.trace is not None:
@@ -91,8 +91,8 @@ def run_preview(
         UserError: anything that breaks a rule.
     """
     check_png_name(output)
-    check_writable(output, inputs=[image])
     asked = instruction(operations, task, area)
+    check_writable(output, inputs=input_files(image, task.task, operations=operations, area=area, asked=asked))
     source = load_image(image)
     drawn = resolve(source.pixels, asked, margin=load_preset(preset).area.margin)
     save_png(output, source, ghost(drawn) if plain else overlay(drawn))
@@ -100,17 +100,16 @@ def run_preview(
 
 def _check_outputs(request: EditRequest, output: Path) -> None:
     check_png_name(output)
-    if request.sidecar == output:
+    if request.sidecar is not None and request.sidecar.resolve() == output.resolve():
         raise UserError(f"`sidecar` {request.sidecar} is the output itself: choose another name")
     if request.trace is not None:
         check_folder(request.trace)
         with extra("bench", "`trace`"):
             import matplotlib  # noqa: F401
-    masks = [Path(value) for name, value in request.operations.ordered if name == "--mask"]
-    named = [request.image, request.task.task, request.recipe, request.area.area, request.area.extend_area, *masks]
+    named = [path for path in (request.image, request.task.task, request.recipe) if path is not None]
     for path in (output, request.sidecar):
         if path is not None:
-            check_writable(path, inputs=[source for source in named if source is not None])
+            check_writable(path, inputs=named)
 
 
 def _default_output(image: Path) -> Path:
@@ -120,7 +119,7 @@ def _default_output(image: Path) -> Path:
     return output
 
 
-def _job(request: EditRequest) -> tuple[EditJob, IntentRecord | None]:
+def _job(request: EditRequest, output: Path) -> tuple[EditJob, IntentRecord | None]:
     """What is going to be done, all of it checked, and who said what it means."""
     source = load_image(request.image)
     if request.recipe is not None:
@@ -128,22 +127,28 @@ def _job(request: EditRequest) -> tuple[EditJob, IntentRecord | None]:
         return repeat(source, load_recipe(request.recipe), request.model), None
     config = request.config.config()
     asked = instruction(request.operations, request.task, request.area)
+    inputs = input_files(
+        request.image, request.task.task, operations=request.operations, area=request.area, asked=asked
+    )
+    for path in (output, request.sidecar):
+        if path is not None:
+            check_writable(path, inputs=inputs)
     job = plan(source, asked, config, request.model)
     if request.intent is None:
         return job, None
     drawn = default_drawing(request.image) if request.intent.number is None else None
     if drawn is not None:
-        check_writable(drawn, inputs=[request.image])
+        check_writable(drawn, inputs=inputs)
     chosen = choose_in_edit(source, job.instruction, request.intent, drawn=drawn, as_json=request.json_lines)
     return plan(source, chosen.instruction, config, request.model), chosen.record
 
 
 def _refuse_beside_recipe(request: EditRequest) -> None:
-    extra = [flag(name) for options in (request.task, request.config, request.area) for name in changed(options)]
-    extra += ["an operation"] if request.operations.ordered else []
-    extra += ["--intent"] if request.intent is not None else []
-    if extra:
-        raise UserError(f"--from repeats an edit as it was: leave out {', '.join(extra)}")
+    surplus = [flag(name) for options in (request.task, request.config, request.area) for name in changed(options)]
+    surplus += ["an operation"] if request.operations.ordered else []
+    surplus += ["--intent"] if request.intent is not None else []
+    if surplus:
+        raise UserError(f"--from repeats an edit as it was: leave out {', '.join(surplus)}")
 
 
 def _run(job: EditJob, observer: Observer) -> EditResult:

@@ -13,7 +13,7 @@ from rich.prompt import Confirm, IntPrompt, InvalidResponse, PromptBase
 from rich.table import Table
 from rich.text import Text
 
-from dragflow.cli.operations import instruction, point
+from dragflow.cli.operations import input_files, instruction, point
 from dragflow.cli.options import AreaOptions, ChoiceOptions, OperationOptions, TaskOptions, changed
 from dragflow.cli.spelling import flag
 from dragflow.core.arrays import Point
@@ -88,11 +88,11 @@ def run_intent(
     """
     asked = instruction(operations, task, area)
     drawn = drawn or default_drawing(image)
-    inputs = [path for path in (image, task.task, plan.options.provider.answers) if path is not None]
+    inputs = input_files(image, task.task, plan.options.provider.answers, operations=operations, area=area, asked=asked)
     check_png_name(drawn)
     check_writable(drawn, inputs=inputs)
     if output is not None:
-        if output == drawn:
+        if output.resolve() == drawn.resolve():
             raise UserError(f"`output` {output} is the drawing itself: choose another name")
         check_writable(output, inputs=inputs)
         check_chooser(plan, as_json=as_json)

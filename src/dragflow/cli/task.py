@@ -47,14 +47,14 @@ def new(
     edit_prompt
         What the edit does.
     """
-    from dragflow.cli.operations import instruction
+    from dragflow.cli.operations import input_files, instruction
     from dragflow.files.atomic import check_writable
     from dragflow.files.instructions import save_instruction
     from dragflow.files.pictures import load_image
     from dragflow.pixels.resolve import resolve
 
-    check_writable(output, inputs=[image])
     made = instruction(operations, TaskOptions(None, prompt, edit_prompt), area)
+    check_writable(output, inputs=input_files(image, operations=operations, area=area, asked=made))
     resolve(load_image(image).pixels, made)
     save_instruction(output, made)
 

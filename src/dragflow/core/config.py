@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
 
 from dragflow.core.errors import UserError
 from dragflow.core.fields import STRICT, Area, AtLeastOne, Count, NotNegative, Positive, Seed, Share
@@ -126,7 +128,7 @@ class DenoiseConfig:
 class AreaConfig:
     """The editable area and the final composite."""
 
-    margin: Count = 0
+    margin: Annotated[int, Interval(ge=0, le=4096)] = 0
     """Pixels by which the derived area is grown on all sides, for shadows and reflections that go with the object."""
     feather: NotNegative = 8.0
     """Pixels over which the result fades in from the rim of the editable area inwards."""
@@ -164,7 +166,7 @@ class EditConfig:
         """The same with some settings changed, as in `config.with_(optimise={"refining": 2}, seed=7)`.
 
         Raises:
-            UserError: a setting that does not exist.
+            UserError: a setting that does not exist, or a group that is neither a dict nor of its type.
         """
         changes: dict[str, Any] = {}
         for name, value in settings.items():
@@ -174,5 +176,7 @@ class EditConfig:
             unknown = [f"{name}.{key}" for key in given if key not in known]
             if name not in vars(self) or unknown:
                 raise UserError(f"{(*unknown, name)[0]} is not a setting: see `dragflow presets paper`")
-            changes[name] = replace(group, **given) if given else value  # pyright: ignore[reportArgumentType]
+            if known and not (isinstance(value, dict) or type(value) is type(group)):
+                raise UserError(f"{name} is {value!r}: give a dict of its settings, or a {type(group).__name__}")
+            changes[name] = replace(group, **given) if isinstance(value, dict) else value  # pyright: ignore[reportArgumentType]
         return replace(self, **changes)

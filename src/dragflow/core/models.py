@@ -14,6 +14,9 @@ VARIABLE = "DRAGFLOW_MODEL"
 GGUF = "gguf:"
 """Prefix of a value of `quantize` that names a file."""
 
+IN_MEMORY = "memory-"
+"""What the fingerprint of weights begins with that no loader of ours read, so that no folder has it."""
+
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantisation = Literal["int8", "fp8", "layerwise-fp8"]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import MinLen
 
 from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix, Motion, Translate, apply, motion_matrix
 
 if TYPE_CHECKING:
@@ -122,6 +123,19 @@ class Instruction:
         return " ".join(part for part in (self.prompt, self.edit_prompt) if part)
 
 
+def as_instruction(asked: Instruction | Operation | Iterable[Operation]) -> Instruction:
+    """An instruction, given itself or by one or several operations.
+
+    Raises:
+        UserError: anything else.
+    """
+    if isinstance(asked, Instruction):
+        return asked
+    if not isinstance(asked, Operation | list | tuple):
+        raise UserError(f"a {type(asked).__name__} is not an instruction: give an Instruction, or operations")
+    return Instruction(asked)
+
+
 def as_region(region: RegionLike) -> Region:
     """A region, given itself, by the path of a mask, or as an array or a PIL picture."""
     if isinstance(region, MaskFile | MaskImage | MaskArray | Polygon | Box):
@@ -173,6 +187,12 @@ class DragTask:
     """(H, W), the editable area B."""
     instruction: Instruction
     """The instruction as it was given."""
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Every region of the instruction, the editable area too."""
+        editable = self.instruction.editable
+        return (*(op.region for op in self.instruction.operations), *(() if editable is None else (editable,)))
 
     @property
     def prompt(self) -> str:

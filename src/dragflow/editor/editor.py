@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from dragflow.core.models import ModelOptions
 from dragflow.core.task import Instruction, Operation
 from dragflow.editor.result import EditResult
 from dragflow.editor.session import Session, as_config
-from dragflow.files.instructions import load_instruction
+from dragflow.files.instructions import given_instruction
 from dragflow.files.pictures import as_source
 from dragflow.method.backbone import Backbone
 from dragflow.subject.base import SubjectAdapter
@@ -62,9 +63,13 @@ class Editor:
             **options: `checkpointing`, `offload` and `subject`, as for `ModelOptions`.
 
         Raises:
+            UserError: another option: the rest is the pipeline's own.
             CapabilityError: a pipeline dragflow does not know, or no gradient reaches the latent.
         """
         asked = ModelOptions.of(**options)
+        for name in options:
+            if name not in ("checkpointing", "offload", "subject"):
+                raise UserError(f"`{name}` is the pipeline's own: give checkpointing, offload or subject")
         return cls._with_subject(wrap_pipeline(pipeline, asked), asked)
 
     @classmethod
@@ -92,7 +97,7 @@ class Editor:
 
 def edit(
     image: Picture,
-    instruction: Instruction | Operation | str | Path,
+    instruction: Instruction | Operation | Sequence[Operation] | str | Path,
     *,
     model: str | Path | ModelOptions = "nano",
     config: EditConfig | str = "default",
@@ -103,15 +108,13 @@ def edit(
 
     Args:
         image: as for `Editor.open`.
-        instruction: an instruction, one operation, or the path of an instruction file or ReD Bench folder.
+        instruction: an instruction, one operation or several, or the path of an instruction file or ReD Bench folder.
         model: as for `Editor.load`.
         config: preset name or configuration.
         observer: gets the events; may raise `Cancelled`.
         **options: as for `Editor.load`.
     """
-    if isinstance(instruction, Operation):
-        instruction = Instruction(instruction)
-    asked = load_instruction(instruction) if isinstance(instruction, str | Path) else instruction
+    asked = given_instruction(instruction)
     editor = Editor.load(model, **options)
     return editor.open(image, asked.prompt, config=config, observer=observer).edit(asked, config, observer)
 

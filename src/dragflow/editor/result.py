@@ -11,7 +11,7 @@ from PIL import Image
 
 from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.result import Provenance
-from dragflow.core.task import DragTask
+from dragflow.core.task import DragTask, MaskArray
 from dragflow.files.atomic import check_writable
 from dragflow.files.pictures import SourceImage, check_png_name
 from dragflow.files.recipes import save_picture
@@ -52,9 +52,10 @@ class EditResult:
         """Write a PNG with its recipe atomically; the same recipe gives the same bytes.
 
         Raises:
-            UserError: the name does not end in .png, is that of the source, or cannot be written.
+            UserError: the name does not end in .png, is that of the source or a mask, or cannot be written.
         """
         path = Path(path)
         check_png_name(path)
-        check_writable(path, inputs=[] if self.source.path is None else [self.source.path])
+        masks = [region.name for region in self.task.regions if isinstance(region, MaskArray) and region.name]
+        check_writable(path, inputs=[*([] if self.source.path is None else [self.source.path]), *map(Path, masks)])
         save_picture(path, self.source, self.pixels, self.provenance.recipe)

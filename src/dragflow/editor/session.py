@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
 from dragflow.core.models import WeightsId
 from dragflow.core.result import Provenance, Recipe, Timing
-from dragflow.core.task import DragTask, Instruction, Operation
+from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.result import EditResult
@@ -75,7 +75,7 @@ class Session:
 
     def edit(
         self,
-        instruction: Instruction | Operation | DragTask,
+        instruction: Instruction | Operation | Sequence[Operation] | DragTask,
         config: EditConfig | str = "default",
         observer: Observer = silent,
     ) -> EditResult:
@@ -133,10 +133,10 @@ class Session:
             with self._backbone.lock:
                 self._prepare(self.prompt, config, None, observer)
 
-    def _task(self, instruction: Instruction | Operation | DragTask, config: EditConfig) -> DragTask:
-        if isinstance(instruction, Operation):
-            instruction = Instruction(instruction)
-        asked = instruction.instruction if isinstance(instruction, DragTask) else freeze(instruction)
+    def _task(
+        self, instruction: Instruction | Operation | Sequence[Operation] | DragTask, config: EditConfig
+    ) -> DragTask:
+        asked = instruction.instruction if isinstance(instruction, DragTask) else freeze(as_instruction(instruction))
         asked = replace(asked, prompt=asked.prompt or self.prompt)
         if isinstance(instruction, DragTask):
             if not np.array_equal(instruction.image, self.source.pixels):

@@ -15,10 +15,12 @@ def check_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
     """Refuse an output path before any work is done for it.
 
     Raises:
-        UserError: it is one of the inputs, a folder, or in a folder that is missing or not writable.
+        UserError: it is one of the inputs or a file in one, a folder, or in a folder that is missing or not writable.
     """
     for source in inputs:
-        if path.exists() and source.exists() and path.samefile(source):
+        if not path.exists() or not source.exists():
+            continue
+        if path.samefile(source) or (source.is_dir() and path.resolve().is_relative_to(source.resolve())):
             raise UserError(f"output {path} is itself an input: choose another name, inputs are never overwritten")
     if path.is_dir():
         raise UserError(f"output {path} is a folder: name a file in it")

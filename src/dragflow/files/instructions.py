@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +17,7 @@ from pydantic import Field, TypeAdapter
 from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Motion
-from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, Operation, Polygon, Region
+from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, Operation, Polygon, Region, as_instruction
 from dragflow.files import schema
 from dragflow.files.atomic import write_text
 from dragflow.files.masks import freeze, frozen, read_mask
@@ -78,6 +80,17 @@ def load_instruction(path: Path | str) -> Instruction:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"instruction {path} cannot be read as UTF-8 text: {error}") from error
     return parse_instruction(text, str(path), path.parent)
+
+
+def given_instruction(asked: Instruction | Operation | Sequence[Operation] | str | PathLike[str]) -> Instruction:
+    """An instruction as programs give it: itself, operations, or the path of a file or ReD Bench folder; frozen.
+
+    Raises:
+        UserError: anything else, or a file or a mask that cannot be read.
+    """
+    if isinstance(asked, str | PathLike):
+        return load_instruction(Path(asked))
+    return freeze(as_instruction(asked))
 
 
 def parse_instruction(text: str, source: str, folder: Path = Path()) -> Instruction:

@@ -221,6 +221,8 @@ def from_pixels(pixels: Pixels | Image.Image | SourceImage) -> SourceImage:
     """
     if isinstance(pixels, SourceImage):
         return pixels
+    if not isinstance(pixels, np.ndarray | Image.Image):
+        raise UserError(f"a {type(pixels).__name__} is not a picture: give a path, an array or a PIL picture")
     if isinstance(pixels, Image.Image):
         if pixels.mode not in _EIGHT_BIT_MODES:
             _refuse_mode("picture", pixels.mode)

@@ -6,6 +6,7 @@ import json
 import tomllib
 from dataclasses import asdict
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
-def load_preset(name: str) -> EditConfig:
+def load_preset(name: str | PathLike[str]) -> EditConfig:
     """A preset by its name, or by the path of a TOML file.
 
     Raises:
         UserError: unknown name, no such file, broken TOML, unknown key, wrong type, value out of range.
     """
-    return _preset(name)[0]
+    return _preset(str(name))[0]
 
 
 def describe_preset(name: str) -> str:
@@ -68,6 +69,8 @@ def check_config(config: EditConfig) -> EditConfig:
     Raises:
         UserError: wrong type, value out of range.
     """
+    if not isinstance(config, EditConfig):
+        raise UserError(f"a {type(config).__name__} is not a configuration: give an EditConfig or a preset's name")
     checked = schema.check(config)
     _check_skip(checked)
     return checked

@@ -15,6 +15,9 @@ from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix
 from dragflow.core.task import Box, MaskArray, Polygon, Region
 
+_LARGE_DISC = 128
+"""Radius in pixels from which a mask is grown by distances."""
+
 
 def rasterise(region: Region, size: tuple[int, int], name: str = "region") -> Mask:
     """The pixels of a region on a picture of `size` (h, w).
@@ -111,6 +114,9 @@ def dilate(mask: Mask, pixels: int) -> Mask:
     """The mask grown by a disc of this radius."""
     if pixels <= 0:
         return mask
+    if pixels > _LARGE_DISC:  # the cost of a disc grows with its area, that of distances does not
+        far = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return far <= pixels if mask.any() else mask
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
     return cv2.dilate(mask.astype(np.uint8), disc).astype(bool)
 

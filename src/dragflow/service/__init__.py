@@ -1,11 +1,12 @@
 """The application, without a face: jobs over editors, and where they run. Edges parse and print; this does the work."""
 
 from dragflow.service.events import from_data, to_data
-from dragflow.service.intent import ChosenGuess, GuessOptions, choose, guess
+from dragflow.service.executors import executor
+from dragflow.service.intent import ChosenGuess, GuessOptions, answer_data, choose, guess
 from dragflow.service.jobs import EditJob, plan, repeat
 from dragflow.service.pool import ModelPool
 from dragflow.service.preview import preview
-from dragflow.service.run import Handle, Service, run
+from dragflow.service.run import Handle, Service, open_session, run
 
 __all__ = [
     "ChosenGuess",
@@ -14,9 +15,12 @@ __all__ = [
     "Handle",
     "ModelPool",
     "Service",
+    "answer_data",
     "choose",
+    "executor",
     "from_data",
     "guess",
+    "open_session",
     "plan",
     "preview",
     "repeat",

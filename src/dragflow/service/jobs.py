@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
-from dragflow.core.models import ModelOptions, SubjectOptions
+from dragflow.core.models import IN_MEMORY, ModelOptions, SubjectOptions
 from dragflow.core.result import Recipe
-from dragflow.core.task import DragTask, Instruction
-from dragflow.files.masks import freeze
-from dragflow.files.pictures import SourceImage
-from dragflow.files.presets import check_config
+from dragflow.core.task import DragTask, Instruction, Operation
+from dragflow.files.instructions import given_instruction
+from dragflow.files.pictures import Picture, SourceImage, as_source
+from dragflow.files.presets import check_config, load_preset
 from dragflow.pixels.resolve import resolve
 from dragflow.subject.registry import check_options
 
@@ -37,15 +39,27 @@ class EditJob:
         return resolve(self.source.pixels, self.instruction, margin=self.config.area.margin)
 
 
-def plan(source: SourceImage, instruction: Instruction, config: EditConfig, model: ModelOptions) -> EditJob:
+def plan(
+    picture: Picture,
+    instruction: Instruction | Operation | Sequence[Operation] | str | Path,
+    config: EditConfig | str,
+    model: ModelOptions,
+) -> EditJob:
     """A job, with everything checked that needs no model.
+
+    Args:
+        picture: path, array (H, W, 3 or 4) uint8, PIL picture, or `SourceImage`.
+        instruction: an instruction, one operation or several, or the path of an instruction file or ReD Bench folder.
+        config: preset name or configuration.
+        model: which model, and how it is loaded.
 
     Raises:
         UserError: a picture, mask, instruction, configuration or subject adapter that breaks a rule.
     """
     if model.subject is not None:
         check_options(model.subject)
-    job = EditJob(source, freeze(instruction), check_config(config), model)
+    settings = load_preset(config) if isinstance(config, str) else check_config(config)
+    job = EditJob(as_source(picture), given_instruction(instruction), settings, model)
     job.task  # noqa: B018  # resolved now, so that its errors come before a model is loaded
     return job
 
@@ -65,6 +79,8 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
     if source.sha256 != recipe.source_sha256:
         name = source.path or "the picture"
         raise UserError(f"{name} is not the picture that the result was made from: their pixels differ")
+    if recipe.weights.fingerprint.startswith(IN_MEMORY):
+        raise UserError("the result was made with a pipeline from memory: repeat it in Python by Editor.from_pipeline")
     given = model or ModelOptions()
     for name in ("dtype", "quantize", "lora", "fingerprint"):
         if getattr(given, name) != getattr(ModelOptions, name):
