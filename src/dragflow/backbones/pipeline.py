@@ -57,7 +57,7 @@ class PipelineBackbone(ABC):
         Args:
             transformer: the diffusion transformer.
             pipeline: the other parts; without it only `velocity` and `features` work.
-            weights: which these are; told by samples of their values when None.
+            weights: which these are; None identifies them by samples of their values.
             checkpointing: trade time for memory in the backward pass.
             offload: keep text encoders and autoencoder off the transformer's device while they are not at work.
 

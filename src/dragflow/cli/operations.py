@@ -41,7 +41,7 @@ def typed_operations(ordered: Sequence[tuple[str, str]]) -> tuple[Operation, ...
     """The operations that options describe.
 
     Raises:
-        UserError: a motion before any region, an option twice, numbers that cannot be read, a motion that is not whole.
+        UserError: a motion before any region, an option twice, numbers that cannot be read, an incomplete motion.
     """
     drafts: list[_Draft] = []
     for name, value in ordered:
@@ -74,7 +74,7 @@ def instruction(operations: OperationOptions, task: TaskOptions, area: AreaOptio
     if task.task is None:
         loaded = Instruction(typed_operations(ordered))
     else:
-        from dragflow.files.instructions import load_instruction  # slow to import, and `--help` needs it not
+        from dragflow.files.instructions import load_instruction  # slow to import, and not needed for `--help`
 
         loaded = load_instruction(task.task)
     from dragflow.files.masks import freeze

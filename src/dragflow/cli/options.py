@@ -147,11 +147,11 @@ ChoiceArgs = Annotated[ChoiceOptions, Parameter(name="*", group=_GROUPS["What th
 
 
 def shown_default(value: Any) -> Any:
-    """A default as help shows it; nothing and no are not worth a word."""
+    """A default as help shows it; empty and off are not mentioned."""
     return None if value in ((), False) else value
 
 
 def changed(options: Any) -> list[str]:
-    """Names of the fields of an options type that are not as they are when nobody gives them."""
+    """Names of the fields of an options type that differ from their defaults."""
     usual = type(options)()
     return [f.name for f in fields(options) if getattr(options, f.name) != getattr(usual, f.name)]
