@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -78,14 +79,12 @@ def load_json(text: str, source: str) -> object:
     def refuse(name: str) -> float:
         raise UserError(f"{source}: {name} is not a finite number")
 
-    try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
-    except RecursionError as error:
-        raise UserError(f"{source} is nested too deeply") from error
-    except ValueError as error:
-        raise UserError(f"{source} holds a number that cannot be read: {error}") from error
+    with _parsing(source):
+        try:
+            return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        except json.JSONDecodeError as error:
+            place = f"line {error.lineno}, column {error.colno}"
+            raise UserError(f"{source} is not JSON: {error.msg} at {place}") from error
 
 
 def load_toml(text: str, source: str) -> dict[str, Any]:
@@ -94,10 +93,18 @@ def load_toml(text: str, source: str) -> dict[str, Any]:
     Raises:
         UserError: not TOML, nested too deeply, or a number that is too long.
     """
+    with _parsing(source):
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{source} is not TOML: {error}") from error
+
+
+@contextmanager
+def _parsing(source: str) -> Iterator[None]:
+    """What overwhelms a parser of the standard library, as one sentence."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{source} is not TOML: {error}") from error
+        yield
     except RecursionError as error:
         raise UserError(f"{source} is nested too deeply") from error
     except ValueError as error:
