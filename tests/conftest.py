@@ -36,6 +36,12 @@ def samples_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases_dir() -> Path:
+    """Inputs that real users bring."""
+    return _shared("cases")
+
+
+@pytest.fixture(scope="session")
 def dummy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A FLUX.1 pipeline with small random weights, saved in diffusers layout."""
     from dragflow.backbones.dummy import write_dummy
