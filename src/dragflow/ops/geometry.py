@@ -17,6 +17,9 @@ from dragflow.core.motion import Matrix, compose, invert
 
 Size = tuple[int, int]
 
+_WHOLE = 1e-9
+"""Cells: above the rounding error of an inverse map."""
+
 
 def cell_frame(image: Size, grid: Size) -> Matrix:
     """The map from cell coordinates of `grid` to pixel coordinates of `image`."""
@@ -46,7 +49,7 @@ def source_points(matrix: Matrix, size: Size) -> Float[Tensor, "h w 2"]:
 
 
 def warp(x: Float[Tensor, "b c h w"], matrix: Matrix, *, padding: str = "border") -> Float[Tensor, "b c h w"]:
-    """Carry a map by an affine map of its own cell coordinates, bilinear.
+    """Carry a map by an affine map of its own cell coordinates, bilinear; exact where cells come from whole cells.
 
     Args:
         x: features, latents or masks.
@@ -54,11 +57,26 @@ def warp(x: Float[Tensor, "b c h w"], matrix: Matrix, *, padding: str = "border"
         padding: what comes in from outside: "border" repeats the rim, "zeros" is nothing.
     """
     h, w = x.shape[-2:]
+    points = source_points(matrix, (h, w))
+    if torch.allclose(points, points.round(), rtol=0, atol=_WHOLE):
+        return _take_cells(x, points.round().long().to(x.device), padding)
     scale = torch.tensor([2 / w, 2 / h], dtype=torch.float64)
     # grid_sample's frame: -1 and 1 are the outer edges of the outer cells
-    grid = (source_points(matrix, (h, w)) + 0.5) * scale - 1
+    grid = (points + 0.5) * scale - 1
     grid = grid.to(x).expand(x.shape[0], h, w, 2)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def _take_cells(x: Float[Tensor, "b c h w"], source: Int[Tensor, "h w 2"], padding: str) -> Float[Tensor, "b c h w"]:
+    """The map in which every cell has the value of the cell (x, y) that it comes from.
+
+    Interpolation would be off by a rounding error, which decides on which side of a threshold a half-covered cell is.
+    """
+    h, w = x.shape[-2:]
+    columns, rows = source[..., 0], source[..., 1]
+    taken = x[..., rows.clamp(0, h - 1), columns.clamp(0, w - 1)]
+    known = (columns >= 0) & (columns < w) & (rows >= 0) & (rows < h)
+    return taken if padding == "border" else torch.where(known, taken, 0.0)
 
 
 def grid_points(points: Float[Tensor, "n 2"], image: Size, grid: Size) -> Float[Tensor, "n 2"]:
@@ -108,8 +126,8 @@ def move_cells(cells: CellMap, region: Bool[Tensor, "h w"], path: list[Matrix], 
     index, moved = cells.index, cells.moved
     for matrix in path:
         # Every target cell looks up its source, so that no cell is missed when the region grows. Half-cell ties, which
-        # whole-pixel drags are full of, go to the higher cell: 1e-9 is above the rounding error of the inverse map.
-        source = torch.floor(source_points(matrix, (h, w)) + 0.5 + 1e-9).long().to(region.device)
+        # whole-pixel drags are full of, go to the higher cell.
+        source = torch.floor(source_points(matrix, (h, w)) + 0.5 + _WHOLE).long().to(region.device)
         x, y = source.unbind(-1)
         known = (x >= 0) & (x < w) & (y >= 0) & (y < h)
         flat = torch.where(known, y * w + x, torch.zeros_like(x))
