@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from dragflow.core.models import SubjectOptions
 
 # Shapes and types of tensor functions are checked at every call while tests run.
 install_import_hook(["dragflow.ops", "dragflow.method.supervision"], "beartype.beartype")
+
+# A shell that starts the tests in the background makes them ignore Ctrl-C, and every program that they start, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED = Path(__file__).parents[2] / "shared"
 

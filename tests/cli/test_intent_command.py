@@ -194,7 +194,10 @@ def terminal(typed: str, *command: str | Path) -> Iterator[subprocess.Popen[str]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, stdin=stdin, stdout=pipe, stderr=pipe, text=True, env=env) as running:
-        yield running
+        try:
+            yield running
+        finally:
+            running.kill()
     os.close(stdin)
     os.close(keyboard)
 
