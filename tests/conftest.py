@@ -1,10 +1,13 @@
-"""Fixtures shared by all tests: research data beside the checkout, and a small FLUX in real layout."""
+"""Fixtures shared by all tests: the command line, research data beside the checkout, a small FLUX in real layout."""
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
@@ -25,6 +28,37 @@ def _shared(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"research data are not distributed with the project: no folder ../shared/{name}")
     return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line, run in this process."""
+    from dragflow.cli.app import main
+
+    def run(*argv: str | Path) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([str(arg) for arg in argv])
+        captured = capsys.readouterr()
+        return Outcome(int(stopped.value.code or 0), captured.out, captured.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,46 +1,13 @@
-"""The command line run in this process, and a small picture with a mask to run it on."""
+"""A small picture with a mask to run the command line on."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-
-from dragflow.cli.app import main
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run of the command line gave."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*argv: str | Path) -> Outcome:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main([str(arg) for arg in argv])
-        captured = capsys.readouterr()
-        return Outcome(int(stopped.value.code or 0), captured.out, captured.err)
-
-    return run
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from dragflow.cli.options import (
     shown_default,
 )
 from dragflow.cli.spelling import spelled
+from dragflow.cli.terminal import complain, console, say, show_warnings
 from dragflow.core.errors import Cancelled, DragFlowError
 from dragflow.core.models import ModelOptions
 from dragflow.intent.options import ProviderOptions
@@ -167,22 +168,22 @@ def presets(name: str | None = None, /) -> None:
     name
         Show every setting of this preset.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from dragflow.files.presets import describe_preset, dump_config, load_preset, preset_names
 
     if name is not None:
-        print(dump_config(load_preset(name)))
+        say(dump_config(load_preset(name)))
         return
     table = Table("preset", "what it is", "hash")
     for preset in preset_names():
         table.add_row(preset, describe_preset(preset), load_preset(preset).hash)
-    Console().print(table)
+    console().print(table)
 
 
 def main(argv: Sequence[str] | None = None) -> Any:
     """Run the command line; bad input exits with 2 and one clear sentence, Ctrl-C with 130."""
+    show_warnings()
     args = [_long(arg) for arg in (sys.argv[1:] if argv is None else argv)]
     try:
         command, bound, _ = app.parse_args(args, exit_on_error=False, print_error=False)
@@ -215,5 +216,5 @@ def _reason(error: CycloptsError) -> str:
 
 
 def _end(code: int, text: str) -> None:
-    print(re.sub(r"\s*\n\s*", " ", text), file=sys.stderr)
+    complain(re.sub(r"\s*\n\s*", " ", text))
     sys.exit(code)

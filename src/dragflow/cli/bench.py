@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -11,8 +10,10 @@ from cyclopts import App, Parameter
 
 from dragflow.cli.options import ConfigArgs, ConfigOptions, ModelArgs, Output
 from dragflow.cli.spelling import spelled
+from dragflow.cli.terminal import complain, console, say
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
+from dragflow.core.text import one_line
 
 if TYPE_CHECKING:
     from dragflow.bench.run import Plan
@@ -37,7 +38,7 @@ def data(path: DataArg, /, *, regions: Regions = "disc") -> int:
     from dragflow.bench.data.registry import check, open_data
 
     found = check(open_data(path, regions))
-    print(found.text())
+    say(found.text())
     return 0 if found.loaded else 2
 
 
@@ -160,7 +161,7 @@ def score(
     absent = suite.tools().absent
     for reason in dict.fromkeys(absent.values()):
         keys = ", ".join(key for key in absent if absent[key] == reason)
-        print(f"not measured: {keys}: {spelled(reason)}", file=sys.stderr)
+        complain(one_line(f"not measured: {keys}: {spelled(reason)}"))
 
 
 @app.command
@@ -219,7 +220,7 @@ def fidelity(*, scenes: Positive = 24, model: ModelArgs = ModelOptions(), preset
 
     silence_libraries()
     found = measure(editor(model).backbone, range(scenes), load_preset(preset))
-    print(
+    say(
         f"median of {found.scenes} scenes: autoencoder {found.autoencoder:.1f} dB on scenes, "
         f"{found.photographs:.1f} dB on photographs; inversion and sampling {found.inversion:.1f} dB to the "
         "autoencoder's own reconstruction"
@@ -260,16 +261,15 @@ def _follow(records: Iterator[RunRecord], total: int, out: Path) -> int:
     counts = {status: [r for r in found if r.status == status] for status in ("done", "failed", "unreadable")}
     for status in ("failed", "unreadable"):
         for record in counts[status]:
-            print(f"{status}: {record.sample}: {record.error}", file=sys.stderr)
-    print(f"{out}: " + ", ".join(f"{len(records)} {status}" for status, records in counts.items()))
+            complain(one_line(f"{status}: {record.sample}: {record.error}"))
+    say(f"{out}: " + ", ".join(f"{len(records)} {status}" for status, records in counts.items()))
     return 0 if counts["done"] else 1
 
 
 def _bar(items: Iterable[T], total: int, title: str) -> Iterator[T]:
-    from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, title, total, console=Console(stderr=True))
+    yield from track(items, title, total, console=console(stderr=True))
 
 
 def _data_if_available(path: str, regions: Rule) -> DataSet | None:
@@ -279,5 +279,5 @@ def _data_if_available(path: str, regions: Rule) -> DataSet | None:
     try:
         return data_set(path, regions)
     except UserError as error:
-        print(f"the gallery shows results only: {error}", file=sys.stderr)
+        complain(one_line(f"the gallery shows results only: {error}"))
         return None

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dragflow.cli import terminal
 from dragflow.cli.options import ModelArgs
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
@@ -27,15 +28,13 @@ def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> 
     name
         Also load this model and test that gradients flow.
     """
-    from rich.console import Console
-
     model = replace(model, model=name or model.model)
     if model.subject is not None and model.model is None:
         raise UserError(
             f"`subject.adapter` {model.subject.adapter} is loaded beside a model: name one, as in `dragflow doctor "
             "MODEL`"
         )
-    console = Console()
+    console = terminal.console()
     _versions(console)
     memory = _devices(console)
     _fits(console, model, memory)
@@ -66,7 +65,7 @@ def _devices(console: Console) -> int:
         table.add_row(device.name, device.what, f"{device.memory / 2**30:.0f} GiB")
     console.print(table)
     free = shutil.disk_usage(".").free
-    console.print(f"free disk space here: {free / 2**30:.0f} GiB", highlight=False)
+    console.print(f"free disk space here: {free / 2**30:.0f} GiB")
     return usable_memory(found)
 
 
@@ -89,7 +88,6 @@ def _fits(console: Console, model: ModelOptions, memory: int) -> None:
     console.print(
         f"{sizes.model}: {sizes.transformer / 1e9:.3g} billion parameters in the transformer, "
         f"{sizes.others / 1e9:.3g} billion in text encoders and autoencoder",
-        highlight=False,
     )
     console.print("The K/V record stays on the device if it takes half of the free memory or less.")
 

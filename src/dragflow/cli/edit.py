@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from dragflow.cli.intent import IntentPlan, check_chooser, choose_in_edit, default_drawing
 from dragflow.cli.operations import input_files, instruction
 from dragflow.cli.options import AreaOptions, ConfigOptions, OperationOptions, TaskOptions, changed
-from dragflow.cli.progress import emit, shown
+from dragflow.cli.progress import shown
 from dragflow.cli.spelling import flag
+from dragflow.cli.terminal import emit, say
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.events import Observer
 from dragflow.core.extras import extra
@@ -169,4 +170,4 @@ def _report(request: EditRequest, output: Path, result: EditResult) -> None:
         emit({"event": "written", "output": str(output), "seconds": round(seconds, 3), "losses": result.losses})
         return
     memory = result.provenance.peak_memory_mib
-    print(f"{output}: {seconds:.1f} s" + (f", peak memory {memory:.0f} MiB" if memory else ""))
+    say(f"{output}: {seconds:.1f} s" + (f", peak memory {memory:.0f} MiB" if memory else ""))

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.prompt import Confirm, IntPrompt, InvalidResponse, PromptBase
 from rich.table import Table
 from rich.text import Text
@@ -16,10 +14,12 @@ from rich.text import Text
 from dragflow.cli.operations import input_files, instruction, point
 from dragflow.cli.options import AreaOptions, ChoiceOptions, OperationOptions, TaskOptions, changed
 from dragflow.cli.spelling import flag
+from dragflow.cli.terminal import complain, console, emit, say
 from dragflow.core.arrays import Point
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.motion import Rotate, rotation_degrees
 from dragflow.core.task import DragTask, Instruction
+from dragflow.core.text import one_line
 from dragflow.files.atomic import check_writable
 from dragflow.files.instructions import save_instruction
 from dragflow.files.pictures import SourceImage, check_png_name, load_image, save_png
@@ -103,16 +103,14 @@ def run_intent(
     save_png(drawn, source, marks(request.task))
     if not as_json:
         show(answer)
-        print(f"{drawn}: the drag")
+        say(f"{drawn}: the drag")
     chosen = None if output is None else _choice(request, answer, plan, drawn)
     if chosen is not None and output is not None:
         save_instruction(output, chosen.instruction)
     if as_json:
-        from dragflow.cli.progress import emit
-
         emit(answer_data(answer) | {"overlay": str(drawn), "picked": chosen and chosen.number})
     elif output is not None:
-        print(f"{output}: the instruction")
+        say(f"{output}: the instruction")
 
 
 def choose_in_edit(
@@ -126,8 +124,6 @@ def choose_in_edit(
     """
     request, answer = guess(source, instruction, plan.options)
     if as_json:
-        from dragflow.cli.progress import emit
-
         emit({"event": "intent", **answer_data(answer)})
     else:
         show(answer)
@@ -155,16 +151,16 @@ def show(answer: Answer) -> None:
     for i, candidate in enumerate(answer.proposal.candidates, 1):
         confidence = "" if candidate.confidence is None else f"{candidate.confidence:.2f}"
         table.add_row(str(i), candidate.label, Text(candidate.prompt), _rounded(candidate.anchor), confidence)
-    console, record = Console(), answer.record
-    console.print(table)
+    record = answer.record
+    console().print(table)
     for name, text in (("picture", answer.proposal.background_prompt), ("change", answer.proposal.change)):
-        console.print(f"{name}: {text or '(empty)'}", highlight=False, markup=False)
+        say(f"{name}: {one_line(text) or '(empty)'}")
     tokens = (
         "" if record.prompt_tokens is None else f", {record.prompt_tokens} + {record.completion_tokens or 0} tokens"
     )
     cached = ", from the cache" if record.cached else ""
     who = record.provider if record.model is None else f"{record.provider} ({record.model})"
-    console.print(f"asked: {who}, {record.seconds:.1f} s{tokens}{cached}", highlight=False, markup=False)
+    say(one_line(f"asked: {who}, {record.seconds:.1f} s{tokens}{cached}"))
 
 
 def _choice(request: IntentRequest, answer: Answer, plan: IntentPlan, drawn: Path | None) -> ChosenGuess:
@@ -173,7 +169,7 @@ def _choice(request: IntentRequest, answer: Answer, plan: IntentPlan, drawn: Pat
     try:
         return _dialogue(request, answer, plan, drawn)
     except (EOFError, KeyboardInterrupt) as error:
-        print(file=sys.stderr)  # what comes next is not to follow on the line of the question
+        complain()  # what comes next is not to follow on the line of the question
         raise Cancelled("no guess was chosen") from error
 
 
@@ -186,22 +182,22 @@ def _dialogue(request: IntentRequest, answer: Answer, plan: IntentPlan, drawn: P
         Cancelled: no guess is chosen or confirmed.
         EOFError, KeyboardInterrupt: Ctrl-D, Ctrl-C.
     """
-    console, candidates = Console(stderr=True), answer.proposal.candidates
+    asking, candidates = console(stderr=True), answer.proposal.candidates
     numbers = [str(number) for number in range(len(candidates) + 1)]
     question = f"Which guess, 1 to {len(candidates)}, or 0 for none"
-    number = IntPrompt.ask(question, default=1, choices=numbers, show_choices=False, console=console)
+    number = IntPrompt.ask(question, default=1, choices=numbers, show_choices=False, console=asking)
     if number == 0:
         raise Cancelled("no guess was chosen")
     candidate, anchor = candidates[number - 1], plan.anchor
     if anchor is None and candidate.anchor is not None and request.open:
-        anchor = _PointPrompt.ask("Anchor X,Y", default=candidate.anchor, console=console)
+        anchor = _PointPrompt.ask("Anchor X,Y", default=candidate.anchor, console=asking)
     chosen = choose(request, answer, number, anchor)
     task = resolve(request.source.pixels, chosen.instruction)
     if drawn is not None:
         save_png(drawn, request.source, overlay(task))
-        console.print(f"{drawn}: preview of the edit", highlight=False, markup=False, soft_wrap=True)
-    console.print(_summary(candidate, task), highlight=False, markup=False, soft_wrap=True)
-    if not Confirm.ask("Is this what you mean", default=True, console=console):
+        complain(f"{drawn}: preview of the edit")
+    complain(_summary(candidate, task))
+    if not Confirm.ask("Is this what you mean", default=True, console=asking):
         raise Cancelled("the guess was not confirmed")
     return chosen
 
@@ -215,7 +211,7 @@ class _PointPrompt(PromptBase[Point]):
         try:
             return point("anchor", value)
         except UserError as error:
-            raise InvalidResponse(escape(str(error))) from error
+            raise InvalidResponse(str(error)) from error
 
     def render_default(self, default: Any) -> Text:
         return Text(f"({_rounded(default)})", "prompt.default")
@@ -227,7 +223,7 @@ def _summary(candidate: Candidate, task: DragTask) -> str:
         for op in task.operations
         if isinstance(op.motion, Rotate)
     ]
-    prompts = f"source prompt: {task.prompt or '(empty)'}\ntarget prompt: {task.target_prompt}"
+    prompts = f"source prompt: {one_line(task.prompt) or '(empty)'}\ntarget prompt: {one_line(task.target_prompt)}"
     return f"{candidate.label}{','.join(turns)}\n{prompts}"
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from dragflow.cli.options import FLAT, ModelArgs, Output
+from dragflow.cli.terminal import emit, say
 from dragflow.core.errors import Cancelled
 from dragflow.core.models import ModelOptions
 from dragflow.lora.config import LoraConfig, check_config
@@ -80,11 +81,9 @@ def _report(
     image: Path, output: Path, prompt: str, model: str | None, losses: tuple[float, ...], json_lines: bool
 ) -> None:
     if json_lines:
-        from dragflow.cli.progress import emit
-
         emit({"event": "written", "output": str(output), "losses": losses})
         return
     words = ["dragflow", "edit", str(image), "--lora", str(output)]
     words += [] if not prompt else ["--prompt", prompt]
     words += [] if model is None else ["--model", model]
-    print(f"{output}: {len(losses)} steps. Use it with\n{shlex.join(words)} --mask MASK --to X,Y")
+    say(f"{output}: {len(losses)} steps. Use it with\n{shlex.join(words)} --mask MASK --to X,Y")

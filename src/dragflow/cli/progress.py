@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from dragflow.cli.terminal import console, emit
 from dragflow.core.events import Event, Observer, Started, Stepped
 from dragflow.service.events import to_data
 
@@ -26,7 +24,6 @@ _TITLES = {
 @contextmanager
 def bar() -> Iterator[Observer]:
     """An observer that draws a progress bar with phase, step, loss and remaining time on stderr."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -36,7 +33,7 @@ def bar() -> Iterator[Observer]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[loss]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console(stderr=True)) as progress:
 
         def observe(event: Event) -> None:
             if isinstance(event, Started):
@@ -64,12 +61,6 @@ def shown(as_json: bool) -> Iterator[Observer]:
 def json_lines(event: Event) -> None:
     """An observer that writes each event as one JSON object on stdout."""
     emit(to_data(event))
-
-
-def emit(data: dict[str, Any]) -> None:
-    """One JSON object on its own line of stdout, at once."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
 
 
 def silence_libraries() -> None:

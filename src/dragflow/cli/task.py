@@ -16,8 +16,10 @@ from dragflow.cli.options import (
     Output,
     TaskOptions,
 )
+from dragflow.cli.terminal import console, say
 from dragflow.core.motion import Motion, Rotate, Scale, Translate
 from dragflow.core.task import DragTask
+from dragflow.core.text import one_line
 
 app = App(name="task", help="Make, check, show and convert instruction files.")
 
@@ -67,7 +69,7 @@ def check(
 ) -> None:
     """Check an instruction against its picture; exit code 2 when a rule is broken."""
     _resolved(task, image)
-    print(f"{task}: good")
+    say(f"{task}: good")
 
 
 @app.command
@@ -77,7 +79,6 @@ def show(
     /,
 ) -> None:
     """Show the operations of an instruction as a table."""
-    from rich.console import Console
     from rich.table import Table
 
     from dragflow.core.motion import apply
@@ -90,11 +91,10 @@ def show(
         rounded = [(round(x, 1), round(y, 1)) for x, y in (operation.handle, end)]
         pixels = int(operation.mask.sum())
         table.add_row(str(i), _describe(operation.motion), *(format_point(point) for point in rounded), f"{pixels} px")
-    console = Console()
-    console.print(table)
-    console.print(f"editable: {resolved.area.mean():.1%} of the picture", highlight=False)
+    console().print(table)
+    say(f"editable: {resolved.area.mean():.1%} of the picture")
     for name, text in (("source prompt", resolved.prompt), ("target prompt", resolved.target_prompt)):
-        console.print(f"{name}: {text or '(empty)'}", highlight=False, markup=False)
+        say(f"{name}: {one_line(text) or '(empty)'}")
 
 
 @app.command
@@ -132,7 +132,7 @@ def schema() -> None:
     """Print the JSON schema of instruction files."""
     from dragflow.files.instructions import json_schema
 
-    print(json_schema(), end="")
+    say(json_schema().rstrip())
 
 
 def _picture(task: Path, image: Path | None) -> Path:

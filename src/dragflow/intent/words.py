@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from dragflow.core.text import one_line
 from dragflow.intent.base import MAX_WORDS, TaskLabel
 
 MAX_CHARACTERS = 10 * MAX_WORDS
@@ -45,9 +46,7 @@ def plain_english(text: str) -> str:
     Raises:
         ValueError: empty, too long, letters that are not Latin, an address or markup; the message is a sentence.
     """
-    spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
-    kept = "".join(c for c in spaced if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
-    plain = " ".join(unicodedata.normalize("NFC", kept).split())
+    plain = " ".join(unicodedata.normalize("NFC", one_line(text)).split())
     letters = [c for c in plain if c.isalpha()]
     if not letters:
         raise ValueError("has no words: write at least one")

@@ -12,6 +12,7 @@ from dragflow.bench.runs import ScoredRun
 from dragflow.bench.statistics import Statistic
 from dragflow.core.errors import UserError
 from dragflow.core.extras import extra
+from dragflow.core.text import lines
 from dragflow.files.atomic import check_writable, write_text
 
 SUFFIXES = (".html", ".md", ".csv")
@@ -49,7 +50,8 @@ def write_report(
     check_writable(out)
     again = [*commands.score(runs), commands.report(runs, suffix, base, statistic, metrics, gallery)]
     render = _renderer(suffix, data, metrics, gallery, again)  # what is missing is said before the work
-    write_text(out, render(build(runs, base, statistic, metrics)))
+    text = render(build(runs, base, statistic, metrics))
+    write_text(out, text if suffix == ".html" else lines(text))  # a page is escaped; the others are read in terminals
 
 
 def _renderer(
