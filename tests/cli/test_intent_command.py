@@ -251,3 +251,13 @@ def test_the_drawing_shows_the_chosen_guess_after_the_drag(run: Any, drag: Any, 
     assert not np.array_equal(before, np.asarray(Image.open("picture-intent.png")))
     motion = load_instruction(desk.folder / "i.json").operations[0].motion
     assert motion == Rotate((49.5, 74.0), to=(60, 40))  # the shown anchor was rounded, the one that is kept is not
+
+
+@pytest.mark.parametrize("url", ["", " "])
+def test_an_empty_address_sends_nothing(url: str, run: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
+    asked = ("intent", desk.image, "--mask", desk.mask, "--to", "60,30", "--provider", "openai")
+    refused = run(*asked, "--provider.base-url", url, "--overlay", desk.folder / "drag.png")
+    assert refused.code == 2
+    assert "--provider.base-url" in refused.err
+    assert "sk-secret" not in refused.err

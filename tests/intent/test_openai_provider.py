@@ -484,14 +484,54 @@ def test_another_address_needs_a_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["example.com/v1", "ftp://h/v1", "http://", "http://h:x/v1", "http://h/ä", "http://h/\nb"]
+    "url",
+    [
+        "example.com/v1",
+        "ftp://h/v1",
+        "http://",
+        "http://h:x/v1",
+        "http://h/ä",
+        "http://h/\nb",
+        "http://h/a b",
+        "file:///etc",
+    ],
 )
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(UserError, match="is not valid"):
         OpenAIProvider(ProviderOptions(base_url=url, model="m"))
 
 
-@pytest.mark.parametrize("url", [f"https://me:{KEY}@h/v1", f"https://h/v1?key={KEY}", f"https://h/v1#{KEY}"])
+@pytest.mark.parametrize("url", ["", " ", "\t\n"])
+def test_an_empty_address_does_not_mean_the_public_service(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"`provider\.base_url`"):
+        OpenAIProvider(ProviderOptions(base_url=url, model="m"))
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(UserError, match="OPENAI_BASE_URL is set but empty"):
+        OpenAIProvider(ProviderOptions(model="m"))
+
+
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_an_empty_variable_is_not_an_unset_one(server: ChatServer, monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", empty)
+    with pytest.raises(UserError, match="OPENAI_API_KEY is set but empty"):
+        provider(server).propose(request())
+    assert not server.calls
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("DRAGFLOW_INTENT_MODEL", empty)
+    with pytest.raises(UserError, match="DRAGFLOW_INTENT_MODEL is set but empty"):
+        OpenAIProvider(ProviderOptions())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://me:{KEY}@h/v1",
+        f"https//me:{KEY}@h/v1",
+        f"me:{KEY}@h",
+        f"https://h/v1?key={KEY}",
+        f"https://h/v1#{KEY}",
+    ],
+)
 def test_an_address_with_a_secret_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(UserError, match="OPENAI_API_KEY") as caught:
         OpenAIProvider(ProviderOptions(base_url=url, model="m"))

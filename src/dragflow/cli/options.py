@@ -12,6 +12,7 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 from dragflow.core.task import MaskFile
+from dragflow.intent.options import CANDIDATES
 
 Hidden = Parameter(parse=False, show=False)
 Signed = Parameter(allow_leading_hyphen=True)
@@ -129,7 +130,7 @@ ConfigArgs = Annotated[ConfigOptions, Parameter(name="*", group=_GROUPS["Setting
 class ChoiceOptions:
     """How guesses are asked for, and how one is chosen."""
 
-    candidates: int = 10
+    candidates: int = CANDIDATES
     """How many guesses a model gives."""
     pick: int | None = None
     """Take guess N, counted from 1."""

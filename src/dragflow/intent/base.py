@@ -13,13 +13,12 @@ from dragflow.core.motion import Translate
 from dragflow.core.result import IntentRecord
 from dragflow.core.task import DragTask, Instruction, ResolvedOperation
 from dragflow.files.pictures import SourceImage
+from dragflow.intent.options import CANDIDATES
 
 TaskLabel = Literal["relocation", "deformation", "rotation"]
 LABELS: tuple[TaskLabel, ...] = ("relocation", "deformation", "rotation")
 MAX_WORDS = 60
 """Of a prompt; more would be cut by the text encoders that read it."""
-CANDIDATES = 10
-"""How many guesses a person chooses from (App. D.3)."""
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 from contextlib import closing
 from typing import Any
 
 from dragflow.core.errors import CapabilityError, UserError
-from dragflow.intent.address import OFFICIAL, is_local, service_url
+from dragflow.intent.address import OFFICIAL, is_local, service_url, variable
 from dragflow.intent.base import Answer, IntentRequest
 from dragflow.intent.dialogue import Reply, Turn, converse, within
 from dragflow.intent.options import ProviderOptions
@@ -27,11 +26,11 @@ class OpenAIProvider:
 
     def __init__(self, options: ProviderOptions) -> None:
         self._url = service_url(options.base_url)
-        self._id = options.model or os.environ.get(MODEL_VARIABLE, "").strip()
-        if not self._id:
-            if self._url != OFFICIAL:
-                raise UserError(f"no model is named for {self._url}: give `provider.model`, or set {MODEL_VARIABLE}")
-            self._id = DEFAULT_MODEL
+        default = DEFAULT_MODEL if self._url == OFFICIAL else None
+        named = options.model or variable(MODEL_VARIABLE) or default
+        if named is None:
+            raise UserError(f"no model is named for {self._url}: give `provider.model`, or set {MODEL_VARIABLE}")
+        self._id = named
         self._options = options
 
     @property

@@ -8,6 +8,9 @@ from pathlib import Path
 from dragflow.core.errors import UserError
 from dragflow.core.models import Dtype
 
+CANDIDATES = 10
+"""How many guesses a person chooses from (App. D.3)."""
+
 
 @dataclass(frozen=True)
 class ProviderOptions:

@@ -11,8 +11,8 @@ from dragflow.core.motion import Motion, Rotate, Translate
 from dragflow.core.task import Instruction
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
-from dragflow.intent.base import CANDIDATES, IntentRequest, TaskLabel
-from dragflow.intent.options import ProviderOptions
+from dragflow.intent.base import IntentRequest, TaskLabel
+from dragflow.intent.options import CANDIDATES, ProviderOptions
 from dragflow.pixels.drawing import marks
 from dragflow.pixels.resolve import resolve
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,13 +12,14 @@ from dragflow.core.task import Instruction
 from dragflow.files.cache import cache_folder
 from dragflow.files.pictures import SourceImage
 from dragflow.intent.accept import accept
-from dragflow.intent.base import CANDIDATES, Answer, IntentRequest
+from dragflow.intent.address import variable
+from dragflow.intent.base import Answer, IntentRequest
 from dragflow.intent.cache import ask
-from dragflow.intent.options import ProviderOptions
+from dragflow.intent.options import CANDIDATES, ProviderOptions
 from dragflow.intent.registry import load_provider
 from dragflow.intent.request import make_request
 
-VARIABLE = "DRAGFLOW_INTENT"
+PROVIDER_VARIABLE = "DRAGFLOW_INTENT"
 """Environment variable with the default provider."""
 
 
@@ -38,7 +38,7 @@ class GuessOptions:
     @property
     def name(self) -> str:
         """Name of the provider: the given one, else that of $DRAGFLOW_INTENT, else rules."""
-        return self.provider.name or os.environ.get(VARIABLE) or "rules"
+        return self.provider.name or variable(PROVIDER_VARIABLE) or "rules"
 
 
 @dataclass(frozen=True)
