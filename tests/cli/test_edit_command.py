@@ -52,7 +52,7 @@ def test_a_result_repeats_to_the_same_bytes(run: Any, desk: Any, dummy_folder: P
     )  # fmt: skip
     assert first.code == 0, first.err
     desk.mask.unlink()  # the recipe holds it
-    second = run("edit", desk.image, "--from", desk.out, "-o", again)
+    second = run("edit", desk.image, "--from", desk.out, "--trust", "-o", again)
     assert second.code == 0, second.err
     assert again.read_bytes() == desk.out.read_bytes()
     recipe = load_recipe(desk.out)

@@ -44,9 +44,14 @@ def test_an_edit_with_a_subject_end_to_end(
     assert recipe.subject.options.weights == str(weights)
     assert len(recipe.subject.fingerprint) == 16
     assert without.subject is None
-    repeated = run("edit", desk.image, "--from", desk.out, "-o", again)
+    repeated = run(*again_of(desk), "-o", again)
     assert repeated.code == 0, repeated.err
     assert again.read_bytes() == desk.out.read_bytes()
+
+
+def again_of(desk: Any) -> tuple[object, ...]:
+    """The command that repeats the edit of a desk."""
+    return ("edit", desk.image, "--from", desk.out, "--trust")
 
 
 def test_an_edit_with_an_ip_adapter_end_to_end(
@@ -63,16 +68,14 @@ def test_an_edit_with_an_ip_adapter_end_to_end(
     assert recipe.config.subject.scale is None
     moved = desk.folder / "moved"
     write_clip(moved)
-    repeated = run("edit", desk.image, "--from", desk.out, "--subject.clip", moved, "-o", again)
+    repeated = run(*again_of(desk), "--subject.clip", moved, "-o", again)
     assert repeated.code == 0, repeated.err
     assert np.array_equal(load_image(again).pixels, load_image(desk.out).pixels)
     write_clip(desk.folder / "another", side=42)
-    seen = run(
-        "edit", desk.image, "--from", desk.out, "--subject.clip", desk.folder / "another", "-o", desk.folder / "b.png"
-    )
+    seen = run(*again_of(desk), "--subject.clip", desk.folder / "another", "-o", desk.folder / "b.png")
     assert seen.code == 2
     assert "or the encoders, are not those asked for" in seen.err
-    other = run("edit", desk.image, "--from", desk.out, "--subject.dinov2", moved, "-o", desk.folder / "b.png")
+    other = run(*again_of(desk), "--subject.dinov2", moved, "-o", desk.folder / "b.png")
     assert other.code == 2
     assert "--subject.dinov2 does not apply to ip-adapter" in other.err
 
@@ -88,7 +91,7 @@ def test_an_edit_with_an_ip_adapter_of_instantx(
     recipe = load_recipe(desk.out)
     assert recipe.subject is not None
     assert recipe.subject.options == instantx
-    repeated = run("edit", desk.image, "--from", desk.out, "-o", again)
+    repeated = run(*again_of(desk), "-o", again)
     assert repeated.code == 0, repeated.err
     assert again.read_bytes() == desk.out.read_bytes()
 
@@ -158,16 +161,16 @@ def test_a_result_is_repeated_with_moved_weights_but_not_with_others(
     again = desk.folder / "again.png"
     assert edit(run, desk, dummy_folder, *options(instantcharacter, weights), "-o", desk.out).code == 0
     weights.rename(moved)
-    lost = run("edit", desk.image, "--from", desk.out, "-o", again)
+    lost = run(*again_of(desk), "-o", again)
     assert lost.code == 2
     assert "adapter.bin does not exist" in lost.err
-    found = run("edit", desk.image, "--from", desk.out, "--subject.weights", moved, "-o", again)
+    found = run(*again_of(desk), "--subject.weights", moved, "-o", again)
     assert found.code == 0, found.err
     other = write_instantcharacter(desk.folder / "other.bin", seed=1)
-    wrong = run("edit", desk.image, "--from", desk.out, "--subject.weights", other, "-o", desk.folder / "b.png")
+    wrong = run(*again_of(desk), "--subject.weights", other, "-o", desk.folder / "b.png")
     assert wrong.code == 2
     assert "are not those asked for" in wrong.err
-    named = run("edit", desk.image, "--from", desk.out, "--subject", "ip-adapter", "-o", desk.folder / "b.png")
+    named = run(*again_of(desk), "--subject", "ip-adapter", "-o", desk.folder / "b.png")
     assert named.code == 2
     assert "--subject.adapter is 'ip-adapter': the result was made with instantcharacter" in named.err
 

@@ -238,3 +238,23 @@ def test_whatever_stands_anywhere_is_taken_or_refused_but_never_crashes(path: tu
     except UserError:
         return
     assert task.area.any()
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../m.png", "masks/../../m.png", "C:/m.png", "\\\\server\\share\\m.png", "..\\m.png"]
+)
+@pytest.mark.parametrize("place", ["region", "editable"])
+def test_a_mask_elsewhere_on_the_machine_is_not_read(path: str, place: str, tmp_path: Path) -> None:
+    folder = tmp_path / "below"
+    (folder / "masks").mkdir(parents=True)
+    Image.new("L", (20, 20), 255).save(tmp_path / "m.png")
+    mask, box = {"type": "mask", "path": path}, {"type": "box", "left": 2, "top": 2, "right": 8, "bottom": 8}
+    data = {
+        "version": 2,
+        "operations": [{"region": mask if place == "region" else box, "motion": {"type": "translate", "to": [12, 12]}}],
+        "editable": mask if place == "editable" else box,
+    }
+    (folder / "a.json").write_text(json.dumps(data))
+    with pytest.raises(UserError, match="only masks in its own folder") as refused:
+        load_instruction(folder / "a.json")
+    assert "a.json: it names the mask" in str(refused.value)

@@ -14,7 +14,7 @@ from dragflow.core.task import Box, Instruction, Operation
 from dragflow.files.pictures import SourceImage, from_pixels
 from dragflow.intent.base import Answer, IntentRequest
 from dragflow.intent.options import ProviderOptions
-from dragflow.service.intent import VARIABLE, GuessOptions, answer_data, choose, guess
+from dragflow.service.intent import PROVIDER_VARIABLE, GuessOptions, answer_data, choose, guess
 
 ANSWER = {
     "background_prompt": "A grey field.",
@@ -30,7 +30,7 @@ DRAG = Instruction((Operation(Box(20, 20, 35, 40), Translate((60, 30))),), "mine
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(PROVIDER_VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_the_rules_guess_by_default(source: SourceImage) -> None:
 
 
 def test_the_provider_is_the_given_one_or_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "local")
+    monkeypatch.setenv(PROVIDER_VARIABLE, "local")
     assert GuessOptions().name == "local"
     assert GuessOptions(ProviderOptions("file")).name == "file"
 

@@ -11,12 +11,13 @@ from PIL import Image
 
 from dragflow.core.config import EditConfig, InversionConfig
 from dragflow.core.errors import UserError
-from dragflow.core.models import ModelOptions, SubjectId, SubjectOptions, WeightsId
+from dragflow.core.models import FLUX1_DEV, ModelOptions, SubjectId, SubjectOptions, WeightsId
 from dragflow.core.motion import Translate
 from dragflow.core.result import Recipe
 from dragflow.core.task import Instruction, MaskArray, MaskFile, Operation
 from dragflow.files.pictures import SourceImage, from_pixels
 from dragflow.files.presets import load_preset
+from dragflow.service.consent import unchosen
 from dragflow.service.jobs import EditJob, plan, repeat
 
 CONFIG = EditConfig()
@@ -113,22 +114,22 @@ def recipe(subject: SubjectId | None = None) -> Recipe:
 
 
 def test_a_recipe_gives_the_job_that_made_it() -> None:
-    job = repeat(picture(), recipe(), ModelOptions(device="cpu", offload=True))
+    job = repeat(picture(), recipe(), ModelOptions(device="cpu", offload=True), trust=True)
     assert (job.config, job.instruction.prompt) == (EditConfig(seed=7), "a cat")
     assert job.model == replace(MADE, device="cpu", offload=True, fingerprint="f" * 16)
 
 
 def test_a_model_may_have_moved_but_has_the_same_weights() -> None:
-    job = repeat(picture(), recipe(), ModelOptions("/models/b", "main"))
+    job = repeat(picture(), recipe(), ModelOptions("/models/b", "main", lora=("/loras/style.safetensors:0.5",)))
     assert (job.model.model, job.model.revision, job.model.fingerprint) == ("/models/b", "main", "f" * 16)
-    assert job.model.lora == MADE.lora
+    assert job.model.lora == ("/loras/style.safetensors:0.5",)
 
 
 def test_an_adapter_is_the_one_of_the_recipe(tmp_path: Path) -> None:
     moved = tmp_path / "moved.bin"
     moved.write_bytes(b"")
     made = SubjectId(SubjectOptions("instantcharacter", "a.bin"), "e" * 16)
-    job = repeat(picture(), recipe(made), ModelOptions(subject=SubjectOptions(weights=str(moved))))
+    job = repeat(picture(), recipe(made), ModelOptions(subject=SubjectOptions(weights=str(moved))), trust=True)
     assert job.model.subject == SubjectOptions("instantcharacter", str(moved), fingerprint="e" * 16)
 
 
@@ -138,19 +139,84 @@ def test_an_adapter_is_the_one_of_the_recipe(tmp_path: Path) -> None:
         (picture(1), ModelOptions(), "not the picture"),
         (picture(), ModelOptions(dtype="bfloat16"), "`dtype` is 'bfloat16'"),
         (picture(), ModelOptions(quantize="fp8"), "`quantize` is 'fp8'"),
-        (picture(), ModelOptions(lora=("other.safetensors",)), "`lora` is"),
+        (picture(), ModelOptions(quantize="gguf:other.gguf"), "`quantize` is 'gguf:other.gguf'"),
+        (picture(), ModelOptions(lora=("style.safetensors",)), "`lora` is given 1 times"),
+        (picture(), ModelOptions(lora=("style.safetensors:0.5", "other.safetensors:0.5")), "`lora` is given 2 times"),
         (picture(), ModelOptions(subject=SubjectOptions("nano")), "made without an adapter"),
     ],
 )
 def test_what_would_make_another_result_is_refused(source: SourceImage, given: ModelOptions, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        repeat(source, recipe(), given)
+        repeat(source, recipe(), given, trust=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "subject", "given", "asked"),
+    [
+        (MADE, None, ModelOptions(), ("`model` 'a/b'", "`lora` 'style.safetensors:0.5'")),
+        (MADE, None, ModelOptions("a/b"), ("`lora` 'style.safetensors:0.5'",)),
+        (MADE, None, ModelOptions(lora=MADE.lora), ("`model` 'a/b'",)),
+        (MADE, None, ModelOptions("a/b", lora=("moved.safetensors:0.5",)), ()),
+        (ModelOptions("nano"), None, ModelOptions(), ()),
+        (ModelOptions("dummy"), SubjectOptions("nano"), ModelOptions(), ()),
+        (ModelOptions("nano", quantize="int8"), None, ModelOptions(), ()),
+        (ModelOptions("nano", quantize="gguf:/x.gguf"), None, ModelOptions(), ("`quantize` 'gguf:/x.gguf'",)),
+        (ModelOptions("nano", quantize="gguf:/x.gguf"), None, ModelOptions(quantize="gguf:y.gguf"), ()),
+        (ModelOptions("./nano"), None, ModelOptions(), ("`model` './nano'",)),
+        (ModelOptions(FLUX1_DEV), None, ModelOptions(), (f"`model` '{FLUX1_DEV}'",)),
+        (
+            ModelOptions("nano"),
+            SubjectOptions("ip-adapter", "a.bin", clip="evil/clip"),
+            ModelOptions(),
+            ("`subject.weights` 'a.bin'", "`subject.clip` 'evil/clip'"),
+        ),
+        (
+            ModelOptions("nano"),
+            SubjectOptions("ip-adapter", "a.bin", clip="evil/clip"),
+            ModelOptions(subject=SubjectOptions(weights="b.bin")),
+            ("`subject.clip` 'evil/clip'",),
+        ),
+    ],
+)
+def test_a_recipe_loads_only_what_is_built_in_or_named(
+    made: ModelOptions, subject: SubjectOptions | None, given: ModelOptions, asked: tuple[str, ...]
+) -> None:
+    of_subject = subject and SubjectId(subject, "e" * 16)
+    stranger = replace(recipe(of_subject), weights=WeightsId(made, "f" * 16))
+    assert unchosen(stranger, given) == asked
+    if asked:
+        with pytest.raises(UserError, match="the recipe asks for") as refused:
+            repeat(picture(), stranger, given)
+        assert all(one in str(refused.value) for one in asked)
+        assert "`trust`" in str(refused.value)
+        assert len(str(refused.value)) < 600
+
+
+def test_many_loras_make_no_long_sentence() -> None:
+    made = replace(MADE, lora=tuple(f"{i}.safetensors" for i in range(1000)))
+    with pytest.raises(UserError, match="and 996 more") as refused:
+        repeat(picture(), replace(recipe(), weights=WeightsId(made, "f" * 16)))
+    assert len(str(refused.value)) < 600
+
+
+def test_the_model_of_the_environment_is_chosen_but_not_the_commit_of_the_recipe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = replace(recipe(), weights=WeightsId(replace(MADE, lora=()), "f" * 16))
+    monkeypatch.setenv("DRAGFLOW_MODEL", "a/other")
+    with pytest.raises(UserError, match="`model` 'a/b'"):
+        repeat(picture(), plain)
+    assert repeat(picture(), plain, trust=True).model.model == "a/b"
+    monkeypatch.setenv("DRAGFLOW_MODEL", "a/b")
+    assert repeat(picture(), plain).model.revision is None
+    assert repeat(picture(), plain, ModelOptions(revision="v1")).model.revision == "v1"
+    assert repeat(picture(), plain, trust=True).model.revision == "abc"
 
 
 def test_a_result_of_a_pipeline_from_memory_is_repeated_there() -> None:
     made = replace(recipe(), weights=WeightsId(MADE, f"memory-{'f' * 16}"))
     with pytest.raises(UserError, match=r"Editor\.from_pipeline"):
-        repeat(picture(), made)
+        repeat(picture(), made, trust=True)
 
 
 def test_a_job_takes_what_programs_give(tmp_path: Path) -> None:

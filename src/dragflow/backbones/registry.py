@@ -10,12 +10,9 @@ from typing import Any, Protocol
 from dragflow.backbones.footprint import Footprint
 from dragflow.backbones.parts import Source, quiet_libraries
 from dragflow.core.errors import CapabilityError, UserError
-from dragflow.core.models import ModelOptions
+from dragflow.core.models import DUMMY, NANO, ModelOptions
 from dragflow.core.plugins import Plugins
 from dragflow.method.backbone import Backbone
-
-NANO, DUMMY = "nano", "dummy"
-"""The built-in models: `nano` is small and trained on procedural scenes; `dummy` has random weights, for tests."""
 
 FAMILIES = Plugins("pipeline", "dragflow.backbones", {"FluxPipeline": "dragflow.backbones.flux1.load"})
 """Class of a pipeline, as in `model_index.json`, to a `Family`."""

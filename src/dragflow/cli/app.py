@@ -63,6 +63,7 @@ def edit(
     area: AreaArgs = AreaOptions(),
     output: Annotated[Path | None, Output] = None,
     recipe: Annotated[Path | None, Parameter(name="--from")] = None,
+    trust: bool = False,
     config: ConfigArgs = ConfigOptions(),
     model: ModelArgs = ModelOptions(),
     intent: bool = False,
@@ -81,7 +82,9 @@ def edit(
     output
         The result, a .png file. [default: IMAGE-edit.png, here]
     recipe
-        Repeat the edit that made this result.
+        Repeat the edit that made this result. Asks before it loads a model or a file that only the result names.
+    trust
+        Load what the result of --from names without asking.
     intent
         Ask a provider what the drag means, choose, then edit.
     trace
@@ -97,7 +100,9 @@ def edit(
     if not intent:
         refuse_without_intent(provider, choice)
     planned = intent_plan(provider, choice) if intent else None
-    run_edit(EditRequest(image, operations, task, area, output, recipe, config, model, planned, trace, sidecar, json))
+    run_edit(
+        EditRequest(image, operations, task, area, output, recipe, trust, config, model, planned, trace, sidecar, json)
+    )
 
 
 @app.command

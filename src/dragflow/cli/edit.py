@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dragflow.cli.consent import allowed
 from dragflow.cli.intent import IntentPlan, check_chooser, choose_in_edit, default_drawing
 from dragflow.cli.operations import input_files, instruction
 from dragflow.cli.options import AreaOptions, ConfigOptions, OperationOptions, TaskOptions, changed
@@ -41,6 +42,7 @@ class EditRequest:
     area: AreaOptions
     output: Path | None
     recipe: Path | None
+    trust: bool
     config: ConfigOptions
     model: ModelOptions
     intent: IntentPlan | None
@@ -125,7 +127,11 @@ def _job(request: EditRequest, output: Path) -> tuple[EditJob, IntentRecord | No
     source = load_image(request.image)
     if request.recipe is not None:
         _refuse_beside_recipe(request)
-        return repeat(source, load_recipe(request.recipe), request.model), None
+        recipe = load_recipe(request.recipe)
+        trust = request.trust or allowed(request.recipe, recipe, request.model, as_json=request.json_lines)
+        return repeat(source, recipe, request.model, trust=trust), None
+    if request.trust:
+        raise UserError("`trust` allows what the recipe of --from asks for: add --from RESULT, or leave it out")
     config = request.config.config()
     asked = instruction(request.operations, request.task, request.area)
     inputs = input_files(

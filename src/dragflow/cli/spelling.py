@@ -26,6 +26,7 @@ _OTHERS = (
     "overlay",
     "sidecar",
     "trace",
+    "trust",
 )
 
 

@@ -11,6 +11,9 @@ from dragflow.core.errors import UserError
 FLUX1_DEV = "black-forest-labs/FLUX.1-dev"
 VARIABLE = "DRAGFLOW_MODEL"
 """Environment variable that names the default model."""
+NANO, DUMMY = BUILT_IN = "nano", "dummy"
+"""The models that come with dragflow: `nano` is small and trained on procedural scenes; `dummy` has random weights, for
+tests."""
 GGUF = "gguf:"
 """Prefix of a value of `quantize` that names a file."""
 
@@ -112,6 +115,14 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     if isinstance(plain.get("subject"), str):
         plain["subject"] = SubjectOptions(plain["subject"])
     return plain
+
+
+def lora_scale(text: str) -> float:
+    """The scale in FILE:SCALE; 1 where none is said."""
+    try:
+        return float(text.rpartition(":")[2])
+    except ValueError:
+        return 1.0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -119,7 +119,7 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Inst
             return entry
         if folder is None:
             raise UserError(f"it names the mask file {entry.path}: only embedded masks are allowed here")
-        return replace(entry, path=folder / entry.path)
+        return replace(entry, path=_below(folder, entry.path))
 
     return Instruction(
         operations=[Operation(region(op.region), op.motion, op.handle) for op in parsed.operations],
@@ -128,6 +128,16 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Inst
         editable=None if parsed.editable is None else region(parsed.editable),
         editable_mode=parsed.editable_mode,
     )
+
+
+def _below(folder: Path, path: Path) -> Path:
+    """A mask beside the file that names it, or in a folder there; another place on this machine is not its business."""
+    if PureWindowsPath(path).anchor or PurePosixPath(path).anchor or ".." in PureWindowsPath(path).parts:
+        raise UserError(
+            f"it names the mask {path}: an instruction file reads only masks in its own folder and below; copy the "
+            "mask there, or embed it by `dragflow task new`"
+        )
+    return folder / path
 
 
 def to_file(instruction: Instruction) -> dict[str, Any]:

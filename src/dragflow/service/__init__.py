@@ -1,5 +1,6 @@
 """The application, without a face: jobs over editors, and where they run. Edges parse and print; this does the work."""
 
+from dragflow.service.consent import asks, unchosen
 from dragflow.service.events import from_data, to_data
 from dragflow.service.executors import executor
 from dragflow.service.intent import ChosenGuess, GuessOptions, answer_data, choose, guess
@@ -16,6 +17,7 @@ __all__ = [
     "ModelPool",
     "Service",
     "answer_data",
+    "asks",
     "choose",
     "executor",
     "from_data",
@@ -26,4 +28,5 @@ __all__ = [
     "repeat",
     "run",
     "to_data",
+    "unchosen",
 ]

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
-from dragflow.core.models import IN_MEMORY, ModelOptions, SubjectOptions
+from dragflow.core.models import IN_MEMORY, ModelOptions, SubjectOptions, lora_scale
 from dragflow.core.result import Recipe
 from dragflow.core.task import DragTask, Instruction, Operation
 from dragflow.files.instructions import given_instruction
 from dragflow.files.pictures import Picture, SourceImage, as_source
 from dragflow.files.presets import check_config, load_preset
 from dragflow.pixels.resolve import resolve
+from dragflow.service.consent import chosen_model, refusal, unchosen
 from dragflow.subject.registry import check_options
 
 
@@ -64,17 +65,21 @@ def plan(
     return job
 
 
-def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = None) -> EditJob:
+def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = None, *, trust: bool = False) -> EditJob:
     """The job that made a result, on the same picture and the same weights.
+
+    A picture may come from a stranger: what its recipe would load, beside the built-in models, is loaded only if
+    `model` names it too, or if the recipe is trusted.
 
     Args:
         source: the picture.
         recipe: of the result.
-        model: where and how the model runs now, and where it and its subject adapter are if they have moved; what
+        model: where and how the model runs now, and where it, its LoRAs and its subject adapter are; what else
             determines their weights comes from the recipe.
+        trust: load from where the recipe says what `model` does not name.
 
     Raises:
-        UserError: another picture, or options that would change the weights.
+        UserError: another picture, something to load that nobody chose, or options that would change the weights.
     """
     if source.sha256 != recipe.source_sha256:
         name = source.path or "the picture"
@@ -82,21 +87,36 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
     if recipe.weights.fingerprint.startswith(IN_MEMORY):
         raise UserError("the result was made with a pipeline from memory: repeat it in Python by Editor.from_pipeline")
     given = model or ModelOptions()
-    for name in ("dtype", "quantize", "lora", "fingerprint"):
-        if getattr(given, name) != getattr(ModelOptions, name):
-            raise UserError(f"`{name}` is {getattr(given, name)!r}: an edit is repeated as it was, leave it out")
     made = recipe.weights.options
+    _check_options(given, made)
+    surplus = () if trust else unchosen(recipe, given)
+    if surplus:
+        raise UserError(refusal(surplus))
+    named = given.model if trust else chosen_model(recipe, given)
     options = replace(
         given,
-        model=given.model or made.model,
-        revision=given.revision if given.model else made.revision,
+        model=named or made.model,
+        revision=given.revision if named else made.revision,
         dtype=made.dtype,
-        quantize=made.quantize,
-        lora=made.lora,
+        quantize=given.quantize or made.quantize,
+        lora=given.lora or made.lora,
         fingerprint=recipe.weights.fingerprint,
         subject=_subject(recipe, given.subject),
     )
     return plan(source, recipe.instruction, recipe.config, options)
+
+
+def _check_options(given: ModelOptions, made: ModelOptions) -> None:
+    """Refuse options that would make another result; files may be elsewhere."""
+    moved = given.gguf is not None and made.gguf is not None
+    for name in ("dtype", "fingerprint", *(() if moved else ("quantize",))):
+        if getattr(given, name) != getattr(ModelOptions, name):
+            raise UserError(f"`{name}` is {getattr(given, name)!r}: an edit is repeated as it was, leave it out")
+    if given.lora and [lora_scale(text) for text in given.lora] != [lora_scale(text) for text in made.lora]:
+        raise UserError(
+            f"`lora` is given {len(given.lora)} times: the result has {', '.join(made.lora) or 'none'}; name the same "
+            "LoRAs with the same scales in the same order, or leave them out"
+        )
 
 
 def _subject(recipe: Recipe, given: SubjectOptions | None) -> SubjectOptions | None:

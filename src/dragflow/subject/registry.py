@@ -74,6 +74,15 @@ def check_options(options: SubjectOptions) -> Path:
     return weights
 
 
+def encoders_of(options: SubjectOptions) -> tuple[str, ...]:
+    """Fields of the options that name the adapter's encoders.
+
+    Raises:
+        UserError: an unknown adapter.
+    """
+    return _adapter_spec(options).encoders
+
+
 def load_subject(options: SubjectOptions, backbone: Backbone, *, offload: bool = False) -> SubjectAdapter:
     """Load an adapter for a backbone.
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dragflow.backbones.registry import NANO, load_backbone
+from dragflow.backbones.registry import load_backbone
 from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, over_noise
 from dragflow.core.arrays import Pixels
-from dragflow.core.models import ModelOptions
+from dragflow.core.models import NANO, ModelOptions
 from dragflow.editor.frames import as_image, working_size
 from dragflow.method.backbone import Backbone
 
