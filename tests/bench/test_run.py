@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from dragflow.bench.external import import_results
 from dragflow.bench.run import Plan, run
 from dragflow.bench.runs import RECORDS, RunRecord, picture_path, read_header, read_records
 from dragflow.bench.sample import Sample
-from dragflow.bench.score import score
+from dragflow.bench.score import scorable, score
 from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import NumericalError, UserError
@@ -78,7 +81,7 @@ def test_a_run_with_a_model_says_which(tmp_path: Path) -> None:
     assert header.weights is not None
     assert (header.weights.options.model, header.config) == ("dummy", QUICK)
     assert record.calls > 0
-    with pytest.raises(UserError, match="config differ"):
+    with pytest.raises(UserError, match=r"config\.inversion\.steps is 2 there, 25 here"):
         made(replace(plan, config=EditConfig()), tmp_path / "run", ("0",))
 
 
@@ -102,6 +105,131 @@ def test_what_a_method_raises_is_recorded_and_costs_no_other_sample(
     monkeypatch.setattr(running, "run_without_model", without)
     assert [record.status for record in made(PREVIEW, tmp_path / "run", retry=True)] == ["done"] * 3
     assert calls == [*IDS, "1"]
+
+
+def flip(path: Path) -> None:
+    """Turn one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, flip, lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_a_picture_that_is_gone_or_damaged_is_made_again(
+    damage: Callable[[Path], None], tmp_path: Path, calls: list[str]
+) -> None:
+    first = made(PREVIEW, tmp_path / "run")
+    picture = picture_path(tmp_path / "run", "1")
+    whole = picture.read_bytes()
+    damage(picture)
+    with pytest.raises(UserError, match=r"pictures/1\.png is .*makes the picture again"):
+        scorable(tmp_path / "run", World(0, 3))
+    again = made(PREVIEW, tmp_path / "run")
+    assert calls == [*IDS, "1"]
+    assert picture.read_bytes() == whole
+    assert {record.picture_sha256 for record in again} == {record.picture_sha256 for record in first}
+    assert len(scorable(tmp_path / "run", World(0, 3))) == 3
+
+
+def repaint(path: Path) -> None:
+    """Turn a picture's first pixel into its opposite; in a mask a pixel is added."""
+    pixels = np.array(Image.open(path))
+    pixels[0, 0] = 255 - pixels[0, 0]
+    Image.fromarray(pixels).save(path)
+
+
+def shrink(path: Path) -> None:
+    """Take the topmost row of pixels off a mask."""
+    pixels = np.array(Image.open(path))
+    pixels[pixels.any(axis=1).argmax()] = 0
+    Image.fromarray(pixels).save(path)
+
+
+def rename_subject(path: Path) -> None:
+    path.write_text(path.read_text().replace('"caption": "', '"caption": "perhaps '))
+
+
+@pytest.mark.parametrize(
+    ("change", "file", "part"),
+    [
+        (repaint, "original_image.png", "picture"),
+        (shrink, "operation.png", "instruction"),
+        (repaint, "mask.png", "instruction"),
+        (rename_subject, "world.json", "instruction"),
+    ],
+)
+def test_data_that_changed_since_are_noticed_by_run_and_by_score(
+    change: Callable[[Path], None], file: str, part: str, tmp_path: Path
+) -> None:
+    export_cases([case_of(0), case_of(1)], tmp_path / "data")
+    plan = replace(PREVIEW, data=str(tmp_path / "data"))
+    made(plan, tmp_path / "run", ("0000",))
+    before = (tmp_path / "run" / RECORDS).read_bytes()
+    change(tmp_path / "data" / "0000" / file)
+    with pytest.raises(UserError, match=rf"the {part} of sample 0000 is not the one .* give the same data, or make a"):
+        made(plan, tmp_path / "run", ("0000", "0001"))
+    with pytest.raises(UserError, match=rf"the {part} of sample 0000 is not the one"):
+        list(score(tmp_path / "run", running.data_set(plan.data, "disc"), Likeness()))
+    assert (tmp_path / "run" / RECORDS).read_bytes() == before
+
+
+def test_a_sample_that_is_gone_or_broken_since_is_noticed(tmp_path: Path) -> None:
+    export_cases([case_of(0), case_of(1)], tmp_path / "data")
+    plan = replace(PREVIEW, data=str(tmp_path / "data"))
+    made(plan, tmp_path / "run", ("0000", "0001"))
+    (tmp_path / "data" / "0001" / "operation.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"sample 0001, which .* holds, cannot be read .*operation\.png"):
+        made(plan, tmp_path / "run", ("0000", "0001"))
+    shutil.rmtree(tmp_path / "data" / "0001")
+    running.data_set.cache_clear()  # as in another process
+    with pytest.raises(UserError, match=r"has no sample '0001', which .* holds: give the same data"):
+        made(plan, tmp_path / "run", ("0000",))
+
+
+def test_a_sample_that_was_mended_is_made(tmp_path: Path) -> None:
+    export_cases([case_of(0), case_of(1)], tmp_path / "data")
+    mask = tmp_path / "data" / "0001" / "operation.png"
+    good = mask.read_bytes()
+    mask.write_bytes(b"no picture")
+    plan = replace(PREVIEW, data=str(tmp_path / "data"))
+    made(plan, tmp_path / "run", ("0000", "0001"))
+    lines = (tmp_path / "run" / RECORDS).read_bytes()
+    assert [record.status for record in made(plan, tmp_path / "run", ("0000", "0001"))] == ["done", "unreadable"]
+    assert (tmp_path / "run" / RECORDS).read_bytes() == lines  # it is as broken as before
+    mask.write_bytes(good)
+    assert [record.status for record in made(plan, tmp_path / "run", ("0000", "0001"))] == ["done", "done"]
+
+
+def test_records_in_another_order_and_twice_are_the_same_run(tmp_path: Path, calls: list[str]) -> None:
+    first = made(PREVIEW, tmp_path / "run")
+    log = tmp_path / "run" / RECORDS
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[::-1], *lines]))
+    assert made(PREVIEW, tmp_path / "run") == first
+    assert calls == list(IDS)
+
+
+def test_a_run_from_before_requests_were_recorded_goes_on(tmp_path: Path, calls: list[str]) -> None:
+    made(PREVIEW, tmp_path / "run")
+    log = tmp_path / "run" / RECORDS
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    log.write_text("".join(json.dumps(record | {"request_sha256": ""}) + "\n" for record in records))
+    assert len(made(PREVIEW, tmp_path / "run")) == 3
+    assert calls == list(IDS)
+
+
+def test_a_loader_that_fails_in_any_way_costs_no_other_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = World.load
+
+    def fails_on_one(self: World, sample: str) -> Sample:
+        if sample == "1":
+            raise ZeroDivisionError("a bug")
+        return load(self, sample)
+
+    monkeypatch.setattr(World, "load", fails_on_one)
+    found = made(PREVIEW, tmp_path / "run")
+    assert [record.status for record in found] == ["done", "unreadable", "done"]
+    assert found[1].error == "ZeroDivisionError: a bug"
 
 
 def test_a_broken_sample_is_recorded(tmp_path: Path) -> None:
@@ -159,6 +287,30 @@ def test_pictures_of_others_are_taken_in_by_name(tmp_path: Path) -> None:
     assert read_header(tmp_path / "run").label == "theirs"
 
 
+def test_what_changed_among_the_pictures_of_others_is_taken_in_again(tmp_path: Path) -> None:
+    sources, results = {i: World(0, 3).load(i).image.pixels for i in IDS}, tmp_path / "theirs"
+    for i in IDS:
+        save(results, f"{i}.png", sources[i])
+    first = list(import_results("world:3", "disc", results, "theirs", tmp_path / "run"))
+    picture_path(tmp_path / "run", "0").unlink()
+    save(results, "1.png", 255 - sources["1"])
+    again = list(import_results("world:3", "disc", results, "theirs", tmp_path / "run"))
+    assert (again[0], again[2]) == (first[0], first[2])
+    assert again[1].picture_sha256 != first[1].picture_sha256
+    assert len(scorable(tmp_path / "run", World(0, 3))) == 3
+    assert len((tmp_path / "run" / RECORDS).read_bytes().splitlines()) == 4
+
+
+@pytest.mark.parametrize(("mode", "name", "word"), [("CMYK", "0.jpg", "CMYK"), ("I;16", "0.png", "8 bits")])
+def test_a_picture_of_others_that_cannot_be_read_is_recorded(mode: str, name: str, word: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    Image.new(mode, (256, 256)).save(tmp_path / "theirs" / name)
+    Image.new("L", (256, 256)).save(tmp_path / "theirs" / "1.png")
+    first, gray, _ = import_results("world:3", "disc", tmp_path / "theirs", "theirs", tmp_path / "run")
+    assert (first.status, gray.status) == ("failed", "done")
+    assert word in first.error
+
+
 def test_folders_of_a_sample_may_be_written_flat(tmp_path: Path) -> None:
     export_cases([case_of(0)], tmp_path / "data" / "cats")
     save(tmp_path / "theirs", "cats_0000.png", case_of(0).source)
@@ -197,5 +349,11 @@ def test_a_run_is_not_scored_against_other_data(tmp_path: Path) -> None:
         def load(self, sample: str) -> Sample:
             return World(5, 1).load("5")
 
-    with pytest.raises(UserError, match="name the same data"):
+    with pytest.raises(UserError, match="give the same data"):
         list(score(tmp_path / "run", Other(0, 3), Likeness()))
+
+
+def test_data_without_a_sample_of_the_run_are_refused(tmp_path: Path) -> None:
+    made(PREVIEW, tmp_path / "run")
+    with pytest.raises(UserError, match=r"has no sample '2', which .*: give the same data"):
+        list(score(tmp_path / "run", World(0, 2), Likeness()))

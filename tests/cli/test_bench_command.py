@@ -66,6 +66,17 @@ def test_a_method_with_a_model_is_labelled_by_what_was_asked(run: Any, tmp_path:
     assert scored.scores[0].values["MD1"] >= 0
 
 
+def test_scores_of_other_data_leave_those_that_are_there(run: Any, tmp_path: Path) -> None:
+    run("bench", "run", "world:2", "--method", "paste", "-o", tmp_path / "run")
+    run("bench", "score", tmp_path / "run")
+    before = read_scored(tmp_path / "run")
+    assert len(before.scores) == 2
+    for other in ("world:2@50", "world:1"):
+        done = run("bench", "score", tmp_path / "run", "--data", other)
+        assert (done.code, "give the same data" in done.err) == (2, True), done.err
+    assert read_scored(tmp_path / "run") == before
+
+
 def test_pictures_of_another_program_are_taken_in(run: Any, tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     Image.fromarray(World(0, 2).load("1").image.pixels).save(tmp_path / "theirs" / "1.png")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from dragflow.bench.data.points import RegionRule
-from dragflow.bench.run import data_set, save_picture
-from dragflow.bench.runs import RunHeader, RunRecord, add_record, opened, read_records
+from dragflow.bench.folder import add_record, opened, save_picture
+from dragflow.bench.run import data_set
+from dragflow.bench.runs import RunHeader, RunRecord, read_records
+from dragflow.bench.sample import DataSet
+from dragflow.bench.unchanged import check_names
 from dragflow.core.errors import UserError
 from dragflow.files.pictures import load_image
 
@@ -19,6 +23,8 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 def import_results(data: str, regions: RegionRule, folder: Path, label: str, out: Path) -> Iterator[RunRecord]:
     """Import the pictures of a folder; a sample without one is recorded as failed.
+
+    Into a run that is there already everything is imported again, and what has changed is recorded.
 
     Args:
         data: as for `open_data`.
@@ -42,12 +48,13 @@ def import_results(data: str, regions: RegionRule, folder: Path, label: str, out
     versions = {"python": platform.python_version(), "dragflow": version("dragflow")}
     header = RunHeader(data, samples.name, regions, METHOD, label, None, None, versions)
     with opened(out, header):
-        done = {record.sample: record for record in read_records(out) if record.status == "done"}
+        records = {record.sample: record for record in read_records(out)}
+        check_names(out, records.values(), samples)
         for sample, path in results.items():
-            if sample not in done:
-                done[sample] = _import_one(data, regions, sample, path, out)
-                add_record(out, done[sample])
-            yield done[sample]
+            record = _import_one(samples, sample, path, out)
+            if record != records.get(sample):
+                add_record(out, record)
+            yield record
 
 
 def find_result(folder: Path, sample: str) -> Path | None:
@@ -60,15 +67,16 @@ def _places(folder: Path, sample: str) -> list[Path]:
     return [folder / f"{name}{suffix}" for name in names for suffix in _SUFFIXES]
 
 
-def _import_one(data: str, regions: RegionRule, sample: str, path: Path | None, out: Path) -> RunRecord:
+def _import_one(data: DataSet, sample: str, path: Path | None, out: Path) -> RunRecord:
     try:
-        source = data_set(data, regions).load(sample).image.sha256
+        loaded = data.load(sample)
     except UserError as error:
         return RunRecord(sample, "unreadable", str(error))
+    asked = RunRecord(sample, "failed", source_sha256=loaded.image.sha256, request_sha256=loaded.request_sha256)
     if path is None:
-        return RunRecord(sample, "failed", "there is no picture of this sample", source_sha256=source)
+        return replace(asked, error="there is no picture of this sample")
     try:
-        digest = save_picture(out, sample, load_image(path).pixels)
+        image = load_image(path).pixels
     except UserError as error:
-        return RunRecord(sample, "failed", str(error), source_sha256=source)
-    return RunRecord(sample, "done", source_sha256=source, picture_sha256=digest)
+        return replace(asked, error=str(error))
+    return replace(asked, status="done", picture_sha256=save_picture(out, sample, image))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING
 
 from dragflow.bench.data.points import RegionRule
 from dragflow.bench.data.registry import open_data
-from dragflow.bench.methods import Outcome, run_with_model, run_without_model
-from dragflow.bench.runs import RunHeader, RunRecord, add_record, opened, picture_path, read_records
+from dragflow.bench.folder import add_record, opened, save_picture
+from dragflow.bench.methods import run_with_model, run_without_model
+from dragflow.bench.runs import RunHeader, RunRecord, read_records
 from dragflow.bench.sample import DataSet
-from dragflow.core.arrays import Pixels
+from dragflow.bench.unchanged import check_names, is_intact, load_unchanged
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectId, WeightsId
 from dragflow.editor.session import versions
-from dragflow.files.atomic import write_bytes
-from dragflow.files.pictures import encode_png, from_pixels
 from dragflow.service.executors import Executor
 from dragflow.service.pool import ModelPool
 
 if TYPE_CHECKING:
     from dragflow.editor.editor import Editor
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class _Job:
 
 
 def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry: bool = False) -> Iterator[RunRecord]:
-    """Run a method on samples; those already recorded in `out` come first and are not run again.
+    """Run a method on samples; those already recorded in `out` come first, and are run again only if they must be.
+
+    That is where a picture is missing or damaged, and where a sample could not be read.
 
     Args:
         plan: what to run.
@@ -60,14 +64,32 @@ def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry:
         retry: run failed samples again.
 
     Raises:
-        UserError: `out` holds another run, or the model cannot be loaded.
+        UserError: `out` holds another run, or one on data that have changed since; the model cannot be loaded.
     """
     with opened(out, header(plan, executor)):
-        known = {record.sample: record for record in read_records(out) if not (retry and record.status != "done")}
-        yield from (known[sample] for sample in ids if sample in known)
-        for record in executor.run(_make, [_Job(plan, sample, out) for sample in ids if sample not in known]):
-            add_record(out, record)
+        data, records = data_set(plan.data, plan.regions), {record.sample: record for record in read_records(out)}
+        check_names(out, records.values(), data)
+        waiting: list[str] = []
+        for sample in ids:
+            if sample in records and _holds(out, records[sample], data, retry=retry):
+                yield records[sample]
+            else:
+                waiting.append(sample)
+        for record in executor.run(_make, [_Job(plan, sample, out) for sample in waiting]):
+            if record != records.get(record.sample):
+                add_record(out, record)
             yield record
+
+
+def _holds(out: Path, record: RunRecord, data: DataSet, *, retry: bool) -> bool:
+    """Whether a record still stands, so that nothing is to be done; its sample is compared with what was recorded."""
+    if record.status == "unreadable" or (record.status == "failed" and retry):
+        return False
+    load_unchanged(out, record, data)
+    if record.status == "failed" or is_intact(out, record):
+        return True
+    _log.warning("the picture of sample %s in %s is missing or damaged, and is made again", record.sample, out)
+    return False
 
 
 def header(plan: Plan, executor: Executor) -> RunHeader:
@@ -86,44 +108,35 @@ def header(plan: Plan, executor: Executor) -> RunHeader:
     )
 
 
-def save_picture(folder: Path, sample: str, image: Pixels) -> str:
-    """Write an edited picture atomically; returns the SHA-256 of the file."""
-    data = encode_png(from_pixels(image), image)
-    path = picture_path(folder, sample)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, data)
-    return hashlib.sha256(data).hexdigest()
-
-
 def _make(job: _Job, device: str | None) -> RunRecord:
     """One sample from loading to the written picture; an error is a record, not the end of the run."""
     plan = job.plan
     try:
         sample = data_set(plan.data, plan.regions).load(job.sample)
         sample.task  # noqa: B018  # an invalid instruction is the sample's fault, not the method's
-    except UserError as error:
-        return RunRecord(job.sample, "unreadable", str(error))
+    except Exception as error:  # no error on one sample may cost the others
+        return RunRecord(job.sample, "unreadable", str(error) if isinstance(error, UserError) else _described(error))
+    asked = RunRecord(job.sample, "failed", source_sha256=sample.image.sha256, request_sha256=sample.request_sha256)
     try:
         if plan.model is None or plan.config is None:
             outcome = run_without_model(plan.method, sample)
         else:
             outcome = run_with_model(on_device(plan.model, device), pool(), plan.config, sample)
-    except Exception as error:  # no error on one sample may cost the others
-        return RunRecord(job.sample, "failed", f"{type(error).__name__}: {error}", source_sha256=sample.image.sha256)
-    return _record(job.sample, outcome, sample.image.sha256, save_picture(job.out, job.sample, outcome.image))
-
-
-def _record(sample: str, outcome: Outcome, source: str, picture: str) -> RunRecord:
-    return RunRecord(
-        sample=sample,
+    except Exception as error:  # as above
+        return replace(asked, error=_described(error))
+    return replace(
+        asked,
         status="done",
         open_seconds=round(outcome.open_seconds, 4),
         edit_seconds=round(outcome.edit_seconds, 4),
         calls=outcome.calls,
         peak_memory_mib=outcome.peak_memory_mib,
-        source_sha256=source,
-        picture_sha256=picture,
+        picture_sha256=save_picture(job.out, job.sample, outcome.image),
     )
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _weights(model: ModelOptions, device: str | None) -> tuple[WeightsId, SubjectId | None]:

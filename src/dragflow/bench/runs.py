@@ -1,4 +1,4 @@
-"""The folder of a run: what was run, a record for every sample as it comes, the pictures, and later the scores.
+"""What is in the folder of a run, and reading it: what was run, a record for every sample, the pictures, the scores.
 
 RUN/run.json        what was run: data, method, configuration, model
 RUN/records.jsonl   one line for each sample
@@ -9,27 +9,36 @@ RUN/scores.jsonl    one line for each scored sample
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+import hashlib
+import json
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from filelock import FileLock, Timeout
-from pydantic import TypeAdapter
+from pydantic import AfterValidator, TypeAdapter
 
-from dragflow.core.config import EditConfig, SubjectConfig
+from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.fields import STRICT
 from dragflow.core.models import SubjectId, WeightsId
 from dragflow.files import schema
-from dragflow.files.atomic import check_folder, write_bytes, write_text
 
 HEADER, RECORDS, PICTURES, TOOLS, SCORES = "run.json", "records.jsonl", "pictures", "scores.json", "scores.jsonl"
-_LOCK = ".lock"
 
 T = TypeVar("T")
+
+
+def _inside(sample: str) -> str:
+    """A name that leads to a picture in the folder of its run, and to nothing outside of it."""
+    if "\0" in sample or any(part in ("", ".", "..") for part in sample.split("/")):
+        raise ValueError("this is not the name of a sample")
+    return sample
+
+
+SampleName = Annotated[str, AfterValidator(_inside)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class RunRecord:
 
     __pydantic_config__ = STRICT
 
-    sample: str
+    sample: SampleName
     status: Literal["done", "failed", "unreadable"]
     """`failed`: the method raised an error. `unreadable`: the sample itself is broken."""
     error: str = ""
@@ -74,6 +83,8 @@ class RunRecord:
     source_sha256: str = ""
     picture_sha256: str = ""
     """Digest of the file."""
+    request_sha256: str = ""
+    """Digest of what was asked; "" in a run of before it was recorded."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,8 @@ class Tools:
     """Name of the features that mean distances match, "" where there were none."""
     absent: dict[str, str] = field(default_factory=dict[str, str])
     """Metrics that could not be measured, and how to get what they need."""
+    scores_sha256: str = ""
+    """Digest of the file of scores that this belongs to; "" in a run of before it was recorded."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +109,14 @@ class SampleScores:
 
     __pydantic_config__ = STRICT
 
-    sample: str
+    sample: SampleName
     category: str
     tags: tuple[str, ...]
     picture_sha256: str
     values: dict[str, float]
     """By the metric's key; a metric that does not apply to the sample is not there."""
+    sample_sha256: str = ""
+    """Digest of the sample, with its truth; "" in a run of before it was recorded."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +129,27 @@ class ScoredRun:
     tools: Tools
     scores: tuple[SampleScores, ...]
 
-    def picture(self, sample: str) -> Path:
-        """Where the edited picture of a sample lies."""
-        return picture_path(self.folder, sample)
-
 
 def picture_path(folder: Path, sample: str) -> Path:
-    """Where the edited picture of a sample lies."""
-    return folder / PICTURES / f"{sample}.png"
+    """Where the edited picture of a sample lies.
+
+    Raises:
+        UserError: a link leads out of the folder.
+    """
+    path = folder / PICTURES / f"{sample}.png"
+    check_link(folder, path)
+    return path
+
+
+def check_link(folder: Path, path: Path) -> None:
+    """Refuse a file of a run that is in truth another file, outside of the run's folder.
+
+    Raises:
+        UserError: a link leads out of the folder.
+    """
+    real = path.resolve()
+    if not real.is_relative_to(folder.resolve()):
+        raise UserError(f"{path} leads out of the folder of its run, to {real}: put the file itself there")
 
 
 def read_header(folder: Path) -> RunHeader:
@@ -130,74 +158,8 @@ def read_header(folder: Path) -> RunHeader:
     Raises:
         UserError: no run folder, or a damaged one.
     """
-    return _load(RunHeader, folder / HEADER, "a run is made by `dragflow bench run`")
-
-
-@contextmanager
-def opened(folder: Path, header: RunHeader) -> Iterator[None]:
-    """Make the folder of a run, or check that it holds the same run; no other process may write to it meanwhile.
-
-    Raises:
-        UserError: another run is in it, another process is at it, or it cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"folder {folder} of a run cannot be made ({error.strerror}): name another one") from error
-    check_folder(folder)
-    with _locked(folder):
-        if (folder / HEADER).exists():
-            _check_same(folder, header)
-        else:
-            if any(path.name != _LOCK for path in folder.iterdir()):
-                raise UserError(f"{folder} is not empty and holds no run: name a new folder")
-            write_text(folder / HEADER, TypeAdapter(RunHeader).dump_json(header, indent=1).decode() + "\n")
-        _drop_torn_line(folder / RECORDS)
-        yield
-
-
-def _check_same(folder: Path, header: RunHeader) -> None:
-    there, here = (replace(one, config=effective_config(one)) for one in (read_header(folder), header))
-    changed = [name for name, value in vars(here).items() if value != getattr(there, name)]
-    if changed:
-        raise UserError(
-            f"{folder} holds another run ({', '.join(changed)} differ): name a new folder, or run what it holds"
-        )
-
-
-def effective_config(header: RunHeader) -> EditConfig | None:
-    """The configuration of a run; settings of a subject adapter that is not there are the default ones."""
-    if header.config is None or header.subject is not None:
-        return header.config
-    return replace(header.config, subject=SubjectConfig())
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        held = FileLock(folder / _LOCK).acquire(blocking=False)
-    except Timeout as error:
-        raise UserError(f"another process is writing to {folder}: wait for it, or name a new folder") from error
-    with held:
-        yield
-
-
-def _drop_torn_line(path: Path) -> None:
-    """A process that was killed while it wrote left half a line: its sample is made again."""
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        write_bytes(path, whole)
-
-
-def add_record(folder: Path, record: RunRecord) -> None:
-    """Append one record; it is on the disk when this returns."""
-    with (folder / RECORDS).open("ab") as log:
-        log.write(TypeAdapter(RunRecord).dump_json(record) + b"\n")
-        log.flush()
-        os.fsync(log.fileno())
+    with _by_this_version(folder):
+        return _load(RunHeader, folder, HEADER, "a run is made by `dragflow bench run`", "name a new folder")
 
 
 def read_records(folder: Path) -> tuple[RunRecord, ...]:
@@ -206,39 +168,81 @@ def read_records(folder: Path) -> tuple[RunRecord, ...]:
     Raises:
         UserError: a line that is no record.
     """
-    return tuple({record.sample: record for record in _lines(RunRecord, folder / RECORDS)}.values())
-
-
-def write_scores(folder: Path, tools: Tools, scores: Iterable[SampleScores]) -> None:
-    """Write the scores of a run, replacing older ones."""
-    lines = [TypeAdapter(SampleScores).dump_json(one) + b"\n" for one in scores]
-    write_bytes(folder / SCORES, b"".join(lines))
-    write_text(folder / TOOLS, TypeAdapter(Tools).dump_json(tools, indent=1).decode() + "\n")
+    with _by_this_version(folder):
+        lines = _lines(RunRecord, folder, RECORDS, "delete this line, and its sample is made again")
+    return tuple({record.sample: record for record in lines}.values())
 
 
 def read_scored(folder: Path) -> ScoredRun:
     """A run with its scores.
 
     Raises:
-        UserError: no run, or not scored yet.
+        UserError: no run, not scored yet, or with scores that are damaged.
     """
-    header = read_header(folder)
-    tools = _load(Tools, folder / TOOLS, "score the run first: `dragflow bench score RUN`")
-    return ScoredRun(folder, header, read_records(folder), tools, tuple(_lines(SampleScores, folder / SCORES)))
+    header, again = read_header(folder), f"score the run: `dragflow bench score {folder}`"
+    with _by_this_version(folder):
+        tools = _load(Tools, folder, TOOLS, again, again)
+        scores = _lines(SampleScores, folder, SCORES, again)
+    if tools.scores_sha256 not in ("", hashlib.sha256(_read(folder, SCORES) or b"").hexdigest()):
+        raise UserError(f"{folder / SCORES} was changed since it was written, or not written to its end: {again}")
+    return ScoredRun(folder, header, read_records(folder), tools, tuple(scores))
 
 
-def _load(kind: type[T], path: Path, hint: str) -> T:
+@contextmanager
+def _by_this_version(folder: Path) -> Iterator[None]:
+    """What cannot be read in the folder of another version of dragflow is put down to that."""
+    try:
+        yield
+    except UserError as error:
+        here, there = version("dragflow"), _made_by(folder)
+        if there in (None, here):
+            raise
+        raise UserError(
+            f"{folder} was made by dragflow {there} and cannot be read by {here}: use {there}, or name a new folder "
+            f"({error})"
+        ) from error
+
+
+def _made_by(folder: Path) -> str | None:
+    """The version of dragflow that made a run, if its header says so in any way."""
+    try:
+        found: Any = json.loads((folder / HEADER).read_bytes())["versions"]["dragflow"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found[:20] if isinstance(found, str) and found.isprintable() else None
+
+
+def _load(kind: type[T], folder: Path, name: str, absent: str, fix: str) -> T:
+    """A file with one JSON object; `absent` and `fix` say what to do where it is missing or damaged."""
+    path, data = folder / name, _read(folder, name)
+    if data is None:
+        raise UserError(f"{path} does not exist: {absent}")
+    return _parse(kind, data, str(path), fix)
+
+
+def _lines(kind: type[T], folder: Path, name: str, fix: str) -> list[T]:
+    """A file with one JSON object a line, none if there is no file; half a line of a killed process does not count."""
+    whole = (_read(folder, name) or b"").split(b"\n")[:-1]
+    return [_parse(kind, line, f"{folder / name} line {number}", fix) for number, line in enumerate(whole, 1)]
+
+
+def _read(folder: Path, name: str) -> bytes | None:
+    path = folder / name
+    check_link(folder, path)
     if not path.exists():
-        raise UserError(f"{path} does not exist: {hint}")
-    return schema.parse(TypeAdapter(kind), schema.load_json(path.read_text(encoding="utf-8"), str(path)), str(path))
+        return None
+    if not path.is_file():
+        raise UserError(f"{path} is not a regular file: name a new folder for the run")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
 
 
-def _lines(kind: type[T], path: Path) -> list[T]:
-    if not path.exists():
-        return []
-    adapter = TypeAdapter(kind)
-    text = path.read_text(encoding="utf-8").splitlines()
-    places = [f"{path} line {number}" for number in range(1, len(text) + 1)]
-    return [
-        schema.parse(adapter, schema.load_json(line, place), place) for line, place in zip(text, places, strict=True)
-    ]
+def _parse(kind: type[T], data: bytes, place: str, fix: str) -> T:
+    try:
+        return schema.parse(TypeAdapter(kind), schema.load_json(data.decode(), place), place)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place} is not UTF-8 text: {fix}") from error
+    except UserError as error:
+        raise UserError(f"{error}: {fix}") from error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from dragflow.bench.runs import SampleScores, picture_path, read_records
+from dragflow.bench.runs import RunRecord, SampleScores, read_records
 from dragflow.bench.sample import DataSet, Sample
+from dragflow.bench.unchanged import check_names, check_picture, load_picture, load_unchanged
 from dragflow.core.arrays import Pixels
-from dragflow.core.errors import UserError
-from dragflow.files.pictures import load_image
 
 
 class Scorer(Protocol):
@@ -21,21 +20,27 @@ class Scorer(Protocol):
         ...
 
 
+def scorable(folder: Path, data: DataSet) -> Sequence[RunRecord]:
+    """The records of every picture of a run, in the order of the data set.
+
+    Raises:
+        UserError: the data lack a sample of the run, or a picture is missing or damaged.
+    """
+    records = {record.sample: record for record in read_records(folder)}
+    check_names(folder, records.values(), data)
+    done = [records[name] for name in data.ids if name in records and records[name].status == "done"]
+    for record in done:
+        check_picture(folder, record)
+    return done
+
+
 def score(folder: Path, data: DataSet, scorer: Scorer) -> Iterator[SampleScores]:
     """The scores of every picture of a run, in the order of the data set.
 
     Raises:
-        UserError: the data are not those of the run, or a picture is missing.
+        UserError: as for `scorable`, or a sample is not the one that a picture was made from.
     """
-    records = {record.sample: record for record in read_records(folder)}
-    for name in data.ids:
-        record = records.get(name)
-        if record is None or record.status != "done":
-            continue
-        sample = data.load(name)
-        if sample.image.sha256 != record.source_sha256:
-            raise UserError(
-                f"the picture of sample {name} is not the one that {folder} was made from: name the same data"
-            )
-        image = load_image(picture_path(folder, name)).pixels
-        yield SampleScores(name, sample.category, sample.tags, record.picture_sha256, scorer.score(sample, image))
+    for record in scorable(folder, data):
+        sample = load_unchanged(folder, record, data)
+        values = scorer.score(sample, load_picture(folder, record))
+        yield SampleScores(record.sample, sample.category, sample.tags, record.picture_sha256, values, sample.sha256)

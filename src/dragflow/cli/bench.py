@@ -144,20 +144,26 @@ def score(
     device
         As torch names it.
     """
+    from dragflow.bench.folder import write_scores
     from dragflow.bench.metrics.suite import load_suite
     from dragflow.bench.run import data_set
-    from dragflow.bench.runs import read_header, read_records, write_scores
+    from dragflow.bench.runs import read_header
+    from dragflow.bench.score import scorable
     from dragflow.bench.score import score as score_run
     from dragflow.cli.progress import silence_libraries
+    from dragflow.files.atomic import check_folder
 
     headers = {folder: read_header(folder) for folder in runs}
+    sets = {folder: data_set(data or header.data, _rule(header.regions)) for folder, header in headers.items()}
+    totals = {folder: len(scorable(folder, samples)) for folder, samples in sets.items()}
+    for folder in runs:
+        check_folder(folder)
     silence_libraries()
     taps_model = ModelOptions(model).name if features == "taps" else model
     suite = load_suite(features=features, model=taps_model, lpips=lpips, device=device)
-    for folder, header in headers.items():
-        samples = data_set(data or header.data, _rule(header.regions))
-        total = sum(record.status == "done" for record in read_records(folder))
-        write_scores(folder, suite.tools(), list(_bar(score_run(folder, samples, suite), total, f"scoring {folder}")))
+    for folder, samples in sets.items():
+        scores = _bar(score_run(folder, samples, suite), totals[folder], f"scoring {folder}")
+        write_scores(folder, suite.tools(), list(scores))
     absent = suite.tools().absent
     for reason in dict.fromkeys(absent.values()):
         keys = ", ".join(key for key in absent if absent[key] == reason)

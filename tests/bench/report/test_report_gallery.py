@@ -63,7 +63,7 @@ def test_what_has_no_picture_says_why(tmp_path: Path) -> None:
     (entry,) = gallery(section(done, failed, gone, absent), None, None)
     assert [tile.picture is None for tile in entry.tiles] == [False, True, True, True]
     assert entry.tiles[1].note == "failed"
-    assert "does not exist" in entry.tiles[2].note
+    assert "is missing" in entry.tiles[2].note
     assert entry.tiles[3].note == "not run"
     assert entry.note == "Source and instruction are not shown: the data set is not available."
 
@@ -82,7 +82,7 @@ def test_other_data_than_the_runs_are_not_shown(tmp_path: Path, digest: str, sho
     run = scored_run("a", one_metric("landing", [1]), folder=tmp_path, sources={"0": digest})
     (entry,) = gallery(section(run), Squares(("0",)), None)
     assert (len(entry.tiles) == 4) is shown
-    assert ("is not the one that was edited" in entry.note) is not shown
+    assert ("are not those that were edited" in entry.note) is not shown
 
 
 def test_pictures_are_small_and_keep_their_shape() -> None:

@@ -59,10 +59,13 @@ def current_scores(run: ScoredRun) -> dict[str, SampleScores]:
     return {one.sample: one for one in run.scores if digests.get(one.sample) == one.picture_sha256}
 
 
-def values(run: ScoredRun, key: str) -> dict[tuple[str, str], float]:
-    """A metric by sample and digest of its source picture: equal names of other pictures are not paired."""
+def values(run: ScoredRun, key: str) -> dict[tuple[str, str, str], float]:
+    """A metric by sample, with digests of picture and sample: no pair is made of samples that only share a name."""
     sources = {record.sample: record.source_sha256 for record in run.records}
-    measured = {(name, sources[name]): one.values.get(key, math.nan) for name, one in current_scores(run).items()}
+    measured = {
+        (name, sources[name], one.sample_sha256): one.values.get(key, math.nan)
+        for name, one in current_scores(run).items()
+    }
     return {sample: value for sample, value in measured.items() if math.isfinite(value)}
 
 
@@ -177,7 +180,7 @@ def _comparable_to_base(comparable: Sequence[tuple[int, int]], base: int | None)
 
 def _group_rows(
     groups: Sequence[_Members],
-    measured: Sequence[dict[tuple[str, str], float]],
+    measured: Sequence[dict[tuple[str, str, str], float]],
     compared: frozenset[int],
     base: int | None,
     statistic: Statistic,

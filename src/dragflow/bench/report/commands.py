@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass
 
+from dragflow.bench.folder import effective_config, flat
 from dragflow.bench.methods import WITH_MODEL, WITHOUT_MODEL
-from dragflow.bench.runs import ScoredRun, effective_config
+from dragflow.bench.runs import ScoredRun
 from dragflow.bench.sample import DataSet
 from dragflow.bench.statistics import Statistic
 from dragflow.core.config import EditConfig
@@ -67,20 +68,13 @@ def as_settings(config: EditConfig, preferred: str) -> tuple[str, list[str]]:
 
     Among presets that are equally close, the preferred one is taken.
     """
-    wanted = _flat(asdict(config))
+    wanted = flat(asdict(config))
     changes: dict[str, list[str]] = {}
     for name in preset_names():
-        preset = _flat(asdict(load_preset(name)))
+        preset = flat(asdict(load_preset(name)))
         changes[name] = [f"{key}={_text(value)}" for key, value in wanted.items() if value != preset[key]]
     closest = min(changes, key=lambda name: (len(changes[name]), name != preferred, name))
     return closest, changes[closest]
-
-
-def _flat(group: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in group.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _text(value: object) -> str:

@@ -15,9 +15,9 @@ from dragflow.bench.report.build import current_scores
 from dragflow.bench.report.tables import Section
 from dragflow.bench.runs import RunRecord, ScoredRun
 from dragflow.bench.sample import DataSet, Sample
+from dragflow.bench.unchanged import is_of, load_picture
 from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
-from dragflow.files.pictures import load_image
 from dragflow.pixels.drawing import overlay
 
 SIDE = 256
@@ -128,8 +128,8 @@ def _load(data: DataSet, name: str, records: list[RunRecord | None]) -> Sample |
         sample.task  # noqa: B018  # an instruction that cannot be drawn is reported here, once
     except UserError as error:
         return f"Source and instruction are not shown: {error}."
-    if any(record is not None and record.source_sha256 not in ("", sample.image.sha256) for record in records):
-        return "Source and instruction are not shown: the picture in the available data is not the one that was edited."
+    if not all(record is None or is_of(record, sample) for record in records):
+        return "Source and instruction are not shown: the available data are not those that were edited."
     return sample
 
 
@@ -145,6 +145,6 @@ def _result(i: int, run: ScoredRun, record: RunRecord | None) -> Tile:
     if record.status != "done":
         return Tile(label, i, None, record.status)
     try:
-        return Tile(label, i, encode(load_image(run.picture(record.sample)).pixels))
+        return Tile(label, i, encode(load_picture(run.folder, record)))
     except UserError as error:
         return Tile(label, i, None, str(error))
