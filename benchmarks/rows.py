@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from dragflow.bench.folder import write_scores
 from dragflow.bench.methods import WITH_MODEL
 from dragflow.bench.metrics.suite import Suite
 from dragflow.bench.run import Plan, data_set, run
-from dragflow.bench.runs import SampleScores, write_scores
+from dragflow.bench.runs import SampleScores
 from dragflow.bench.score import score
 from dragflow.core.models import ModelOptions
 from dragflow.files.presets import load_preset, override
