@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,4 +127,45 @@ def test_a_file_that_is_none_or_not_of_this_model_is_refused(
         write_gguf(tmp_path / "wide.gguf", wide),
     ):
         with pytest.raises(UserError, match=rf"quantised transformer {quantize.removeprefix('gguf:')}"):
+            load(dummy_folder, quantize=quantize)
+
+
+def header(tensors: int, facts: int) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", 3, tensors, facts)
+
+
+LIST = struct.pack("<Q", 1) + b"a" + struct.pack("<II", 9, 0)
+"""The beginning of a fact whose value is a list of bytes."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        header(0, 0) + bytes(4096),
+        header(2**63, 2**63),
+        header(2**62, 0) + bytes(1000),
+        header(0, 1) + struct.pack("<Q", 2**63),
+        header(0, 1) + LIST + struct.pack("<Q", 2**60) + bytes(100),
+        header(0, 1) + LIST + struct.pack("<Q", 10**6) + bytes(100),
+        header(0, 1) + LIST[:-4] + struct.pack("<IQ", 9, 1) * 5000,
+        header(1, 0) + struct.pack("<QcIQIQ", 1, b"a", 1, 2**62, 0, 0) + bytes(4096),
+        header(1, 0) + struct.pack("<QcIQIQ", 1, b"a", 1, 8, 200, 0) + bytes(4096),
+    ],
+)
+def test_a_header_that_lies_is_refused_at_once(content: bytes, dummy_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(content)
+    begun = time.process_time()
+    with pytest.raises(UserError, match=r"quantised transformer .*a\.gguf is not a GGUF file"):
+        load(dummy_folder, quantize=f"gguf:{tmp_path / 'a.gguf'}")
+    assert time.process_time() - begun < 5
+
+
+def test_a_tensor_that_nothing_reads_is_an_error(
+    dummy_folder: Path, tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    block = {name.replace("s.2.", "s.3."): x for name, x in tensors.items() if name.startswith("transformer_blocks.2.")}
+    for name, surplus in (("more", {"extra.weight": torch.zeros(4)}), ("blocks", block)):
+        quantize = write_gguf(tmp_path / f"{name}.gguf", tensors | surplus)
+        with pytest.raises(UserError, match=rf"{min(surplus)} is unexpected \(one of {len(surplus)}\)"):
             load(dummy_folder, quantize=quantize)

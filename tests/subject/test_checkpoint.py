@@ -87,7 +87,7 @@ def number(parts: dict[str, Any]) -> None:
         (flat, "image_proj.resampler.latents has shape (8, 64) instead of one with 3 axes"),
         (narrow, "the width of the resampler is 48"),
         (another_part, "optimizer.step"),
-        (number, "epoch is not a tensor"),
+        (number, "epoch is not a tensor of weights"),
         (lambda _: [torch.zeros(1)], "it contains no tensors"),
         (lambda _: {1: torch.zeros(1)}, "tensor image_proj.resampler.latents is missing"),
     ],

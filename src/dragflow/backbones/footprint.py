@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from dragflow.backbones.load import Layout
+from dragflow.backbones.configs import Config, check_config, defaults_of, empty_network
+from dragflow.backbones.load import Layout, network_class
 from dragflow.backbones.parts import part_of
 from dragflow.method.backbone import BackboneSpec
-
-Config = Mapping[str, Any]
-"""What a config.json holds."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +34,6 @@ class Footprint:
         return self.kv_token_bytes * (size[0] // self.pixel_multiple) * (size[1] // self.pixel_multiple)
 
 
-def read_configs(layout: Layout, folder: Path) -> dict[str, Config]:
-    """The configurations of a model's networks, by the part's name.
-
-    Raises:
-        UserError: one is missing or damaged.
-    """
-    configs: dict[str, Config] = {}
-    for part in layout.networks:
-        with part_of(str(folder), part):
-            configs[part] = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
-    return configs
-
-
 def empty_networks(layout: Layout, configs: Mapping[str, Config], model: str) -> dict[str, nn.Module]:
     """Networks of these configurations in bfloat16, without values.
 
@@ -61,14 +42,10 @@ def empty_networks(layout: Layout, configs: Mapping[str, Config], model: str) ->
     """
     networks: dict[str, nn.Module] = {}
     for part, config in configs.items():
-        with part_of(model, part), torch.device("meta"):
-            if part in layout.text_encoders:
-                cls: Any = getattr(import_module("transformers"), layout.text_encoders[part])
-                network = cls(cls.config_class.from_dict(dict(config)))
-            else:
-                name = layout.transformer if part == "transformer" else config["_class_name"]
-                network = getattr(import_module("diffusers"), name).from_config(dict(config))
-            networks[part] = network.to(torch.bfloat16)
+        cls = network_class(layout, part, config)
+        check_config(f"model {model}: its {part}", config, defaults_of(cls))
+        with part_of(model, part):
+            networks[part] = empty_network(cls, config).to(torch.bfloat16)
     return networks
 
 

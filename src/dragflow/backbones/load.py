@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from dragflow.backbones.configs import Config, check_config, defaults_of, read_config, settings_of
 from dragflow.backbones.devices import idle_device, pick_device, pick_dtype
 from dragflow.backbones.fingerprint import weights_of, weights_of_parts
 from dragflow.backbones.lora import add_loras, parse_lora
 from dragflow.backbones.parts import Source, class_of, load_part, part_of
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.quantise import load_transformer
-from dragflow.core.errors import CapabilityError, UserError
+from dragflow.backbones.tensors import reason, shown
+from dragflow.core.errors import CapabilityError, DragFlowError, UserError
 from dragflow.core.models import ModelOptions, WeightsId
 from dragflow.method.backbone import Backbone
 
 B = TypeVar("B", bound=PipelineBackbone)
+_SCHEDULER = "scheduler"
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,10 @@ class Layout:
     transformer: str
     text_encoders: Mapping[str, str]
     """Part to class, as in {"text_encoder": "CLIPTextModel"}."""
-    others: tuple[str, ...]
-    """Parts without weights: tokenizers and scheduler."""
+    tokenizers: Mapping[str, str]
+    """Part to the text encoder that it is for."""
+    check_configs: Callable[[str, Mapping[str, Config]], None]
+    """Given the model's name and its networks' settings: raises a `UserError` where they do not fit each other."""
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -42,7 +47,7 @@ class Layout:
     @property
     def parts(self) -> tuple[str, ...]:
         """Folders that a model must have."""
-        return (*self.networks, *self.others)
+        return (*self.networks, *self.tokenizers, _SCHEDULER)
 
 
 def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
@@ -62,6 +67,8 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
     encoders = _encoders(source, layout, idle_device(device, offload=options.offload), dtype)
     with part_of(options.name, "tokenizers or scheduler"):
         pipeline = _diffusers(layout.pipeline).from_pretrained(source.folder, transformer=transformer, **encoders)
+    for tokenizer, encoder in layout.tokenizers.items():
+        check_tokenizer(f"model {options.name}: its {tokenizer}", getattr(pipeline, tokenizer), encoders[encoder])
     add_loras(pipeline, loras)
     transformer.to(device)
     return _tested(pipeline, options, weights_of(source, [lora.file for lora in loras], dtype), family)
@@ -97,21 +104,91 @@ def _tested(pipeline: Any, options: ModelOptions, weights: WeightsId, family: ty
 
 
 def _check_parts(source: Source, layout: Layout) -> None:
-    model = source.options.name
+    """Check all configurations, before anything is built of them."""
+    model, folder = source.options.name, source.folder
     for part in layout.parts:
-        if not (source.folder / part).is_dir():
+        if not (folder / part).is_dir():
             raise UserError(f"model {model} has no {part}/: download or export the whole pipeline")
-    name = class_of(source.folder / "transformer" / "config.json")
+    name = class_of(folder / "transformer" / "config.json")
     if name != layout.transformer:
         raise UserError(f"model {model} has a {name} as its transformer: a {layout.transformer} is needed")
+    settings: dict[str, Config] = {}
+    for part, config in read_configs(layout, model, folder).items():
+        cls = network_class(layout, part, config)
+        check_config(f"model {model}: its {part}", config, defaults_of(cls))
+        settings[part] = settings_of(cls, config)
+    layout.check_configs(model, settings)
+    _check_scheduler(f"model {model}: its {_SCHEDULER}", folder / _SCHEDULER / "scheduler_config.json")
+
+
+def read_configs(layout: Layout, model: str, folder: Path) -> dict[str, Config]:
+    """The configurations of a model's networks, by the part's name.
+
+    Raises:
+        UserError: one is missing or damaged.
+    """
+    return {part: read_config(f"model {model}: its {part}", folder / part / "config.json") for part in layout.networks}
+
+
+def network_class(layout: Layout, part: str, config: Config) -> Any:
+    """The class of a part's network; that of the autoencoder is named in its configuration.
+
+    Raises:
+        UserError: that names no autoencoder of diffusers.
+    """
+    if part in layout.text_encoders:
+        return getattr(import_module("transformers"), layout.text_encoders[part])
+    name = layout.transformer if part == "transformer" else str(config.get("_class_name"))
+    if part == "vae" and not (name.startswith("Autoencoder") and hasattr(import_module("diffusers"), name)):
+        raise UserError(f"the vae of the model is a {shown(name)}: an autoencoder of diffusers is needed")
+    return _diffusers(name)
+
+
+def _check_scheduler(where: str, path: Path) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    defaults = defaults_of(FlowMatchEulerDiscreteScheduler)
+    config = read_config(where, path)
+    name = str(config.get("_class_name"))
+    if not name.startswith("FlowMatch"):
+        raise UserError(f"{where} is a {shown(name)}: a FlowMatchEulerDiscreteScheduler is needed")
+    check_config(where, config, defaults, {})
+    first, last, shift = ({**defaults, **config}[key] for key in ("base_image_seq_len", "max_image_seq_len", "shift"))
+    if first >= last:
+        raise UserError(
+            f"{where} has base_image_seq_len {first}: it must be less than max_image_seq_len, which is {last}"
+        )
+    if shift <= 0:
+        raise UserError(f"{where} has shift {shift}: it must be greater than 0")
+
+
+def check_tokenizer(where: str, tokenizer: Any, encoder: Any) -> None:
+    """Check that a tokenizer came from files, and gives nothing but tokens and lengths that its encoder has.
+
+    Raises:
+        UserError: it does not; without files the library makes an empty one, in silence.
+    """
+    folder = Path(tokenizer.name_or_path)
+    files = sorted(set(tokenizer.vocab_files_names.values()))
+    if not any((folder / name).is_file() for name in files):
+        raise UserError(f"{where}/ has no vocabulary ({' or '.join(files)}): download or export the model again")
+    known, length = encoder.config.vocab_size, tokenizer.model_max_length
+    if len(tokenizer) > known:
+        raise UserError(
+            f"{where} has {len(tokenizer)} tokens, and its encoder {known}: use the tokenizer that belongs to it"
+        )
+    most = getattr(encoder.config, "max_position_embeddings", None)
+    if not isinstance(length, int) or length < 1 or (most is not None and length > most):
+        raise UserError(
+            f"{where} has model_max_length {shown(repr(length))}: it must be a whole number from 1"
+            + (f" to {most}, which its encoder takes" if most else "")
+        )
 
 
 def _encoders(source: Source, layout: Layout, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     """Autoencoder and text encoders, by their names in the pipeline."""
-    with part_of(source.options.name, "vae"):
-        config = json.loads((source.folder / "vae" / "config.json").read_text(encoding="utf-8"))
-        classes = {"vae": _diffusers(config["_class_name"])}
-    classes |= {part: getattr(import_module("transformers"), name) for part, name in layout.text_encoders.items()}
+    configs = read_configs(layout, source.options.name, source.folder)
+    classes = {part: network_class(layout, part, configs[part]) for part in ("vae", *layout.text_encoders)}
     return {
         name: load_part(cls, str(source.folder), name, device, subfolder=name, dtype=dtype)
         for name, cls in classes.items()
@@ -132,7 +209,14 @@ def gradient_self_test(backbone: Backbone) -> None:
     side = 2 * spec.pixel_multiple // spec.latent_stride
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(1, spec.latent_channels, side, side, generator=generator).to(backbone.device).requires_grad_(True)
-    features = backbone.features(z, 0.8, backbone.condition("", guidance=1.0), taps=spec.taps)
+    try:
+        features = backbone.features(z, 0.8, backbone.condition("", guidance=1.0), taps=spec.taps)
+    except (DragFlowError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # parts that load, but whose settings contradict each other, fail in any way
+        raise CapabilityError(
+            f"this model cannot be run ({reason(error)}): its parts do not fit each other; download or export it again"
+        ) from error
     try:
         (gradient,) = torch.autograd.grad(torch.stack([f.float().square().mean() for f in features]).sum(), z)
         size = float(gradient.abs().max())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from torch import nn
 
-from dragflow.core.errors import UserError
+from dragflow.backbones.configs import (
+    check_config,
+    check_sizes,
+    defaults_of,
+    empty_network,
+    quantised_error,
+    read_config,
+    refuse_quantised,
+)
+from dragflow.backbones.tensors import Account, Entries, few, is_computed, quantised, read_folder, reason
+from dragflow.core.errors import DragFlowError, UserError
 from dragflow.core.models import ModelOptions
+
+_log = logging.getLogger(__name__)
+
+_OTHER_HALVES = {
+    "T5EncoderModel": ("decoder.", "lm_head."),
+    "CLIPTextModel": ("vision_model.", "visual_projection.", "text_projection.", "logit_scale"),
+    "CLIPVisionModelWithProjection": ("text_model.", "text_projection.", "logit_scale"),
+    "SiglipVisionModel": ("text_model.", "logit_scale", "logit_bias"),
+}
+"""How the names of tensors begin that files often hold beside those of a class: of the model's other half."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +63,12 @@ def quiet_libraries() -> Iterator[None]:
     levels = [library.get_verbosity() for library in libraries]
     bars = [library.is_progress_bar_enabled() for library in libraries]
     for library in libraries:
-        library.set_verbosity_error()
+        library.set_verbosity(logging.CRITICAL)  # their errors are raised, too
         library.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for library, level, shown in zip(libraries, levels, bars, strict=True):
             library.set_verbosity(level)
@@ -62,9 +85,12 @@ def part_of(model: str, part: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (DragFlowError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the libraries believe what strangers' files say, and fail in any way
         raise UserError(
-            f"model {model}: its {part} cannot be loaded ({error}): download or export the model again, as safetensors"
+            f"model {model}: its {part} cannot be loaded ({reason(error)}): download or export the model again, as "
+            "safetensors"
         ) from error
 
 
@@ -78,21 +104,48 @@ def load_part(cls: Any, model: str, part: str, device: torch.device, **where: An
 
 
 def read_part(cls: Any, model: str, part: str, **where: Any) -> Any:
-    """A network of a model as the library gives it, every weight of it from its file.
+    """A network of a model as the library gives it: every weight from its file, and no tensor of a file unread.
 
-    The libraries only warn when weights are missing, and draw them at random or leave them without values.
+    The libraries only warn where weights are missing, and draw them at random or leave them without values; what they
+    have no place for they drop.
 
     Raises:
-        UserError: it cannot be loaded, or weights are missing.
+        UserError: it cannot be loaded, comes quantised, or configuration and files do not fit each other.
     """
+    folder = Path(model) / where.get("subfolder", "")
     with part_of(model, part):
+        if folder.is_dir() and nn.Module in cls.__mro__:  # else the library picks the class
+            stem, index_first = ("model", False) if hasattr(cls, "config_class") else ("diffusion_pytorch_model", True)
+            check_part(cls, model, part, folder, read_folder(folder, stem, index_first=index_first))
         network, info = cls.from_pretrained(model, use_safetensors=True, output_loading_info=True, **where)
-    if missing := sorted(info["missing_keys"]):
+    surplus = [name for name in sorted(info["unexpected_keys"]) if not is_computed(name)]
+    known = [name for name in surplus if name.startswith(_OTHER_HALVES.get(cls.__name__, ()))]
+    account = Account(tuple(sorted(info["missing_keys"])), tuple(name for name in surplus if name not in known))
+    if str(account):
         raise UserError(
-            f"model {model}: its {part} has no {missing[0]} ({len(missing)} tensors are missing): "
-            f"a {cls.__name__} is needed"
+            f"model {model}: its {part} is not the {cls.__name__} that its configuration describes: {account}; "
+            "download or export the model again"
         )
+    if known:
+        _log.info("model %s: %d tensors beside its %s are left out: %s", model, len(known), part, few(known))
     return network
+
+
+def check_part(cls: Any, model: str, part: str, folder: Path, entries: Entries) -> None:
+    """Check a network's configuration against the tensors of its files, before any of it is read.
+
+    Raises:
+        UserError: it comes quantised, a setting is absurd, or configuration and files do not fit each other.
+    """
+    where = f"model {model}: its {part}"
+    config = read_config(where, folder / "config.json")
+    refuse_quantised(where, config)
+    if how := quantised(entries):
+        raise quantised_error(where, f"as {how}")
+    check_config(where, config, defaults_of(cls), entries)
+    others = _OTHER_HALVES.get(cls.__name__, ())
+    own = {name: entry for name, entry in entries.items() if not name.startswith(others)}
+    check_sizes(where, config, empty_network(cls, config), own)
 
 
 def class_of(config: Path) -> str:
@@ -101,7 +154,7 @@ def class_of(config: Path) -> str:
     Raises:
         UserError: the file is missing or damaged.
     """
-    try:
-        return str(json.loads(config.read_text(encoding="utf-8"))["_class_name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{config} is missing or damaged: download or export the model again") from error
+    name = read_config(f"{config.parent.name} of the model", config).get("_class_name")
+    if not isinstance(name, str):
+        raise UserError(f"{config} is damaged, it names no class: download or export the model again")
+    return name

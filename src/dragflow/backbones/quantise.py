@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 
+from dragflow.backbones.configs import check_config, check_sizes, defaults_of, empty_network, read_config
+from dragflow.backbones.gguf_file import read_header, read_tensors
 from dragflow.backbones.parts import Source, read_part
-from dragflow.core.errors import UserError
+from dragflow.backbones.tensors import reason
+from dragflow.core.errors import DragFlowError, UserError
 from dragflow.core.extras import extra
 
 
@@ -48,20 +51,26 @@ def _from_gguf(cls: Any, path: Path, source: Source, dtype: torch.dtype) -> Any:
         import gguf  # noqa: F401
     from diffusers import GGUFQuantizationConfig
 
+    where, folder = f"quantised transformer {path}", source.folder / "transformer"
+    config = read_config(f"model {source.options.name}: its transformer", folder / "config.json")
     try:
-        transformer = cls.from_single_file(
-            str(path),
+        entries = read_header(path)
+        check_config(where, config, defaults_of(cls), entries)
+        network = empty_network(cls, config)
+        check_sizes(where, config, network, entries)
+        tensors, account = read_tensors(cls, path, network.state_dict())
+        if str(account):
+            raise ValueError(account)
+        return cls.from_single_file(
+            tensors,
             quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
             config=str(source.folder),
             subfolder="transformer",
             dtype=dtype,
         )
-    except (ValueError, IndexError, KeyError, RuntimeError, OSError) as error:
+    except (DragFlowError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # gguf and diffusers believe what the file says, and fail in any way
         raise UserError(
-            f"quantised transformer {path} is not a GGUF file, or not of this model ({error}): choose another"
+            f"{where} is not a GGUF file, or not of this model ({reason(error)}): choose another"
         ) from error
-    if missing := [name for name, weight in transformer.named_parameters() if weight.is_meta]:
-        raise UserError(
-            f"quantised transformer {path} has no {missing[0]} ({len(missing)} tensors are missing): choose another"
-        )
-    return transformer

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from dragflow.backbones.tensors import compare, reason, shown
 from dragflow.core.errors import UserError
 
 PROJECTOR, ATTENTIONS = "image_proj", "ip_adapter"
@@ -30,19 +29,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
-        parts: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+            parts: Any = load_file(path)
+        else:
+            parts = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch believes what the file says, and fails in any way
         raise UserError(
-            f"`subject.weights` {path}: not a readable file of tensors only ({_first_line(error)}); download it again"
+            f"`subject.weights` {path}: not a readable file of tensors only ({reason(error)}); download it again"
         ) from error
     tensors: dict[str, Tensor] = {}
     for part, entries in parts.items() if isinstance(parts, dict) else ():
         for name, x in entries.items() if isinstance(entries, dict) else ((None, entries),):
             tensors[str(part) if name is None else f"{part}.{name}"] = x
-    others = [name for name, x in tensors.items() if not isinstance(x, Tensor)]
+    others = [name for name, x in tensors.items() if not (isinstance(x, Tensor) and x.is_floating_point())]
     if others or not tensors:
-        problem = f"{others[0]} is not a tensor" if others else "it contains no tensors"
+        problem = f"{shown(others[0])} is not a tensor of weights" if others else "it contains no tensors"
         raise UserError(f"`subject.weights` {path}: {problem}; give the adapter's checkpoint")
     return tensors
 
@@ -68,21 +68,9 @@ def check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[s
     Raises:
         UserError: names the first that is missing, unexpected or of another shape.
     """
-    missing = [name for name in expected if name not in tensors]
-    unexpected = [name for name in tensors if name not in expected]
-    misshapen = [name for name in expected if name in tensors and tuple(tensors[name].shape) != expected[name]]
-    problems = [f"tensor {missing[0]} is missing (one of {len(missing)})"] if missing else []
-    problems += [f"tensor {unexpected[0]} is unexpected (one of {len(unexpected)})"] if unexpected else []
-    problems += [
-        f"tensor {name} has shape {tuple(tensors[name].shape)} instead of {expected[name]} (one of {len(misshapen)})"
-        for name in misshapen[:1]
-    ]
-    if problems:
+    account = compare({name: tuple(x.shape) for name, x in tensors.items()}, expected)
+    if str(account):
         raise UserError(
-            f"`subject.weights` {path}: made for another model: {', '.join(problems)}; give the checkpoint that was "
-            "trained for this model"
+            f"`subject.weights` {path}: made for another model: {account}; give the checkpoint that was trained for "
+            "this model"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,7 +10,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from dragflow.backbones.configs import Config
 from dragflow.backbones.pipeline import at_depth
+from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec, Latent
 
 # The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); smaller models take the same relative depth. Its taps
@@ -56,3 +59,33 @@ def spec_of(transformer: Any, stride: int) -> BackboneSpec:
         takes_guidance=bool(transformer.config.guidance_embeds),
         subject_heads=(heads, head),
     )
+
+
+def check_configs(model: str, configs: Mapping[str, Config]) -> None:
+    """Check that the networks' configurations, with defaults, fit each other.
+
+    Raises:
+        UserError: names part, key, value and rule.
+    """
+    transformer, vae, clip, t5 = (configs[part] for part in ("transformer", "vae", "text_encoder", "text_encoder_2"))
+    axes, head, channels = transformer["axes_dims_rope"], transformer["attention_head_dim"], vae["latent_channels"]
+    rules = {
+        "patch_size": (1, "dragflow packs latents itself"),
+        "in_channels": (
+            channels * _PATCH**2,
+            f"{_PATCH} x {_PATCH} cells of the {channels} latent_channels of the vae",
+        ),
+        "joint_attention_dim": (t5["d_model"], "d_model of text_encoder_2"),
+        "pooled_projection_dim": (clip["hidden_size"], "hidden_size of text_encoder"),
+    }
+    wrong = [(key, f"it must be {value}: {why}") for key, (value, why) in rules.items() if transformer[key] != value]
+    if len(axes) != 3 or sum(axes) != head or any(axis % 2 or not axis for axis in axes):
+        wrong.append(("axes_dims_rope", f"it must be three even numbers that add up to {head}, its attention_head_dim"))
+    if wrong:
+        key, rule = wrong[0]
+        raise UserError(
+            f"model {model}: its transformer has {key} {transformer[key]} in its configuration: {rule}; download or "
+            "export the model again"
+        )
+    if not vae["scaling_factor"]:
+        raise UserError(f"model {model}: its vae has scaling_factor 0 in its configuration: it must not be 0")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dragflow.backbones.flux1.layout import spec_of
+from dragflow.backbones.flux1.layout import check_configs, spec_of
 from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.flux1.published import CONFIGS
-from dragflow.backbones.footprint import Footprint, empty_networks, footprint_of, read_configs
-from dragflow.backbones.load import Layout, load_pipeline, wrap_pipeline
+from dragflow.backbones.footprint import Footprint, empty_networks, footprint_of
+from dragflow.backbones.load import Layout, load_pipeline, read_configs, wrap_pipeline
 from dragflow.backbones.parts import Source
 from dragflow.core.models import FLUX1_DEV, ModelOptions
 
@@ -17,7 +17,8 @@ LAYOUT = Layout(
     "FluxPipeline",
     "FluxTransformer2DModel",
     {"text_encoder": "CLIPTextModel", "text_encoder_2": "T5EncoderModel"},
-    ("tokenizer", "tokenizer_2", "scheduler"),
+    {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2"},
+    check_configs,
 )
 
 
@@ -34,7 +35,7 @@ def wrap(pipeline: Any, options: ModelOptions) -> Flux1:
 def footprint(folder: Path | None) -> Footprint:
     """See `Family.footprint`."""
     model = FLUX1_DEV if folder is None else str(folder)
-    networks = empty_networks(LAYOUT, CONFIGS if folder is None else read_configs(LAYOUT, folder), model)
+    networks = empty_networks(LAYOUT, CONFIGS if folder is None else read_configs(LAYOUT, model, folder), model)
     vae: Any = networks["vae"]
     return footprint_of(
         model, networks, spec_of(networks["transformer"], 2 ** (len(vae.config.block_out_channels) - 1))

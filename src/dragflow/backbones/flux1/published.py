@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragflow.backbones.footprint import Config
+from dragflow.backbones.configs import Config
 
 CONFIGS: dict[str, Config] = {
     # The defaults of diffusers' class are FLUX.1-dev's, but for this.
