@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,14 @@ from torch import Tensor, nn
 
 from dragflow.backbones.base import DiffusersBackbone, on_diffusers
 from dragflow.backbones.fingerprint import with_files
+from dragflow.backbones.lora_files import check_applied, read_lora, trace
+from dragflow.backbones.parts import quiet_libraries
+from dragflow.backbones.tensors import reason
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
 from dragflow.method.backbone import Backbone
+
+_log = logging.getLogger(__name__)
 
 _TRAINABLE = "trained"
 """Name of the adapter that is being trained."""
@@ -58,15 +64,25 @@ def add_loras(pipeline: Any, loras: Sequence[Lora]) -> None:
         UserError: one does not fit the model.
     """
     for i, lora in enumerate(loras):
-        try:
-            with _hide_float8(pipeline.transformer):
-                pipeline.load_lora_weights(str(lora.file.parent), weight_name=lora.file.name, adapter_name=f"lora{i}")
-        except (ValueError, RuntimeError, KeyError, OSError) as error:
-            raise UserError(f"LoRA {lora.file} does not fit this model: {error}") from error
-        if f"lora{i}" not in pipeline.get_list_adapters().get("transformer", []):
-            raise UserError(f"LoRA {lora.file} holds nothing for the transformer of this model")
+        with quiet_libraries():
+            _add_lora(pipeline, lora.file, f"lora{i}")
     if loras:
         pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], adapter_weights=[lora.scale for lora in loras])
+
+
+def _add_lora(pipeline: Any, file: Path, adapter: str) -> None:
+    targets = trace(pipeline, file, read_lora(file))
+    try:
+        with _hide_float8(pipeline.transformer):
+            pipeline.load_lora_weights(
+                str(file.parent), weight_name=file.name, adapter_name=adapter, use_safetensors=True
+            )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # diffusers and peft fail in any way
+        raise UserError(f"LoRA {file} does not fit this model ({reason(error)}): use one for this model") from error
+    if left_out := check_applied(pipeline, file, targets, adapter):
+        _log.warning(left_out)
 
 
 @contextmanager

@@ -1,0 +1,130 @@
+"""Kinds and namings of LoRAs: what is applied is on the model, and every layer that is not is named."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dragflow.backbones.flux1.model import Flux1
+from dragflow.backbones.lora import attach_loras
+from dragflow.core.errors import UserError
+from small_flux import load
+
+KOHYA = "lora_unet_double_blocks_{}_img_attn_proj"
+PEFT = "transformer.transformer_blocks.{}.attn.to_k"
+RANK, WIDTH = 4, 64
+
+
+@pytest.fixture(scope="module")
+def model(dummy_folder: Path) -> Flux1:
+    return load(dummy_folder)
+
+
+def pair(layer: str, names: str = "AB", width: int = WIDTH, rank: int = RANK) -> dict[str, Tensor]:
+    """Both factors of a layer, as peft or, with "du", as kohya names them."""
+    first, second = ("lora_down", "lora_up") if names == "du" else ("lora_A", "lora_B")
+    return {f"{layer}.{first}.weight": torch.ones(RANK, width), f"{layer}.{second}.weight": torch.ones(width, rank)}
+
+
+def attach(model: Flux1, file: Path, tensors: dict[str, Tensor]) -> set[str]:
+    """Layers of the transformer that a LoRA is on while it is attached."""
+    save_file(tensors, file)
+    with attach_loras(model, [str(file)]) as on:
+        return {name for name, x in on.transformer.named_modules() if "lora0" in getattr(x, "lora_A", ())}
+
+
+XLABS = {
+    f"double_blocks.0.processor.{name}.{factor}.weight": torch.ones(*shape)
+    for name, width in (("qkv_lora1", 3 * WIDTH), ("proj_lora2", WIDTH))
+    for factor, shape in (("down", (RANK, WIDTH)), ("up", (width, RANK)))
+}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "layers"),
+    [
+        (pair(PEFT.format(1)), {"1.attn.to_k"}),
+        (pair(PEFT.format(1)) | {f"{PEFT.format(1)}.alpha": torch.tensor(2.0)}, {"1.attn.to_k"}),
+        (pair(PEFT.format(1)) | {f"{PEFT.format(1)}.lora_B.bias": torch.ones(WIDTH)}, {"1.attn.to_k"}),
+        (pair(KOHYA.format(2), "du"), {"2.attn.to_out.0"}),
+        (XLABS, {"0.attn.to_q", "0.attn.to_k", "0.attn.to_v", "0.attn.to_add_out"}),
+    ],
+)
+def test_what_is_read_is_applied_without_a_word(
+    tensors: dict[str, Tensor], layers: set[str], model: Flux1, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="dragflow"):
+        assert attach(model, tmp_path / "a.safetensors", tensors) == {f"transformer_blocks.{x}" for x in layers}
+    assert not [record for record in caplog.records if record.name.startswith("dragflow")]
+
+
+@pytest.mark.parametrize(
+    ("surplus", "words"),
+    [
+        (pair(KOHYA.format(18), "du"), "1 of 2 layers applied, left out: lora_unet_double_blocks_18_img_attn_proj"),
+        (pair("lora_te2_x", "du"), "1 of 2 layers applied, left out: lora_te2_x"),
+    ],
+)
+def test_a_layer_that_is_not_applied_is_named(
+    surplus: dict[str, Tensor], words: str, model: Flux1, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="dragflow"):
+        attach(model, tmp_path / "a.safetensors", pair(KOHYA.format(0), "du") | surplus)
+    assert words in caplog.text
+
+
+def test_at_most_five_layers_are_named(model: Flux1, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tensors = {name: x for i in range(3, 19) for name, x in pair(PEFT.format(i)).items()}
+    with caplog.at_level(logging.WARNING, logger="dragflow"):
+        attach(model, tmp_path / "a.safetensors", pair(PEFT.format(0)) | tensors)
+    assert "1 of 17 layers applied" in caplog.text
+    assert "and 11 more" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        (pair(PEFT.format(0)) | {f"{PEFT.format(0)}.lora_magnitude_vector": torch.ones(WIDTH)}, "is a DoRA"),
+        ({f"{KOHYA.format(0)}.hada_w1_a": torch.ones(2, 2)}, "is a LoHa"),
+        ({f"{KOHYA.format(0)}.oft_blocks": torch.ones(2, 2)}, "is an OFT"),
+        ({f"{KOHYA.format(0)}.diff": torch.ones(2, 2)}, "differences of whole weights"),
+        ({"double_blocks.0.img_attn.norm.query_norm.scale": torch.ones(2)}, "is a control LoRA"),
+        ({f"{PEFT.format(0)}.lora_A.weight": torch.ones(2, 2, dtype=torch.int8)}, "is quantised as I8"),
+        (pair(KOHYA.format(0), "du", width=3072), "was made for another model: of its factors, tensor"),
+        (pair(PEFT.format(0), width=3072), "has shape (3072,) instead of (64,)"),
+        (pair(PEFT.format(0), rank=5), "does not fit this model"),
+        (dict([*pair(KOHYA.format(0), "du").items()][:1]), "there is no"),
+        (pair(KOHYA.format(0), "du") | {f"{KOHYA.format(1)}.alpha": torch.ones(())}, "does not fit this model"),
+        ({f"foo_{i}": torch.ones(2) for i in range(2000)}, "the naming of its tensors is unknown"),
+        ({n: x for i in range(99) for n, x in pair(f"lora_unet_x{i}", "du").items()}, "and 193 more"),
+        (pair("lora_te1_text_model_encoder_layers_0_mlp_fc1", "du", width=32), "was made for another model"),
+        (pair(PEFT.format(7)), "not found in the base model"),
+    ],
+)
+def test_a_lora_that_cannot_be_applied_is_refused(
+    tensors: dict[str, Tensor], words: str, model: Flux1, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError) as raised:
+        attach(model, tmp_path / "a.safetensors", tensors)
+    text = str(raised.value)
+    assert words in text
+    assert len(text) < 600
+    assert len(re.findall(r"lora_(?:down|up)\.weight", text)) <= 5
+    assert not capfd.readouterr().err  # no library says it beside
+    assert attach(model, tmp_path / "b.safetensors", pair(PEFT.format(0)))  # the model is as it was
+
+
+@pytest.mark.parametrize("name", ["a.bin", "a.pt", "a"])
+def test_no_pickle_is_read(name: str, model: Flux1, tmp_path: Path) -> None:
+    torch.save(pair(PEFT.format(0)), tmp_path / name)
+    with pytest.raises(UserError, match=r"is not a \.safetensors file"), attach_loras(model, [str(tmp_path / name)]):
+        pass
+    (tmp_path / name).rename(tmp_path / "b.safetensors")
+    with pytest.raises(UserError, match="cannot be read"), attach_loras(model, [str(tmp_path / "b.safetensors")]):
+        pass
