@@ -109,7 +109,7 @@ def test_auto_takes_the_first_and_an_anchor_may_be_given(run: Any, drag: Any, de
         (("--provider.max-image-side", "10"), "10 pixels"),
         (("--overlay", "drag.jpg"), "not named .png"),
         (("--overlay", "picture.png"), "itself an input"),
-        (("--auto", "--overlay", "x.png", "-o", "x.png"), "the drawing itself"),
+        (("--auto", "--overlay", "x.png", "-o", "x.png"), "the path of two outputs"),
         (("--auto", "-o", "answers.json"), "itself an input"),
     ],
 )
@@ -161,11 +161,11 @@ def test_an_edit_with_intent_goes_on_with_the_guess(
     told = run(
         "edit", *drag, "--label", "deformation", "--prompt", "Noise of many colours.",
         "--edit-prompt", "A [red]wide[/red] bar.", "--model", dummy_folder, *QUICK, "-o", outs[1],
-        "--sidecar", sidecar,
+        "--sidecar", desk.folder / "told.json",
     )  # fmt: skip
     assert told.code == 0, told.err
     assert outs[0].read_bytes() == outs[1].read_bytes()
-    assert json.loads(sidecar.read_text())["intent"] is None
+    assert json.loads((desk.folder / "told.json").read_text())["intent"] is None
 
 
 @pytest.mark.parametrize(

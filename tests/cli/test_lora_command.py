@@ -100,9 +100,9 @@ def test_an_interrupted_training_resumes_to_the_same_weights(run: Any, desk: Any
     [
         (("-o", "subject.pt"), ("subject.pt", ".safetensors")),
         (("-o", "none/a.safetensors"), ("none", "does not exist")),
-        (("-o", "there.safetensors"), ("there.safetensors exists", "--overwrite")),
+        (("-o", "there.safetensors"), ("there.safetensors exists", "--force")),
         (("-o", "a.safetensors", "--resume"), ("a.safetensors.partial", "leave out --resume")),
-        (("-o", "a.safetensors", "--resume", "--overwrite"), ("--resume", "--overwrite")),
+        (("-o", "a.safetensors", "--resume", "--force"), ("--resume", "--force")),
         (("-o", "begun.safetensors"), ("begun.safetensors.partial", "--resume")),
         (("-o", "begun.safetensors", "--resume"), ("begun.safetensors.partial", "damaged")),
         (("-o", "a.safetensors", "--rank", "0"), ("--rank: ", "given 0")),
@@ -129,12 +129,12 @@ def test_what_breaks_a_rule_is_refused(
     assert (desk.folder / "there.safetensors").read_bytes() == b"of before"
 
 
-def test_overwrite_begins_anew_and_replaces(run: Any, desk: Any, dummy_folder: Path) -> None:
+def test_force_starts_over_and_replaces(run: Any, desk: Any, dummy_folder: Path) -> None:
     lora = desk.folder / "subject.safetensors"
     kept = desk.folder / "subject.safetensors.partial"
     for file in (lora, kept):
         file.write_bytes(b"of before")
-    done = run("lora", "train", desk.image, "-o", lora, *SHORT, "--model", dummy_folder, "--overwrite")
+    done = run("lora", "train", desk.image, "-o", lora, *SHORT, "--model", dummy_folder, "--force")
     assert done.code == 0, done.err
     assert load_file(lora)
     assert not kept.exists()

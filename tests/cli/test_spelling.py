@@ -33,7 +33,7 @@ def sentences() -> Iterator[tuple[str, str]]:
     [
         ("`provider.base_url` is wrong", "--provider.base-url is wrong"),
         ("`subject.adapter` nano", "--subject.adapter nano"),
-        ("choose another `model` or `overwrite`", "choose another --model or --overwrite"),
+        ("choose another `model` or `force`", "choose another --model or --force"),
         ("`hello` and `pip download x` are not options", "`hello` and `pip download x` are not options"),
     ],
 )

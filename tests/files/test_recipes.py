@@ -19,7 +19,7 @@ from dragflow.core.task import Box, Instruction, Operation
 from dragflow.editor.result import EditResult
 from dragflow.files.pictures import from_pixels, load_image
 from dragflow.files.presets import load_preset, override
-from dragflow.files.recipes import KEY, load_recipe, save_sidecar
+from dragflow.files.recipes import KEY, dump_sidecar, load_recipe
 from dragflow.pixels.resolve import resolve
 
 ASKED = Instruction((Operation(Box(2, 2, 8, 8), Translate((12, 12), "deformation")),), "kočka 🐈", "moved")
@@ -78,9 +78,8 @@ def test_the_same_recipe_gives_the_same_bytes_whatever_it_cost(tmp_path: Path) -
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_the_sidecar_adds_what_it_cost(tmp_path: Path) -> None:
-    save_sidecar(tmp_path / "a.json", result(EditConfig()).provenance)
-    data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+def test_the_sidecar_adds_what_it_cost() -> None:
+    data = json.loads(dump_sidecar(result(EditConfig()).provenance))
     assert data["timings"][0] == {"phase": "drag", "seconds": 1.5, "calls": 10} | (
         {key: value for key, value in data["timings"][0].items() if key not in ("phase", "seconds", "calls")}
     )

@@ -29,7 +29,8 @@ from dragflow.bench.runs import (
 from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig, SubjectConfig
 from dragflow.core.errors import UserError
-from dragflow.files.atomic import check_folder, write_bytes, write_text
+from dragflow.files.atomic import write_bytes, write_text
+from dragflow.files.outputs import check_folder
 from dragflow.files.pictures import encode_png, from_pixels
 
 _LOCK = ".lock"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from dragflow.cli.options import (
     ChoiceOptions,
     ConfigArgs,
     ConfigOptions,
+    ForceArg,
     ImageArg,
     ModelArgs,
     OperationArgs,
@@ -71,6 +74,7 @@ def edit(
     choice: ChoiceArgs = ChoiceOptions(),
     trace: Path | None = None,
     sidecar: Path | None = None,
+    force: ForceArg = False,
     json: bool = False,
 ) -> None:
     """Edit a picture.
@@ -94,15 +98,14 @@ def edit(
     json
         Events as JSON lines on stdout.
     """
-    from dragflow.cli.edit import EditRequest, run_edit
+    from dragflow.cli.edit import EditRequest, Outputs, run_edit
     from dragflow.cli.intent import intent_plan, refuse_without_intent
 
     if not intent:
         refuse_without_intent(provider, choice)
     planned = intent_plan(provider, choice) if intent else None
-    run_edit(
-        EditRequest(image, operations, task, area, output, recipe, trust, config, model, planned, trace, sidecar, json)
-    )
+    outputs = Outputs(output, sidecar, trace, force)
+    run_edit(EditRequest(image, operations, task, area, recipe, trust, config, model, planned, outputs, json))
 
 
 @app.command
@@ -116,6 +119,7 @@ def preview(
     area: AreaArgs = AreaOptions(),
     preset: str = "default",
     plain: bool = False,
+    force: ForceArg = False,
 ) -> None:
     """Draw what an edit is going to do, without a model: ghost, outlines, arrows, anchors, editable area.
 
@@ -130,7 +134,7 @@ def preview(
     """
     from dragflow.cli.edit import run_preview
 
-    run_preview(image, output, operations, task, area, preset=preset, plain=plain)
+    run_preview(image, output, operations, task, area, preset=preset, plain=plain, force=force)
 
 
 @app.command
@@ -145,6 +149,7 @@ def intent(
     provider: ProviderArgs = ProviderOptions(),
     choice: ChoiceArgs = ChoiceOptions(),
     overlay: Path | None = None,
+    force: ForceArg = False,
     json: bool = False,
 ) -> None:
     """Guess what a drag means: labels and prompts to choose from, and the instruction of the one that is chosen.
@@ -161,7 +166,7 @@ def intent(
     from dragflow.cli.intent import intent_plan, run_intent
 
     planned = intent_plan(provider, choice)
-    run_intent(image, operations, task, area, planned, output=output, drawn=overlay, as_json=json)
+    run_intent(image, operations, task, area, planned, output=output, drawn=overlay, force=force, as_json=json)
 
 
 @app.command
@@ -187,7 +192,9 @@ def presets(name: str | None = None, /) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> Any:
-    """Run the command line; bad input exits with 2 and one clear sentence, Ctrl-C with 130."""
+    """Run the command line; bad input exits with 2 and one clear sentence, Ctrl-C and SIGTERM with 130."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     show_warnings()
     args = [_long(arg) for arg in (sys.argv[1:] if argv is None else argv)]
     try:

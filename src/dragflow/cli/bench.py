@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import App, Parameter
 
-from dragflow.cli.options import ConfigArgs, ConfigOptions, ModelArgs, Output
+from dragflow.cli.options import ConfigArgs, ConfigOptions, ForceArg, ModelArgs, Output
 from dragflow.cli.spelling import spelled
 from dragflow.cli.terminal import complain, console, say
 from dragflow.core.errors import UserError
@@ -151,7 +151,7 @@ def score(
     from dragflow.bench.score import scorable
     from dragflow.bench.score import score as score_run
     from dragflow.cli.progress import silence_libraries
-    from dragflow.files.atomic import check_folder
+    from dragflow.files.outputs import check_folder
 
     headers = {folder: read_header(folder) for folder in runs}
     sets = {folder: data_set(data or header.data, _rule(header.regions)) for folder, header in headers.items()}
@@ -181,6 +181,7 @@ def report(
     metric: tuple[str, ...] = (),
     gallery: Annotated[int | None, Parameter(validator=lambda _, n: _positive(n, 0))] = None,
     data: str | None = None,
+    force: ForceArg = False,
 ) -> None:
     """Make one report of scored runs: tables with confidence intervals, comparisons, a gallery.
 
@@ -201,8 +202,10 @@ def report(
     """
     from dragflow.bench.report import write_report
     from dragflow.bench.runs import read_scored
+    from dragflow.files.outputs import check_outputs, named_files
 
     scored = [read_scored(folder) for folder in runs]
+    check_outputs(output, inputs=named_files(runs, data, [run.header.data for run in scored]), force=force)
     places = {(run.header.data, run.header.regions) for run in scored}
     found = {(place, rule): _data_if_available(data or place, _rule(rule)) for place, rule in places}
     write_report(scored, found, output, base=base, statistic=statistic, metrics=metric or None, gallery=gallery)

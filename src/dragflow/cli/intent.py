@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,23 +13,26 @@ from rich.prompt import Confirm, IntPrompt, InvalidResponse, PromptBase
 from rich.table import Table
 from rich.text import Text
 
-from dragflow.cli.operations import input_files, instruction, point
+from dragflow.cli.operations import instruction, point
 from dragflow.cli.options import AreaOptions, ChoiceOptions, OperationOptions, TaskOptions, changed
 from dragflow.cli.spelling import flag
 from dragflow.cli.terminal import complain, console, emit, say
-from dragflow.core.arrays import Point
+from dragflow.core.arrays import Pixels, Point
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.motion import Rotate, rotation_degrees
 from dragflow.core.task import DragTask, Instruction
 from dragflow.core.text import one_line
-from dragflow.files.atomic import check_writable
 from dragflow.files.instructions import save_instruction
-from dragflow.files.pictures import SourceImage, check_png_name, load_image, save_png
+from dragflow.files.outputs import check_outputs, named_files
+from dragflow.files.pictures import SourceImage, check_png_name, load_image, open_checked, save_png
 from dragflow.intent.base import Answer, Candidate, IntentRequest
 from dragflow.intent.options import ProviderOptions
 from dragflow.pixels.drawing import marks, overlay
 from dragflow.pixels.resolve import resolve
 from dragflow.service.intent import ChosenGuess, GuessOptions, answer_data, choose, guess
+
+_DRAWING = "dragflow.drawing"
+"""Keyword of the PNG text chunk by which a drawing is known."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ def run_intent(
     *,
     output: Path | None,
     drawn: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Guess, show, draw, and write the instruction of the chosen guess.
@@ -87,20 +93,20 @@ def run_intent(
         IntentError: no answer that can be used.
     """
     asked = instruction(operations, task, area)
-    drawn = drawn or default_drawing(image)
-    inputs = input_files(image, task.task, plan.options.provider.answers, operations=operations, area=area, asked=asked)
-    check_png_name(drawn)
-    check_writable(drawn, inputs=inputs)
+    inputs = named_files(image, operations.mask, task.task, area, plan, asked)
+    check_png_name(drawn or default_drawing(image))
+    outputs = [path for path in (drawn, output) if path is not None]
+    check_outputs(*outputs, inputs=inputs, force=force)
+    if drawn is None:
+        drawn = default_drawing(image)
+        check_drawing(drawn, *outputs, inputs=inputs, force=force)
     if output is not None:
-        if output.resolve() == drawn.resolve():
-            raise UserError(f"`output` {output} is the drawing itself: choose another name")
-        check_writable(output, inputs=inputs)
         check_chooser(plan, as_json=as_json)
     elif plan.number is not None:
         raise UserError("a guess is chosen, and there is no file for its instruction: name it with -o FILE")
     source = load_image(image)
     request, answer = guess(source, asked, plan.options)
-    save_png(drawn, source, marks(request.task))
+    _save_drawing(drawn, source, marks(request.task))
     if not as_json:
         show(answer)
         say(f"{drawn}: the drag")
@@ -131,8 +137,28 @@ def choose_in_edit(
 
 
 def default_drawing(image: Path) -> Path:
-    """The default file for the drawing of a drag; each run overwrites it."""
+    """The default file for the drawing of a drag; each run replaces that of the one before."""
     return Path(f"{image.stem}-intent.png")
+
+
+def check_drawing(drawn: Path, *outputs: Path, inputs: Iterable[Path], force: bool) -> None:
+    """Check the default file for the drawing beside other outputs: of what exists, only another drawing is replaced.
+
+    Raises:
+        UserError: see `check_outputs`.
+    """
+    check_outputs(drawn, *outputs, inputs=inputs, force=True)
+    check_outputs(drawn, inputs=(), force=force or _is_drawing(drawn))
+
+
+def _is_drawing(path: Path) -> bool:
+    with suppress(UserError):
+        return _DRAWING in open_checked(path).info
+    return False
+
+
+def _save_drawing(path: Path, source: SourceImage, pixels: Pixels) -> None:
+    save_png(path, source, pixels, {_DRAWING: "a drag, drawn by dragflow"})
 
 
 def check_chooser(plan: IntentPlan, *, as_json: bool) -> None:
@@ -194,7 +220,7 @@ def _dialogue(request: IntentRequest, answer: Answer, plan: IntentPlan, drawn: P
     chosen = choose(request, answer, number, anchor)
     task = resolve(request.source.pixels, chosen.instruction)
     if drawn is not None:
-        save_png(drawn, request.source, overlay(task))
+        _save_drawing(drawn, request.source, overlay(task))
         complain(f"{drawn}: preview of the edit")
     complain(_summary(candidate, task))
     if not Confirm.ask("Is this what you mean", default=True, console=asking):

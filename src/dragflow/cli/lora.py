@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from dragflow.cli.options import FLAT, ModelArgs, Output
+from dragflow.cli.options import FLAT, ForceArg, ModelArgs, Output
 from dragflow.cli.terminal import emit, say
 from dragflow.core.errors import Cancelled
 from dragflow.core.models import ModelOptions
@@ -27,7 +27,7 @@ def train(
     training: Annotated[LoraConfig, FLAT] = LoraConfig(),
     model: ModelArgs = ModelOptions(),
     resume: bool = False,
-    overwrite: bool = False,
+    force: ForceArg = False,
     json: bool = False,
 ) -> None:
     """Train a LoRA of one picture, for `dragflow edit --lora`. Ctrl-C keeps what is done for --resume.
@@ -42,17 +42,16 @@ def train(
         What the picture shows: give edits the same.
     resume
         Continue a training that was stopped.
-    overwrite
-        Replace an output that exists.
     json
         Events as JSON lines on stdout.
     """
     from dragflow.cli.progress import shown
+    from dragflow.files.outputs import named_files
     from dragflow.files.pictures import load_image
     from dragflow.lora.files import check_output, partial
 
     check_config(training)
-    check_output(output, resume=resume, overwrite=overwrite, picture=image)
+    check_output(output, resume=resume, force=force, inputs=named_files(image, model))
     picture = load_image(image)
     with shown(json) as observer:
         from dragflow.backbones.registry import load_backbone
@@ -67,7 +66,7 @@ def train(
                 to=output,
                 observer=observer,
                 resume=resume,
-                overwrite=overwrite,
+                force=force,
             )
         except KeyboardInterrupt as interrupt:
             kept = partial(output)

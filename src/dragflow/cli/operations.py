@@ -12,7 +12,7 @@ from dragflow.cli.options import AreaOptions, OperationOptions, TaskOptions
 from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Affine, Motion, Rotate, Scale, Translate, about, rotation
-from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, Operation, Polygon, Region
+from dragflow.core.task import Box, Instruction, MaskFile, Operation, Polygon, Region
 
 T = TypeVar("T")
 
@@ -89,15 +89,6 @@ def instruction(operations: OperationOptions, task: TaskOptions, area: AreaOptio
             editable_mode=loaded.editable_mode if mask is None else "replace" if area.area is not None else "extend",
         )
     )
-
-
-def input_files(*named: Path | None, operations: OperationOptions, area: AreaOptions, asked: Instruction) -> list[Path]:
-    """Every file that a command reads: those that are named, and the masks, also those that a task file names."""
-    regions = [op.region for op in asked.operations] + [asked.editable]
-    masks = [region.name for region in regions if isinstance(region, MaskArray) and region.name]
-    typed = [value for name, value in operations.ordered if name == "--mask"]
-    given = [*named, area.area, area.extend_area, *(Path(name) for name in (*masks, *typed))]
-    return [path for path in given if path is not None]
 
 
 def _operation(draft: _Draft) -> Operation:

@@ -25,6 +25,7 @@ ASKING = Parameter(group=_GROUPS["What the drag means"])
 ImageArg = Annotated[Path, Parameter(name="IMAGE", help="The picture (PNG, JPEG, WebP, TIFF).")]
 ModelArgs = Annotated[ModelOptions, Parameter(name="*", group=_GROUPS["Model"])]
 Output = Parameter(alias="-o")
+ForceArg = Annotated[bool, Parameter(name="--force", help="Replace outputs that exist.")]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ _OTHERS = (
     "lpips",
     "data",
     "resume",
-    "overwrite",
+    "force",
     "output",
     "overlay",
     "sidecar",

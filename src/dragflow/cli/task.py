@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from dragflow.cli.options import (
     AreaArgs,
     AreaOptions,
+    ForceArg,
     ImageArg,
     OperationArgs,
     OperationOptions,
@@ -37,6 +38,7 @@ def new(
     area: AreaArgs = AreaOptions(),
     prompt: str | None = None,
     edit_prompt: str | None = None,
+    force: ForceArg = False,
 ) -> None:
     """Write an instruction file from the same options that `dragflow edit` takes; masks are embedded.
 
@@ -49,14 +51,14 @@ def new(
     edit_prompt
         What the edit does.
     """
-    from dragflow.cli.operations import input_files, instruction
-    from dragflow.files.atomic import check_writable
+    from dragflow.cli.operations import instruction
     from dragflow.files.instructions import save_instruction
+    from dragflow.files.outputs import check_outputs, named_files
     from dragflow.files.pictures import load_image
     from dragflow.pixels.resolve import resolve
 
     made = instruction(operations, TaskOptions(None, prompt, edit_prompt), area)
-    check_writable(output, inputs=input_files(image, operations=operations, area=area, asked=made))
+    check_outputs(output, inputs=named_files(image, operations.mask, area, made), force=force)
     resolve(load_image(image).pixels, made)
     save_instruction(output, made)
 
@@ -104,6 +106,7 @@ def convert(
     /,
     *,
     image: Path | None = None,
+    force: ForceArg = False,
 ) -> None:
     """Convert a ReD Bench folder to an instruction file, or the other way round.
 
@@ -114,17 +117,18 @@ def convert(
     image
         The picture; a ReD Bench folder has its own.
     """
-    from dragflow.files.atomic import check_writable
     from dragflow.files.instructions import load_instruction, save_instruction
+    from dragflow.files.outputs import check_outputs, named_files
     from dragflow.files.pictures import load_image
     from dragflow.files.red_bench import save_red_bench
 
     _resolved(task, image)
+    asked = load_instruction(task)
     if output.suffix == ".json":
-        check_writable(output, inputs=[task])
-        save_instruction(output, load_instruction(task))
+        check_outputs(output, inputs=named_files(task, image, asked), force=force)
+        save_instruction(output, asked)
     else:
-        save_red_bench(output, load_image(_picture(task, image)), load_instruction(task))
+        save_red_bench(output, load_image(_picture(task, image)), asked)
 
 
 @app.command

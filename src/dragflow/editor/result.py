@@ -11,10 +11,11 @@ from PIL import Image
 
 from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.result import Provenance
-from dragflow.core.task import DragTask, MaskArray
-from dragflow.files.atomic import check_writable
+from dragflow.core.task import DragTask
+from dragflow.files.atomic import write_bytes
+from dragflow.files.outputs import check_writable, named_files
 from dragflow.files.pictures import SourceImage, check_png_name
-from dragflow.files.recipes import save_picture
+from dragflow.files.recipes import encode_result
 from dragflow.pixels.masks import warp_mask
 
 
@@ -49,13 +50,19 @@ class EditResult:
         return Image.fromarray(self.pixels if alpha is None else np.dstack([self.pixels, alpha]))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write a PNG with its recipe atomically; the same recipe gives the same bytes.
+        """Write a PNG with its recipe atomically; the same recipe gives the same bytes. A file that exists is replaced.
 
         Raises:
-            UserError: the name does not end in .png, is that of the source or a mask, or cannot be written.
+            UserError: the name does not end in .png, is that of the source, a mask or a file of the model, or cannot be
+                written.
         """
         path = Path(path)
         check_png_name(path)
-        masks = [region.name for region in self.task.regions if isinstance(region, MaskArray) and region.name]
-        check_writable(path, inputs=[*([] if self.source.path is None else [self.source.path]), *map(Path, masks)])
-        save_picture(path, self.source, self.pixels, self.provenance.recipe)
+        recipe = self.provenance.recipe
+        made_from = (self.source.path, self.task.instruction, recipe.weights.options, recipe.subject)
+        check_writable(path, inputs=named_files(*made_from))
+        write_bytes(path, self.png())
+
+    def png(self) -> bytes:
+        """The bytes of that PNG."""
+        return encode_result(self.source, self.pixels, self.provenance.recipe)

@@ -3,67 +3,60 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from dragflow.core.errors import UserError
+from dragflow.files.outputs import check_folder
 
-
-def check_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
-    """Refuse an output path before any work is done for it.
-
-    Raises:
-        UserError: it is one of the inputs or a file in one, a folder, or in a folder that is missing or not writable.
-    """
-    for source in inputs:
-        if not path.exists() or not source.exists():
-            continue
-        if path.samefile(source) or (source.is_dir() and path.resolve().is_relative_to(source.resolve())):
-            raise UserError(f"output {path} is itself an input: choose another name, inputs are never overwritten")
-    if path.is_dir():
-        raise UserError(f"output {path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise UserError(f"output folder {path.parent} does not exist: create it first")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise UserError(f"output {path} is not writable: choose a place you may write to")
-
-
-def check_folder(path: Path) -> None:
-    """Refuse a folder that could not be created or written to.
-
-    Raises:
-        UserError: it is a file, its parent is missing, or it is not writable.
-    """
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file: name a folder")
-    if not path.exists() and not path.parent.is_dir():
-        raise UserError(f"folder {path.parent} does not exist: create it first")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UserError(f"folder {path} is not writable: choose a place you may write to")
+_SUFFIX = ".dragflow.part"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically.
+    """Write a file atomically; see `write_files`."""
+    write_files({path: data})
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_files(files: Mapping[Path, bytes], folder: Path | None = None) -> None:
+    """Write files that belong together, all of them or none, and the folder of some of them if it is missing.
+
+    Each is complete beside its place before the first takes it, in the order given.
 
     Raises:
-        UserError: the file cannot be written (no space, no permission).
+        UserError: one cannot be written (no space, no permission); what was not there before is not there now.
     """
+    waiting: dict[Path, Path] = {}
+    new: list[Path] = []
+    path = folder
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        if folder is not None and not folder.exists():
+            new.append(folder)
+            folder.mkdir()
+        for path, data in files.items():
+            waiting[path] = _part(path.parent)
+            with waiting[path].open("xb") as file:
+                file.write(data)
+        for path, part in waiting.items():
+            if not os.path.lexists(path):
+                new.append(path)
+            part.replace(path)
+            _parts.discard(part)
+    except BaseException as error:
+        for part in waiting.values():
+            _discard(part)
+        for made in reversed(new):
+            with suppress(OSError):
+                made.rmdir() if made.is_dir() else made.unlink()
+        if isinstance(error, OSError):
+            raise UserError(f"{path} cannot be written: {error.strerror}") from error
         raise
 
 
@@ -76,29 +69,44 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty: name a new folder")
     check_folder(folder)
+    building = _part(folder.parent)
     try:
-        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise UserError(f"folder {folder} cannot be created: {error.strerror}") from error
-    try:
+        building.mkdir()
         for name, data in files.items():
             (building / name).parent.mkdir(exist_ok=True)
             (building / name).write_bytes(data)
-        building.chmod(0o777 & ~_umask())
         building.replace(folder)
     except OSError as error:
         raise UserError(f"folder {folder} cannot be written: {error.strerror}") from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        _discard(building)
 
 
-def _umask() -> int:
-    """The process's file mode mask; temporary files are private, results get the usual permissions."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+_parts: set[Path] = set()
+"""The temporary files and folders that exist now, of all threads."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_bytes(path, text.encode())
+def discard_parts() -> None:
+    """Remove what is being written, for a process that is about to end without unwinding."""
+    for part in tuple(_parts):
+        _discard(part)
+
+
+def _part(folder: Path) -> Path:
+    """A free name for a temporary file or folder, noted before it is created, so that no signal comes in between."""
+    part = folder / f".{secrets.token_hex(8)}{_SUFFIX}"
+    _parts.add(part)
+    return part
+
+
+def _discard(part: Path) -> None:
+    _remove(part)
+    _parts.discard(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

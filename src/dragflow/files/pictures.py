@@ -7,7 +7,6 @@ import hashlib
 import io
 import logging
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes
+from dragflow.files.pillow import lenient_pillow
 
 _log = logging.getLogger(__name__)
 
@@ -137,9 +137,7 @@ def _open(source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] 
             raise UserError(f"picture {name} is a device or a pipe: name a picture file")
         if source.stat().st_size == 0:
             raise UserError(f"picture {name} is empty (0 bytes): export it again")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
-        image = Image.open(source, formats=formats)
+    image = Image.open(source, formats=formats)
     if image.size[0] * image.size[1] > MAX_PIXELS:
         check_size(name, (image.height, image.width))
     if getattr(image, "n_frames", 1) > 1:
@@ -153,7 +151,8 @@ def _open(source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] 
 def _reading(name: Path | str) -> Iterator[None]:
     """What Pillow raises while it reads a picture, as one sentence."""
     try:
-        yield
+        with lenient_pillow():
+            yield
     except UnidentifiedImageError as error:
         raise UserError(f"picture {name} is not in a format that can be read: use PNG, JPEG, WebP or TIFF") from error
     except Image.DecompressionBombError as error:
@@ -247,7 +246,16 @@ def encode_png(source: SourceImage, pixels: Pixels, text: dict[str, str] | None 
     buffer = io.BytesIO()
     extra = {"exif": source.exif} if source.exif else {}
     image.save(buffer, "PNG", pnginfo=info, icc_profile=_rgb_profile(source.icc_profile), **extra)
+    _check_readable(buffer.getvalue(), image, text or {})
     return buffer.getvalue()
+
+
+def _check_readable(png: bytes, image: Image.Image, text: dict[str, str]) -> None:
+    """Refuse a PNG that cannot be opened again as the picture with these texts that it was made from."""
+    again = decode_png(png, "of the result")
+    same = again.size == image.size and again.convert(image.mode).tobytes() == image.tobytes()
+    if not same or any(again.info.get(key) != value for key, value in text.items()):
+        raise UserError("the result cannot be read again from a PNG: its texts or its pixels changed")
 
 
 def _rgb_profile(profile: bytes | None) -> bytes | None:

@@ -15,10 +15,9 @@ from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectId, WeightsId
 from dragflow.core.result import Provenance, Recipe
 from dragflow.files import schema
-from dragflow.files.atomic import write_text
 from dragflow.files.instructions import InstructionFile, from_file, to_file
 from dragflow.files.masks import freeze
-from dragflow.files.pictures import SourceImage, open_checked, save_png
+from dragflow.files.pictures import SourceImage, encode_png, open_checked
 
 KEY = "dragflow"
 """Keyword of the PNG text chunk."""
@@ -65,20 +64,20 @@ def load_recipe(path: Path | str) -> Recipe:
         raise UserError(f"{name}: {error}") from error
 
 
-def save_picture(path: Path, source: SourceImage, pixels: Pixels, recipe: Recipe) -> None:
-    """Write a result (H, W, 3) as PNG with its recipe; the same recipe gives the same bytes."""
-    save_png(path, source, pixels, {KEY: dump_recipe(recipe)})
+def encode_result(source: SourceImage, pixels: Pixels, recipe: Recipe) -> bytes:
+    """A result (H, W, 3) as PNG with its recipe; the same recipe gives the same bytes."""
+    return encode_png(source, pixels, {KEY: dump_recipe(recipe)})
 
 
-def save_sidecar(path: Path, provenance: Provenance) -> None:
-    """Write the recipe, timings, peak memory and the cost of asking for the intent as JSON."""
+def dump_sidecar(provenance: Provenance) -> str:
+    """The recipe, timings, peak memory and the cost of asking for the intent as JSON."""
     data = _plain(provenance.recipe) | {
         "timings": [asdict(timing) for timing in provenance.timings],
         "seconds": round(sum(timing.seconds for timing in provenance.timings), 3),
         "peak_memory_mib": provenance.peak_memory_mib,
         "intent": None if provenance.intent is None else asdict(provenance.intent),
     }
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

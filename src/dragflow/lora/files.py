@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from dragflow.core.errors import UserError
 from dragflow.core.models import WeightsId
-from dragflow.files.atomic import check_writable, write_bytes
+from dragflow.files.atomic import write_bytes
+from dragflow.files.outputs import check_outputs
 from dragflow.lora.config import LoraConfig
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def partial(to: Path) -> Path:
     return to.with_name(f"{to.name}.partial")
 
 
-def check_output(to: Path, *, resume: bool, overwrite: bool, picture: Path | None = None) -> None:
+def check_output(to: Path, *, resume: bool, force: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse the name of a LoRA before any work is done for it.
 
     Raises:
@@ -52,19 +53,17 @@ def check_output(to: Path, *, resume: bool, overwrite: bool, picture: Path | Non
     """
     if to.suffix != ".safetensors":
         raise UserError(f"output {to} must be a .safetensors file: name it so")
-    if resume and overwrite:
-        raise UserError("`resume` continues a training and `overwrite` starts a new one: give one of them")
-    for path in (to, partial(to)):
-        check_writable(path, inputs=[] if picture is None else [picture])
+    if resume and force:
+        raise UserError("`resume` continues a training and `force` starts a new one: give one of them")
+    check_outputs(to, partial(to), inputs=inputs, force=True)
     begun = partial(to).exists()
     if resume and not begun:
         raise UserError(f"there is nothing to resume: {partial(to)} does not exist; leave out `resume` to start")
-    if begun and not (resume or overwrite):
+    if begun and not (resume or force):
         raise UserError(
-            f"{partial(to)} holds an unfinished training: continue it with `resume`, or start again with `overwrite`"
+            f"{partial(to)} holds an unfinished training: continue it with `resume`, or start again with `force`"
         )
-    if to.exists() and not (resume or overwrite):
-        raise UserError(f"output {to} exists already: choose another name, or replace it with `overwrite`")
+    check_outputs(to, inputs=inputs, force=resume or force)
 
 
 def write_lora(to: Path, origin: Origin, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -76,7 +75,7 @@ def write_lora(to: Path, origin: Origin, tensors: dict[str, Tensor], metadata: M
     facts |= {"dragflow.fingerprint": origin.weights.fingerprint}
     facts |= {"dragflow.picture": origin.picture, "dragflow.prompt": origin.prompt}
     write_bytes(to, save(tensors, {**facts, **metadata}))
-    partial(to).unlink(missing_ok=True)
+    drop_checkpoint(to)
 
 
 def write_checkpoint(to: Path, origin: Origin, tensors: dict[str, Tensor]) -> None:
@@ -84,6 +83,11 @@ def write_checkpoint(to: Path, origin: Origin, tensors: dict[str, Tensor]) -> No
     from safetensors.torch import save
 
     write_bytes(partial(to), save(tensors, {_CHECKPOINT: json.dumps(origin.facts())}))
+
+
+def drop_checkpoint(to: Path) -> None:
+    """Remove the checkpoint of the LoRA `to`, if there is one."""
+    partial(to).unlink(missing_ok=True)
 
 
 def read_checkpoint(to: Path, origin: Origin) -> dict[str, Tensor]:
@@ -100,14 +104,12 @@ def read_checkpoint(to: Path, origin: Origin) -> dict[str, Tensor]:
             made: dict[str, str] = json.loads((file.metadata() or {})[_CHECKPOINT])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a checkpoint of a LoRA, or is damaged: start a new one with `overwrite`"
-        ) from error
+        raise UserError(f"{path} is not a checkpoint of a LoRA, or is damaged: start a new one with `force`") from error
     now = origin.facts()
     changed = [f"{name} {made.get(name)} instead of {now.get(name)}" for name in now if made.get(name) != now[name]]
     if changed:
         raise UserError(
             f"{path} belongs to another training ({'; '.join(changed)}): resume with what it was started with, or "
-            "start a new one with `overwrite`"
+            "start a new one with `force`"
         )
     return tensors

@@ -22,9 +22,10 @@ from dragflow.backbones.lora import lora_layout, trainable_lora, without_loras
 from dragflow.core.errors import NumericalError
 from dragflow.core.events import Observer, silent
 from dragflow.editor import frames
+from dragflow.files.outputs import named_files
 from dragflow.files.pictures import SourceImage
 from dragflow.lora.config import LoraConfig, check_config
-from dragflow.lora.files import Origin, check_output, partial, read_checkpoint, write_checkpoint, write_lora
+from dragflow.lora.files import Origin, check_output, drop_checkpoint, read_checkpoint, write_checkpoint, write_lora
 from dragflow.method.backbone import Backbone, Conditioning, Latent
 from dragflow.method.phases import Meter, phase
 
@@ -41,7 +42,7 @@ def train_lora(
     to: Path,
     observer: Observer = silent,
     resume: bool = False,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> tuple[float, ...]:
     """Train a LoRA of one picture and write it; the model is as before afterwards, and edits in other threads wait.
 
@@ -56,7 +57,7 @@ def train_lora(
         to: a .safetensors file, which `lora=` of `Editor.load`, and diffusers, take.
         observer: gets an event for every step; may raise `Cancelled`.
         resume: continue from the checkpoint.
-        overwrite: replace an existing output or checkpoint.
+        force: replace an existing output or checkpoint.
 
     Returns:
         The loss of every step, with those before a resumption.
@@ -68,7 +69,8 @@ def train_lora(
     """
     config = LoraConfig() if config is None else config
     check_config(config)
-    check_output(to, resume=resume, overwrite=overwrite, picture=picture.path)
+    inputs = named_files(picture.path, backbone.weights.options)
+    check_output(to, resume=resume, force=force, inputs=inputs)
     with backbone.lock:
         model = without_loras(backbone)
         origin = Origin(model.weights, picture.sha256, prompt, config)
@@ -86,13 +88,14 @@ def train_lora(
         ):
             training = _Training(model, z, texts, config, weights, torch.optim.AdamW(weights.values(), lr=config.rate))
             if begun is None:
-                partial(to).unlink(missing_ok=True)
+                drop_checkpoint(to)
             else:
                 _restore(begun, training)
             _fit(
                 training,
                 meter,
                 save=lambda: write_checkpoint(to, origin, _state(training)),
+                drop=lambda: drop_checkpoint(to),
                 finish=lambda: write_lora(to, origin, *lora_layout(model)),
             )
         return tuple(training.losses)
@@ -116,8 +119,13 @@ class _Training:
     """False while a step changes the weights."""
 
 
-def _fit(training: _Training, meter: Meter, *, save: Callable[[], None], finish: Callable[[], None]) -> None:
-    """All remaining steps; if anything ends them early, the checkpoint holds those that are done."""
+def _fit(
+    training: _Training, meter: Meter, *, save: Callable[[], None], drop: Callable[[], None], finish: Callable[[], None]
+) -> None:
+    """All remaining steps; if anything ends them early, the checkpoint holds those that are done.
+
+    Only steps that lead to numbers that are not finite are of no use: resuming would repeat them.
+    """
     meter.index = len(training.losses)
     saved = time.monotonic()
     try:
@@ -128,6 +136,9 @@ def _fit(training: _Training, meter: Meter, *, save: Callable[[], None], finish:
                 save()
                 saved = time.monotonic()
         finish()
+    except NumericalError:
+        drop()
+        raise
     except BaseException:
         if training.whole and training.losses:
             save()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +13,7 @@ from multiprocessing.queues import Queue
 from typing import Protocol, TypeVar
 
 from dragflow.core.errors import DragFlowError, UserError
+from dragflow.files.atomic import discard_parts
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -102,6 +105,7 @@ _device: str | None = None
 
 def _begin(free: Queue[str | None], setup: Callable[[], None] | None) -> None:
     global _device
+    signal.signal(signal.SIGTERM, _end)
     _device = free.get()
     if setup is not None:
         setup()
@@ -109,6 +113,12 @@ def _begin(free: Queue[str | None], setup: Callable[[], None] | None) -> None:
         import torch
 
         torch.set_num_threads(1)
+
+
+def _end(*_: object) -> None:
+    """Leave no half-written file when the process is terminated, which nothing else may keep from ending."""
+    discard_parts()
+    os._exit(128 + signal.SIGTERM)
 
 
 def _on_own_device(work: Work[J, R], job: J) -> R:

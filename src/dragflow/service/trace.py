@@ -13,7 +13,6 @@ from PIL import Image
 from dragflow.core.arrays import Pixels
 from dragflow.core.events import Event, Observer, Stepped
 from dragflow.core.task import DragTask
-from dragflow.files.atomic import write_bytes, write_text
 from dragflow.pixels import masks
 
 if TYPE_CHECKING:
@@ -22,10 +21,16 @@ if TYPE_CHECKING:
 _FRAMES = 40
 """Previews at most: each costs a decode."""
 _MASK_FRAMES = 12
+_WEBP_SIDE = 16383
+
+
+def trace_files(folder: Path) -> tuple[Path, ...]:
+    """Where a trace is written: the regions on their way, the losses, a plot of them, the picture as it forms."""
+    return tuple(folder / name for name in ("moving_mask.webp", "losses.csv", "losses.png", "edit.webp"))
 
 
 class Tracer:
-    """An observer that passes events on and gathers losses and previews; `write` saves them."""
+    """An observer that passes events on and gathers losses and previews, for `files`."""
 
     def __init__(self, folder: Path, observer: Observer) -> None:
         self._folder = folder
@@ -43,20 +48,15 @@ class Tracer:
                 self._frames.append(event.preview())
         self._observer(event)
 
-    def write(self, task: DragTask, result: Pixels) -> None:
-        """Make the folder and save moving_mask.webp, losses.csv, losses.png and edit.webp."""
-        self._folder.mkdir(exist_ok=True)
-        write_bytes(
-            self._folder / "moving_mask.webp",
-            animation([_moving(task, k / _MASK_FRAMES) for k in range(_MASK_FRAMES + 1)]),
-        )
+    def files(self, task: DragTask, result: Pixels) -> dict[Path, bytes]:
+        """The files of the folder, by their paths."""
         table = io.StringIO()
         writer = csv.writer(table)
         writer.writerow(("iteration", "progress", "loss"))
         writer.writerows(self._losses)
-        write_text(self._folder / "losses.csv", table.getvalue())
-        write_bytes(self._folder / "losses.png", self._plot())
-        write_bytes(self._folder / "edit.webp", animation([*self._frames, result]))
+        moving = animation([_moving(task, k / _MASK_FRAMES) for k in range(_MASK_FRAMES + 1)])
+        contents = (moving, table.getvalue().encode(), self._plot(), animation([*self._frames, result]))
+        return dict(zip(trace_files(self._folder), contents, strict=True))
 
     def _plot(self) -> bytes:
         from matplotlib.figure import Figure
@@ -71,8 +71,10 @@ class Tracer:
 
 
 def animation(frames: list[Pixels]) -> bytes:
-    """An endless WebP animation of pictures, all brought to the size of the last."""
-    size = (frames[-1].shape[1], frames[-1].shape[0])
+    """An endless WebP animation of pictures, all brought to the size of the last, or the largest that WebP has."""
+    h, w = frames[-1].shape[:2]
+    scale = min(1.0, _WEBP_SIDE / max(h, w))
+    size = (max(1, round(w * scale)), max(1, round(h * scale)))
     images = [Image.fromarray(frame).resize(size) for frame in frames]
     buffer = io.BytesIO()
     images[0].save(

@@ -13,7 +13,8 @@ from dragflow.bench.statistics import Statistic
 from dragflow.core.errors import UserError
 from dragflow.core.extras import extra
 from dragflow.core.text import lines
-from dragflow.files.atomic import check_writable, write_text
+from dragflow.files.atomic import write_text
+from dragflow.files.outputs import check_writable
 
 SUFFIXES = (".html", ".md", ".csv")
 
