@@ -32,22 +32,25 @@ class Case:
     """By a name of the kind: the further arguments, and the file that they make the command read."""
 
 
-MASK = ("--mask", "mask.png", "--to", "60,40")
+Words = tuple[str, ...]
+Inputs = dict[str, tuple[Words, str]]
+
+MASK: Words = ("--mask", "mask.png", "--to", "60,40")
 DRAG = ("picture.png", *MASK)
 FORCE = ("--force",)
-READ_BY_ALL = {
+READ_BY_ALL: Inputs = {
     "picture": (MASK, "picture.png"),
     "mask": (MASK, "mask.png"),
     "area": ((*MASK, "--area", "area.png"), "area.png"),
     "added area": ((*MASK, "--extend-area", "area.png"), "area.png"),
 }
-READ_BY_TASK = {
+READ_BY_TASK: Inputs = {
     "instruction": (("--task", "task.json"), "task.json"),
     "mask of an instruction": (("--task", "task.json"), "folder/named.png"),
     "area of an instruction": (("--task", "task.json"), "folder/named-area.png"),
     "file of a sample": (("--task", "sample"), "sample/operation.png"),
 }
-MODEL = {
+MODEL: Inputs = {
     "file of a model": (("--model", "model"), "model/transformer/weights.safetensors"),
     "LoRA": (("--lora", "lora.safetensors"), "lora.safetensors"),
     "LoRA with a scale": (("--lora", "lora.safetensors:0.5"), "lora.safetensors"),
@@ -55,8 +58,8 @@ MODEL = {
     "adapter": (("--subject", "ip-adapter", "--subject.weights", "adapter.bin"), "adapter.bin"),
     "encoder": (("--subject", "ip-adapter", "--subject.siglip", "encoder"), "encoder/model.safetensors"),
 }
-EDIT_MODEL = {kind: ((*MASK, *words), file) for kind, (words, file) in MODEL.items()}
-ANSWERS = {"answers": ((*MASK, "--provider", "file", "--provider.answers", "answers.json"), "answers.json")}
+EDIT_MODEL: Inputs = {kind: ((*MASK, *words), file) for kind, (words, file) in MODEL.items()}
+ANSWERS: Inputs = {"answers": ((*MASK, "--provider", "file", "--provider.answers", "answers.json"), "answers.json")}
 
 CASES = (
     Case(

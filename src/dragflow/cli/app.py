@@ -6,7 +6,8 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -193,8 +194,6 @@ def presets(name: str | None = None, /) -> None:
 
 def main(argv: Sequence[str] | None = None) -> Any:
     """Run the command line; bad input exits with 2 and one clear sentence, Ctrl-C and SIGTERM with 130."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     show_warnings()
     args = [_long(arg) for arg in (sys.argv[1:] if argv is None else argv)]
     try:
@@ -202,13 +201,28 @@ def main(argv: Sequence[str] | None = None) -> Any:
         for name, value in bound.arguments.items():
             if isinstance(value, OperationOptions):
                 bound.arguments[name] = replace(value, ordered=ordered_options(args))
-        sys.exit(command(*bound.args, **bound.kwargs))
+        with _terminable():
+            code = command(*bound.args, **bound.kwargs)
+        sys.exit(code)
     except (KeyboardInterrupt, Cancelled) as stopped:
         _end(130, f"cancelled: {str(stopped) or 'nothing was written'}")
     except CycloptsError as error:
         _end(2, f"error: {_reason(error)}")
     except DragFlowError as error:
         _end(2, f"error: {spelled(str(error))}")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, so that nothing half-written is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def _long(arg: str) -> str:
