@@ -71,7 +71,8 @@ def test_of_flux1_dev_without_its_files() -> None:
 
 def test_another_model_that_is_not_here_is_told_by_flux1_dev() -> None:
     assert footprint(ModelOptions.of("someone/fine-tune")).model == FLUX1_DEV
-    assert footprint(ModelOptions.of("neither a folder nor a hub id")).model == FLUX1_DEV
+    with pytest.raises(UserError, match="neither a folder nor a hub id"):
+        footprint(ModelOptions.of("no folder"))
 
 
 def test_a_built_in_model() -> None:

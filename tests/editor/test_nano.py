@@ -20,7 +20,7 @@ from dragflow.service.pool import ModelPool
 from dragflow.subject.registry import check_options
 from dragflow.world import scene
 
-FOLDER, _ = locate("nano")
+FOLDER, _ = locate(ModelOptions("nano"))
 GROUNDS = {"grass": "on grass", "water": "on water", "night": "at night", "sand": "on sand", "snow": "on snow"}
 
 

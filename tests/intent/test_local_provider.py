@@ -239,7 +239,9 @@ def test_a_model_is_loaded_by_its_hub_id(right: dict[Kind, Path], tmp_path: Path
     found = run("somebody/small-vl")
     assert found.stdout.split() == ["Qwen2_5_VLForConditionalGeneration"], found.stderr
     missing = run("somebody/other")
-    assert "model somebody/other: its config.json cannot be loaded" in missing.stderr
+    assert (
+        "`provider.model` somebody/other cannot be loaded: it is not in the cache and HF_HUB_OFFLINE" in missing.stderr
+    )
 
 
 def test_torchvision_is_not_needed(right: dict[Kind, Path]) -> None:

@@ -79,9 +79,9 @@ def test_offloaded_encoders_give_the_same(instantcharacter: SubjectOptions) -> N
 
 
 def test_a_missing_encoder_says_how_to_name_one(instantcharacter: SubjectOptions) -> None:
-    with pytest.raises(UserError, match=r"SigLIP is missing: /no/such .*subject.siglip"):
+    with pytest.raises(UserError, match=r"subject.siglip` \(SigLIP\) '/no/such' is neither"):
         load_encoders("/no/such", instantcharacter.dinov2, CPU, torch.float32, offload=False)
-    with pytest.raises(UserError, match=r"DINOv2 is missing: none .*subject.dinov2"):
+    with pytest.raises(UserError, match=r"subject.dinov2` \(DINOv2\) 'none' is neither"):
         load_encoders(instantcharacter.siglip, "none", CPU, torch.float32, offload=False)
 
 

@@ -234,7 +234,7 @@ def test_a_siglip_that_cannot_serve_is_refused(backbone: Flux1, instantx: Subjec
     for siglip, words in (
         (str(tmp_path / "headless"), "has no pooling head"),
         (str(tmp_path / "clip"), "SigLIP encoder"),
-        ("/no/such", r"SigLIP is missing: /no/such .*subject.siglip"),
+        ("/no/such", r"subject.siglip` \(SigLIP\) '/no/such' is neither"),
     ):
         with pytest.raises(UserError, match=words):
             load_subject(replace(instantx, siglip=siglip), backbone)

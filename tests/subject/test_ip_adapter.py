@@ -333,7 +333,7 @@ def test_a_clip_that_cannot_serve_is_refused(backbone: Flux1, ip_adapter: Subjec
     write_clip(tmp_path / "narrow", embedding=16)
     for clip, words in (
         (str(tmp_path / "narrow"), r"width 24, .* has 16"),
-        ("/no/such", r"CLIP is missing: /no/such .*subject.clip"),
+        ("/no/such", r"subject.clip` \(CLIP\) '/no/such' is neither"),
         (str(tmp_path), "CLIP encoder"),
     ):
         with pytest.raises(UserError, match=words):

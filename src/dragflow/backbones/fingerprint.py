@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from dragflow.backbones.hub import files_of
 from dragflow.backbones.parts import Source
 from dragflow.core.models import IN_MEMORY, ModelOptions, WeightsId
 
 _SAMPLE = 1 << 16
 """Bytes read at the head and at the tail of a file."""
+_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 _VALUES = 64
 """Values read of a tensor."""
 
@@ -33,7 +35,8 @@ def weights_of(source: Source, loras: Iterable[Path], dtype: torch.dtype) -> Wei
         subject=None,
         fingerprint=None,
     )
-    return WeightsId(options, with_files(fingerprint(source.folder), [*source.files, *loras]))
+    replaced = ("transformer",) if source.files else ()
+    return WeightsId(options, with_files(fingerprint(source.folder, replaced), [*source.files, *loras]))
 
 
 def weights_of_parts(name: str, networks: Iterable[nn.Module], dtype: torch.dtype) -> WeightsId:
@@ -46,10 +49,13 @@ def dtype_name(dtype: torch.dtype) -> Any:
     return str(dtype).removeprefix("torch.")
 
 
-def fingerprint(folder: Path) -> str:
-    """Sixteen hex digits over size, head and tail of every configuration and weight file, without reading all of it."""
+def fingerprint(folder: Path, without_weights: Sequence[str] = ()) -> str:
+    """Sixteen hex digits over size, head and tail of every file of a model, without reading all of it.
+
+    What else is in the folder, as another variant that diffusers downloaded, makes no difference.
+    """
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt", ".model")):
+    for path in sorted(p for p in files_of(folder, without_weights) if p.suffix in _SUFFIXES):
         digest.update(str(path.relative_to(folder)).encode())
         digest.update(_sample(path))
     return digest.hexdigest()[:16]

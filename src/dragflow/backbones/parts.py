@@ -22,6 +22,7 @@ from dragflow.backbones.configs import (
     read_config,
     refuse_quantised,
 )
+from dragflow.backbones.hub_files import variant_of
 from dragflow.backbones.tensors import Account, Entries, few, is_computed, quantised, read_folder, reason
 from dragflow.core.errors import DragFlowError, UserError
 from dragflow.core.models import ModelOptions
@@ -113,10 +114,11 @@ def read_part(cls: Any, model: str, part: str, **where: Any) -> Any:
         UserError: it cannot be loaded, comes quantised, or configuration and files do not fit each other.
     """
     folder = Path(model) / where.get("subfolder", "")
+    where["variant"] = variant = variant_of(folder)
     with part_of(model, part):
         if folder.is_dir() and nn.Module in cls.__mro__:  # else the library picks the class
             stem, index_first = ("model", False) if hasattr(cls, "config_class") else ("diffusion_pytorch_model", True)
-            check_part(cls, model, part, folder, read_folder(folder, stem, index_first=index_first))
+            check_part(cls, model, part, folder, read_folder(folder, stem, variant, index_first=index_first))
         network, info = cls.from_pretrained(model, use_safetensors=True, output_loading_info=True, **where)
     surplus = [name for name in sorted(info["unexpected_keys"]) if not is_computed(name)]
     known = [name for name in surplus if name.startswith(_OTHER_HALVES.get(cls.__name__, ()))]

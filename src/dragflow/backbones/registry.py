@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dragflow.backbones.footprint import Footprint
+from dragflow.backbones.hub import INDEX, cached, find, folder_of
 from dragflow.backbones.parts import Source, quiet_libraries
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import DUMMY, NANO, ModelOptions
@@ -18,9 +19,6 @@ FAMILIES = Plugins("pipeline", "dragflow.backbones", {"FluxPipeline": "dragflow.
 """Class of a pipeline, as in `model_index.json`, to a `Family`."""
 _PUBLISHED = "FluxPipeline"
 """That of the model which is loaded where none is named."""
-
-_WANTED = ["*.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
-"""Files of a pipeline; a single-file checkpoint beside them is left where it is."""
 
 
 class Family(Protocol):
@@ -49,7 +47,7 @@ def load_backbone(options: ModelOptions) -> Backbone:
     Raises:
         UserError: no such model, a part missing, a family that is not known.
     """
-    folder, commit = locate(options.name, options.revision)
+    folder, commit = locate(options)
     family = _family_in(folder, options.name)
     with quiet_libraries():
         return family.load(Source(options, folder, commit))
@@ -80,30 +78,28 @@ def footprint(options: ModelOptions) -> Footprint:
     folder = _on_disk(options.name)
     if folder is not None:
         return replace(_family_in(folder, options.name).footprint(folder), model=options.name)
-    cached = _cached(options.name, options.revision)
-    if cached is not None:
+    snapshot = cached(options.name, options.revision)
+    if snapshot is not None:
         try:
-            return replace(_family_in(cached, options.name).footprint(cached), model=options.name)
+            return replace(_family_in(snapshot, options.name).footprint(snapshot), model=options.name)
         except UserError:  # a download that was never finished
             pass
     published: Family = FAMILIES.load(_PUBLISHED)
     return published.footprint(None)
 
 
-def locate(model: str, revision: str | None = None) -> tuple[Path, str | None]:
+def locate(options: ModelOptions) -> tuple[Path, str | None]:
     """The folder of a model (downloaded where it must be), and the commit of a hub snapshot.
 
     Raises:
         UserError: it is not a folder, and the hub does not give it.
     """
-    folder = _on_disk(model)
+    folder = _on_disk(options.name)
     if folder is not None:
         return folder, None
-    if not _is_hub_id(model):
-        raise UserError(
-            f"model {model} is neither a folder nor a hub id: give a folder in diffusers layout, or owner/name"
-        )
-    return _download(model, revision)
+    replaced = () if options.gguf is None else ("transformer",)
+    folder = find(options.name, options.revision, without_weights=replaced)
+    return folder, folder.name
 
 
 def pipeline_class(folder: Path) -> str:
@@ -112,7 +108,7 @@ def pipeline_class(folder: Path) -> str:
     Raises:
         UserError: the file is missing or broken.
     """
-    index = folder / "model_index.json"
+    index = folder / INDEX
     try:
         name = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
     except FileNotFoundError as error:
@@ -135,49 +131,11 @@ def _family_in(folder: Path, model: str) -> Family:
 
 
 def _on_disk(model: str) -> Path | None:
-    """The folder of a built-in model, or one that was named."""
+    """The folder of a built-in model, or one that was named; None for a model of the hub."""
     if model == NANO:
         return Path(__file__).parent / "nano"
     if model == DUMMY:
         from dragflow.backbones.dummy import dummy_folder
 
         return dummy_folder()
-    return Path(model) if Path(model).is_dir() else None
-
-
-def _is_hub_id(model: str) -> bool:
-    return not Path(model).is_absolute() and not model.startswith((".", "~")) and model.count("/") == 1
-
-
-def _cached(model: str, revision: str | None) -> Path | None:
-    """The snapshot of a hub model that an earlier download left in the cache."""
-    from huggingface_hub import try_to_load_from_cache
-
-    index = try_to_load_from_cache(model, "model_index.json", revision=revision) if _is_hub_id(model) else None
-    return Path(index).parent if isinstance(index, str) else None
-
-
-def _download(model: str, revision: str | None) -> tuple[Path, str | None]:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED))
-    except GatedRepoError as error:
-        raise UserError(f"model {model} is gated: accept its licence on the hub, then set HF_TOKEN") from error
-    except RepositoryNotFoundError as error:
-        raise UserError(f"model {model} is not on the hub (or is private): check the name, or set HF_TOKEN") from error
-    except RevisionNotFoundError as error:
-        raise UserError(f"model {model} has no revision {revision} on the hub: check it") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise UserError(
-            f"model {model} is not in the local cache and the hub cannot be reached: give a folder in diffusers "
-            f"layout, or the built-in `{NANO}`"
-        ) from error
-    return folder, folder.name
+    return folder_of(model)

@@ -121,18 +121,20 @@ def read_entries(files: Iterable[Path]) -> dict[str, Entry]:
     return entries
 
 
-def read_folder(folder: Path, stem: str, *, index_first: bool) -> dict[str, Entry]:
+def read_folder(folder: Path, stem: str, variant: str | None = None, *, index_first: bool) -> dict[str, Entry]:
     """All tensors of a network's folder: of its one file, or of the shards that its index names.
 
     Args:
         folder: of the network.
         stem: of its files, as in "model".
+        variant: of its weights, as in "fp16".
         index_first: which of both the library reads, where there are both.
 
     Raises:
         OSError, SafetensorError, ValueError: a file is missing or damaged, or index and shards contradict each other.
     """
-    single, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    tag = f".{variant}" if variant else ""
+    single, index = folder / f"{stem}{tag}.safetensors", folder / f"{stem}.safetensors.index{tag}.json"
     if not index.is_file() or (single.is_file() and not index_first):
         return read_entries([single])
     try:

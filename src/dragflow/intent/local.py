@@ -126,6 +126,7 @@ def load_model(model: str, options: ProviderOptions) -> VisionLanguageModel:
         CapabilityError: 4 bits are asked for and bitsandbytes is missing.
     """
     from dragflow.backbones.devices import pick_device, pick_dtype
+    from dragflow.backbones.hub import WHOLE, find
     from dragflow.backbones.parts import load_part, part_of
 
     device = pick_device(options.device)
@@ -133,19 +134,20 @@ def load_model(model: str, options: ProviderOptions) -> VisionLanguageModel:
     settings = _four_bits(device, dtype) if options.four_bit else {}
     from transformers import AutoConfig, AutoModelForImageTextToText
 
+    folder = str(find(model, what="`provider.model`", parts=WHOLE))
     with part_of(model, "config.json"):
-        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     kind = config.model_type
     if kind not in _PROCESSORS:
         raise UserError(f"model {model} is a {kind}: a Qwen2.5-VL or a Qwen3-VL is needed")
     with part_of(model, "processor or tokenizer"):
-        processor = _picture_processor(kind).from_pretrained(model, trust_remote_code=False)
+        processor = _picture_processor(kind).from_pretrained(folder, trust_remote_code=False)
         if processor.chat_template is None:
             raise ValueError("it has no chat template")
         if processor.image_token_id != config.image_token_id:  # without its files a tokenizer comes empty, and silent
             raise ValueError("the tokenizer has no token for pictures")
     network = load_part(
-        AutoModelForImageTextToText, model, "network", device, dtype=dtype, trust_remote_code=False, **settings
+        AutoModelForImageTextToText, folder, "network", device, dtype=dtype, trust_remote_code=False, **settings
     )
     return VisionLanguageModel(network, processor, device)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from PIL import Image as Pictures
 from PIL import ImageOps
 from torch import Tensor
 
+from dragflow.backbones.hub import WHOLE, find
 from dragflow.backbones.parts import load_part
-from dragflow.core.errors import UserError
 from dragflow.method.backbone import Image
 
 
@@ -42,13 +41,8 @@ def load_network(spec: EncoderSpec, cls: Any, model: str, device: torch.device, 
     Raises:
         UserError: it is missing, or has another architecture.
     """
-    is_hub_id = model.count("/") == 1 and not model.startswith((".", "~", "/"))
-    if not (Path(model).is_dir() or is_hub_id):
-        raise UserError(
-            f"subject encoder {spec.name} is missing: {model} is neither a folder nor a hub id; give a {spec.name} in "
-            f"transformers layout as `subject.{spec.option}`"
-        )
-    return load_part(cls, model, f"{spec.name} encoder", device, dtype=dtype)
+    folder = find(model, what=f"`subject.{spec.option}` ({spec.name})", parts=WHOLE)
+    return load_part(cls, str(folder), f"{spec.name} encoder", device, dtype=dtype)
 
 
 def to_pil(image: Image) -> Pictures.Image:

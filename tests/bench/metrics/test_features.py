@@ -163,7 +163,7 @@ def test_without_a_model_the_way_to_name_one_is_said(kind: str, variable: str, m
     monkeypatch.delenv(variable, raising=False)
     with pytest.raises(UserError, match=rf"{kind} need a model: name .* a folder or a hub id.*`model`.*\${variable}"):
         load_features(kind)
-    with pytest.raises(UserError, match=r"/nowhere/at/all of .* is neither a folder nor a hub id"):
+    with pytest.raises(UserError, match=r"model of features .* '/nowhere/at/all' is neither a folder nor a hub id"):
         load_features(kind, "/nowhere/at/all")
 
 

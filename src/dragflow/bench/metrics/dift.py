@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.backbones.devices import pick_device
+from dragflow.backbones.hub import find
 from dragflow.backbones.parts import load_part, part_of
 from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, over_noise, pick_model
 from dragflow.core.arrays import Pixels
@@ -17,6 +18,7 @@ from dragflow.core.errors import UserError
 from dragflow.editor.frames import as_image, working_size
 
 VARIABLE = "DRAGFLOW_DIFT"
+_PARTS = ("scheduler", "tokenizer", "text_encoder", "vae", "unet")
 
 _MULTIPLE = 64  # 8 pixels a latent cell, and three halvings in the UNet
 
@@ -102,13 +104,14 @@ def load_dift(model: str | None = None, device: str | None = None) -> Dift:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
+    folder = str(find(model, parts=_PARTS))
     with part_of(model, "scheduler"):
-        scheduler = DDIMScheduler.from_pretrained(model, subfolder="scheduler")
+        scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
     with part_of(model, "tokenizer"):
-        tokenizer = CLIPTokenizer.from_pretrained(model, subfolder="tokenizer")
-    text_encoder = load_part(CLIPTextModel, model, "text_encoder", target, subfolder="text_encoder")
-    vae = load_part(AutoencoderKL, model, "vae", target, subfolder="vae")
-    unet = load_part(UNet2DConditionModel, model, "unet", target, subfolder="unet")
+        tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
+    text_encoder = load_part(CLIPTextModel, folder, "text_encoder", target, subfolder="text_encoder")
+    vae = load_part(AutoencoderKL, folder, "vae", target, subfolder="vae")
+    unet = load_part(UNet2DConditionModel, folder, "unet", target, subfolder="unet")
     _check(model, unet, text_encoder, tokenizer)
     return Dift(f"DIFT ({_version(model, unet)})", unet, vae, text_encoder, tokenizer, scheduler)
 

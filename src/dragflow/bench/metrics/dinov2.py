@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 
 from dragflow.backbones.devices import pick_device
+from dragflow.backbones.hub import WHOLE, find
 from dragflow.backbones.parts import load_part
 from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, pick_model
 from dragflow.bench.metrics.pixels import resized
@@ -49,4 +50,5 @@ def load_dinov2(model: str | None = None, device: str | None = None) -> DinoV2:
     target = pick_device(device)
     from transformers import Dinov2Model
 
-    return DinoV2(f"DINOv2 ({model_name(model)})", load_part(Dinov2Model, model, "model", target))
+    folder = str(find(model, parts=WHOLE))
+    return DinoV2(f"DINOv2 ({model_name(model)})", load_part(Dinov2Model, folder, "model", target))

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dragflow.backbones.hub import folder_of
 from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
 
@@ -59,9 +60,7 @@ def pick_model(given: str | None, variable: str, features: str, layout: str) -> 
     model = given or os.environ.get(variable)
     if not model:
         raise UserError(f"features {features} need a model: name {layout} as `model`, or in ${variable}")
-    is_hub_id = model.count("/") == 1 and not model.startswith((".", "~", "/"))
-    if not (Path(model).is_dir() or is_hub_id):
-        raise UserError(f"model {model} of features {features} is neither a folder nor a hub id: name {layout}")
+    folder_of(model, f"model of features {features}")
     return model
 
 
