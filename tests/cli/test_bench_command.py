@@ -15,6 +15,7 @@ from PIL import Image
 from dragflow.bench import run as running
 from dragflow.bench.data.world import World, case_of
 from dragflow.bench.runs import picture_path, read_header, read_records, read_scored
+from dragflow.core.errors import UserError
 from dragflow.world import export_cases
 
 
@@ -30,8 +31,9 @@ def test_from_data_to_report(run: Any, tmp_path: Path) -> None:
     assert scored.code == 0, scored.err
     assert scored.err.count("not measured") == 2  # once for LPIPS, once for features
     assert read_scored(runs[0]).scores[0].values["outside"] == 1
-    for name in ("report.html", "report.md", "report.csv"):
+    for name in ("report.html", "report.md"):
         assert run("bench", "report", *runs, "--base", "paste", "-o", tmp_path / name).code == 0
+    assert run("bench", "report", *runs, "-o", tmp_path / "report.csv").code == 0
     assert "| PSNR_area" in (tmp_path / "report.md").read_text()
     rows = list(csv.DictReader((tmp_path / "report.csv").open()))
     assert {(row["label"], row["sample"]) for row in rows} == {
@@ -111,8 +113,41 @@ def test_a_broken_sample_is_told_and_costs_the_others_nothing(run: Any, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
+        (["report", "RUN", "-o", "r.md", "--gallery", "3"], "--gallery has no effect on a report .md"),
+        (["report", "RUN", "-o", "r.csv", "--gallery", "3"], "--gallery has no effect on a report .csv"),
+        (["report", "RUN", "-o", "r.csv", "--base", "paste"], "--base has no effect"),
+        (["report", "RUN", "-o", "r.csv", "--statistic", "median"], "--statistic has no effect"),
+        (["score", "RUN", "--device", "cpu"], "--device is cpu, but no model measures anything"),
+        (["score", "RUN", "--model", "nano"], "no features"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    arguments: list[str], word: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dragflow.bench.metrics.suite.find_weights", _no_weights)
+    run("bench", "run", "world:1", "--method", "paste", "-o", "RUN")
+    run("bench", "score", "RUN")
+    done = run("bench", *arguments)
+    assert (done.code, word in done.err) == (2, True), done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["RUN"]
+
+
+def _no_weights(path: Path | None) -> Path:
+    raise UserError("no weights of LPIPS")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
         (["bench", "run", "world:2", "--method", "magic", "-o", "OUT"], "method 'magic' is not known"),
-        (["bench", "run", "world:2", "--method", "paste", "--preset", "fast", "-o", "OUT"], "uses no model"),
+        (["bench", "run", "world:2", "--method", "paste", "--preset", "fast", "-o", "OUT"], "leave out --preset\n"),
+        (["bench", "run", "world:2", "--method", "paste", "--model", "nano", "-o", "OUT"], "leave out --model\n"),
+        (["bench", "run", "world:2", "--method", "paste", "--device", "cpu", "-o", "OUT"], "leave out --device\n"),
+        (["bench", "run", "world:2", "--method", "paste", "--devices", "cpu", "-o", "OUT"], "leave out --devices\n"),
+        (["bench", "run", "world:2", "--method", "paste", "--subject.clip=x", "-o", "OUT"], "out --subject.clip\n"),
+        (["bench", "run", "world:2", "--method", "paste", "--regions", "mask", "-o", "OUT"], "--regions is 'mask'"),
+        (["bench", "run", "world:2", "--method", "paste", "--processes", "1000000", "-o", "OUT"], "at most 256"),
         (["bench", "run", "world:none", "--method", "paste", "-o", "OUT"], "world:COUNT"),
         (["bench", "run", "nowhere", "--method", "paste", "-o", "OUT"], "nowhere"),
         (["bench", "run", "world:2", "--set", "speed=3", "-o", "OUT"], "speed"),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import App, Parameter
 
-from dragflow.cli.options import ConfigArgs, ConfigOptions, ForceArg, ModelArgs, Output
-from dragflow.cli.spelling import spelled
+from dragflow.cli.options import ConfigArgs, ConfigOptions, ForceArg, ModelArgs, Output, changed
+from dragflow.cli.spelling import flag, spelled
 from dragflow.cli.terminal import complain, console, say
 from dragflow.core.errors import UserError
-from dragflow.core.models import ModelOptions
+from dragflow.core.models import ModelOptions, SubjectOptions
 from dragflow.core.text import one_line
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def run(
     from dragflow.cli.progress import silence_libraries
     from dragflow.service.executors import executor
 
-    plan = _plan(path, regions, method, label, config, model)
+    plan = _plan(path, regions, method, label, config, model, devices)
     samples = data_set(path, regions).ids[:limit]
     quiet = silence_libraries if plan.model is not None else None
     if quiet is not None:
@@ -246,15 +246,24 @@ def _rule(text: str) -> Rule:
 
 
 def _plan(
-    path: str, regions: Rule, method: str, label: str | None, settings: ConfigOptions, model: ModelOptions
+    path: str,
+    regions: Rule,
+    method: str,
+    label: str | None,
+    settings: ConfigOptions,
+    model: ModelOptions,
+    devices: tuple[str, ...],
 ) -> Plan:
     from dragflow.bench.methods import WITH_MODEL, check_method
     from dragflow.bench.run import Plan
 
     check_method(method)
     if method not in WITH_MODEL:
-        if settings != ConfigOptions() or model.subject:
-            raise UserError(f"method {method} uses no model: leave out --preset, --set, --seed and --subject.adapter")
+        adapter = [f"subject.{name}" for name in changed(model.subject or SubjectOptions())]
+        of_model = [name for name in changed(model) if name != "subject"]
+        surplus = [*changed(settings), *of_model, *adapter, *(["devices"] if devices else [])]
+        if surplus:
+            raise UserError(f"method {method} uses no model: leave out {', '.join(map(flag, surplus))}")
         return Plan(path, regions, method, label or method, None, None)
     config = settings.config(WITH_MODEL[method])
     name = settings.preset or WITH_MODEL[method]

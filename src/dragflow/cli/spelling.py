@@ -17,6 +17,11 @@ _PREFIXES = {
 _OTHERS = (
     "method",
     "label",
+    "base",
+    "statistic",
+    "gallery",
+    "regions",
+    "processes",
     "features",
     "lpips",
     "data",

@@ -18,6 +18,8 @@ from dragflow.files.atomic import discard_parts
 J = TypeVar("J")
 R = TypeVar("R")
 
+MOST_PROCESSES = 256
+
 Work = Callable[[J, str | None], R]
 """Does one job on a device (as torch names it; None = the default) and gives its result; a function of a module."""
 
@@ -84,8 +86,10 @@ def executor(
     """One process on each device, or several on the CPU, or this one; new processes start with `setup`.
 
     Raises:
-        UserError: several devices and several processes.
+        UserError: several devices and several processes, or more processes than any machine has use for.
     """
+    if processes > MOST_PROCESSES:
+        raise UserError(f"`processes` is {processes}: at most {MOST_PROCESSES} are started")
     if len(devices) > 1 and processes > 1:
         raise UserError(
             f"{len(devices)} devices and {processes} processes: a device has one process, name one or the other"

@@ -259,8 +259,8 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_report_that_cannot_be_made_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"report{suffix}"
-    with pytest.raises(UserError, match="base 'zebra'"):
-        write(two_runs(tmp_path / "runs"), out, base="zebra")
+    with pytest.raises(UserError, match="metric 'zebra'"):
+        write(two_runs(tmp_path / "runs"), out, metrics=("zebra",))
     assert list(tmp_path.iterdir()) == [tmp_path / "runs"]
 
 

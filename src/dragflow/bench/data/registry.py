@@ -51,9 +51,11 @@ def open_data(spec: str, regions: RegionRule = "disc") -> DataSet:
         regions: the rule by which samples that have points only get regions.
 
     Raises:
-        UserError: the folder does not exist or holds no sample, or the count is malformed.
+        UserError: the folder does not exist or holds no sample, the count is malformed, or the rule has no use.
     """
     if spec.startswith(_WORLD):
+        if regions != "disc":
+            raise UserError(f"`regions` is {regions!r}: the regions of {spec} are painted, leave it out")
         return _world(spec)
     if not spec:
         raise UserError("no data set is named: give a folder, or world:COUNT of the built-in scenes")

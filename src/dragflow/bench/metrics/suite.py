@@ -118,6 +118,8 @@ def load_suite(
     if features == NO_FEATURES:
         if model is not None:
             raise UserError(f"model {model} is given, but no features to take from it: choose dift, dinov2 or taps")
+        if device is not None and perceptual is None:
+            raise UserError(f"`device` is {device}, but no model measures anything: choose `features`, or name `lpips`")
         return Suite(perceptual, None, no_perceptual, "no features are chosen: choose dift, dinov2 or taps")
     return Suite(perceptual, load_features(features, model, device), no_perceptual)
 

@@ -41,13 +41,20 @@ def write_report(
         gallery: at most so many samples in the gallery of a page.
 
     Raises:
-        UserError: another suffix, a file that cannot be written, no runs, two with one label on the same data, an
-            unknown base, an unknown or unmeasured metric.
+        UserError: another suffix, an option that it has no use for, a file that cannot be written, no runs, two with
+            one label on the same data, an unknown base, an unknown or unmeasured metric.
         CapabilityError: a page without jinja2.
     """
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"report {out} must end in one of {', '.join(SUFFIXES)}: the suffix decides what is written")
+    unused = {
+        "gallery": gallery is not None and suffix != ".html",
+        "base": base is not None and suffix == ".csv",
+        "statistic": statistic != "mean" and suffix == ".csv",
+    }
+    for name in (name for name, given in unused.items() if given):
+        raise UserError(f"`{name}` has no effect on a report {suffix}: leave it out, or name the report .html")
     check_writable(out)
     again = [*commands.score(runs), commands.report(runs, suffix, base, statistic, metrics, gallery)]
     render = _renderer(suffix, data, metrics, gallery, again)  # what is missing is said before the work
