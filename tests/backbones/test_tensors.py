@@ -73,6 +73,14 @@ def test_the_library_decides_between_a_file_and_an_index(tmp_path: Path) -> None
     assert set(read_folder(folder, "model", index_first=False)) == {"x"}
 
 
+def test_a_variant_has_names_of_its_own(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.fp16.safetensors")
+    assert set(read_folder(tmp_path, "model", "fp16", index_first=False)) == {"x"}
+    folder = sharded(tmp_path / "shards")
+    (folder / "model.safetensors.index.json").rename(folder / "model.safetensors.index.fp16.json")
+    assert set(read_folder(folder, "model", "fp16", index_first=True)) == set("abcd")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

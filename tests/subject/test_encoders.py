@@ -12,6 +12,7 @@ from torch import Tensor
 from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectOptions
 from dragflow.subject.dummy import write_dinov2
+from dragflow.subject.encoders import CLIP, SIGLIP, load_network
 from dragflow.subject.instantcharacter.encoders import PatchEncoders, load_encoders, make_views
 
 CPU = torch.device("cpu")
@@ -98,3 +99,33 @@ def test_an_encoder_that_does_not_fit_is_refused(
     write_dinov2(tmp_path, **settings)
     with pytest.raises(UserError, match=words):
         load_encoders(instantcharacter.siglip, str(tmp_path), CPU, torch.float32, offload=False)
+
+
+def test_of_two_towers_the_one_for_pictures_is_loaded(tmp_path: Path) -> None:
+    """Encoders come from files that hold a tower for text, too, as those of the hub do."""
+    from transformers import (
+        CLIPConfig,
+        CLIPModel,
+        CLIPVisionModelWithProjection,
+        SiglipConfig,
+        SiglipModel,
+        SiglipVisionModel,
+    )
+
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = vision | {"hidden_size": 16, "intermediate_size": 24, "vocab_size": 40}
+    vision |= {"image_size": 28, "patch_size": 14, "projection_dim": 8}
+    for spec, whole, cls in (
+        (SIGLIP, SiglipModel(SiglipConfig(text_config=text, vision_config=vision)), SiglipVisionModel),
+        (
+            CLIP,
+            CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)),
+            CLIPVisionModelWithProjection,
+        ),
+    ):
+        whole.save_pretrained(tmp_path / spec.option)
+        loaded = load_network(spec, cls, str(tmp_path / spec.option), CPU, torch.float32)
+        found = loaded.state_dict()[
+            "vision_model.embeddings.patch_embedding.weight" if spec is CLIP else "embeddings.patch_embedding.weight"
+        ]
+        assert torch.equal(found, whole.vision_model.embeddings.patch_embedding.weight)
