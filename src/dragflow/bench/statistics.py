@@ -19,9 +19,18 @@ FLIPS = 10_000
 """Draws of signs; where there are no more ways than this to flip them (13 pairs), each is counted."""
 _BLOCK = 2_000_000
 """Values drawn at a time."""
-_TAKE: dict[Statistic, Callable[..., Any]] = {"mean": np.mean, "median": np.median}
 
 K = TypeVar("K", bound=Hashable)
+
+
+def _median(x: Values, axis: int = -1) -> Any:
+    """As `np.median` of finite values, ten times faster for many short rows: NumPy sorts faster than it selects."""
+    x = np.sort(x, axis=axis)
+    n = x.shape[axis]
+    return (x.take((n - 1) // 2, axis) + x.take(n // 2, axis)) / 2
+
+
+_TAKE: dict[Statistic, Callable[..., Any]] = {"mean": np.mean, "median": _median}
 
 
 @dataclass(frozen=True)

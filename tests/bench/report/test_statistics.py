@@ -134,3 +134,9 @@ def test_holm_does_not_count_what_was_not_tested() -> None:
     adjusted = holm([math.nan, 0.02, 0.04])
     assert math.isnan(adjusted[0])
     assert adjusted[1:] == pytest.approx([0.04, 0.04])
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 205])
+def test_the_median_is_numpys(n: int) -> None:
+    values = RNG.normal(size=n)
+    assert estimate(values, "median").value == np.median(values)
