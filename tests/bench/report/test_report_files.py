@@ -210,6 +210,16 @@ def test_nothing_in_markdown_is_taken_for_markup(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("suffix", [".md", ".csv"])
+def test_reports_of_text_hold_no_escape_codes(suffix: str, tmp_path: Path) -> None:
+    run = scored_run(
+        "a\x1b[2J\x9b31m\u202e", {}, folder=tmp_path, more=[RunRecord("x", "failed", "\x1b]0;owned\x07boom")]
+    )
+    text = write([run], tmp_path / f"report{suffix}")
+    assert "boom" in text
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
 def test_markdown_tables_have_as_many_cells_in_every_row(tmp_path: Path) -> None:
     text = write(two_runs(tmp_path), tmp_path / "report.md")
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
