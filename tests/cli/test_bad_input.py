@@ -47,7 +47,10 @@ OPERATIONS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("--mask", "MASK", "--matrix", "1,0,500,0,1,0"), ("outside of the picture",)),
     (("--mask", "MASK", "--matrix", "1,0,5,0,1,0", "--to", "5,5"), ("--to 5,5",)),
     (("--mask", "MASK", "--to", "50,50", "--label", "transmutation"), ("transmutation",)),
-    (("--mask", "MASK", "--about", "30,30", "--degrees", "5", "--label", "relocation"), ("relocation",)),
+    (
+        ("--mask", "MASK", "--about", "30,30", "--degrees", "5", "--label", "part"),
+        ("part", "relocation or deformation"),
+    ),
     (("--mask", "MASK", "--at", "500,5", "--to", "50,50"), ("(500, 5)",)),
     (("--box", "20,20,40,40", "--at", "30,30", "--to", "50,50"), ("--at 30,30",)),
     (("--box", "20,20,40", "--to", "50,50"), ("20,20,40", "4 numbers")),

@@ -136,6 +136,7 @@ def test_looking_inside_does_not_change_the_result(run: Any, desk: Any, dummy_fo
 
 OPERATIONS = [
     ("--mask=MASK", "--to", "60,40", "--label", "deformation"),
+    ("--mask=MASK", "--about", "30,30", "--degrees", "20", "--label=deformation"),
     ("--box", "20,20,43,43", "--about", "32,50", "--to", "50,40"),
     ("--polygon", "20,20;44,20;32,44", "--about", "32,32", "--degrees", "30"),
     ("--box", "20,20,43,43", "--about", "32,32", "--scale", "1.5"),

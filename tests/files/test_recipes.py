@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectId, SubjectOptions, WeightsId
-from dragflow.core.motion import Translate
+from dragflow.core.motion import Rotate, Translate
 from dragflow.core.result import Provenance, Recipe, Timing
 from dragflow.core.task import Box, Instruction, Operation
 from dragflow.editor.result import EditResult
@@ -51,6 +51,17 @@ def test_a_recipe_comes_back_as_it_was(settings: list[str], tmp_path: Path) -> N
     assert back.instruction == ASKED
     assert (back.source_sha256, back.versions) == ("ff" * 32, {"torch": "2.13.0"})
     assert np.array_equal(load_image(tmp_path / "a.png").pixels, made.pixels)
+
+
+def test_a_motion_without_a_label_in_a_recipe_is_the_relocation_that_it_was(tmp_path: Path) -> None:
+    made = result(load_preset("default"))
+    unlabelled = Instruction((Operation(Box(2, 2, 8, 8), Rotate((12, 12), degrees=30)),))
+    made = replace(
+        made, provenance=replace(made.provenance, recipe=replace(made.provenance.recipe, instruction=unlabelled))
+    )
+    made.save(tmp_path / "a.png")
+    (operation,) = load_recipe(tmp_path / "a.png").instruction.operations
+    assert operation.motion == Rotate((12, 12), degrees=30, label="relocation")
 
 
 def test_a_recipe_from_before_there_were_ip_adapters_is_read(tmp_path: Path) -> None:

@@ -70,8 +70,8 @@ def test_every_task_is_its_motion_and_transformation_is_relocation(tmp_path: Pat
     )
     motions = [op.motion for op in load_red_bench(folder).instruction.operations]
     assert motions == [
-        Translate((60, 40)),
-        Translate((60, 40)),
+        Translate((60, 40), "relocation"),
+        Translate((60, 40), "relocation"),
         Translate((60, 40), "deformation"),
         Rotate((40, 40), to=(60, 40)),
     ]

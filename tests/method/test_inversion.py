@@ -97,7 +97,7 @@ def region() -> Tensor:
 def request() -> Drag:
     area = torch.zeros(SIZE, dtype=torch.bool)
     area[1:5, 1:7] = True
-    cells = move_cells(identity_map(SIZE, area), region(), [((1.0, 0.0, 3.0), (0.0, 1.0, 0.0))], leaves_hole=True)
+    cells = move_cells(identity_map(SIZE, area), region(), ((1.0, 0.0, 3.0), (0.0, 1.0, 0.0)))
     return Drag(
         regions=(RegionMotion(region(), Translate((4.5, 2.0)), (1.5, 2.0), 1.0),),
         area=area,

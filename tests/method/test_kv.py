@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dragflow.method.backbone import Site
 from dragflow.method.kv import KVStore, TokenMap
-from dragflow.ops.geometry import CellMap, identity_map, move_cells
+from dragflow.ops.geometry import CellMap, identity_map, move_cells, stretched_cells
 
 SITE = Site("double.0", "k")
 
@@ -24,10 +24,9 @@ def recorded(*times: float) -> KVStore:
     return store
 
 
-def moved(region: Tensor, dx: int, *, leaves_hole: bool = True) -> CellMap:
+def moved(region: Tensor, dx: int) -> CellMap:
     size = (region.shape[0], region.shape[1])
-    path = [((1.0, 0.0, float(dx)), (0.0, 1.0, 0.0))]
-    return move_cells(identity_map(size, region), region, path, leaves_hole=leaves_hole)
+    return move_cells(identity_map(size, region), region, ((1.0, 0.0, float(dx)), (0.0, 1.0, 0.0)))
 
 
 def test_recording_changes_nothing_and_keeps_a_copy() -> None:
@@ -76,8 +75,9 @@ def test_a_map_gives_targets_their_sources_and_lets_vacated_tokens_keep_their_ow
 
 
 def test_a_stretched_part_leaves_no_token_to_itself() -> None:
-    region = torch.tensor([[True, True, False, False, False, False]])
-    mapped = recorded(0.5).injector(0.5, TokenMap.of(moved(region, 1, leaves_hole=False)))
+    points = torch.tensor([[[x, 0.0] for x in (0, 0.4, 1, 3, 4, 5)]], dtype=torch.float64)
+    stretched = stretched_cells(points, torch.zeros(1, 6, dtype=torch.bool))
+    mapped = recorded(0.5).injector(0.5, TokenMap.of(stretched))
     assert mapped(SITE, tokens(-10))[0, :, 0].tolist() == [50, 50, 51, 53, 54, 55]
 
 

@@ -29,7 +29,7 @@ AREA = torch.ones(SIZE, dtype=torch.bool)
 AREA[:, 6] = False
 REGION = torch.zeros(SIZE, dtype=torch.bool)
 REGION[1:4, 1:3] = True
-CELLS = move_cells(identity_map(SIZE, AREA), REGION, [((1.0, 0.0, 2.0), (0.0, 1.0, 0.0))], leaves_hole=True)
+CELLS = move_cells(identity_map(SIZE, AREA), REGION, ((1.0, 0.0, 2.0), (0.0, 1.0, 0.0)))
 
 
 def start(config: StartConfig, *, seed: int = 0, allowed: bool = True) -> Tensor:

@@ -14,13 +14,17 @@ from dragflow.core.motion import Matrix, about, apply, compose, invert, rotation
 from dragflow.ops.geometry import (
     CellMap,
     cell_frame,
+    field_points,
     gather_cells,
     grid_points,
     identity_map,
     move_cells,
     sample_points,
+    source_points,
+    stretched_cells,
     to_grid,
     warp,
+    warp_from,
 )
 
 
@@ -120,8 +124,13 @@ def test_a_map_goes_to_a_grid_and_back(degrees: float, cells: int) -> None:
     assert torch.allclose(torch.tensor(back), torch.tensor(matrix), atol=1e-6)
 
 
-def moved_by(mask: Tensor, path: list[Matrix], *, leaves_hole: bool = True) -> CellMap:
-    return move_cells(identity_map((mask.shape[0], mask.shape[1]), mask), mask, path, leaves_hole=leaves_hole)
+def moved_by(mask: Tensor, matrix: Matrix) -> CellMap:
+    return move_cells(identity_map((mask.shape[0], mask.shape[1]), mask), mask, matrix)
+
+
+def from_columns(columns: list[float], hole: Tensor) -> CellMap:
+    points = torch.tensor([[[column, 0.0] for column in columns]], dtype=torch.float64)
+    return stretched_cells(points, hole)
 
 
 def test_where_nothing_moves_every_cell_is_its_own_source() -> None:
@@ -132,7 +141,7 @@ def test_where_nothing_moves_every_cell_is_its_own_source() -> None:
 
 
 def test_a_shift_takes_each_cell_from_where_it_was_and_leaves_a_hole() -> None:
-    cells = moved_by(region(4, 5, (1, 1), (1, 2), (2, 1), (2, 2)), [shift(1, 0)])
+    cells = moved_by(region(4, 5, (1, 1), (1, 2), (2, 1), (2, 2)), shift(1, 0))
     assert on_cells(cells.moved) == {(1, 2), (1, 3), (2, 2), (2, 3)}
     assert on_cells(cells.vacated) == {(1, 1), (2, 1)}
     expected = numbered(4, 5)
@@ -141,27 +150,46 @@ def test_a_shift_takes_each_cell_from_where_it_was_and_leaves_a_hole() -> None:
 
 
 def test_what_leaves_the_grid_is_lost_and_its_place_is_vacated() -> None:
-    cells = moved_by(region(2, 3, (0, 1), (0, 2)), [shift(1, 0)])
+    cells = moved_by(region(2, 3, (0, 1), (0, 2)), shift(1, 0))
     assert on_cells(cells.moved) == {(0, 2)}
     assert on_cells(cells.vacated) == {(0, 1)}
 
 
 def test_a_quarter_turn_of_cells_is_rot90() -> None:
     mask = torch.ones(4, 4, dtype=torch.bool)
-    cells = moved_by(mask, [turn(90, (4, 4))])
+    cells = moved_by(mask, turn(90, (4, 4)))
     assert torch.equal(gather_cells(numbered(4, 4), cells), torch.rot90(numbered(4, 4), -1, dims=(-2, -1)))
     assert not cells.vacated.any()
 
 
-def test_a_deformation_drags_its_edge_along_and_leaves_no_hole() -> None:
-    cells = moved_by(region(1, 6, (0, 1)), [shift(k, 0) for k in (1, 2, 3)], leaves_hole=False)
-    assert gather_cells(numbered(1, 6), cells).flatten().tolist() == [0, 1, 1, 1, 1, 5]
+def test_a_warp_takes_each_cell_from_the_nearest_and_leaves_no_hole() -> None:
+    cells = from_columns([0, 0.4, 1.5, 2.2, 4, 7], region(1, 6))
+    assert gather_cells(numbered(1, 6), cells).flatten().tolist() == [0, 0, 2, 2, 4, 5]
+    assert on_cells(cells.moved) == {(0, 1), (0, 3)}
     assert not cells.vacated.any()
 
 
+def test_what_a_warp_brings_from_a_hole_is_vacated() -> None:
+    cells = from_columns([0, 1, 1, 1, 4, 5], region(1, 6, (0, 1), (0, 3)))
+    assert on_cells(cells.vacated) == {(0, 1), (0, 2), (0, 3)}
+    assert not cells.moved.any()
+
+
+def test_a_field_of_pixels_is_said_in_cells() -> None:
+    field = torch.zeros(8, 12, 2)
+    field[..., 0], field[..., 1] = 4.0, -2.0  # each pixel comes from 4 to the right and 2 above
+    points = field_points(field, (4, 3))  # cells of 4 x 2 pixels
+    assert torch.equal(points[2, 1], torch.tensor([2.0, 1.0], dtype=torch.float64))
+
+
+def test_a_warp_by_points_is_the_warp_by_their_matrix() -> None:
+    matrix, x = compose(shift(0.7, -1.2), turn(25, (6, 7))), torch.rand(1, 3, 6, 7)
+    assert torch.equal(warp_from(x, source_points(matrix, (6, 7))), warp(x, matrix))
+
+
 def test_a_later_operation_lies_on_top_and_fills_an_earlier_hole() -> None:
-    first = moved_by(region(1, 5, (0, 0)), [shift(1, 0)])
-    both = move_cells(first, region(1, 5, (0, 4)), [shift(-4, 0)], leaves_hole=True)
+    first = moved_by(region(1, 5, (0, 0)), shift(1, 0))
+    both = move_cells(first, region(1, 5, (0, 4)), shift(-4, 0))
     assert gather_cells(numbered(1, 5), both).flatten().tolist() == [4, 0, 2, 3, 4]
     assert on_cells(both.vacated) == {(0, 4)}
 
@@ -173,7 +201,7 @@ def test_moved_and_vacated_never_overlap_and_moved_cells_come_from_the_region(
     mask = torch.zeros(30, dtype=torch.bool)
     mask[list(flat)] = True
     mask = mask.reshape(5, 6)
-    cells = moved_by(mask, [compose(shift(dx, dy), turn(degrees, (5, 6)))])
+    cells = moved_by(mask, compose(shift(dx, dy), turn(degrees, (5, 6))))
     assert not (cells.moved & cells.vacated).any()
     assert mask.flatten()[cells.index[cells.moved]].all()
     assert torch.equal(cells.index[~cells.moved], torch.arange(30).reshape(5, 6)[~cells.moved])

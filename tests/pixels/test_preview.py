@@ -52,23 +52,8 @@ def test_the_hole_of_a_uniform_picture_is_filled_with_its_colour() -> None:
     assert (shown[22:34, 54:66] == (255, 0, 0)).all()
 
 
-def test_a_deformation_leaves_its_own_colour_all_the_way() -> None:
-    image = np.full((60, 80, 3), 200, np.uint8)
-    image[20:36, 10:26] = (255, 0, 0)
-    shown = ghost(task(Translate((57.5, 27.5), "deformation"), image=image))
-    assert (shown[22:34, 12:64] == (255, 0, 0)).all()
-
-
 def test_without_a_hole_the_plate_is_the_picture() -> None:
     assert np.array_equal(background_plate(IMAGE, np.zeros((60, 80), np.bool_)), IMAGE)
-
-
-def test_only_a_deformation_has_a_trail() -> None:
-    (moved,) = task(Translate((47.5, 27.5))).operations
-    (stretched,) = task(Translate((47.5, 27.5), "deformation")).operations
-    assert moved.trail() == [1.0]
-    assert stretched.trail(cell=10) == pytest.approx([1 / 3, 2 / 3, 1.0])
-    assert stretched.trail(cell=1000) == [1.0]
 
 
 def test_the_overlay_has_the_size_of_the_picture_and_leaves_it_alone() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dragflow.cli.consent import allowed
 from dragflow.cli.intent import IntentPlan, check_chooser, check_drawing, choose_in_edit, default_drawing
+from dragflow.cli.labels import tell
 from dragflow.cli.operations import instruction
 from dragflow.cli.options import AreaOptions, ConfigOptions, OperationOptions, TaskOptions, changed
 from dragflow.cli.progress import shown
@@ -18,6 +19,7 @@ from dragflow.core.events import Observer
 from dragflow.core.extras import extra
 from dragflow.core.models import ModelOptions
 from dragflow.core.result import IntentRecord
+from dragflow.core.task import Instruction
 from dragflow.files.atomic import write_files
 from dragflow.files.outputs import check_folder, check_outputs, named_files
 from dragflow.files.pictures import check_png_name, load_image, save_png
@@ -82,7 +84,7 @@ def run_edit(request: EditRequest) -> None:
             import matplotlib  # noqa: F401
     if request.intent is not None:
         check_chooser(request.intent, as_json=request.json_lines)
-    job, record = _job(request)
+    job, asked, record = _job(request)
     with shown(request.json_lines) as observer:
         tracer = None if trace is None else Tracer(trace, observer)
         result = _run(job, tracer or observer)
@@ -91,6 +93,7 @@ def run_edit(request: EditRequest) -> None:
     if sidecar is not None:
         files[sidecar] = dump_sidecar(result.provenance).encode()
     write_files(files | {request.output: result.png()}, folder=trace)
+    tell(asked, job.instruction, as_json=request.json_lines)
     _report(request, result)
 
 
@@ -116,17 +119,18 @@ def run_preview(
     source = load_image(image)
     drawn = resolve(source.pixels, asked, margin=load_preset(preset).area.margin)
     save_png(output, source, ghost(drawn) if plain else overlay(drawn))
+    tell(asked, drawn.instruction)
 
 
-def _job(request: EditRequest) -> tuple[EditJob, IntentRecord | None]:
-    """What is going to be done, all of it checked, and who said what it means."""
+def _job(request: EditRequest) -> tuple[EditJob, Instruction, IntentRecord | None]:
+    """What is going to be done, all of it checked, what was asked for, and who said what it means."""
     source = load_image(request.image)
     if request.recipe is not None:
         _refuse_beside_recipe(request)
         recipe = load_recipe(request.recipe)
         _check_outputs(request, None, recipe.weights.options, recipe.subject)
         trust = request.trust or allowed(request.recipe, recipe, request.model, as_json=request.json_lines)
-        return repeat(source, recipe, request.model, trust=trust), None
+        return repeat(source, recipe, request.model, trust=trust), recipe.instruction, None
     if request.trust:
         raise UserError("`trust` allows what the recipe of --from asks for: add --from RESULT, or leave it out")
     config = request.config.config()
@@ -135,9 +139,9 @@ def _job(request: EditRequest) -> tuple[EditJob, IntentRecord | None]:
     _check_outputs(request, drawn, asked)
     job = plan(source, asked, config, request.model)
     if request.intent is None:
-        return job, None
-    chosen = choose_in_edit(source, job.instruction, request.intent, drawn=drawn, as_json=request.json_lines)
-    return plan(source, chosen.instruction, config, request.model), chosen.record
+        return job, asked, None
+    chosen = choose_in_edit(source, asked, request.intent, drawn=drawn, as_json=request.json_lines)
+    return plan(source, chosen.instruction, config, request.model), chosen.instruction, chosen.record
 
 
 def _check_outputs(request: EditRequest, drawn: Path | None, *read: object) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from dragflow.cli.options import AreaOptions, OperationOptions, TaskOptions
 from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import Affine, Motion, Rotate, Scale, Translate, about, rotation
+from dragflow.core.motion import Affine, Label, Motion, Rotate, Scale, Translate, about, rotation
 from dragflow.core.task import Box, Instruction, MaskFile, Operation, Polygon, Region
 
 T = TypeVar("T")
@@ -95,7 +95,8 @@ def _operation(draft: _Draft) -> Operation:
     options = dict(draft.motion)
     handle = _pop(options, "--handle", point)
     region = _region(draft, options)
-    return Operation(region, _motion(options, region, handle, draft.region[1]), handle)
+    label = _pop(options, "--label", _label)
+    return Operation(region, replace(_motion(options, region, handle, draft.region[1]), label=label), handle)
 
 
 def _region(draft: _Draft, options: dict[str, str]) -> Region:
@@ -111,7 +112,6 @@ def _region(draft: _Draft, options: dict[str, str]) -> Region:
 
 
 def _motion(options: dict[str, str], region: Region, handle: Point | None, name: str) -> Motion:
-    label = options.pop("--label", None)
     if "--matrix" in options:
         a, b, c, d, e, f = _numbers("--matrix", options.pop("--matrix"), 6)
         _refuse(options, name, "--matrix says the whole motion")
@@ -120,9 +120,7 @@ def _motion(options: dict[str, str], region: Region, handle: Point | None, name:
     degrees, scale = _pop(options, "--degrees", _number), _pop(options, "--scale", _factors)
     _refuse(options, name, "it does not belong to this kind of region")
     if degrees is None and scale is None:
-        return _moved(name, to, anchor, label)
-    if label is not None:
-        raise UserError(f"--label {label}: only a translation (--to alone) is a relocation or a deformation")
+        return _moved(name, to, anchor)
     if to is None and anchor is None:
         raise UserError(f"region {name}: --degrees and --scale need an anchor: add --about X,Y")
     if to is None and anchor is not None and scale is None:
@@ -132,15 +130,11 @@ def _motion(options: dict[str, str], region: Region, handle: Point | None, name:
     return _combined(name, to, anchor or handle, degrees or 0.0, 1.0 if scale is None else scale)
 
 
-def _moved(name: str, to: Point | None, anchor: Point | None, label: str | None) -> Motion:
+def _moved(name: str, to: Point | None, anchor: Point | None) -> Motion:
     if to is None:
         raise UserError(f"region {name} has no motion: add --to X,Y, --about X,Y --degrees D, or --about X,Y --scale S")
     if anchor is not None:
         return Rotate(anchor, to=to)
-    if label == "deformation":
-        return Translate(to, "deformation")
-    if label not in (None, "relocation"):
-        raise UserError(f"--label {label!r} is not known: choose relocation or deformation")
     return Translate(to)
 
 
@@ -177,6 +171,12 @@ def point(name: str, text: str) -> Point:
     """
     x, y = _numbers(name, text, 2)
     return x, y
+
+
+def _label(name: str, text: str) -> Label:
+    if text in ("relocation", "deformation"):
+        return text
+    raise UserError(f"{name} {text!r} is not known: choose relocation or deformation")
 
 
 def _number(name: str, text: str) -> float:

@@ -53,7 +53,8 @@ class OperationOptions:
     matrix: Annotated[tuple[str, ...], Signed] = ()
     """Any affine map, row by row: A,B,C,D,E,F."""
     label: tuple[str, ...] = ()
-    """relocation (an object) or deformation (a part that stretches)."""
+    """relocation (a whole object, which leaves its place) or deformation (a part: what it belongs to stretches along),
+    for any motion. Guessed from the picture without it."""
     ordered: Annotated[tuple[tuple[str, str], ...], Hidden] = ()
     """(option, value) in the order in which they were typed, which the parser alone would lose."""
 

@@ -83,17 +83,21 @@ def show(
     """Show the operations of an instruction as a table."""
     from rich.table import Table
 
+    from dragflow.cli.labels import tell
     from dragflow.core.motion import apply
+    from dragflow.files.instructions import load_instruction
     from dragflow.pixels.masks import format_point
 
     resolved = _resolved(task, image)
-    table = Table("#", "motion", "handle", "goes to", "region", title=f"{task}")
+    table = Table("#", "motion", "label", "handle", "goes to", "region", title=f"{task}")
     for i, operation in enumerate(resolved.operations):
         end = apply(operation.matrix(), operation.handle)
         rounded = [(round(x, 1), round(y, 1)) for x, y in (operation.handle, end)]
+        points = [format_point(point) for point in rounded]
         pixels = int(operation.mask.sum())
-        table.add_row(str(i), _describe(operation.motion), *(format_point(point) for point in rounded), f"{pixels} px")
+        table.add_row(str(i), _describe(operation.motion), operation.motion.label, *points, f"{pixels} px")
     console().print(table)
+    tell(load_instruction(task), resolved.instruction)
     say(f"editable: {resolved.area.mean():.1%} of the picture")
     for name, text in (("source prompt", resolved.prompt), ("target prompt", resolved.target_prompt)):
         say(f"{name}: {one_line(text) or '(empty)'}")
@@ -160,7 +164,7 @@ def _resolved(task: Path, image: Path | None) -> DragTask:
 
 def _describe(motion: Motion) -> str:
     if isinstance(motion, Translate):
-        return motion.label
+        return "translation"
     if isinstance(motion, Rotate):
         turn = "to a point" if motion.degrees is None else f"by {motion.degrees:g} degrees"
         return f"rotation {turn} about ({motion.about[0]:g}, {motion.about[1]:g})"

@@ -100,6 +100,8 @@ class OptimiseConfig:
     mean: Literal["map", "region"] = "map"
     """What the loss is averaged over: the whole feature map (paper; the step then depends on the region's size), or the
     region alone."""
+    stretch: bool = False
+    """Compare what stretches around a deformation too, each place as far as it follows; else the part alone (paper)."""
     guidance: float = 3.5
     """Guidance of the feature model, with the target prompt."""
     taps: tuple[str, ...] | None = None

@@ -9,6 +9,8 @@ from typing import Literal
 from dragflow.core.arrays import Point
 
 Label = Literal["relocation", "deformation"]
+"""`relocation`: the region leaves its place and a hole there. `deformation`: it is a part, and what it belongs to
+stretches along (paper Sec. 3.2 has both for translations)."""
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -16,10 +18,11 @@ IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 @dataclass(frozen=True)
 class Translate:
-    """Carry the handle of the region to `to`; `relocation` moves an object, `deformation` stretches a part of one."""
+    """Carry the handle of the region to `to`."""
 
     to: Point
-    label: Label = "relocation"
+    label: Label | None = None
+    """Whether the region is a whole object, or a part that stretches what it belongs to; guessed when None."""
     type: Literal["translate"] = field(default="translate", kw_only=True, repr=False)
 
 
@@ -30,6 +33,8 @@ class Rotate:
     about: Point
     to: Point | None = None
     degrees: float | None = None
+    label: Label | None = None
+    """As that of a translation."""
     type: Literal["rotate"] = field(default="rotate", kw_only=True, repr=False)
 
 
@@ -39,6 +44,8 @@ class Scale:
 
     about: Point
     factor: float | tuple[float, float]
+    label: Label | None = None
+    """As that of a translation."""
     type: Literal["scale"] = field(default="scale", kw_only=True, repr=False)
 
 
@@ -47,6 +54,8 @@ class Affine:
     """Move the region by an invertible map: rows (a, b, c), (d, e, f); x' = a x + b y + c, y' = d x + e y + f."""
 
     matrix: Matrix
+    label: Label | None = None
+    """As that of a translation."""
     type: Literal["affine"] = field(default="affine", kw_only=True, repr=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from annotated_types import MinLen
 
 from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import Matrix, Motion, Translate, apply, motion_matrix
+from dragflow.core.motion import Matrix, Motion, motion_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -157,7 +156,10 @@ class ResolvedOperation:
     mask: Mask
     """(H, W), source pixels of the region."""
     motion: Motion
+    """With its label settled."""
     handle: Point
+    joint: Mask | None = None
+    """(H, W): where a deformation is joined to what it belongs to, the rest of its rim being free; None: all around."""
 
     def matrix(self, progress: float = 1.0) -> Matrix:
         """The map of the motion at a progress in [0, 1], in source pixels."""
@@ -165,15 +167,13 @@ class ResolvedOperation:
 
     @property
     def is_deformation(self) -> bool:
-        """Whether the region is a part that stretches, so that it leaves no hole behind."""
-        return isinstance(self.motion, Translate) and self.motion.label == "deformation"
+        """Whether the region is a part, so that what it belongs to stretches along."""
+        return self.motion.label == "deformation"
 
-    def trail(self, cell: float = 1.0) -> list[float]:
-        """Progress values at which the region is placed: the end, or for a deformation every `cell` pixels."""
-        if not self.is_deformation:
-            return [1.0]
-        steps = max(1, math.ceil(math.dist(self.handle, apply(self.matrix(), self.handle)) / cell))
-        return [k / steps for k in range(1, steps + 1)]
+    @property
+    def is_cut(self) -> bool:
+        """Whether the region leaves its place, or with a part that is not joined all around, some of it."""
+        return not self.is_deformation or self.joint is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +186,7 @@ class DragTask:
     area: Mask
     """(H, W), the editable area B."""
     instruction: Instruction
-    """The instruction as it was given."""
+    """The instruction, with the labels that were guessed."""
 
     @property
     def regions(self) -> tuple[Region, ...]:

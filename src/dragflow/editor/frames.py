@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dragflow.core.config import EditConfig
-from dragflow.core.motion import Matrix
-from dragflow.core.task import DragTask
+from dragflow.core.task import DragTask, ResolvedOperation
 from dragflow.method.backbone import Image
+from dragflow.method.supervision.region import Stretch, Stretched
 from dragflow.ops import geometry, masks
+from dragflow.pixels.elastic import Elastic
 from dragflow.pixels.masks import feather, nearness, warp_mask
 
 
@@ -71,16 +72,34 @@ def as_size(image: Image, size: tuple[int, int]) -> Image:
     return F.interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
-def cell_map(task: DragTask, regions: Sequence[torch.Tensor], grid: tuple[int, int]) -> geometry.CellMap:
-    """The whole drag on one grid, operation after operation."""
+def cell_map(
+    task: DragTask, regions: Sequence[torch.Tensor], grid: tuple[int, int], warp: Elastic | None
+) -> geometry.CellMap:
+    """The whole drag on one grid: what stretches, and over it what is cut out, operation after operation."""
     size = (task.area.shape[0], task.area.shape[1])
+    pairs = zip(regions, task.operations, strict=True)
+    cut = [(masks.covered_cells(masks.coverage(region, grid)), op) for region, op in pairs if op.is_cut]
     cells = geometry.identity_map(grid, regions[0])
-    for region, operation in zip(regions, task.operations, strict=True):
-        steps = operation.trail(cell=size[0] / grid[0])
-        path: list[Matrix] = [geometry.to_grid(operation.matrix(progress), size, grid) for progress in steps]
-        covered = masks.covered_cells(masks.coverage(region, grid))
-        cells = geometry.move_cells(cells, covered, path, leaves_hole=not operation.is_deformation)
+    if warp is not None:
+        hole = torch.stack([cells.vacated, *(covered for covered, _ in cut)]).any(dim=0)
+        field = torch.from_numpy(warp.displacement(exact=warp.whole))
+        cells = geometry.stretched_cells(geometry.field_points(field, grid), hole)
+    for covered, operation in cut:
+        cells = geometry.move_cells(cells, covered, geometry.to_grid(operation.matrix(), size, grid))
     return cells
+
+
+def stretch(warp: Elastic | None, part: ResolvedOperation, device: torch.device) -> Stretch | None:
+    """How the picture around a part stretches, as the method takes it; None where nothing does."""
+    if warp is None or part not in warp.parts:
+        return None
+    index = warp.parts.index(part)
+
+    def at(progress: float) -> Stretched:
+        field, weight = warp.displacement(progress), warp.weights(progress)[index]
+        return Stretched(torch.from_numpy(field).to(device), torch.from_numpy(weight).to(device))
+
+    return at
 
 
 def as_image(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Image:

@@ -31,6 +31,7 @@ from dragflow.method.inversion import Inversion, invert
 from dragflow.method.phases import phase
 from dragflow.method.supervision.region import RegionMotion
 from dragflow.ops import masks
+from dragflow.pixels.elastic import elastic
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
 from dragflow.subject.base import SubjectAdapter
@@ -199,6 +200,8 @@ class Session:
         device = self._backbone.device
         regions = [torch.from_numpy(op.mask).to(device) for op in task.operations]
         weights = masks.region_weights(regions)
+        warp = elastic(task)
+        around = [frames.stretch(warp, op, device) if config.optimise.stretch else None for op in task.operations]
 
         @cache
         def proposal() -> Latent:
@@ -210,12 +213,12 @@ class Session:
         box = subject_box(task, config)
         return Drag(
             regions=tuple(
-                RegionMotion(mask, op.motion, op.handle, weight)
-                for mask, op, weight in zip(regions, task.operations, weights, strict=True)
+                RegionMotion(mask, op.motion, op.handle, weight, stretch)
+                for mask, op, weight, stretch in zip(regions, task.operations, weights, around, strict=True)
             ),
             area=masks.any_cells(torch.from_numpy(task.area).to(device), latent),
-            latent_cells=frames.cell_map(task, regions, latent),
-            token_cells=frames.cell_map(task, regions, self._backbone.spec.token_grid(latent)),
+            latent_cells=frames.cell_map(task, regions, latent, warp),
+            token_cells=frames.cell_map(task, regions, self._backbone.spec.token_grid(latent), warp),
             target=target(self._subject.sampling(config, box)),
             inverting=target(self._subject.inverting(config, box)),
             proposal=proposal,

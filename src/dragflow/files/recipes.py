@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectId, WeightsId
 from dragflow.core.result import Provenance, Recipe
+from dragflow.core.task import Instruction
 from dragflow.files import schema
 from dragflow.files.instructions import InstructionFile, from_file, to_file
 from dragflow.files.masks import freeze
@@ -59,9 +60,17 @@ def load_recipe(path: Path | str) -> Recipe:
     parsed = schema.parse(TypeAdapter(RecipeFile), data, name)
     fields = {key: value for key, value in parsed if key not in ("version", "instruction")}
     try:
-        return Recipe(instruction=freeze(from_file(parsed.instruction, name, None)), **fields)
+        return Recipe(instruction=_labelled(freeze(from_file(parsed.instruction, name, None))), **fields)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
+
+
+def _labelled(instruction: Instruction) -> Instruction:
+    """A recipe holds every label; where one is missing it was made when every such motion was a relocation."""
+    operations = [
+        replace(op, motion=replace(op.motion, label=op.motion.label or "relocation")) for op in instruction.operations
+    ]
+    return replace(instruction, operations=tuple(operations))
 
 
 def encode_result(source: SourceImage, pixels: Pixels, recipe: Recipe) -> bytes:

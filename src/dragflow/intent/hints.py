@@ -11,16 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.task import ResolvedOperation
 from dragflow.intent.base import TaskLabel
+from dragflow.pixels.attachment import Points, rim, smooth
 
-_EDGE = 20.0
-"""Grey levels, in the strongest channel, that make an edge."""
 _JOINED = (0.03, 0.6)
 """Share of the rim without an edge for a part; with more, the mask exceeds the object, or the object is faint."""
 _TURN = 0.35
@@ -33,8 +30,6 @@ _FAR_OUT = 0.75
 """Distance of the handle from the centroid, in radii of the disc of equal area, from which it is not the middle."""
 _REACH = 1.8
 """How far beyond the centroid an anchor may lie, in the region's own length that way."""
-
-Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -56,15 +51,12 @@ def hint(image: Pixels, operation: ResolvedOperation, to: Point) -> Hint:
 
 def joint_of(image: Pixels, mask: Mask) -> Point | None:
     """Where a region (H, W) is attached: the middle of its rim without an edge; None for a whole object."""
-    points, normals = _rim(mask)
-    reach = max(2.0, 0.008 * min(mask.shape))
-    sides = points + reach * normals, points - reach * normals
-    known = _inside(sides[0], mask.shape) & _inside(sides[1], mask.shape)
-    smooth = known & (np.abs(_sample(image, sides[0]) - _sample(image, sides[1])).max(axis=1) < _EDGE)
-    if not _JOINED[0] <= smooth.mean() <= _JOINED[1]:
+    points, normals = rim(mask)
+    unbroken = smooth(image, mask, points, normals)
+    if not _JOINED[0] <= unbroken.mean() <= _JOINED[1]:
         return None
-    middle = np.median(points[smooth], axis=0)
-    x, y = points[smooth][np.argmin(np.hypot(*(points[smooth] - middle).T))]
+    middle = np.median(points[unbroken], axis=0)
+    x, y = points[unbroken][np.argmin(np.hypot(*(points[unbroken] - middle).T))]
     return float(x), float(y)
 
 
@@ -109,28 +101,3 @@ def _foot(points: Points, *avoid: Point) -> Point:
 
 def _radius(mask: Mask) -> float:
     return math.sqrt(mask.sum() / math.pi)
-
-
-def _rim(mask: Mask) -> tuple[Points, Points]:
-    """Points (n, 2) along the outlines of a region, and the unit normals there, to either side."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    pieces = [np.asarray(contour)[:, 0].astype(np.float64) for contour in contours]
-    tangents = [np.roll(piece, -_step(piece), 0) - np.roll(piece, _step(piece), 0) for piece in pieces]
-    tangent = np.concatenate(tangents)
-    tangent /= np.maximum(np.hypot(*tangent.T), 1e-9)[:, None]
-    return np.concatenate(pieces), tangent[:, ::-1] * (1.0, -1.0)
-
-
-def _step(piece: Points) -> int:
-    """Points of an outline over which its direction is measured."""
-    return max(1, min(8, len(piece) // 20))
-
-
-def _inside(points: Points, size: tuple[int, ...]) -> NDArray[np.bool_]:
-    at = np.rint(points)
-    return (at >= 0).all(axis=1) & (at[:, 0] < size[1]) & (at[:, 1] < size[0])
-
-
-def _sample(image: Pixels, points: Points) -> Points:
-    x, y = np.rint(points).astype(np.intp).T
-    return image[y.clip(0, image.shape[0] - 1), x.clip(0, image.shape[1] - 1)].astype(np.float64)

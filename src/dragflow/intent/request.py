@@ -61,17 +61,14 @@ def make_request(
 
 
 def known_labels(instruction: Instruction) -> tuple[TaskLabel | None, ...]:
-    """What an instruction itself says of each operation.
-
-    `relocation` is the default label of a translation, so it counts as unknown.
-    """
+    """What an instruction itself says of each operation; a translation without a label is open."""
     return tuple(_known(operation.motion) for operation in instruction.operations)
 
 
 def _known(motion: Motion) -> TaskLabel | None:
     if isinstance(motion, Rotate):
         return "rotation"
-    return "deformation" if isinstance(motion, Translate) and motion.label == "deformation" else None
+    return motion.label if isinstance(motion, Translate) else None
 
 
 def shrunk(pixels: Pixels, max_side: int) -> Pixels:

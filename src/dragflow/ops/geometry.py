@@ -57,7 +57,14 @@ def warp(x: Float[Tensor, "b c h w"], matrix: Matrix, *, padding: str = "border"
         padding: what comes in from outside: "border" repeats the rim, "zeros" is nothing.
     """
     h, w = x.shape[-2:]
-    points = source_points(matrix, (h, w))
+    return warp_from(x, source_points(matrix, (h, w)), padding=padding)
+
+
+def warp_from(
+    x: Float[Tensor, "b c h w"], points: Float[Tensor, "h w 2"], *, padding: str = "border"
+) -> Float[Tensor, "b c h w"]:
+    """The map in which each cell has the value at the (x, y) that it comes from; see `warp`."""
+    h, w = x.shape[-2:]
     if torch.allclose(points, points.round(), rtol=0, atol=_WHOLE):
         return _take_cells(x, points.round().long().to(x.device), padding)
     scale = torch.tensor([2 / w, 2 / h], dtype=torch.float64)
@@ -77,6 +84,14 @@ def _take_cells(x: Float[Tensor, "b c h w"], source: Int[Tensor, "h w 2"], paddi
     taken = x[..., rows.clamp(0, h - 1), columns.clamp(0, w - 1)]
     known = (columns >= 0) & (columns < w) & (rows >= 0) & (rows < h)
     return taken if padding == "border" else torch.where(known, taken, 0.0)
+
+
+def field_points(field: Float[Tensor, "H W 2"], grid: Size) -> Float[Tensor, "h w 2"]:
+    """For every cell of a grid the (x, y) it comes from, by a field that says how far away each pixel comes from."""
+    h, w = grid
+    cell = torch.tensor([field.shape[1] / w, field.shape[0] / h], dtype=torch.float64)
+    mean = F.adaptive_avg_pool2d(field.double().permute(2, 0, 1), grid).permute(1, 2, 0)
+    return source_points(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), grid) + mean / cell
 
 
 def grid_points(points: Float[Tensor, "n 2"], image: Size, grid: Size) -> Float[Tensor, "n 2"]:
@@ -113,30 +128,32 @@ def identity_map(size: Size, like: Tensor) -> CellMap:
     return CellMap(index, nothing, nothing)
 
 
-def move_cells(cells: CellMap, region: Bool[Tensor, "h w"], path: list[Matrix], *, leaves_hole: bool) -> CellMap:
-    """Add the motion of one region to a map.
-
-    Args:
-        cells: what has been moved so far.
-        region: source cells of the region.
-        path: maps of cell coordinates at which the region is placed in turn, the last on top.
-        leaves_hole: whether cells that the region leaves are vacated (not so when a part is stretched).
-    """
+def move_cells(cells: CellMap, region: Bool[Tensor, "h w"], matrix: Matrix) -> CellMap:
+    """Add the motion of one region, a map of cell coordinates, to what has been moved so far."""
     h, w = region.shape
-    index, moved = cells.index, cells.moved
-    for matrix in path:
-        # Every target cell looks up its source, so that no cell is missed when the region grows. Half-cell ties, which
-        # whole-pixel drags are full of, go to the higher cell.
-        source = torch.floor(source_points(matrix, (h, w)) + 0.5 + _WHOLE).long().to(region.device)
-        x, y = source.unbind(-1)
-        known = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-        flat = torch.where(known, y * w + x, torch.zeros_like(x))
-        # Sources are cells of the picture, not of what was moved before: regions move from where they were painted.
-        lands = known & region.flatten()[flat]
-        index, moved = torch.where(lands, flat, index), moved | lands
+    # Every target cell looks up its source, so that no cell is missed when the region grows.
+    x, y = _nearest(source_points(matrix, (h, w))).to(region.device).unbind(-1)
+    known = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    flat = torch.where(known, y * w + x, torch.zeros_like(x))
+    # Sources are cells of the picture, not of what was moved before: regions move from where they were painted.
+    lands = known & region.flatten()[flat]
+    moved = cells.moved | lands
     # A hole that an earlier operation left is closed where this one moves into it.
-    vacated = (cells.vacated | region) & ~moved if leaves_hole else cells.vacated & ~moved
-    return CellMap(index, moved, vacated)
+    return CellMap(torch.where(lands, flat, cells.index), moved, (cells.vacated | region) & ~moved)
+
+
+def stretched_cells(points: Float[Tensor, "h w 2"], hole: Bool[Tensor, "h w"]) -> CellMap:
+    """The map of a warp, by the (x, y) that each cell comes from; what comes from the hole is vacated."""
+    h, w = hole.shape
+    x, y = _nearest(points).to(hole.device).unbind(-1)
+    index = y.clamp(0, h - 1) * w + x.clamp(0, w - 1)
+    vacated = hole.flatten()[index]
+    return CellMap(index, (index != identity_map((h, w), hole).index) & ~vacated, vacated)
+
+
+def _nearest(points: Float[Tensor, "h w 2"]) -> Int[Tensor, "h w 2"]:
+    """The cells that points are in; half-cell ties, which whole-pixel drags are full of, go to the higher cell."""
+    return torch.floor(points + 0.5 + _WHOLE).long()
 
 
 def gather_cells(x: Float[Tensor, "b c h w"], cells: CellMap) -> Float[Tensor, "b c h w"]:

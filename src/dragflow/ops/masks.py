@@ -12,7 +12,12 @@ from torch import Tensor
 
 def coverage(mask: Bool[Tensor, "H W"], size: tuple[int, int]) -> Float[Tensor, "h w"]:
     """Share of each cell of a grid of `size` (h, w) that the mask covers."""
-    return F.adaptive_avg_pool2d(mask[None, None].float(), size)[0, 0]
+    return share(mask.float(), size)
+
+
+def share(weight: Float[Tensor, "H W"], size: tuple[int, int]) -> Float[Tensor, "h w"]:
+    """Mean of the weights in each cell of a grid of `size` (h, w)."""
+    return F.adaptive_avg_pool2d(weight[None, None], size)[0, 0]
 
 
 def covered_cells(share: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:

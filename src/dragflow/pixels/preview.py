@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.core.task import DragTask
+from dragflow.pixels.elastic import elastic, stretched
 from dragflow.pixels.plate import background_plate
 from dragflow.pixels.shadow import find_shadow
 
@@ -22,9 +23,10 @@ Fill = Callable[[Pixels, Mask], Pixels]
 def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True) -> Pixels:
     """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes.
 
-    A region that leaves its place takes its shadow along, if it casts one (`dragflow.pixels.shadow`).
+    A region that leaves its place takes its shadow along, if it casts one (`dragflow.pixels.shadow`). What a part
+    belongs to stretches along with it (`dragflow.pixels.elastic`).
     """
-    leaving = [op for op in task.operations if not op.is_deformation]
+    leaving = [op for op in task.operations if op.is_cut]
     hole = np.logical_or.reduce([op.mask for op in leaving]) if leaving else np.zeros(task.area.shape, dtype=np.bool_)
     searched = [(op, find_shadow(task.image, op.mask)) for op in leaving] if shadows else []
     cast = [(op, shadow) for op, shadow in searched if shadow is not None]
@@ -32,18 +34,19 @@ def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True
     for _, shadow in cast:
         lit = np.where(hole[..., None], lit, _times(lit, 1 / shadow.light))
     result = fill(lit, hole)
+    warp = elastic(task)
+    if warp is not None:
+        result = stretched(result, warp.displacement(exact=warp.whole))
     for operation, shadow in cast:
         result = _times(result, shadow.moved(operation.matrix()))
     ys, xs = np.nonzero(task.area)
     window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that can change
     to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
     canvas = result[window].astype(np.float32)
-    for operation in task.operations:
+    for operation in leaving:
         # Soft only inwards from the rim: what is beside the region must not be painted along with it.
         alpha = cv2.GaussianBlur(operation.mask.astype(np.float32), (3, 3), 0) * operation.mask
-        for progress in operation.trail():
-            matrix = operation.matrix(progress)
-            _paint(canvas, task.image, alpha, compose(to_window, matrix))
+        _paint(canvas, task.image, alpha, compose(to_window, operation.matrix()))
     result[window] = np.rint(np.clip(canvas, 0, 255)).astype(np.uint8)
     return np.where(task.area[..., None], result, task.image)
 

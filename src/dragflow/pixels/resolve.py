@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,13 @@ from dragflow.core.errors import UserError
 from dragflow.core.motion import IDENTITY, Affine, Matrix, Motion, Rotate, Scale
 from dragflow.core.task import DragTask, Instruction, Operation, ResolvedOperation
 from dragflow.pixels import masks
+from dragflow.pixels.attachment import attachment
 from dragflow.pixels.masks import format_point
 
+_ROOM = 0.5
+"""Width of what stretches around a deformation where the area is derived, as a share of the way that it goes."""
+_LARGEST_TURN = 75.0
+"""Degrees up to which a turn may be guessed to stretch what is around the region: more of it only smears that."""
 _SMALLEST_MOTION = 0.5
 """Pixels that some part of a region must move for the motion to count as one."""
 
@@ -32,29 +38,53 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
     size = (image.shape[0], image.shape[1])
     if not instruction.operations:
         raise UserError("the instruction has no operation: give at least one region with a motion")
-    operations = tuple(_resolve_operation(op, size, i) for i, op in enumerate(instruction.operations))
+    operations = tuple(_resolve_operation(image, op, size, i) for i, op in enumerate(instruction.operations))
     _check_apart(operations)
     pairs = [(op.mask, _target(op, i)) for i, op in enumerate(operations)]
     return DragTask(
         image=image,
         operations=operations,
-        area=_area(instruction, pairs, size, margin),
-        instruction=instruction,
+        area=_area(instruction, pairs, [margin + _room(op) for op in operations], size),
+        instruction=replace(instruction, operations=_settled(instruction.operations, operations)),
     )
 
 
-def _resolve_operation(operation: Operation, size: tuple[int, int], index: int) -> ResolvedOperation:
+def _settled(asked: tuple[Operation, ...], resolved: tuple[ResolvedOperation, ...]) -> tuple[Operation, ...]:
+    return tuple(replace(one, motion=other.motion) for one, other in zip(asked, resolved, strict=True))
+
+
+def _resolve_operation(
+    image: NDArray[np.uint8], operation: Operation, size: tuple[int, int], index: int
+) -> ResolvedOperation:
     name = f"operation {index}"
     mask = masks.rasterise(operation.region, size, f"{name}: region")
     handle = masks.centroid(mask) if operation.handle is None else operation.handle
     _check_point(handle, size, f"{name}: handle")
     check_motion(operation.motion, handle, size, name)
-    resolved = ResolvedOperation(mask, operation.motion, handle)
+    resolved = _labelled(image, ResolvedOperation(mask, operation.motion, handle))
     if _largest_shift(mask, resolved.matrix()) < _SMALLEST_MOTION:
         raise UserError(
             f"{name}: the motion is zero: no pixel of the region moves by {_SMALLEST_MOTION} pixels or more"
         )
     return resolved
+
+
+def _labelled(image: NDArray[np.uint8], operation: ResolvedOperation) -> ResolvedOperation:
+    """The operation with its label, guessed from the picture where none is given, and where a part is joined."""
+    motion = operation.motion
+    if motion.label is None and _turn(operation.matrix()) > _LARGEST_TURN:
+        motion = replace(motion, label="relocation")
+    if motion.label == "relocation":
+        return replace(operation, motion=motion)
+    found = attachment(image, operation.mask)
+    motion = replace(motion, label=motion.label or found.label)
+    return replace(operation, motion=motion, joint=found.joint if motion.label == "deformation" else None)
+
+
+def _turn(matrix: Matrix) -> float:
+    """Degrees that a map turns by; 180 for a mirror image."""
+    (a, b, _), (d, e, _) = matrix
+    return abs(math.degrees(math.atan2(d - b, a + e))) if a * e > b * d else 180.0
 
 
 def check_motion(motion: Motion, handle: Point, size: tuple[int, int], name: str) -> None:
@@ -146,9 +176,18 @@ def _target(operation: ResolvedOperation, index: int) -> Mask:
     return target
 
 
-def _area(instruction: Instruction, pairs: list[tuple[Mask, Mask]], size: tuple[int, int], margin: int) -> Mask:
+def _room(operation: ResolvedOperation) -> int:
+    """Pixels by which the derived area of a deformation grows, so that there is something to stretch."""
+    if not operation.is_deformation:
+        return 0
+    lead = operation.mask if operation.joint is None else operation.joint
+    return math.ceil(_ROOM * _largest_shift(lead, operation.matrix()))
+
+
+def _area(instruction: Instruction, pairs: list[tuple[Mask, Mask]], margins: list[int], size: tuple[int, int]) -> Mask:
+    rectangles = [masks.editable_area([pair], margin) for pair, margin in zip(pairs, margins, strict=True)]
     # The rectangle's corners are truncated to whole pixels: what a person painted must be editable to its last pixel.
-    derived = np.logical_or.reduce([masks.editable_area(pairs, margin), *(mask for pair in pairs for mask in pair)])
+    derived = np.logical_or.reduce([*rectangles, *(mask for pair in pairs for mask in pair)])
     if instruction.editable is None:
         return derived
     area = masks.rasterise(instruction.editable, size, "editable area")

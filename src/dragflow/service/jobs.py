@@ -61,8 +61,10 @@ def plan(
         check_options(model.subject)
     settings = load_preset(config) if isinstance(config, str) else check_config(config)
     job = EditJob(as_source(picture), given_instruction(instruction), settings, model)
-    job.task  # noqa: B018  # resolved now, so that its errors come before a model is loaded
-    return job
+    # Resolved now, so that its errors come before a model is loaded, and once: its guesses are part of the job.
+    settled = replace(job, instruction=job.task.instruction)
+    vars(settled)["task"] = job.task
+    return settled
 
 
 def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = None, *, trust: bool = False) -> EditJob:

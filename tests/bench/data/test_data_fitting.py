@@ -35,7 +35,7 @@ def found(matrix: Matrix, points: np.ndarray = HANDLES) -> Fit:
 def test_one_pair_is_a_translation() -> None:
     fit = found(((1, 0, 30), (0, 1, -12)), HANDLES[:1])
     assert fit.name == "translation"
-    assert as_motion(fit, (40, 60), SIZE, "deformation") == Translate((70, 48), "deformation")
+    assert as_motion(fit, (40, 60), SIZE) == Translate((70, 48))
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -50,7 +50,7 @@ def test_each_motion_is_known_for_what_it_is(count: int) -> None:
 
 @given(st.floats(10, 180), st.sampled_from([-1, 1]), st.floats(0, 299), st.floats(0, 199))
 def test_a_rotation_has_its_anchor_and_angle(degrees: float, way: int, x: float, y: float) -> None:
-    motion = as_motion(found(turned(way * degrees, anchor=(x, y))), (75, 95), SIZE, "relocation")
+    motion = as_motion(found(turned(way * degrees, anchor=(x, y))), (75, 95), SIZE)
     assert isinstance(motion, Rotate)
     assert motion.about == pytest.approx((x, y), abs=1e-6)
     assert (motion.degrees or 0) % 360 == pytest.approx(way * degrees % 360, abs=1e-6)
@@ -58,13 +58,13 @@ def test_a_rotation_has_its_anchor_and_angle(degrees: float, way: int, x: float,
 
 def test_a_rotation_about_a_point_outside_is_an_affine_map() -> None:
     matrix = turned(15, anchor=(-80, 100))
-    motion = as_motion(found(matrix), (75, 95), SIZE, "relocation")
+    motion = as_motion(found(matrix), (75, 95), SIZE)
     assert isinstance(motion, Affine)
     np.testing.assert_allclose(motion.matrix, matrix, atol=1e-9)
 
 
 def test_a_similarity_is_an_affine_map_even_about_a_point_inside() -> None:
-    assert isinstance(as_motion(found(turned(0, 1.5)), (75, 95), SIZE, "relocation"), Affine)
+    assert isinstance(as_motion(found(turned(0, 1.5)), (75, 95), SIZE), Affine)
 
 
 @pytest.mark.parametrize(

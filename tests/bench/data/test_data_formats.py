@@ -47,7 +47,7 @@ def test_point_formats_are_read_whole(tmp_path: Path, write: Callable[..., Path]
     if write is not make.drag100:  # a JPEG is not exact
         np.testing.assert_array_equal(sample.image.pixels, picture())
     assert sample.inferred == "disc of radius 6 px, translation from 1 pair"
-    assert sample.instruction.operations[0].motion == Translate((40, 30), "relocation")
+    assert sample.instruction.operations[0].motion == Translate((40, 30))
     assert isinstance(sample.instruction.editable, MaskArray)
     np.testing.assert_array_equal(sample.instruction.editable.array, box())
     assert sample.instruction.editable_mode == "extend"

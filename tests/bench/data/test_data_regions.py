@@ -49,7 +49,6 @@ def test_a_moved_region_comes_back_to_the_pixel(tmp_path: Path) -> None:
     assert operation.handle == pytest.approx((x, y))
     assert isinstance(operation.motion, Translate)
     assert operation.motion.to == pytest.approx((x + 20, y + 5))
-    assert operation.motion.label == "deformation"
     assert sample.begin_points[0] == pytest.approx((x, y))
     assert sample.target_points[0] == pytest.approx((x + 20, y + 5))
     assert sample.inferred == f"translation from {len(begins)} dense pairs"
@@ -91,7 +90,6 @@ def test_two_regions_have_two_motions_and_a_still_one_has_none(tmp_path: Path) -
     assert overlap(theirs.mask, second) == 1
     assert isinstance(ours.motion, Translate)
     assert isinstance(theirs.motion, Translate)
-    assert (ours.motion.label, theirs.motion.label) == ("relocation", "deformation")
     assert sample.begin_points == ((12, 12), (19.5, 44.5))
     assert sample.inferred.startswith("translation, translation from")
     folder = make.regiondrag(tmp_path / "still", *pairs[2])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragflow.core.arrays import Point
-from dragflow.core.motion import Affine, Label, Linear, Matrix, Motion, Rotate, Translate, about, apply
+from dragflow.core.motion import Affine, Linear, Matrix, Motion, Rotate, Translate, about, apply
 from dragflow.pixels import masks
 
 Points = NDArray[np.float64]
@@ -56,10 +56,10 @@ def translation(begins: Points, targets: Points) -> Fit:
     return Fit("translation", about(mean_point(begins), ((1.0, 0.0), (0.0, 1.0)), mean_point(targets)))
 
 
-def as_motion(fit: Fit, handle: Point, size: tuple[int, int], label: Label) -> Motion:
+def as_motion(fit: Fit, handle: Point, size: tuple[int, int]) -> Motion:
     """The fit as one of the editor's motions; a rotation about a point outside of the picture as an affine map."""
     if fit.name == "translation":
-        return Translate(apply(fit.matrix, handle), label)
+        return Translate(apply(fit.matrix, handle))
     (a, _, _), (d, _, _) = fit.matrix
     anchor = _fixed_point(fit.matrix)
     if fit.name == "rigid motion" and anchor is not None and masks.inside(anchor, size):

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point, translation
 from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import Label, Matrix
 from dragflow.core.task import MaskArray, Operation
 from dragflow.pixels import masks
 
@@ -82,11 +81,6 @@ def merge(begins: Sequence[Point], targets: Sequence[Point]) -> tuple[Points, Po
     return means[:, :2], means[:, 2:]
 
 
-def label_of(region: Mask, matrix: Matrix) -> Label:
-    """Deformation if the region overlaps itself when moved (a part that stretches), else relocation."""
-    return "deformation" if (region & masks.warp_mask(region, matrix)).any() else "relocation"
-
-
 def radius(displacement: float, size: tuple[int, int]) -> float:
     """Radius of a disc for a drag of this length: the one of MD2, within limits."""
     # At least 1, so that a disc has more pixels than its centre.
@@ -117,10 +111,9 @@ def _discs(begins: Points, targets: Points, size: tuple[int, int], editable: Mas
     return Inferred(tuple(operations), f"discs of radius {spread} px, each of {len(begins)} pairs its own translation")
 
 
-def _operation(region: Mask, fit: Fit, begins: Points, size: tuple[int, int], label: Label | None = None) -> Operation:
+def _operation(region: Mask, fit: Fit, begins: Points, size: tuple[int, int]) -> Operation:
     handle = mean_point(begins)
-    motion = as_motion(fit, handle, size, label or label_of(region, fit.matrix))
-    return Operation(MaskArray(region), motion, handle)
+    return Operation(MaskArray(region), as_motion(fit, handle, size), handle)
 
 
 def _origin(fit: Fit, count: int) -> str:
@@ -143,7 +136,7 @@ def _parts(begins: Points, targets: Points, size: tuple[int, int], editable: Mas
         region = labels == owner
         if not masks.warp_mask(region, fit.matrix).any():
             return "a part of the mask would leave the picture, so it cannot be a region"
-        operations.append(_operation(region, fit, begins[own], size, "relocation"))
+        operations.append(_operation(region, fit, begins[own], size))
         origins.append(_origin(fit, int(own.sum())))
     parts = "the mask's part" if len(operations) == 1 else f"{len(operations)} parts of the mask"
     return Inferred(tuple(operations), f"{parts} at the points, {', '.join(origins)}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dragflow.bench.data.dragbench import IMAGE, META, read_meta
 from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point, nearest
 from dragflow.bench.data.parts import Kind, Place, instruction, partial, require
-from dragflow.bench.data.points import SMALLEST, RegionRule, label_of, merge, pixels
+from dragflow.bench.data.points import SMALLEST, RegionRule, merge, pixels
 from dragflow.bench.sample import Sample
 from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
@@ -42,8 +42,7 @@ def load(place: Place, rule: RegionRule) -> Sample:
             f"{folder / REGION_META}: no region moves by {SMALLEST} pixels or more, so there is nothing to drag"
         )
     operations = tuple(
-        Operation(MaskArray(region), as_motion(fit, handle, image.size, label_of(region, fit.matrix)), handle)
-        for region, handle, fit in regions
+        Operation(MaskArray(region), as_motion(fit, handle, image.size), handle) for region, handle, fit in regions
     )
     points = [(handle, apply(fit.matrix, handle)) for _, handle, fit in regions]
     if (folder / META).exists():

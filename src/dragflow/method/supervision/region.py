@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dragflow.core.arrays import Point
@@ -16,6 +16,19 @@ from dragflow.method.backbone import Features
 from dragflow.ops import geometry, masks
 
 Mean = Literal["map", "region"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stretched:
+    """The picture around a part at some progress of its motion."""
+
+    field: Float[Tensor, "H W 2"]
+    """How far away, in pixels, each pixel comes from; inside the part by its motion exactly."""
+    weight: Float[Tensor, "H W"]
+    """How far each pixel follows the part: 1 in it, 0 where nothing moves."""
+
+
+Stretch = Callable[[float], Stretched]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +41,16 @@ class RegionMotion:
     handle: Point
     weight: float
     """gamma_i of App. D.1."""
+    stretch: Stretch | None = None
+    """What happens around a part, if that is to count; None: the region alone (paper)."""
 
 
 @dataclass(frozen=True, eq=False)
 class RegionTarget:
     """Where one region should be at some progress, and the features that belong there."""
 
-    mask: Bool[Tensor, "h w"]
-    """M_i^k on the feature grid."""
+    mask: Bool[Tensor, "h w"] | Float[Tensor, "h w"]
+    """M_i^k on the feature grid; around a part, how far each cell follows it."""
     references: Features
     """warp(F0, A_i), one for each tap."""
     weight: float
@@ -79,7 +94,13 @@ class RegionSupervision:
             matrix = motion_matrix(region.motion, region.handle, progress)
             moved = geometry.warp(region.mask[None, None].float(), matrix, padding="zeros")[0, 0] > 0.5
             cells = masks.covered_cells(masks.coverage(moved, grid))
-            on_grid = geometry.to_grid(matrix, (region.mask.shape[0], region.mask.shape[1]), grid)
-            references = tuple(geometry.warp(reference.float(), on_grid) for reference in self._references)
+            if region.stretch is None:
+                on_grid = geometry.to_grid(matrix, (region.mask.shape[0], region.mask.shape[1]), grid)
+                points = geometry.source_points(on_grid, grid)
+            else:
+                around = region.stretch(progress)
+                points = geometry.field_points(around.field.cpu(), grid)
+                cells = torch.maximum(cells.float(), masks.share(around.weight, grid))
+            references = tuple(geometry.warp_from(reference.float(), points) for reference in self._references)
             targets.append(RegionTarget(cells, references, region.weight))
         return targets

@@ -1,0 +1,159 @@
+"""Whether a region belongs to what is around it: does its rim run along an object's edge, or through the object?
+
+Both tests of the rim compare what is inside with what is outside. The fine one, pixel against pixel, finds a short
+joint of an exactly painted part, but takes texture for edges. The coarse one, band against band and less the spread of
+each, ignores texture, and looks a little inside and outside of the rim too, as few people paint along an edge exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dragflow.core.arrays import Map, Mask, Pixels
+from dragflow.core.motion import Label
+from dragflow.pixels import masks
+
+_PIXELS = 65_536
+"""A rim is looked at at this size at most."""
+_EDGE = 20.0
+"""Grey levels, in the strongest channel, that make an edge."""
+_EMPTY = 1.0
+"""Standard deviation in grey levels under which there is nothing to see that a region could be part of."""
+_JOINT, _EXACT = 0.055, 0.25
+"""Share of the rim without a fine edge from which a region may be a part, and up to which it was painted exactly."""
+_RUN = 0.04
+"""Share of the rim that a joint takes in one piece; scattered places without an edge are only faint."""
+_CLEAR = 0.3
+"""Share of the rim without a coarse edge up to which that may be so."""
+_PART = 0.2
+"""Share of the rim without a coarse edge from which a region is a part, however it was painted."""
+_CARELESS = 1 / 32
+"""How far from the rim a coarse edge may be, as a share of the picture's shorter side."""
+_BAND = (0.02, 0.12)
+"""Width of the bands that are compared: at most these shares of the shorter side, and of the region's own."""
+_SPREAD = 0.5
+"""How many standard deviations of the bands are taken off the difference of their means."""
+
+Points = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Attachment:
+    """How a region belongs to what is around it."""
+
+    label: Label
+    """`deformation` for a part of something, `relocation` for a whole object."""
+    joint: Mask | None
+    """(H, W): where an exactly painted part is joined to the rest. None: no such place was found, so that a region that
+    is said to be a part is taken to be joined all around."""
+
+
+def attachment(image: Pixels, region: Mask) -> Attachment:
+    """What the rim of a region (H, W) of a picture (H, W, 3) says."""
+    h, w = region.shape
+    shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
+    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
+    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small = np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
+    if not small.any() or small.all() or image[masks.dilate(small, 2)].std(axis=0).max() < _EMPTY:
+        return Attachment("relocation", None)
+    points, normals = rim(small)
+    fine = smooth(image, small, points, normals)
+    if fine.mean() < _JOINT:
+        return Attachment("relocation", None)
+    coarse = float(_without_step(image, small, points).mean())
+    if fine.mean() > _EXACT or coarse > _CLEAR:
+        return Attachment("deformation" if coarse >= _PART else "relocation", None)
+    joint, share = _longest(points[fine], size, len(points))
+    if share < _RUN:
+        return Attachment("relocation", None)
+    return Attachment("deformation", np.asarray(cv2.resize(joint, (w, h), interpolation=cv2.INTER_NEAREST)) > 0)
+
+
+def rim(region: Mask) -> tuple[Points, Points]:
+    """Points (n, 2) along the outlines of a region, and the unit normals there, to either side."""
+    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    pieces = [np.asarray(contour)[:, 0].astype(np.float64) for contour in contours]
+    tangents = [np.roll(piece, -_step(piece), 0) - np.roll(piece, _step(piece), 0) for piece in pieces]
+    tangent = np.concatenate(tangents)
+    tangent /= np.maximum(np.hypot(*tangent.T), 1e-9)[:, None]
+    return np.concatenate(pieces), tangent[:, ::-1] * (1.0, -1.0)
+
+
+def smooth(image: Pixels, region: Mask, points: Points, normals: Points) -> Flags:
+    """Points of the rim (n) at which the picture goes on without a fine edge."""
+    reach = max(2.0, 0.008 * min(region.shape))
+    sides = points + reach * normals, points - reach * normals
+    known = _inside(sides[0], region.shape) & _inside(sides[1], region.shape)
+    return known & (np.abs(_sample(image, sides[0]) - _sample(image, sides[1])).max(axis=1) < _EDGE)
+
+
+def _without_step(image: Pixels, region: Mask, points: Points) -> Flags:
+    """Points of the rim (n) that have no coarse edge near them."""
+    side, own = min(region.shape), math.sqrt(region.sum())
+    band, far = max(3.0, min(_BAND[0] * side, _BAND[1] * own)), _CARELESS * side
+    margin = math.ceil(2 * far + 3 * band)
+    ys, xs = np.nonzero(region)
+    top, left = max(int(ys.min()) - margin, 0), max(int(xs.min()) - margin, 0)
+    window = (slice(top, int(ys.max()) + margin + 1), slice(left, int(xs.max()) + margin + 1))
+    colours = image[window].astype(np.float32)
+    both = np.concatenate([colours, colours**2], axis=2)
+    depth = _depth(region[window])
+    x, y = np.rint(points - (left, top)).astype(np.intp).T
+    stepped = np.zeros(len(points), np.bool_)
+    for offset in (-far, -far / 2, 0.0, far / 2, far):
+        if offset > 0 and offset + band > depth.max():
+            continue  # the region has no such inside
+        sigma = band + abs(offset)
+        within = _moments(both, (depth > offset) & (depth <= offset + band + 0.5), sigma)[y, x]
+        beyond = _moments(both, (depth < offset) & (depth >= offset - band - 0.5), sigma)[y, x]
+        spread = np.sqrt(np.maximum(within[:, 3:] - within[:, :3] ** 2 + beyond[:, 3:] - beyond[:, :3] ** 2, 0) / 2)
+        stepped |= (np.abs(within[:, :3] - beyond[:, :3]) - _SPREAD * spread).max(axis=1) > _EDGE
+    return ~stepped
+
+
+def _depth(region: Mask) -> Map:
+    """Distance of every pixel from the rim: positive inside. The border of the picture is no rim."""
+    sides = [np.pad(side.astype(np.uint8), 1, mode="edge") for side in (region, ~region)]
+    inner, outer = (np.asarray(cv2.distanceTransform(s, cv2.DIST_L2, 5), np.float32)[1:-1, 1:-1] for s in sides)
+    return np.where(region, inner - 0.5, 0.5 - outer).astype(np.float32)
+
+
+def _moments(values: Map, where: Mask, sigma: float) -> Map:
+    """Means of the values in a neighbourhood, over the pixels of a mask alone."""
+    weight = where.astype(np.float32)
+    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-4)
+    channels = [cv2.GaussianBlur(values[..., c] * weight, (0, 0), sigma) / total for c in range(values.shape[2])]
+    return np.stack(channels, axis=2)
+
+
+def _longest(points: Points, size: tuple[int, int], count: int) -> tuple[NDArray[np.uint8], float]:
+    """The longest run of points of a rim, drawn on a picture of `size` (w, h), and its share of all `count` points."""
+    marked = np.zeros((size[1], size[0]), np.bool_)
+    x, y = np.rint(points).astype(np.intp).T
+    marked[y, x] = True
+    labels, _ = masks.components(masks.dilate(marked, 1))
+    counts = np.bincount(labels[y, x])
+    best = int(counts.argmax())
+    return (labels == best).astype(np.uint8), float(counts[best] / count)
+
+
+def _step(piece: Points) -> int:
+    """Points of an outline over which its direction is measured."""
+    return max(1, min(8, len(piece) // 20))
+
+
+def _inside(points: Points, size: tuple[int, ...]) -> Flags:
+    at = np.rint(points)
+    return (at >= 0).all(axis=1) & (at[:, 0] < size[1]) & (at[:, 1] < size[0])
+
+
+def _sample(image: Pixels, points: Points) -> Points:
+    x, y = np.rint(points).astype(np.intp).T
+    return image[y.clip(0, image.shape[0] - 1), x.clip(0, image.shape[1] - 1)].astype(np.float64)

@@ -1,0 +1,83 @@
+"""What is guessed of a region is said, chosen by one option, and repeated from the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dragflow.files.recipes import load_recipe
+
+QUICK = ("--set", "inversion.steps=2", "--set", "inversion.skip=1", "--set", "optimise.refining=1")
+IN_THE_FACE, THE_FACE = ("--box", "40,30,52,42"), ("--box", "20,12,75,62")
+PART, WHOLE = "operation 0 is taken for a part", "operation 0 is taken for a whole object"
+
+
+@pytest.fixture
+def face(tmp_path: Path) -> Path:
+    """A light box with soft shading on a dark ground."""
+    shade = np.linspace(150, 200, 100)[None, :, None] + np.linspace(0, 20, 75)[:, None, None]
+    image = np.full((75, 100, 3), 30.0)
+    image[12:63, 20:76] = np.broadcast_to(shade, image.shape)[12:63, 20:76]
+    path = tmp_path / "face.png"
+    Image.fromarray(image.astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [("--to", "55,40"), ("--about", "46,36", "--degrees", "25"), ("--about", "46,36", "--scale", "1.4"),
+     ("--matrix", "1,0.2,0,0,1,5")],
+)  # fmt: skip
+def test_every_motion_is_labelled_by_the_picture_or_by_the_option(
+    motion: tuple[str, ...], run: Any, face: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.png"
+    guessed = run("preview", face, *IN_THE_FACE, *motion, "-o", out)
+    assert guessed.out.startswith(PART), guessed.err
+    assert "--label relocation" in guessed.out
+    shown = out.read_bytes()
+    told = run("preview", face, *IN_THE_FACE, *motion, "--label", "deformation", "--force", "-o", out)
+    assert (told.code, told.out) == (0, "")
+    assert out.read_bytes() == shown
+    cut = run("preview", face, *IN_THE_FACE, *motion, "--label", "relocation", "--force", "-o", out)
+    assert (cut.code, cut.out) == (0, "")
+    assert out.read_bytes() != shown
+
+
+def test_a_whole_object_is_said_to_be_one(run: Any, face: Path, tmp_path: Path) -> None:
+    assert run("preview", face, *THE_FACE, "--to", "55,40", "-o", tmp_path / "out.png").out.startswith(WHOLE)
+
+
+def test_a_file_keeps_what_was_said_and_shows_what_is_guessed(run: Any, face: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.json"
+    assert run("task", "new", face, *IN_THE_FACE, "--to", "55,40", "-o", asked).code == 0
+    assert '"label"' not in asked.read_text()
+    shown = run("task", "show", asked, face)
+    assert PART in shown.out
+    assert "deformation" in shown.out
+    asked.unlink()
+    run("task", "new", face, *IN_THE_FACE, "--to", "55,40", "--label", "relocation", "-o", asked)
+    assert '"label": "relocation"' in asked.read_text()
+    assert "taken for" not in run("task", "show", asked, face).out
+
+
+def test_an_edit_says_its_guess_and_repeats_it_without_guessing(
+    run: Any, face: Path, tmp_path: Path, dummy_folder: Path
+) -> None:
+    first, again = tmp_path / "first.png", tmp_path / "again.png"
+    made = run("edit", face, *IN_THE_FACE, "--to", "55,40", "--model", dummy_folder, *QUICK, "-o", first)
+    assert made.out.startswith(PART), made.err
+    (operation,) = load_recipe(first).instruction.operations
+    assert operation.motion.label == "deformation"
+    repeated = run("edit", face, "--from", first, "--trust", "-o", again)
+    assert repeated.code == 0, repeated.err
+    assert "taken for" not in repeated.out
+    assert again.read_bytes() == first.read_bytes()
+    events = run(
+        "edit", face, *THE_FACE, "--to", "55,40", "--model", dummy_folder, *QUICK, "--json", "-o", tmp_path / "c.png"
+    ).events
+    assert events[-2] == {"event": "labelled", "operation": 0, "label": "relocation"}
