@@ -210,3 +210,51 @@ def test_without_an_output_the_result_is_named_after_the_picture(
     again = run(*command)
     assert again.code == 2
     assert "picture-edit.png exists already" in again.err
+
+
+@pytest.mark.parametrize("option", ["--sidecar", "--trace"])
+def test_a_result_without_its_sidecar_or_trace_is_not_written(
+    option: str, run: Any, desk: Any, dummy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of one output vanishes while the model works: exit code 0 would say that everything is there."""
+    from dragflow.cli import edit
+
+    place, work = desk.folder / "place", edit._run
+    place.mkdir()
+    before = desk.files() - {"place"}
+
+    def vanishing(*args: Any) -> Any:
+        result = work(*args)
+        place.rmdir()
+        return result
+
+    monkeypatch.setattr(edit, "_run", vanishing)
+    base = ("edit", desk.image, "--mask", desk.mask, "--to", "60,40", "--model", dummy_folder, *QUICK)
+    done = run(*base, "-o", desk.out, option, place / "inner")
+    assert (done.code, desk.files()) == (2, before)
+    assert "cannot be written" in done.err
+
+
+def test_what_exists_is_replaced_only_by_force(run: Any, desk: Any, dummy_folder: Path) -> None:
+    base = ("edit", desk.image, "--mask", desk.mask, "--to", "60,40", "--model", dummy_folder, *QUICK)
+    outputs = {"-o": desk.out, "--sidecar": desk.folder / "a.json", "--trace": desk.folder / "trace"}
+    given = [word for pair in outputs.items() for word in pair]
+    desk.out.write_bytes(b"mine")
+    assert run(*base, *given).code == 2
+    assert desk.out.read_bytes() == b"mine"
+    done = run(*base, *given, "--force")
+    assert done.code == 0, done.err
+    before = desk.files()
+    for option, path in outputs.items():
+        fresh = [
+            word
+            for pair in (outputs | {"-o": desk.folder / "b.png"}).items()
+            for word in pair
+            if pair[0] in ("-o", option)
+        ]
+        done = run(*base, *(given if option == "-o" else fresh))
+        assert done.code == 2, path
+        assert "exists already" in done.err
+        assert "--force" in done.err
+    assert run(*base, *given, "--force").code == 0
+    assert desk.files() == before

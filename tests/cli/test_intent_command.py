@@ -261,3 +261,20 @@ def test_an_empty_address_sends_nothing(url: str, run: Any, desk: Any, monkeypat
     assert refused.code == 2
     assert "--provider.base-url" in refused.err
     assert "sk-secret" not in refused.err
+
+
+def test_of_files_with_the_default_name_only_a_drawing_is_replaced(
+    run: Any, drag: Any, desk: Any, answers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    own = desk.folder / "picture-intent.png"
+    for content in (desk.image.read_bytes(), b"no picture", b""):
+        own.write_bytes(content)
+        done = run("intent", *drag, *with_file(answers))
+        assert (done.code, own.read_bytes()) == (2, content)
+        assert "picture-intent.png exists already" in done.err
+    assert run("intent", *drag, *with_file(answers), "--force").code == 0
+    drawn = own.read_bytes()
+    assert run("intent", *drag, *with_file(answers)).code == 0
+    assert own.read_bytes() == drawn
+    assert run("intent", *drag, *with_file(answers), "--overlay", own).code == 2

@@ -1,4 +1,4 @@
-"""Ctrl-C: the process ends with 130 at once, and leaves no file behind."""
+"""Ctrl-C and SIGTERM: the process ends with 130 at once, and leaves no file behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def _heed_interrupts() -> None:
 @pytest.mark.parametrize(
     "phase", [pytest.param("invert", marks=pytest.mark.slow), "drag", pytest.param("denoise", marks=pytest.mark.slow)]
 )
-def test_an_interrupt_leaves_nothing(phase: str, desk: Any, dummy_folder: Path) -> None:
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_an_interrupt_leaves_nothing(sent: signal.Signals, phase: str, desk: Any, dummy_folder: Path) -> None:
     before = desk.files()
     command = [
         "edit", desk.image, "--mask", desk.mask, "--to", "60,40", "--model", dummy_folder, "--preset", "paper",
@@ -45,7 +48,7 @@ def test_an_interrupt_leaves_nothing(phase: str, desk: Any, dummy_folder: Path) 
         for line in process.stdout:
             event = json.loads(line)
             if event["phase"] == phase and event["event"] == "stepped":
-                process.send_signal(signal.SIGINT)
+                process.send_signal(sent)
                 break
         rest = process.stdout.read()
         complaint = process.stderr.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from dragflow.core.errors import UserError
-from dragflow.files.pictures import MAX_PIXELS, decode_png, encode_png, from_pixels, load_image, save_png
+from dragflow.files.pictures import MAX_PIXELS, decode_png, encode_png, from_pixels, load_image, open_checked, save_png
 
 ORIENTATION = 0x0112
 
@@ -289,6 +290,74 @@ def test_damaged_exif_is_left_out(exif: bytes, tmp_path: Path) -> None:
     assert (source.exif or None, source.orientation) == (None, 1)
     save_png(tmp_path / "out.png", source, source.pixels)
     assert load_image(tmp_path / "out.png").size == (20, 30)
+
+
+EXIF = {
+    "cut": lambda whole: whole[: len(whole) // 2],
+    "zeros": lambda whole: whole[:10] + bytes(len(whole) - 10),
+    "ones": lambda whole: whole[:10] + b"\xff" * (len(whole) - 10),
+    "far offset": lambda whole: whole[:10] + b"\xff\xff\xff\x7f" + whole[14:],
+    "no header": lambda whole: whole[6:],
+    "long count": lambda whole: whole.replace(b"\x12\x01\x03\x00\x01\x00", b"\x12\x01\x03\x00\xff\xff"),
+    "as text": lambda whole: whole.replace(b"\x12\x01\x03\x00", b"\x12\x01\x02\x00"),
+    "as fraction": lambda whole: whole.replace(b"\x12\x01\x03\x00", b"\x12\x01\x05\x00"),
+    "unknown type": lambda whole: whole.replace(b"\x12\x01\x03\x00", b"\x12\x01\x63\x00"),
+    "nine": lambda whole: re.sub(rb"(?s)(\x12\x01\x03\x00\x01\x00\x00\x00).", lambda m: m[1] + b"\x09", whole),
+    "whole": lambda whole: whole,
+}
+"""Kinds of damage to EXIF data whose first tag is the orientation."""
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("damage", EXIF)
+def test_damaged_exif_of_any_kind_is_read_or_left_out(damage: str, suffix: str, tmp_path: Path) -> None:
+    """And what is saved opens again as the same picture, in the same layout."""
+    for number in range(1, 9):
+        exif = orientation(number)
+        exif[0x010F] = "A camera"
+        whole = exif.tobytes()
+        path, out = tmp_path / f"{number}.{suffix}", tmp_path / f"{number}-out.png"
+        options = {"lossless": True} if suffix == "webp" else {}
+        if suffix == "tif":  # the file itself is the EXIF data; what breaks it breaks the picture
+            Image.fromarray(noise()).save(path, exif=exif)
+            if damage in ("long count", "as text", "as fraction", "unknown type", "nine"):
+                path.write_bytes(EXIF[damage](path.read_bytes()))
+        else:
+            Image.fromarray(noise()).save(path, exif=EXIF[damage](whole), **options)
+        if (suffix, damage) == ("tif", "long count"):
+            with pytest.raises(UserError, match=path.name):
+                load_image(path)
+            continue
+        source = load_image(path)
+        if damage == "whole":
+            assert source.orientation == number
+        save_png(out, source, source.pixels)
+        again = load_image(out)
+        assert np.array_equal(again.pixels, source.pixels)
+        assert again.orientation == source.orientation
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "webp", "png"])
+def test_a_colour_profile_over_a_mebibyte_survives(suffix: str, tmp_path: Path) -> None:
+    """Pillow writes it, and refuses to read it again."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile += np.random.default_rng(0).bytes(3 << 20)
+    Image.fromarray(noise()).save(tmp_path / f"in.{suffix}", icc_profile=profile)
+    source = load_image(tmp_path / f"in.{suffix}")
+    assert source.icc_profile == profile
+    save_png(tmp_path / "out.png", source, source.pixels, {"dragflow": "x" * (2 << 20)})
+    assert load_image(tmp_path / "out.png").icc_profile == profile
+    assert open_checked(tmp_path / "out.png").info["dragflow"] == "x" * (2 << 20)
+    assert PngImagePlugin.MAX_TEXT_CHUNK == 1 << 20
+
+
+def test_what_cannot_be_opened_again_is_not_written(tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    out.write_bytes(b"before")
+    source = from_pixels(noise())
+    with pytest.raises(UserError, match="of the result is damaged"):
+        save_png(out, source, source.pixels, {str(i): "x" * (40 << 20) for i in range(2)})
+    assert (out.read_bytes(), list(tmp_path.iterdir())) == (b"before", [out])
 
 
 def test_only_a_png_is_decoded_where_one_is_embedded() -> None:

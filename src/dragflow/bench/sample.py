@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.arrays import Mask, Pixels, Point, own
 from dragflow.core.task import DragTask, Instruction, MaskArray
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
@@ -48,6 +48,10 @@ class Sample:
     """Further groups that the sample belongs to."""
     inferred: str = ""
     """How the regions were inferred from points; "" when they were painted."""
+
+    def __post_init__(self) -> None:
+        """Keep no buffer of the caller."""
+        own(self, "truth", "target_mask")
 
     @cached_property
     def task(self) -> DragTask:

@@ -1,4 +1,4 @@
-"""The aliases that all floors share; frames are x to the right, y down, and sizes (h, w)."""
+"""The aliases that all floors share, and arrays that stay as they are; x is to the right, y down, sizes are (h, w)."""
 
 from __future__ import annotations
 
@@ -19,3 +19,31 @@ if TYPE_CHECKING:
     """(H, W), or (H, W, C) with channels."""
 else:  # names alone are no reason to import numpy
     Pixels = Mask = Map = Any
+
+
+def own(holder: object, *names: str) -> None:
+    """Replace these arrays of a frozen dataclass, where it has them, by copies that nobody can change.
+
+    To be called at the end of `__init__`: what the caller does later to its buffers has no effect.
+    """
+    for name in names:
+        value = getattr(holder, name)
+        if hasattr(value, "__array__"):
+            object.__setattr__(holder, name, _immutable(value))
+
+
+def _immutable(value: Any) -> Any:
+    """The array itself if its memory is that of a `bytes`, which cannot be made writable again; else such a copy."""
+    import numpy as np
+
+    array = np.asarray(value)
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, bytes):
+        return array
+    if array.dtype.hasobject or not array.size:  # no bytes stand for these
+        array = array.copy()
+        array.setflags(write=False)
+        return array
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import MinLen
 
-from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.arrays import Mask, Pixels, Point, own
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix, Motion, motion_matrix
 
@@ -35,6 +35,11 @@ class MaskImage:
     image: Image
     at: Point | None = None
 
+    def __post_init__(self) -> None:
+        """Keep no buffer of the caller."""
+        if hasattr(self.image, "copy"):
+            _set(self, image=self.image.copy())
+
 
 @dataclass(frozen=True, eq=False)
 class MaskArray:
@@ -43,6 +48,10 @@ class MaskArray:
     array: NDArray[Any]
     name: str = ""
     """Its origin, for errors."""
+
+    def __post_init__(self) -> None:
+        """Keep no buffer of the caller."""
+        own(self, "array")
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,10 @@ class ResolvedOperation:
     joint: Mask | None = None
     """(H, W): where a deformation is joined to what it belongs to, the rest of its rim being free; None: all around."""
 
+    def __post_init__(self) -> None:
+        """Keep no buffer of the caller."""
+        own(self, "mask")
+
     def matrix(self, progress: float = 1.0) -> Matrix:
         """The map of the motion at a progress in [0, 1], in source pixels."""
         return motion_matrix(self.motion, self.handle, progress)
@@ -187,6 +200,10 @@ class DragTask:
     """(H, W), the editable area B."""
     instruction: Instruction
     """The instruction, with the labels that were guessed."""
+
+    def __post_init__(self) -> None:
+        """Keep no buffer of the caller."""
+        own(self, "image", "area")
 
     @property
     def regions(self) -> tuple[Region, ...]:

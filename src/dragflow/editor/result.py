@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.arrays import Mask, Pixels, own
 from dragflow.core.result import Provenance
 from dragflow.core.task import DragTask
 from dragflow.files.atomic import write_bytes
@@ -32,6 +32,10 @@ class EditResult:
     provenance: Provenance
     source: SourceImage
     """The picture that was edited: its alpha, layout, EXIF and colour profile are those of the saved result."""
+
+    def __post_init__(self) -> None:
+        """Keep no buffer of the caller."""
+        own(self, "pixels")
 
     @property
     def area(self) -> Mask:

@@ -198,7 +198,7 @@ class Session:
     ) -> Drag:
         """The request on the model's grids and device."""
         device = self._backbone.device
-        regions = [torch.from_numpy(op.mask).to(device) for op in task.operations]
+        regions = [torch.tensor(op.mask).to(device) for op in task.operations]
         weights = masks.region_weights(regions)
         warp = elastic(task)
         around = [frames.stretch(warp, op, device) if config.optimise.stretch else None for op in task.operations]
@@ -216,7 +216,7 @@ class Session:
                 RegionMotion(mask, op.motion, op.handle, weight, stretch)
                 for mask, op, weight, stretch in zip(regions, task.operations, weights, around, strict=True)
             ),
-            area=masks.any_cells(torch.from_numpy(task.area).to(device), latent),
+            area=masks.any_cells(torch.tensor(task.area).to(device), latent),
             latent_cells=frames.cell_map(task, regions, latent, warp),
             token_cells=frames.cell_map(task, regions, self._backbone.spec.token_grid(latent), warp),
             target=target(self._subject.sampling(config, box)),

@@ -38,12 +38,12 @@ def frozen(region: MaskFile | MaskImage | MaskArray) -> MaskArray:
         UserError: a mask that cannot be read.
     """
     if isinstance(region, MaskArray):
-        return _owned(np.asarray(region.array) > 0, region.name)
+        return MaskArray(np.asarray(region.array) > 0, region.name)
     if isinstance(region, MaskFile):
         mask, name = load_mask(region.path), str(region.path)
     else:
         mask, name = read_mask(region.image), "picture"
-    return _owned(mask if region.at is None else masks.component_at(mask, region.at, name), name)
+    return MaskArray(mask if region.at is None else masks.component_at(mask, region.at, name), name)
 
 
 def load_mask(path: Path) -> Mask:
@@ -66,9 +66,3 @@ def read_mask(image: Image.Image) -> Mask:
         return (la[..., 0] > 127) & (la[..., 1] > 127)
     # Masks with values 0 and 1 are common in data sets: an 8-bit picture that dark holds classes, not brightness.
     return la > (127 if la.max(initial=0) > 1 else 0)
-
-
-def _owned(mask: Mask, name: str) -> MaskArray:
-    mask = mask.copy()
-    mask.setflags(write=False)
-    return MaskArray(mask, name)

@@ -17,7 +17,7 @@ from typing import NoReturn
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from dragflow.core.arrays import Pixels
+from dragflow.core.arrays import Pixels, own
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes
 from dragflow.files.pillow import lenient_pillow
@@ -58,6 +58,10 @@ class SourceImage:
     icc_profile: bytes | None = None
     path: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Keep no buffer of the caller."""
+        own(self, "pixels", "alpha")
+
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)."""
@@ -93,8 +97,8 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
     has_alpha = upright.has_transparency_data
     rgba = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
     return SourceImage(
-        pixels=np.ascontiguousarray(rgba[..., :3]),
-        alpha=np.ascontiguousarray(rgba[..., 3]) if has_alpha else None,
+        pixels=rgba[..., :3],
+        alpha=rgba[..., 3] if has_alpha else None,
         orientation=orientation,
         exif=exif,
         icc_profile=image.info.get("icc_profile"),
@@ -231,7 +235,7 @@ def from_pixels(pixels: Pixels | Image.Image | SourceImage) -> SourceImage:
             f"image array has shape {pixels.shape} and type {pixels.dtype}: it must be (H, W, 3) or (H, W, 4) uint8"
         )
     check_size("array", (pixels.shape[0], pixels.shape[1]))
-    return SourceImage(pixels=pixels[..., :3].copy(), alpha=pixels[..., 3].copy() if pixels.shape[2] == 4 else None)
+    return SourceImage(pixels=pixels[..., :3], alpha=pixels[..., 3] if pixels.shape[2] == 4 else None)
 
 
 def encode_png(source: SourceImage, pixels: Pixels, text: dict[str, str] | None = None) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from dragflow.core.arrays import Pixels, Point
+from dragflow.core.arrays import Pixels, Point, own
 from dragflow.core.motion import Translate
 from dragflow.core.result import IntentRecord
 from dragflow.core.task import DragTask, Instruction, ResolvedOperation
@@ -65,6 +65,10 @@ class IntentRequest:
     """Of every operation the label that is known; None for those to be guessed, and where no label fits (a scaling)."""
     count: int = CANDIDATES
     """How many candidates to give."""
+
+    def __post_init__(self) -> None:
+        """Keep no buffer of the caller."""
+        own(self, "picture", "overlay")
 
     @property
     def open(self) -> tuple[ResolvedOperation, ...]:

@@ -174,10 +174,10 @@ def _motion_errors(sample: Sample, edit: Pixels) -> dict[str, float]:
 
 def _fidelity(distance: Perceptual, task: DragTask, edit: Pixels) -> dict[str, float]:
     source, edited = _picture(task.image), _picture(edit)
-    regions = [torch.from_numpy(operation.mask) for operation in task.operations]
+    regions = [torch.tensor(operation.mask) for operation in task.operations]
     moved = [(mask, op.matrix()) for mask, op in zip(regions, task.operations, strict=True)]
     return {
-        "IF_bg": image_fidelity.background(distance, source, edited, torch.from_numpy(task.area)),
+        "IF_bg": image_fidelity.background(distance, source, edited, torch.tensor(task.area)),
         "IF_s2t": image_fidelity.at_target(distance, source, edited, moved),
         "IF_s2s": image_fidelity.at_source(distance, source, edited, regions),
     }
@@ -189,7 +189,7 @@ def _perceptual_to_truth(distance: Perceptual, sample: Sample, edit: Pixels) -> 
     places = {"LPIPS_area": sample.task.area, "LPIPS_vacated": _vacated(sample)}
     edited, known = _picture(edit), _picture(sample.truth)
     return {
-        key: image_fidelity.masked_distance(distance, edited, known, torch.from_numpy(where))
+        key: image_fidelity.masked_distance(distance, edited, known, torch.tensor(where))
         for key, where in places.items()
         if where.any()
     }
