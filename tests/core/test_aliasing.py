@@ -36,7 +36,7 @@ MADE: dict[type, Callable[[Any, Any], Any]] = {
     MaskImage: lambda pixels, mask: MaskImage(Image.frombuffer("RGB", (64, 48), pixels, "raw", "RGB", 0, 1)),
     Operation: lambda pixels, mask: Operation(mask, MOVE),
     Instruction: lambda pixels, mask: Instruction(operation(), editable=mask),
-    ResolvedOperation: lambda pixels, mask: ResolvedOperation(mask, MOVE, (1.0, 1.0)),
+    ResolvedOperation: lambda pixels, mask: ResolvedOperation(mask, MOVE, (1.0, 1.0), joint=mask[::-1]),
     DragTask: lambda pixels, mask: DragTask(pixels, (), mask, Instruction(operation())),
     EditResult: lambda pixels, mask: EditResult(pixels, ANY, (), ANY, ANY),
     IntentRequest: lambda pixels, mask: IntentRequest(ANY, ANY, ANY, pixels, pixels[:, ::-1], ()),

@@ -51,7 +51,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
-        own(self, "truth", "target_mask")
+        own(self)
 
     @cached_property
     def task(self) -> DragTask:

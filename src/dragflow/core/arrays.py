@@ -21,13 +21,12 @@ else:  # names alone are no reason to import numpy
     Pixels = Mask = Map = Any
 
 
-def own(holder: object, *names: str) -> None:
-    """Replace these arrays of a frozen dataclass, where it has them, by copies that nobody can change.
+def own(holder: object) -> None:
+    """Replace every array of a frozen dataclass by a copy that nobody can change.
 
     To be called at the end of `__init__`: what the caller does later to its buffers has no effect.
     """
-    for name in names:
-        value = getattr(holder, name)
+    for name, value in tuple(vars(holder).items()):
         if hasattr(value, "__array__"):
             object.__setattr__(holder, name, _immutable(value))
 

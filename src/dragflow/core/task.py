@@ -51,7 +51,7 @@ class MaskArray:
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
-        own(self, "array")
+        own(self)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class ResolvedOperation:
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
-        own(self, "mask")
+        own(self)
 
     def matrix(self, progress: float = 1.0) -> Matrix:
         """The map of the motion at a progress in [0, 1], in source pixels."""
@@ -203,7 +203,7 @@ class DragTask:
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
-        own(self, "image", "area")
+        own(self)
 
     @property
     def regions(self) -> tuple[Region, ...]:

@@ -35,7 +35,7 @@ class EditResult:
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
-        own(self, "pixels")
+        own(self)
 
     @property
     def area(self) -> Mask:

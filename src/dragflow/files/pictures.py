@@ -60,7 +60,7 @@ class SourceImage:
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
-        own(self, "pixels", "alpha")
+        own(self)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -68,7 +68,7 @@ class IntentRequest:
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
-        own(self, "picture", "overlay")
+        own(self)
 
     @property
     def open(self) -> tuple[ResolvedOperation, ...]:
