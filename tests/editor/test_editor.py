@@ -181,6 +181,17 @@ def test_every_motion_runs_under_every_kv_rule(motion: Motion, rule: str, sessio
     assert all(np.isfinite(result.losses))
 
 
+def test_what_stretches_around_a_part_counts_if_it_is_asked_for_and_around_an_object_never(session: Session) -> None:
+    losses: dict[tuple[str, bool], tuple[float, ...]] = {}
+    for label in ("deformation", "relocation"):
+        for stretch in (True, False):
+            config = config_of("default", *QUICK, "optimise.refining=1", f"optimise.stretch={stretch}".lower())
+            moved = Operation(Box(20, 20, 44, 44), Translate((60, 40), label))
+            losses[label, stretch] = session.edit(moved, config).losses
+    assert losses["deformation", True] != losses["deformation", False]
+    assert losses["relocation", True] == losses["relocation", False]
+
+
 @pytest.mark.parametrize("start", ["source", "warp", "preview"])
 @pytest.mark.parametrize("background", ["replay", "resample", "none"])
 def test_every_start_runs_with_every_background(start: str, background: str, session: Session) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from dragflow.core.motion import Motion, Rotate, Scale, Translate, motion_matrix
-from dragflow.method.supervision.region import RegionMotion, RegionSupervision, RegionTarget, region_loss
+from dragflow.method.supervision.region import RegionMotion, RegionSupervision, RegionTarget, Stretched, region_loss
 from dragflow.ops.geometry import to_grid, warp
 
 GRID = (8, 10)
@@ -143,3 +145,33 @@ def test_the_reference_gets_no_gradient_and_the_answer_does_not_depend_on_what_w
     again = supervision.loss(found, 0.5)
     assert float(again) == first
     assert not again.requires_grad
+
+
+def stretching(operation: RegionMotion, shift: tuple[float, float], weight: Tensor) -> RegionMotion:
+    """The operation, with everything around it coming from `shift` pixels away at its end."""
+
+    def at(progress: float) -> Stretched:
+        field = torch.tensor(shift).mul(progress).expand(*IMAGE, 2).contiguous()
+        return Stretched(field, weight.repeat_interleave(CELL, 0).repeat_interleave(CELL, 1))
+
+    return replace(operation, stretch=at)
+
+
+@pytest.mark.parametrize("progress", [0.5, 1.0])
+def test_inside_a_part_a_warp_that_is_its_motion_gives_the_same_references(progress: float) -> None:
+    moved = operation(cells(1, 1, 4, 4), Translate((39.5 + 2 * CELL, 39.5 + CELL)))
+    around = stretching(moved, (-2.0 * CELL, -1.0 * CELL), cells(1, 1, 4, 4).float())
+    (plain,) = RegionSupervision(features(), [moved], "region").targets(progress)
+    (dense,) = RegionSupervision(features(), [around], "region").targets(progress)
+    for ours, theirs in zip(dense.references, plain.references, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_around_a_part_each_cell_counts_as_far_as_it_follows() -> None:
+    weight = torch.zeros(GRID)
+    weight[2:6, 2:8] = 0.25
+    moved = operation(cells(3, 3, 4, 4), Translate((3.5 * CELL - 0.5 + CELL, 3.5 * CELL - 0.5)))
+    (target,) = RegionSupervision(features(), [stretching(moved, (-16.0, 0.0), weight)], "region").targets(1.0)
+    expected = weight.clone()
+    expected[3, 4] = 1  # where the part itself has gone
+    assert torch.allclose(target.mask, expected)

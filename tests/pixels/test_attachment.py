@@ -105,3 +105,7 @@ def test_the_area_of_a_deformation_has_room_to_stretch_and_a_given_one_does_not_
     assert np.array_equal(wide, dilate(tight, 10))
     box = Box(80, 60, 180, 140)
     assert resolve(image, Instruction(Operation(MaskArray(BALL), motion), editable=box)).area.sum() == 101 * 81
+    added = Instruction(Operation(MaskArray(BALL), motion), editable=box, editable_mode="extend")
+    assert np.array_equal(
+        resolve(image, added).area, tight | resolve(image, replace(added, editable_mode="replace")).area
+    )

@@ -105,12 +105,19 @@ def elastic(task: DragTask) -> Elastic | None:
 
 def stretched(image: Pixels, field: Map) -> Pixels:
     """The picture (H, W, 3) in which each pixel is from where a field of displacements (H, W, 2) says."""
-    h, w = field.shape[:2]
-    if not field.any():
+    ys, xs = np.nonzero(field.any(axis=2))
+    if not len(ys):
         return image
-    ys, xs = np.mgrid[:h, :w].astype(np.float32)
-    x, y = xs + field[..., 0], ys + field[..., 1]
-    drawn: Pixels = _remap(image, x, y)
+    window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that changes
+    y, x = np.mgrid[window].astype(np.float32)
+    result = image.copy()
+    result[window] = _from(image, x + field[window][..., 0], y + field[window][..., 1])
+    return result
+
+
+def _from(image: Pixels, x: Map, y: Map) -> Pixels:
+    """The picture at the given places, blurred before it is sampled where it shrinks."""
+    drawn = _remap(image, x, y)
     shrinking = _shrinking(x, y)
     for factor in _BLURRED:
         share = np.clip(shrinking / factor * 2 - 1, 0, 1)[..., None]

@@ -44,7 +44,9 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
     return DragTask(
         image=image,
         operations=operations,
-        area=_area(instruction, pairs, [margin + _room(op) for op in operations], size),
+        area=_area(
+            instruction, pairs, [margin + (0 if instruction.editable else _room(op)) for op in operations], size
+        ),
         instruction=replace(instruction, operations=_settled(instruction.operations, operations)),
     )
 
