@@ -61,6 +61,9 @@ def cls_of(part: str) -> Any:
         ("transformer", "num_layers", 2.5, "a whole number"),
         ("transformer", "num_layers", True, "a whole number"),
         ("transformer", "num_layers", None, "a whole number"),
+        ("transformer", "num_layers", [3], "a whole number"),
+        ("vae", "latent_channels", {}, "a whole number"),
+        ("vae", "scaling_factor", None, "a number"),
         ("transformer", "num_single_layers", 0, "from 1 to 200"),
         ("transformer", "attention_head_dim", 0, "from 1"),
         ("transformer", "num_attention_heads", 10**12, "from 1"),
@@ -130,6 +133,8 @@ def test_a_model_whose_configuration_does_not_fit_is_refused(
     [
         ({"num_train_timesteps": 10**12}, "num_train_timesteps 1000000000000"),
         ({"shift": 0}, "shift 0: it must be greater than 0"),
+        ({"shift": [1]}, "shift [1] in its configuration: it must be a number"),
+        ({"max_image_seq_len": None}, "max_image_seq_len None in its configuration: it must be a whole number"),
         ({"shift": "a"}, "shift 'a' in its configuration: it must be a number"),
         ({"base_image_seq_len": 4096}, "must be less than max_image_seq_len"),
         ({"_class_name": "DDIMScheduler"}, "is a DDIMScheduler"),

@@ -28,6 +28,8 @@ _MOST_BYTES = 1 << 24
 _MOST_LAYERS = 1000
 _MOST_ITEMS = 100
 """In a list."""
+_PER_SIDE = ("image_size", "patch_size", "sample_size")
+"""May have a value for each side of a picture; as a token's number, `…_id`, may be a list."""
 _LEAST_BOUND = 1 << 16
 """Sizes up to this pass, however small the files are: some, like that of a sample, say nothing about the weights."""
 _REEXPORT = "download or export the model again"
@@ -121,8 +123,8 @@ def _values(config: Config, defaults: Config, above: str = "") -> Iterator[tuple
     """Every value with its path and its default; an item of a list has the first of the default's."""
     for key, value in config.items():
         path, default = shown(f"{above}{key}"), defaults.get(key)
-        if key.endswith("_id"):
-            default = None  # a token's number, or a list of them
+        if key.endswith("_id") or (key in _PER_SIDE and isinstance(value, list)):
+            default = None
         yield path, value, default
         if isinstance(value, dict):
             yield from _values(value, defaults, f"{path}.")
@@ -140,10 +142,8 @@ def _broken_rule(value: Any, default: Any, bound: int) -> str | None:
         return "it must be a finite number"
     if _is_list(default) and default and not (_is_list(value) and 0 < len(value) <= _MOST_ITEMS):
         return f"it must be a list of 1 to {_MOST_ITEMS} items"
-    size = _is_whole(default) and default >= 1
-    if value is None or isinstance(value, list | dict):  # a size may differ along the sides of a picture
-        return "it must be a whole number" if value is None and size else None
-    if type(default) in _KINDS and not _has_type(value, type(default)):
+    optional = not isinstance(default, int | float) or isinstance(default, bool) or default == 0
+    if type(default) in _KINDS and not (value is None and optional) and not _has_type(value, type(default)):
         return f"it must be {_KINDS[type(default)]}"
     least = min(default, 1) if _is_whole(default) and default >= 0 else -bound
     if _is_whole(value) and not least <= value <= bound:
