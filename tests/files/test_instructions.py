@@ -30,11 +30,11 @@ from dragflow.pixels.resolve import resolve
 numbers = st.floats(-1e6, 1e6)
 points = st.tuples(numbers, numbers)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-arrays = npst.arrays(np.bool_, npst.array_shapes(min_dims=2, max_dims=2, max_side=12))
+arrays = npst.arrays(np.bool_, npst.array_shapes(min_dims=2, max_dims=2, max_side=12)).filter(np.any)
 regions = (
     st.builds(Box, numbers, numbers, numbers, numbers)
     | st.builds(Polygon, st.lists(points, min_size=3, max_size=6).map(tuple))
-    | st.builds(MaskArray, arrays)
+    | st.builds(MaskArray, arrays, invert=st.just(value=False))
 )
 motions = (
     st.builds(Translate, points, st.sampled_from(["relocation", "deformation"]))

@@ -75,7 +75,7 @@ def test_a_concave_polygon_leaves_its_bay_out() -> None:
         (MaskArray(np.zeros(SIZE, dtype=np.bool_)), "empty"),
         (MaskArray(np.ones(SIZE, dtype=np.bool_)), "whole picture"),
         (MaskArray(np.ones((60, 40), dtype=np.bool_)), "40 x 60"),
-        (MaskArray(np.ones((40, 60, 3), dtype=np.bool_)), "3"),
+        (MaskArray(np.ones((3, 40, 60), dtype=np.bool_)), "array of 3 x 40 x 60"),
         (MaskFile(Path("mask.png")), "freeze the instruction first"),
     ],
 )
@@ -96,10 +96,10 @@ def test_a_mask_of_zeros_and_ones_is_read(tmp_path: Path) -> None:
     assert np.array_equal(masks.rasterise(frozen(write(tmp_path / "m.png", mask.astype(np.uint8))), SIZE), mask)
 
 
-def test_brighter_than_half_is_in(tmp_path: Path) -> None:
-    gray = np.zeros(SIZE, dtype=np.uint8)
-    gray[0, :3] = (127, 128, 255)
-    assert np.flatnonzero(masks.rasterise(frozen(write(tmp_path / "m.png", gray)), SIZE)).tolist() == [1, 2]
+def test_of_a_smooth_edge_what_is_brighter_than_half_is_in(tmp_path: Path) -> None:
+    gray = (box(5, 6, 20, 25) * 255).astype(np.uint8)
+    gray[6:26, 4], gray[6:26, 21] = 127, 128
+    assert np.array_equal(masks.rasterise(frozen(write(tmp_path / "m.png", gray)), SIZE), box(5, 6, 21, 25))
 
 
 def test_what_is_painted_but_transparent_is_out(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from dragflow.core.task import Box, Instruction, MaskFile, Operation, Polygon, R
 T = TypeVar("T")
 
 REGION_OPTIONS = ("--mask", "--box", "--polygon")
-MOTION_OPTIONS = ("--at", "--to", "--handle", "--about", "--degrees", "--scale", "--matrix", "--label")
+MOTION_OPTIONS = ("--at", "--to", "--handle", "--about", "--degrees", "--scale", "--matrix", "--label", "--mask-label")
+FLAGS = ("--mask-invert",)
 
 
 def ordered_options(args: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -28,6 +29,8 @@ def ordered_options(args: Sequence[str]) -> tuple[tuple[str, str], ...]:
         name, equals, value = arg.partition("=")
         if name in REGION_OPTIONS + MOTION_OPTIONS:
             found.append((name, value if equals else next(rest, "")))
+        elif name in FLAGS:
+            found.append((name, value or "true"))
     return tuple(found)
 
 
@@ -102,7 +105,12 @@ def _operation(draft: _Draft) -> Operation:
 def _region(draft: _Draft, options: dict[str, str]) -> Region:
     kind, text = draft.region
     if kind == "--mask":
-        return MaskFile(Path(text), _pop(options, "--at", point))
+        return MaskFile(
+            Path(text),
+            _pop(options, "--at", point),
+            invert=_pop(options, "--mask-invert", _yes),
+            label=options.pop("--mask-label", None),
+        )
     if kind == "--box":
         return Box(*_numbers(kind, text, 4))
     values = _numbers(kind, text.replace(";", ","), None)
@@ -177,6 +185,12 @@ def _label(name: str, text: str) -> Label:
     if text in ("relocation", "deformation"):
         return text
     raise UserError(f"{name} {text!r} is not known: choose relocation or deformation")
+
+
+def _yes(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise UserError(f"{name}={text}: write {name}, or {name}=false if the mask is meant as it is")
+    return text == "true"
 
 
 def _number(name: str, text: str) -> float:

@@ -33,7 +33,11 @@ class OperationOptions:
     """Operations: each region begins one, and the options of a motion after it are its own."""
 
     mask: tuple[str, ...] = ()
-    """Begin an operation: FILE, white pixels are its region. Repeatable."""
+    """Begin an operation: FILE, its painted pixels are the region. Repeatable."""
+    mask_invert: bool | None = None
+    """The mask's region is what is not painted; =false: it is meant as it is."""
+    mask_label: tuple[str, ...] = ()
+    """The mask's region is this one value, palette index or #rrggbb."""
     box: Annotated[tuple[str, ...], Signed] = ()
     """Begin an operation on a box: L,T,R,B."""
     polygon: Annotated[tuple[str, ...], Signed] = ()
@@ -67,21 +71,29 @@ class AreaOptions:
     """Where the picture may change."""
 
     area: Path | None = None
-    """Where the picture may change (white), instead of the derived area."""
+    """Where the picture may change (what is painted), instead of the derived area."""
     extend_area: Path | None = None
     """Add this to the derived editable area."""
+    area_invert: bool | None = None
+    """The area is what is not painted; =false: it is meant as it is."""
+    area_label: str | None = None
+    """The area is this one value, palette index or #rrggbb."""
 
     @property
     def mask(self) -> MaskFile | None:
         """The mask that is given.
 
         Raises:
-            UserError: both are.
+            UserError: both are, or none but a choice about it.
         """
         if self.area is not None and self.extend_area is not None:
             raise UserError("`area` replaces the derived area and `extend_area` adds to it: give one of them")
         file = self.area or self.extend_area
-        return None if file is None else MaskFile(file)
+        if file is not None:
+            return MaskFile(file, invert=self.area_invert, label=self.area_label)
+        if self.area_invert is not None or self.area_label is not None:
+            raise UserError("`area.invert` and `area.label` say how an area is read: give `area` or `extend_area` too")
+        return None
 
 
 AreaArgs = Annotated[AreaOptions, Parameter(name="*", group=_GROUPS["Editable area"])]

@@ -14,6 +14,8 @@ _PREFIXES = {
     "subject.": (SubjectOptions,),
     "provider.": (ProviderOptions,),
 }
+_MASKS = ("mask.invert", "mask.label", "area.invert", "area.label")
+"""Choices about one mask: fields of its own in Python and in a file, options beside it here."""
 _OTHERS = (
     "method",
     "label",
@@ -42,9 +44,9 @@ def spelled(text: str) -> str:
 
 def flag(name: str) -> str:
     """An option as it is typed."""
-    return f"--{name.replace('_', '-')}"
+    return f"--{(name.replace('.', '-') if name in _MASKS else name).replace('_', '-')}"
 
 
 def _names() -> set[str]:
     typed = {f"{prefix}{field.name}" for prefix, kinds in _PREFIXES.items() for kind in kinds for field in fields(kind)}
-    return typed | set(_OTHERS)
+    return typed | set(_OTHERS) | set(_MASKS)

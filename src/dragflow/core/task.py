@@ -21,19 +21,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A region painted in a picture file: every pixel brighter than half, or with `at` only the part at that point."""
+    """A region painted in a picture file: in one colour on black or on transparency (docs/files.md, "Masks")."""
 
     path: Path
     at: Point | None = None
+    """Take only the connected part at this point."""
+    invert: bool | None = None
+    """Whether the region is what is not painted; None asks where it looks so."""
+    label: int | str | None = None
+    """The one value, palette index or colour (as "#ff0000") that is the region, in a picture of several."""
     type: Literal["mask"] = field(default="mask", kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class MaskImage:
-    """A region painted in a picture in memory; read as that of a `MaskFile` is."""
+    """A region painted in a picture in memory; read as that of a `MaskFile` is, and with the same choices."""
 
     image: Image
     at: Point | None = None
+    invert: bool | None = None
+    label: int | str | None = None
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
@@ -43,11 +50,13 @@ class MaskImage:
 
 @dataclass(frozen=True, eq=False)
 class MaskArray:
-    """A region given as an array (h, w) of the size of the source image; what is not 0 is in it."""
+    """A region painted in an array, (h, w) or (h, w, 3 or 4); read as that of a `MaskFile` is."""
 
     array: NDArray[Any]
     name: str = ""
     """Its origin, for errors."""
+    invert: bool | None = None
+    label: int | str | None = None
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""

@@ -12,18 +12,20 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from PIL import Image
 from pydantic import Field, TypeAdapter
 
-from dragflow.core.arrays import Mask, Point
+from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Motion
-from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, Operation, Polygon, Region, as_instruction
+from dragflow.core.task import Box, Instruction, MaskFile, MaskImage, Operation, Polygon, Region, as_instruction
 from dragflow.files import schema
 from dragflow.files.atomic import write_text
-from dragflow.files.masks import freeze, frozen, read_mask
+from dragflow.files.masks import freeze, frozen
 from dragflow.files.pictures import decode_png
 from dragflow.files.red_bench import load_red_bench
 from dragflow.pixels import masks
+from dragflow.pixels.reading import covers_most
 
 VERSION = 2
 
@@ -33,6 +35,10 @@ class EmbeddedMask(schema.Strict):
 
     type: Literal["png"] = "png"
     png: Annotated[str, Field(min_length=1, description="a black and white PNG of the picture's size, base64")]
+    invert: bool | None = Field(None, description="whether the region is what is not painted; null asks where in doubt")
+    label: int | str | None = Field(
+        default=None, description="the one value, palette index or #rrggbb that is the region"
+    )
 
 
 # The core types are the format, distinguished by their `type`; only masks differ in a file.
@@ -114,7 +120,9 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Inst
 
     def region(entry: MaskFile | EmbeddedMask | Polygon | Box) -> Region:
         if isinstance(entry, EmbeddedMask):
-            return MaskArray(_decoded(entry.png), f"in {source}")
+            # A recipe is written by an edit, which has settled what its masks mean.
+            settled = False if folder is None and entry.label is None else None
+            return MaskImage(_decoded(entry.png), None, settled if entry.invert is None else entry.invert, entry.label)
         if not isinstance(entry, MaskFile):
             return entry
         if folder is None:
@@ -149,7 +157,7 @@ def to_file(instruction: Instruction) -> dict[str, Any]:
         ],
         prompt=instruction.prompt,
         edit_prompt=instruction.edit_prompt,
-        editable=None if instruction.editable is None else _embedded(instruction.editable),
+        editable=None if instruction.editable is None else _embedded(instruction.editable, area=True),
         editable_mode=instruction.editable_mode,
     )
     return parsed.model_dump(mode="json", exclude_none=True)
@@ -196,18 +204,19 @@ def _tagged(region: Any) -> Any:
     return {"type": kind, {"mask": "path", "polygon": "points"}.get(kind, kind): value, **rest}
 
 
-def _decoded(png: str) -> Mask:
+def _decoded(png: str) -> Image.Image:
     try:
         data = base64.b64decode(png, validate=True)
     except ValueError as error:
         raise UserError(f"an embedded mask is not in base64 ({error})") from error
-    return read_mask(decode_png(data, "in an embedded mask"))
+    return decode_png(data, "in an embedded mask", deep=True)
 
 
-def _embedded(region: Region) -> EmbeddedMask | Polygon | Box:
+def _embedded(region: Region, *, area: bool = False) -> EmbeddedMask | Polygon | Box:
     if isinstance(region, Polygon | Box):
         return region
-    mask = region if isinstance(region, MaskArray) else frozen(region)
+    mask = np.asarray(frozen(region, area=area).array)
     buffer = io.BytesIO()
-    masks.as_image(np.asarray(mask.array) > 0).convert("1").save(buffer, "PNG", optimize=True)
-    return EmbeddedMask(png=base64.b64encode(buffer.getvalue()).decode())
+    masks.as_image(mask).convert("1").save(buffer, "PNG", optimize=True)
+    meant = False if not area and covers_most(mask) else None  # what looks inverted is said to be as it is
+    return EmbeddedMask(png=base64.b64encode(buffer.getvalue()).decode(), invert=meant)

@@ -106,31 +106,43 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
     )
 
 
-def open_checked(path: Path) -> Image.Image:
-    """Open a single still picture and decode it whole.
+def open_checked(path: Path, *, deep: bool = False) -> Image.Image:
+    """Open a single still picture and decode it whole; `deep` takes 16 bits a channel too (colours lose the lower 8).
 
     Raises:
         UserError: missing, empty, not a picture, truncated, animated, or over the size limit.
     """
     with _reading(path):
-        image = _open(path, path)
+        image = _open(path, path, deep=deep)
         image.load()
     return image
 
 
-def decode_png(data: bytes, name: str) -> Image.Image:
-    """Decode a PNG embedded in other data, after the same checks; no other format is tried.
+def decode_png(data: bytes, name: str, *, deep: bool = False) -> Image.Image:
+    """Decode a PNG embedded in other data, after the same checks; no other format is tried. `deep`: see `open_checked`.
 
     Raises:
         UserError: not a PNG, truncated, or over the size limit.
     """
     with _reading(name):
-        image = _open(io.BytesIO(data), name, ("PNG",))
+        image = _open(io.BytesIO(data), name, ("PNG",), deep=deep)
         image.load()
     return image
 
 
-def _open(source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] = _FORMATS) -> Image.Image:
+def upright(image: Image.Image, name: Path | str) -> Image.Image:
+    """A picture turned as its EXIF orientation says.
+
+    Raises:
+        UserError: EXIF data that cannot be read.
+    """
+    with _reading(name):
+        return ImageOps.exif_transpose(image)
+
+
+def _open(
+    source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] = _FORMATS, *, deep: bool = False
+) -> Image.Image:
     """A picture whose header is read and checked, but no pixel yet."""
     if isinstance(source, Path):
         if not source.exists():
@@ -146,7 +158,7 @@ def _open(source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] 
         check_size(name, (image.height, image.width))
     if getattr(image, "n_frames", 1) > 1:
         raise UserError(f"picture {name} has {image.n_frames} frames: export one frame as a still picture")  # pyright: ignore[reportAttributeAccessIssue]
-    if any(";16" in str(part) for tile in image.tile for part in tile):
+    if not deep and any(";16" in str(part) for tile in image.tile for part in tile):
         _refuse_mode(name, "16 bits")  # Pillow would silently cut 16-bit colour to 8
     return image
 

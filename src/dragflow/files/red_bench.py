@@ -103,7 +103,11 @@ def _operations(sample: SampleFile, folder: Path, size: tuple[int, int]) -> tupl
     begins = {key: entry.centroids[0] for key, entry in entries.items()}
     regions = _own_masks(folder, list(entries)) or assign_regions(load_mask(folder / REGIONS), begins, size, path)
     return tuple(
-        Operation(MaskArray(regions[key]), _motion(entry, f"{path}: region_operations.{key}"), entry.centroids[0])
+        Operation(
+            MaskArray(regions[key], invert=False),
+            _motion(entry, f"{path}: region_operations.{key}"),
+            entry.centroids[0],
+        )
         for key, entry in entries.items()
     )
 

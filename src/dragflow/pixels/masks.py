@@ -14,19 +14,20 @@ from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix
 from dragflow.core.task import Box, MaskArray, Polygon, Region
+from dragflow.pixels.reading import read_array
 
 _LARGE_DISC = 128
 """Radius in pixels from which a mask is grown by distances."""
 
 
-def rasterise(region: Region, size: tuple[int, int], name: str = "region") -> Mask:
-    """The pixels of a region on a picture of `size` (h, w).
+def rasterise(region: Region, size: tuple[int, int], name: str = "region", *, whole: bool = False) -> Mask:
+    """The pixels of a region on a picture of `size` (h, w); `whole` allows it to cover everything.
 
     Raises:
-        UserError: another size than the picture's, empty, or everything; a mask that is still a file.
+        UserError: another size than the picture's, empty, or everything; a mask that is still a file, or in doubt.
     """
     if isinstance(region, MaskArray):
-        mask = _check_size(np.asarray(region.array) > 0, size, region.name or f"{name} array")
+        mask = _check_size(read_array(region, f"{name} array"), size, region.name or f"{name} array")
     elif isinstance(region, Box):
         mask = _box(region, size, name)
     elif isinstance(region, Polygon):
@@ -35,7 +36,7 @@ def rasterise(region: Region, size: tuple[int, int], name: str = "region") -> Ma
         raise UserError(f"{name} is a picture that was not read: freeze the instruction first (dragflow.files.masks)")
     if not mask.any():
         raise UserError(f"{name} is empty: it must cover at least one pixel of the picture")
-    if mask.all():
+    if mask.all() and not whole:
         raise UserError(f"{name} covers the whole picture: nothing would be left as background; cover a part")
     return mask
 
@@ -134,10 +135,11 @@ def feather(mask: Mask, pixels: float) -> NDArray[np.float32]:
 
 
 def _check_size(mask: Mask, size: tuple[int, int], name: str) -> Mask:
-    if mask.ndim != 2 or mask.shape != size:
-        shape = " x ".join(str(side) for side in mask.shape[::-1])
+    if mask.shape != size:
+        turned = ". It was painted on the picture lying on its side: turn it as EXIF orientation shows the picture"
         raise UserError(
-            f"mask {name} is {shape}, the picture {size[1]} x {size[0]} (upright): they must have the same size"
+            f"mask {name} is {mask.shape[1]} x {mask.shape[0]}, the picture {size[1]} x {size[0]} (upright): "
+            f"they must have the same size{turned if mask.shape == size[::-1] else ''}"
         )
     return mask
 

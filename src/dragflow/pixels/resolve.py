@@ -192,7 +192,7 @@ def _area(instruction: Instruction, pairs: list[tuple[Mask, Mask]], margins: lis
     derived = np.logical_or.reduce([*rectangles, *(mask for pair in pairs for mask in pair)])
     if instruction.editable is None:
         return derived
-    area = masks.rasterise(instruction.editable, size, "editable area")
+    area = masks.rasterise(instruction.editable, size, "editable area", whole=True)
     if instruction.editable_mode == "extend":
         return area | derived
     for i, (_, target) in enumerate(pairs):

@@ -113,7 +113,7 @@ def _discs(begins: Points, targets: Points, size: tuple[int, int], editable: Mas
 
 def _operation(region: Mask, fit: Fit, begins: Points, size: tuple[int, int]) -> Operation:
     handle = mean_point(begins)
-    return Operation(MaskArray(region), as_motion(fit, handle, size), handle)
+    return Operation(MaskArray(region, invert=False), as_motion(fit, handle, size), handle)
 
 
 def _origin(fit: Fit, count: int) -> str:

@@ -42,7 +42,8 @@ def load(place: Place, rule: RegionRule) -> Sample:
             f"{folder / REGION_META}: no region moves by {SMALLEST} pixels or more, so there is nothing to drag"
         )
     operations = tuple(
-        Operation(MaskArray(region), as_motion(fit, handle, image.size), handle) for region, handle, fit in regions
+        Operation(MaskArray(region, invert=False), as_motion(fit, handle, image.size), handle)
+        for region, handle, fit in regions
     )
     points = [(handle, apply(fit.matrix, handle)) for _, handle, fit in regions]
     if (folder / META).exists():

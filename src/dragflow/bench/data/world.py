@@ -88,7 +88,7 @@ def as_sample(name: str, scene: Drawn) -> Sample:
     context = [name for name, present in asdict(scene.context).items() if present]
     pairs = [(p, scene.motion.apply(p)) for p in spread_points(scene.mask, POINTS)]
     pairs = [(p, q) for p, q in pairs if masks.inside(q, scene.image.size)]
-    operation = Operation(MaskArray(scene.mask), motion(scene.motion, scene.mask))
+    operation = Operation(MaskArray(scene.mask, invert=False), motion(scene.motion, scene.mask))
     return Sample(
         id=name,
         category=scene.kind,
