@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def test_what_the_sentence_offers_is_the_ball(name: str, masks_dir: Path, ball: 
 def test_an_instruction_file_says_the_choice_and_is_written_without_it(
     name: str, masks_dir: Path, ball: Mask, tmp_path: Path
 ) -> None:
-    region = {"type": "mask", "path": str(masks_dir / f"{name}.png"), **CHOSEN[name]}
+    shutil.copyfile(masks_dir / f"{name}.png", tmp_path / "m.png")
+    region = {"type": "mask", "path": "m.png", **CHOSEN[name]}
     motion = {"type": "translate", "to": [268, 306]}
     (tmp_path / "task.json").write_text(
         json.dumps({"version": 2, "operations": [{"region": region, "motion": motion}]})
