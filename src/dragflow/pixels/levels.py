@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal
 
 import cv2
@@ -223,12 +224,12 @@ def _shaded(values: NDArray[Any]) -> Levels:
     base, paint = _ends(scaled)
     dark, bright = sorted((base, paint), key=lambda colour: Level(colour, "", 0).light)
     span = bright - dark
-    strength = np.sum([plane * v for plane, v in zip(scaled, span, strict=True)], axis=0) - dark @ span
-    strength = (strength / (span @ span)).astype(np.float32)
+    along, length = list(zip(scaled, dark.tolist(), span.tolist(), strict=True)), float(span @ span)
+    strength = reduce(np.add, ((plane - d) * (v / length) for plane, d, v in along))
     line = np.clip(strength, 0, 1)
-    away = np.max([np.abs(p - d - line * v) for p, d, v in zip(scaled, dark, span, strict=True)], axis=0)
+    away = reduce(np.maximum, (np.abs(plane - d - line * v) for plane, d, v in along))
     region = strength > 0.4999
-    kind = _doubt(strength if region.mean() <= 0.5 else 1 - strength, away / np.abs(span).max())
+    kind = _doubt(strength if region.mean() <= 0.5 else 1 - strength, away / float(np.abs(span).max()))
     if kind == "two" and _blurred(scaled, dark, bright, strength, full):
         kind = "weak"
     share = float(region.mean())
@@ -259,7 +260,7 @@ def _ends(scaled: list[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArr
     cells = np.minimum(few / max(float(few.max()), 1e-9) * 32, 31).astype(np.int64)
     code = cells @ (32 ** np.arange(len(scaled)))
     base = np.median(few[code == np.bincount(code).argmax()], axis=0)
-    far = np.max([np.abs(plane - colour) for plane, colour in zip(scaled, base, strict=True)], axis=0)
+    far = reduce(np.maximum, (np.abs(plane - colour) for plane, colour in zip(scaled, base.tolist(), strict=True)))
     beyond = far > far.max() / 2
     return base.astype(np.float64), np.array([np.median(plane[beyond]) for plane in scaled], dtype=np.float64)
 
