@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dragflow.pixels.plate import background_plate, membrane, repeats
+from dragflow.pixels.fill.copies import repeats, ring_of
+from dragflow.pixels.fill.edges import continued
+from dragflow.pixels.fill.membrane import membrane
+from dragflow.pixels.fill.rim import with_blurred_rim
+from dragflow.pixels.masks import dilate
+from dragflow.pixels.plate import background_plate
 
 H, W = 96, 128
 Y, X = np.mgrid[:H, :W].astype(np.float32)
@@ -74,8 +80,8 @@ def test_another_object_is_not_copied() -> None:
 
 def test_nothing_is_copied_where_nothing_repeats() -> None:
     noise = np.random.default_rng(0).normal(128, 30, (H, W, 3)).astype(np.float32)
-    assert repeats(noise, hole()) == []
-    assert repeats(np.full((H, W, 3), 90, np.float32), hole()) == []
+    assert repeats(noise, hole(), ring_of(hole())) == []
+    assert repeats(np.full((H, W, 3), 90, np.float32), hole(), ring_of(hole())) == []
 
 
 def test_only_the_hole_and_its_rim_change() -> None:
@@ -100,3 +106,55 @@ def test_a_large_picture_is_filled_at_a_smaller_size() -> None:
     truth = np.repeat(np.repeat(grey(40 + X + 0.5 * Y), 8, 0), 8, 1)
     mask = np.repeat(np.repeat(hole(), 8, 0), 8, 1)
     assert worst(background_plate(with_object(truth, mask), mask), truth) <= 6
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, 1.0, 2.2])
+def test_an_edge_goes_on_through_the_hole(angle: float) -> None:
+    truth = grey(np.where(np.cos(angle) * (X - 66) + np.sin(angle) * (Y - 45) > 0, 200, 60).astype(np.float32))
+    broken = with_object(truth, hole()).astype(np.float32)
+    carried = mean_error(np.rint(continued(broken, hole())).clip(0, 255).astype(np.uint8), truth)
+    assert carried < 0.5 * mean_error(np.rint(membrane(broken, hole())).astype(np.uint8), truth)
+
+
+def test_edges_without_trust_solve_laplaces_equation() -> None:
+    truth = np.repeat((100 + np.exp(X / 40) * np.cos(Y / 40) * 4)[..., None], 3, axis=2)  # harmonic
+    broken = np.where(hole()[..., None], 0, truth).astype(np.float32)
+    assert np.abs(continued(broken, hole(), 0.0) - truth).max() < 0.05
+
+
+def test_a_copy_that_only_resembles_the_ring_is_not_trusted() -> None:
+    # Two blobs of the same brightness as one beside the hole: a copy would put the other's neighbour into it.
+    truth = grey(120 + 0 * X)
+    truth[32:44, 40:48] = truth[32:44, 8:16] = 20
+    truth[32:50, 20:34] = 230
+    assert mean_error(background_plate(with_object(truth, hole()), hole()), truth) < 12
+
+
+def test_the_rim_is_filled_where_a_region_ends_at_an_edge_and_kept_where_it_does_not() -> None:
+    truth = grey(90 + 60 * np.sin(X / 9) * np.sin(Y / 7)).astype(np.float32)
+    assert np.array_equal(with_blurred_rim(truth, hole()), hole())
+    soft = cv2.GaussianBlur(hole().astype(np.float32), (0, 0), 1.2)[..., None]
+    assert np.array_equal(with_blurred_rim(truth * (1 - soft) + 255 * soft, hole()), dilate(hole(), 2))
+
+
+def test_what_the_hole_holds_does_not_matter() -> None:
+    truth = grey(90 + 60 * np.sin(X / 9) * np.sin(Y / 7))
+    plates = [
+        background_plate(np.where(hole()[..., None], np.array(colour, np.uint8), truth), hole())
+        for colour in ((255, 0, 80), (0, 0, 0))
+    ]
+    assert np.array_equal(*plates)
+
+
+def test_the_coarse_plate_is_smooth_and_the_fine_one_is_not() -> None:
+    truth = grey(255.0 * ((X // 7) % 2))
+    broken = with_object(truth, hole())
+    fine, coarse = (mean_error(background_plate(broken, hole(), coarse=coarse), truth) for coarse in (False, True))
+    assert fine < 3 < coarse
+
+
+def test_a_speck_in_a_large_picture_is_filled() -> None:
+    truth = np.full((1200, 1400, 3), 130, np.uint8)
+    speck = np.zeros(truth.shape[:2], np.bool_)
+    speck[700, 801] = True
+    assert worst(background_plate(with_object(truth, speck), speck), truth) <= 1

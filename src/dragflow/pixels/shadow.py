@@ -1,8 +1,9 @@
 """The shadow that a region casts on what is behind it: detected, removed, and cast again where the region goes.
 
-The picture around the region is compared with a background plate made without those surroundings. Their ratio is taken
-for a shadow only if it looks like the region's own silhouette, displaced and blurred: then it goes with the region. Any
-other darkness (texture, another object, a shadow on another plane) fails that test and stays where it is.
+A drop shadow is the region's own silhouette, displaced, blurred and multiplied in. It is looked for where it shows
+whatever the background holds: in the slopes of the logarithm of the picture around the region, which must follow the
+slopes of the displaced silhouette (a matched filter), all along its outline and in all colours alike. Any other
+darkness (texture, another object, a shadow on another plane) fails that test and stays where it is.
 """
 
 from __future__ import annotations
@@ -18,23 +19,33 @@ from numpy.typing import NDArray
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.pixels import masks
-from dragflow.pixels.plate import background_plate, membrane
 
 _PIXELS = 65_536
 """A shadow is soft: it is searched for at this size at most."""
-_RIM = 2
-_REACH, _BLUR, _SOFT = 0.11, 0.008, 0.015
-"""How far from the region a shadow is searched for, the blur that hides texture, and the softness of the silhouette, as
-shares of the picture's smaller side."""
-_LIKENESS, _EVEN = 0.82, 0.4
-"""Correlation with the displaced silhouette from which darkness counts as a shadow, and the least share of the darkest
-colour channel's darkening that the others must have."""
-_INSIDE = 0.7
-"""Share of the reach within which the best shift must be."""
-_FAINTEST, _DARKEST = 0.08, 0.25
-"""Darkening below which there is no shadow, and the least light that a shadow leaves."""
+_RIM = 3
+"""Pixels beside the region whose slopes are its own edge's."""
+_NEAREST, _FARTHEST = 0.015, 0.085
+"""Least and largest distance of a shadow from its region, as shares of the picture's smaller side."""
+_MARGIN = 0.065
+"""How far beyond the largest distance slopes are read, as such a share."""
+_BLURS, _SMOOTH = (0.008, 0.011, 0.014, 0.018, 0.022), 0.004
+"""Blurs of a shadow that are tried, and the blur that takes noise from the picture, as such shares."""
+_STRENGTHS = np.arange(0.1, 0.75, 0.025)
+"""Shares of the light that a shadow may take."""
+_STEEPEST = 12.8
+"""Largest slope of the logarithm per smaller side that counts in full: steeper ones are edges of things."""
+_SHOWN = 0.35
+"""Least share of the outline's slopes that must lie where they can be seen."""
+_LIKENESS, _STRENGTH = 0.65, 0.12
+"""Correlation of the slopes, and their factor, from which they count as a shadow's."""
+_SECTORS, _CONSISTENT, _ALL_ALONG = 12, 0.4, 0.9
+"""Parts of the outline; the share of the strength that each must show; and the share of the outline that must do so."""
+_EVEN = 0.6
+"""Least share of the most darkened colour channel's strength that the others must have."""
 _FLOOR = 10.0
-"""Grey levels added to both sides of the ratio, so that black next to black does not count as a shadow."""
+"""Grey levels added before the logarithm, so that noise in black does not count."""
+_FAINTEST = 1 / 512
+"""Coverage of the silhouette below which there is no shadow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,56 +81,112 @@ def find_shadow(image: Pixels, region: Mask) -> Shadow | None:
     return Shadow(light, (shadow.offset[0] * w / size[0], shadow.offset[1] * h / size[1]))
 
 
+@dataclass(frozen=True)
+class _Slopes:
+    """Slopes (H, W) to the right and down."""
+
+    right: Map
+    down: Map
+
+    @classmethod
+    def of(cls, values: Map) -> _Slopes:
+        """Forward differences of (H, W) or (H, W, C); 0 at the last column and row."""
+        right, down = np.zeros_like(values), np.zeros_like(values)
+        right[:, :-1], down[:-1] = np.diff(values, axis=1), np.diff(values, axis=0)
+        return cls(right, down)
+
+    def times(self, other: _Slopes) -> Map:
+        return self.right * other.right + self.down * other.down
+
+
 def _detect(image: Pixels, region: Mask) -> Shadow | None:
     unit = min(region.shape)
-    reach = max(2, round(_REACH * unit))
-    core, wide = masks.dilate(region, _RIM), masks.dilate(region, reach)
-    around = wide & ~core
-    if not region.any() or wide.all() or not around.any():
+    near = masks.dilate(region, _RIM)
+    seen = masks.dilate(region, round((_FARTHEST + _MARGIN) * unit)) & ~near
+    seen[:, :-1] &= ~near[:, 1:]  # a slope belongs to two pixels
+    seen[:-1] &= ~near[1:]
+    seen[:, -1] = seen[-1] = False
+    if not region.any() or not seen.any():
         return None
-    # The hole of the plate holds the shadow too: the plate is filled from beyond it, as if there were none.
-    plate = background_plate(image, wide)
-    dark = _darkness(image, plate, around, _BLUR * unit)
-    silhouette = np.asarray(cv2.GaussianBlur(region.astype(np.float32), (0, 0), _SOFT * unit), dtype=np.float32)
-    likeness, strength, (dx, dy) = _displaced(silhouette, dark, around, reach)
-    # A best shift near the end of the search is not a shadow's: darkness that extends beyond is something else.
-    if likeness < _LIKENESS or strength < _FAINTEST or max(abs(dx), abs(dy)) > _INSIDE * reach:
+    logarithm = np.log(image.astype(np.float32) + _FLOOR)
+    slopes = _Slopes.of(np.asarray(cv2.GaussianBlur(logarithm, (0, 0), _SMOOTH * unit), np.float32))
+    limit = _STEEPEST / unit
+    clipped = _Slopes(slopes.right.clip(-limit, limit), slopes.down.clip(-limit, limit))
+    likeness, blur, offset = max(_displaced(clipped, seen, region, blur) for blur in _BLURS[::2])
+    if likeness < _LIKENESS or not _is_shadow(clipped, seen, region, blur, offset):
         return None
+    blur, strength = _fitted(slopes, seen, region, offset)
+    cover = _silhouette(region, blur * unit, offset)
+    light = 1 - strength * np.where(cover > _FAINTEST, cover, 0)
+    return Shadow(light.astype(np.float32), (float(offset[0]), float(offset[1])))
+
+
+def _silhouette(region: Mask, sigma: float, offset: tuple[int, int] = (0, 0)) -> Map:
     h, w = region.shape
-    # A shadow takes light from all colours; a thing of another colour darkens some and not others.
-    channels = [_darkness(image[..., c, None], plate[..., c, None], around, _BLUR * unit) for c in range(3)]
-    darkening = [float((dark * channel).sum()) for channel in channels]
-    if min(darkening) < _EVEN * max(darkening):
-        return None
-    shift = np.array([[1, 0, dx], [0, 1, dy]], dtype=np.float64)
-    near = np.asarray(cv2.warpAffine(masks.dilate(region, _RIM + 1).astype(np.float32), shift, (w, h)))
-    near = np.asarray(cv2.GaussianBlur(near, (0, 0), _SOFT * unit))
-    # Only the darkness that the silhouette explains belongs to the shadow; under the region it is continued smoothly.
-    dark = dark * np.minimum(1.0, 4 * near)
-    dark = membrane(np.repeat(dark[..., None], 3, axis=2), core)[..., 0]
-    light = np.asarray(1 - np.minimum(dark, 1 - _DARKEST), dtype=np.float32)
-    return Shadow(light, (float(dx), float(dy)))
+    shift = np.array([[1, 0, offset[0]], [0, 1, offset[1]]], dtype=np.float64)
+    moved = cv2.warpAffine(region.astype(np.float32), shift, (w, h))
+    return np.asarray(cv2.GaussianBlur(moved, (0, 0), sigma), dtype=np.float32)
 
 
-def _darkness(image: Pixels, plate: Pixels, where: Mask, sigma: float) -> Map:
-    """How much darker (0 to 1) the picture is than the plate, texture blurred away; 0 outside of `where`."""
-    weight = where.astype(np.float32)
-    shaded, clear = (
-        np.asarray(cv2.GaussianBlur((p.mean(axis=2) + _FLOOR).astype(np.float32) * weight, (0, 0), sigma))
-        for p in (image, plate)
+def _template(region: Mask, blur: float, offset: tuple[int, int] = (0, 0)) -> Map:
+    """The silhouette as blurred as it is in the smoothed picture."""
+    return _silhouette(region, math.hypot(blur, _SMOOTH) * min(region.shape), offset)
+
+
+def _displaced(slopes: _Slopes, seen: Mask, region: Mask, blur: float) -> tuple[float, float, tuple[int, int]]:
+    """Correlation of the picture's slopes with the darkening silhouette's at the best offset; the blur; that offset."""
+    h, w = region.shape
+    reach = min(math.ceil(_FARTHEST * min(h, w)), h - 1, w - 1)
+
+    def over(values: Map, pattern: Map) -> Map:
+        """Sums of the values under the pattern at every offset."""
+        sums = scipy.signal.correlate(values, pattern, method="fft")
+        return np.asarray(sums[h - 1 - reach : h + reach, w - 1 - reach : w + reach])
+
+    known = seen.astype(np.float32)
+    right, down = slopes.right.mean(axis=-1) * known, slopes.down.mean(axis=-1) * known
+    outline = _Slopes.of(_template(region, blur))
+    steepness = outline.times(outline)
+    power = over(known, steepness)
+    match = -over(right, outline.right) - over(down, outline.down)
+    # Only slopes under the outline count: what the picture holds elsewhere says nothing against a shadow.
+    energy = over(right**2 + down**2, (steepness > 0.04 * steepness.max()).astype(np.float32))
+    likeness = match / np.sqrt(np.maximum(power * energy, 1e-9))
+    dy, dx = np.indices(likeness.shape) - reach
+    distance = np.hypot(dx, dy) / min(h, w)
+    allowed = (distance >= _NEAREST) & (distance <= _FARTHEST) & (power >= _SHOWN * float(steepness.sum()))
+    likeness[~allowed] = -1
+    row, column = (int(i) for i in np.unravel_index(int(likeness.argmax()), likeness.shape))
+    return float(likeness[row, column]), blur, (column - reach, row - reach)
+
+
+def _is_shadow(slopes: _Slopes, seen: Mask, region: Mask, blur: float, offset: tuple[int, int]) -> bool:
+    """Whether the slopes are strong enough, all along the outline, and alike in all colours."""
+    outline = _Slopes.of(_template(region, blur, offset))
+    power = outline.times(outline)[seen]
+    match = -np.stack(
+        [_Slopes(slopes.right[..., c], slopes.down[..., c]).times(outline)[seen] for c in range(3)], axis=-1
     )
-    return np.clip(1 - shaded / np.maximum(clear, 1e-3), 0, 1) * where
+    strengths = match.sum(axis=0) / max(float(power.sum()), 1e-9)
+    x, y = masks.centroid(region)
+    rows, columns = np.nonzero(seen)
+    turn = np.arctan2(rows - y - offset[1], columns - x - offset[0]) / (2 * math.pi) % 1
+    sector = np.minimum((turn * _SECTORS).astype(int), _SECTORS - 1)
+    powers = np.bincount(sector, power, _SECTORS)
+    matches = np.bincount(sector, match.mean(axis=-1), _SECTORS)
+    strength = float(strengths.mean())
+    along = powers[matches > _CONSISTENT * strength * powers].sum()
+    even = strengths.min() >= _EVEN * strengths.max()
+    return bool(strength > _STRENGTH and along > _ALL_ALONG * powers.sum() and even)
 
 
-def _displaced(silhouette: Map, dark: Map, where: Mask, reach: int) -> tuple[float, float, tuple[int, int]]:
-    """Likeness of darkness and silhouette under the best shift, the darkening there, and the shift (dx, dy)."""
-    h, w = dark.shape
-    # Darkness is known only around the region: the silhouette counts where it is displaced to there. With that norm
-    # match / power is the factor by which the silhouette fits the darkness best, in the least squares.
-    match = scipy.signal.correlate(dark, silhouette, method="fft")
-    power = np.maximum(scipy.signal.correlate(where.astype(np.float32), silhouette**2, method="fft"), 1e-3)
-    likeness = match / np.sqrt(power * max(float((dark**2).sum()), 1e-6))
-    dy, dx = (np.abs(np.arange(2 * n - 1) - (n - 1)) for n in (h, w))
-    likeness[(dy[:, None] > reach) | (dx[None] > reach)] = -1
-    y, x = (int(i) for i in np.unravel_index(int(likeness.argmax()), likeness.shape))
-    return float(likeness[y, x]), float(match[y, x] / power[y, x]), (x - (w - 1), y - (h - 1))
+def _fitted(slopes: _Slopes, seen: Mask, region: Mask, offset: tuple[int, int]) -> tuple[float, float]:
+    """The blur and the strength that leave the least slopes, in the mean of their sizes: steep edges weigh little."""
+    right, down = slopes.right.mean(axis=-1)[seen], slopes.down.mean(axis=-1)[seen]
+
+    def left(blur: float, strength: float) -> float:
+        cast = _Slopes.of(np.log(1 - strength * _template(region, blur, offset)))
+        return float(np.abs(right - cast.right[seen]).sum() + np.abs(down - cast.down[seen]).sum())
+
+    _, blur, strength = min((left(blur, float(s)), blur, float(s)) for blur in _BLURS for s in _STRENGTHS)
+    return blur, strength
