@@ -60,6 +60,21 @@ def test_where_there_is_no_shadow_none_is_found(background: NDArray[np.float64])
     assert find_shadow(picture(region(), background, strength=0.0), region()) is None
 
 
+def test_a_shadow_is_found_on_a_texture_that_is_as_uneven_as_the_shadow_is_dark() -> None:
+    grain = cv2.GaussianBlur(np.random.default_rng(5).normal(0, 1, (H, W)).astype(np.float32), (0, 0), 2)
+    textured = PLAIN * (1 + 0.1 * grain / grain.std())[..., None].clip(0.5, 1.5)
+    found = find_shadow(picture(region(), textured, strength=0.45), region())
+    assert found is not None
+    assert np.allclose(found.offset, (8, 6), atol=3)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_tint_of_one_colour_is_no_shadow(channel: int) -> None:
+    tinted = picture(region(), PLAIN, strength=0.0)
+    tinted[..., channel] = picture(region(), PLAIN)[..., channel]
+    assert find_shadow(tinted, region()) is None
+
+
 def test_texture_and_other_objects_are_no_shadow() -> None:
     texture = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 1, (H, W)).astype(np.float32), (0, 0), 6)
     blotchy = PLAIN * (1 + 2.0 * texture[..., None]).clip(0.5, 1.5)
