@@ -104,9 +104,9 @@ def test_auto_takes_the_first_and_an_anchor_may_be_given(run: Any, drag: Any, de
         (("--pick", "2", "--anchor", "3,4", "-o", "i.json"), "only a rotation has an anchor"),
         (("--pick", "1", "--anchor", "3", "-o", "i.json"), "2 numbers are needed"),
         (("--provider", "oracle"), "'oracle' is not known"),
-        (("--candidates", "50"), "50 candidates: choose 1 to 20"),
-        (("--provider.timeout", "0"), "--provider.timeout is 0"),
-        (("--provider.max-image-side", "10"), "10 pixels"),
+        (("--candidates", "50"), "--candidates: input should be less than or equal to 20 (given 50)"),
+        (("--provider.timeout", "0"), "--provider.timeout: input should be greater than 0"),
+        (("--provider.max-image-side", "10"), "--provider.max-image-side: input should be greater than or equal to 64"),
         (("--overlay", "drag.jpg"), "not named .png"),
         (("--overlay", "picture.png"), "itself an input"),
         (("--auto", "--overlay", "x.png", "-o", "x.png"), "the path of two outputs"),
@@ -172,8 +172,8 @@ def test_an_edit_with_intent_goes_on_with_the_guess(
     ("options", "words"),
     [
         (("--intent",), "nobody can choose a guess"),
-        (("--pick", "1"), "--pick: only --intent"),
-        (("--provider", "file"), "--provider.name: only --intent"),
+        (("--pick", "1"), "--pick has no effect here: only --intent"),
+        (("--provider", "file"), "--provider.name has no effect here: only --intent"),
         (("--intent", "--auto", "--from", "picture.png"), "leave out"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import discard_parts, write_bytes, write_files, write_text
+from dragflow.files.outputs import check_writable
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -84,3 +86,14 @@ def test_a_process_that_ends_at_once_removes_what_it_was_writing(
     with pytest.raises(KeyboardInterrupt):
         write_bytes(tmp_path / "a", b"x")
     assert found == [1, 0]
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="is a device or a pipe"):
+        write_bytes(pipe, b"x")
+    with pytest.raises(UserError, match="is a device or a pipe"):
+        check_writable(pipe)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    assert pipe.is_fifo()

@@ -187,7 +187,7 @@ REFUSED: dict[str, tuple[Image.Image | NDArray[Any], str]] = {
     "logits": (np.where(HARD, 4.5, -7.25), "below 0"),
     "not a number": (np.where(HARD, np.nan, 0), "not finite"),
     "a stack": (np.stack([HARD, HARD]), "array of 2 x 96 x 128"),
-    "text": (np.full((H, W), "x"), "give numbers"),
+    "text": (np.full((H, W), "x"), "of numbers"),
     "a wide brush": (eight(np.clip(1 - np.hypot(*(np.mgrid[:H, :W] - 48)) / 40, 0, 1) * 255), "certain|photograph"),
     "a gradient": (eight(np.tile(np.linspace(0, 255, W), (H, 1))), "certain|photograph"),
 }
@@ -230,7 +230,7 @@ def test_a_large_region_that_was_confirmed_stays_so_in_its_file() -> None:
     back = parse_instruction(text, "here").operations[0].region
     assert isinstance(back, MaskArray)
     assert np.array_equal(back.array, ~HARD)
-    with pytest.raises(UserError, match="here: operation 0: mask picture covers"):
+    with pytest.raises(UserError, match="here: operations.0.region: mask picture covers"):
         parse_instruction(text.replace('"invert": false', '"invert": null'), "here")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from dragflow.core.config import EditConfig, InversionConfig, OptimiseConfig, StartConfig, SubjectConfig
+from dragflow.core.config import EditConfig, InversionConfig, OptimiseConfig, SubjectConfig
 from dragflow.core.errors import UserError
 from dragflow.files.presets import (
     check_config,
@@ -115,20 +116,15 @@ def test_a_bad_setting_is_named(setting: str, words: str) -> None:
         override(load_preset("paper"), [setting])
 
 
-def test_every_broken_rule_of_a_configuration_made_in_python_is_named() -> None:
-    config = EditConfig(
-        inversion=InversionConfig(steps=0),
-        start=StartConfig(mode="teleport"),  # pyright: ignore[reportArgumentType]
-        optimise=OptimiseConfig(refining=2.5, moving_rate=float("inf")),  # pyright: ignore[reportArgumentType]
-        seed=-1,
-    )
+def test_every_broken_rule_of_a_configuration_is_named() -> None:
+    settings = ["inversion.steps=0", "start.mode=teleport", "optimise.refining=2.5", "kv.sites=3", "seed=-1"]
     with pytest.raises(UserError) as error:
-        check_config(config)
+        override(EditConfig(), settings)
     for rule in (
         "inversion.steps: input should be greater than or equal to 1 (given 0)",
         "start.mode: input should be 'source', 'warp' or 'preview' (given 'teleport')",
         "optimise.refining: input should be a valid integer",
-        "optimise.moving_rate: input should be a finite number (given inf)",
+        "kv.sites: input should be a valid",
         "seed: input should be greater than or equal to 0 (given -1)",
     ):
         assert rule in str(error.value)
@@ -154,7 +150,7 @@ def test_the_strength_of_an_adapter_is_its_own_or_a_number_of_zero_or_more(scale
 @pytest.mark.parametrize("scale", [-0.1, float("nan")])
 def test_no_other_strength_is_taken(scale: float) -> None:
     with pytest.raises(UserError, match=r"subject\.scale"):
-        check_config(EditConfig(subject=SubjectConfig(scale=scale)))
+        SubjectConfig(scale=scale)
 
 
 def test_a_preset_of_ones_own_takes_the_papers_values_for_what_it_leaves_out(tmp_path: Path) -> None:
@@ -197,7 +193,10 @@ def test_an_unknown_preset_is_refused_with_those_there_are(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("x = " + "[" * 5000, "nested too deeply"), ("seed = " + "9" * 5000, "number that cannot be read")],
+    [
+        ("x = " + "[" * 5000, r"x\.0\.0\.0\.\.\. is nested too deeply"),
+        ("seed = " + "9" * 5000, "seed: input should be a finite number"),
+    ],
 )
 def test_a_file_that_overwhelms_the_parser_is_refused(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text(text)
@@ -205,8 +204,27 @@ def test_a_file_that_overwhelms_the_parser_is_refused(text: str, words: str, tmp
         load_preset(str(tmp_path / "p.toml"))
 
 
-@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000])
-def test_a_setting_that_overwhelms_the_parser_is_refused(value: str) -> None:
-    with pytest.raises(UserError) as error:
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000, "0x" + "f" * 5000, "-" + "9" * 400, "[" * 40 + "]" * 40])
+def test_a_setting_that_overwhelms_the_parser_is_refused_by_its_key(value: str) -> None:
+    with pytest.raises(UserError, match=r"^settings: area\.margin") as error:
         override(load_preset("default"), [f"area.margin={value}"])
     assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "null", "zero"])
+def test_what_is_not_a_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(f"/dev/{kind}")
+    with pytest.raises(UserError, match=r"p\.toml is a folder, a device or a pipe"):
+        load_preset(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 400 + ".toml", "a\0.toml", None, 3, b"paper", ["paper"]])
+def test_what_is_not_a_name_is_refused_in_a_sentence(name: object) -> None:
+    with pytest.raises(UserError):
+        load_preset(name)  # pyright: ignore[reportArgumentType]

@@ -64,13 +64,10 @@ def test_a_concave_polygon_leaves_its_bay_out() -> None:
     [
         (Box(5, 5, 70, 10), r"\(70, 10\)"),
         (Box(-2, 5, 10, 10), r"\(-2, 5\)"),
-        (Box(math.nan, 5, 10, 10), "nan"),
         (Box(10, 5, 5, 10), "swapped"),
         (Box(5, 10, 10, 5), "swapped"),
         (Box(5.1, 5.1, 5.2, 5.2), "empty"),
         (Box(0, 0, 59, 39), "whole picture"),
-        (Polygon(((1, 1), (5, 5))), "2 points"),
-        (Polygon(((1, 1), (5, 5), (math.inf, 3))), "inf"),
         (Polygon(((1, 1), (5, 5), (3, 99))), r"\(3, 99\)"),
         (MaskArray(np.zeros(SIZE, dtype=np.bool_)), "empty"),
         (MaskArray(np.ones(SIZE, dtype=np.bool_)), "whole picture"),

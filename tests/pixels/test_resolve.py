@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,14 +10,13 @@ from numpy.typing import NDArray
 
 from dragflow.core.errors import UserError
 from dragflow.core.motion import IDENTITY, Affine, Motion, Rotate, Scale, Translate
-from dragflow.core.task import Box, Instruction, MaskArray, Operation, Polygon, Region
+from dragflow.core.task import Box, Instruction, MaskArray, Operation, Region
 from dragflow.pixels.masks import editable_area, rasterise, warp_mask
 from dragflow.pixels.resolve import resolve
 
 IMAGE = np.zeros((40, 60, 3), dtype=np.uint8)
 BOX = Box(10, 10, 20, 20)
 MOVE = Translate((40, 20))
-NAN, INF = math.nan, math.inf
 
 
 def asked(*operations: Operation, editable: Region | None = None, mode: str = "replace") -> Instruction:
@@ -47,16 +44,11 @@ def test_a_handle_of_ones_own_is_what_goes_to_the_target() -> None:
     [
         (Translate((60, 5)), r"target \(60, 5\).*60 x 40"),
         (Translate((5, -0.6)), r"target \(5, -0.6\)"),
-        (Translate((NAN, 5)), "nan.*finite"),
-        (Translate((5, INF)), "inf.*finite"),
         (Translate((15, 15)), "motion is zero"),
         (Translate((15.3, 15)), "motion is zero"),
         (Rotate((70, 5), degrees=5), r"anchor \(70, 5\)"),
-        (Rotate((NAN, 5), degrees=5), "anchor.*nan"),
         (Rotate((30, 30)), "either a target point or degrees"),
         (Rotate((30, 30), to=(20, 20), degrees=5), "either a target point or degrees"),
-        (Rotate((30, 30), degrees=NAN), "nan.*finite"),
-        (Rotate((30, 30), degrees=INF), "inf.*finite"),
         (Rotate((15, 15), to=(30, 30)), r"anchor \(15, 15\).*centroid"),
         (Rotate((30, 30), to=(30, 30)), r"anchor \(30, 30\).*target"),
         (Rotate((30, 30), to=(90, 30)), r"target \(90, 30\)"),
@@ -65,17 +57,11 @@ def test_a_handle_of_ones_own_is_what_goes_to_the_target() -> None:
         (Rotate((5, 5), to=(25, 25)), "motion is zero"),
         (Rotate((59, 15), degrees=180), "entirely outside"),
         (Scale((15, 15), 1.0), "motion is zero"),
-        (Scale((15, 15), 0.0), "factor 0"),
-        (Scale((15, 15), -2.0), "factor -2"),
-        (Scale((15, 15), (1.0, 1e9)), "factor 1e"),
-        (Scale((15, 15), NAN), "factor nan"),
         (Scale((15, 99), 2.0), r"anchor \(15, 99\)"),
         (Scale((59, 39), 10.0), "entirely outside"),
         (Affine(IDENTITY), "motion is zero"),
         (Affine(((1, 0, 100), (0, 1, 0))), "entirely outside"),
         (Affine(((1, 0, 0), (1, 0, 0))), "determinant"),
-        (Affine(((1, 0, NAN), (0, 1, 0))), "nan.*finite"),
-        (Affine(((INF, 0, 0), (0, 1, 0))), "inf.*finite"),
     ],
 )
 def test_a_motion_that_breaks_a_rule_is_named_with_its_operation(motion: Motion, words: str) -> None:
@@ -86,7 +72,7 @@ def test_a_motion_that_breaks_a_rule_is_named_with_its_operation(motion: Motion,
         resolve(IMAGE, asked(good, Operation(BOX, motion)))
 
 
-@pytest.mark.parametrize("handle", [(60.0, 5.0), (NAN, 5.0), (5.0, -INF)])
+@pytest.mark.parametrize("handle", [(60.0, 5.0), (5.0, -0.6)])
 def test_a_handle_outside_of_the_picture_is_refused(handle: tuple[float, float]) -> None:
     with pytest.raises(UserError, match="operation 0: handle"):
         resolve(IMAGE, asked(Operation(BOX, MOVE, handle)))
@@ -107,9 +93,7 @@ def test_regions_that_lie_side_by_side_are_two() -> None:
     assert [int(op.mask.sum()) for op in task.operations] == [121, 110]
 
 
-@pytest.mark.parametrize(
-    "region", [Box(-5, 0, 5, 5), Polygon(((1, 1), (2, 2))), MaskArray(np.zeros((40, 60), np.bool_))]
-)
+@pytest.mark.parametrize("region", [Box(-5, 0, 5, 5), MaskArray(np.zeros((40, 60), np.bool_))])
 def test_a_bad_region_is_named_with_its_operation(region: Region) -> None:
     with pytest.raises(UserError, match="operation 0"):
         resolve(IMAGE, asked(Operation(region, MOVE)))

@@ -67,8 +67,6 @@ def test_the_provider_is_the_given_one_or_that_of_the_environment(monkeypatch: p
     ("options", "words"),
     [
         (GuessOptions(ProviderOptions("oracle")), "'oracle' is not known"),
-        (GuessOptions(candidates=21), "21 candidates: choose 1 to 20"),
-        (GuessOptions(ProviderOptions(max_image_side=10)), "10 pixels"),
         (GuessOptions(ProviderOptions("file")), "`provider.answers`"),
         (GuessOptions(ProviderOptions("openai"), upload=False), "`no_upload` forbids"),
     ],

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ from dragflow.cli.options import (
 )
 from dragflow.cli.spelling import spelled
 from dragflow.cli.terminal import complain, console, say, show_warnings
-from dragflow.core.errors import Cancelled, DragFlowError
+from dragflow.core.errors import Cancelled, DragFlowError, UserError
 from dragflow.core.models import ModelOptions
 from dragflow.intent.options import ProviderOptions
 
@@ -55,6 +56,7 @@ app.command(doctor)
 
 _SHORT = {"--subject": "--subject.adapter", "--provider": "--provider.name"}
 """Options that name a thing, and what the thing's name is called among its options."""
+_MAY_BE_EMPTY = ("--prompt", "--edit-prompt")
 
 
 @app.command
@@ -197,6 +199,7 @@ def main(argv: Sequence[str] | None = None) -> Any:
     show_warnings()
     args = [_long(arg) for arg in (sys.argv[1:] if argv is None else argv)]
     try:
+        _refuse_empty(args)
         command, bound, _ = app.parse_args(args, exit_on_error=False, print_error=False)
         for name, value in bound.arguments.items():
             if isinstance(value, OperationOptions):
@@ -210,6 +213,18 @@ def main(argv: Sequence[str] | None = None) -> Any:
         _end(2, f"error: {_reason(error)}")
     except DragFlowError as error:
         _end(2, f"error: {spelled(str(error))}")
+    except OSError as error:
+        if error.filename is None or not error.strerror:
+            raise
+        _end(2, f"error: {UserError(f'{error.filename}: {error.strerror.lower()}')}")
+
+
+def _refuse_empty(args: Sequence[str]) -> None:
+    for before, arg in pairwise(["", *args]):
+        name, equals, value = arg.partition("=") if arg.startswith("--") else (before, "=", arg)
+        if equals and not value and name not in _MAY_BE_EMPTY:
+            what = name if name.startswith("-") else "an argument"
+            raise UserError(f"{what} is empty, as a shell variable is that is not set: give a value, or leave it out")
 
 
 @contextmanager
@@ -234,10 +249,11 @@ def _reason(error: CycloptsError) -> str:
     """What is wrong with a command line; of a value out of range, the rule in our words."""
     from pydantic import ValidationError
 
-    from dragflow.files.schema import sentences
+    from dragflow.core.checked import sentences
 
-    if isinstance(error.__cause__, ValidationError) and error.argument is not None:
-        return "; ".join(sentences(error.__cause__, error.argument.name))
+    argument = error.argument
+    if isinstance(error.__cause__, ValidationError) and argument is not None:
+        return "; ".join(sentences(error.__cause__, None, lambda _: argument.name))
     return str(error)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import App, Parameter
 
-from dragflow.cli.options import ConfigArgs, ConfigOptions, ForceArg, ModelArgs, Output, changed
-from dragflow.cli.spelling import flag, spelled
+from dragflow.cli.options import ConfigArgs, ConfigOptions, ForceArg, ModelArgs, Output, changed, refuse_unused
+from dragflow.cli.spelling import spelled
 from dragflow.cli.terminal import complain, console, say
 from dragflow.core.errors import UserError
-from dragflow.core.models import ModelOptions, SubjectOptions
+from dragflow.core.models import ModelOptions
 from dragflow.core.text import one_line
 
 if TYPE_CHECKING:
@@ -259,11 +259,8 @@ def _plan(
 
     check_method(method)
     if method not in WITH_MODEL:
-        adapter = [f"subject.{name}" for name in changed(model.subject or SubjectOptions())]
-        of_model = [name for name in changed(model) if name != "subject"]
-        surplus = [*changed(settings), *of_model, *adapter, *(["devices"] if devices else [])]
-        if surplus:
-            raise UserError(f"method {method} uses no model: leave out {', '.join(map(flag, surplus))}")
+        unused = [*changed(settings), *changed(model), *(["devices"] if devices else [])]
+        refuse_unused(unused, f"method {method} uses no model")
         return Plan(path, regions, method, label or method, None, None)
     config = settings.config(WITH_MODEL[method])
     name = settings.preset or WITH_MODEL[method]

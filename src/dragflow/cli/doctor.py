@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dragflow.cli import terminal
-from dragflow.cli.options import ModelArgs
-from dragflow.core.errors import UserError
+from dragflow.cli.options import ModelArgs, changed, refuse_unused
 from dragflow.core.models import ModelOptions
 
 if TYPE_CHECKING:
@@ -29,11 +28,8 @@ def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> 
         Also load this model and test that gradients flow.
     """
     model = replace(model, model=name or model.model)
-    if model.subject is not None and model.model is None:
-        raise UserError(
-            f"`subject.adapter` {model.subject.adapter} is loaded beside a model: name one, as in `dragflow doctor "
-            "MODEL`"
-        )
+    if model.model is None:
+        refuse_unused(changed(model), "no model is loaded: name one, as in `dragflow doctor MODEL`")
     console = terminal.console()
     _versions(console)
     memory = _devices(console)

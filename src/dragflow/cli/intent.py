@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dragflow.cli.operations import instruction, point
-from dragflow.cli.options import AreaOptions, ChoiceOptions, OperationOptions, TaskOptions, changed
-from dragflow.cli.spelling import flag
+from dragflow.cli.options import AreaOptions, ChoiceOptions, OperationOptions, TaskOptions, changed, refuse_unused
 from dragflow.cli.terminal import complain, console, emit, say
 from dragflow.core.arrays import Pixels, Point
 from dragflow.core.errors import Cancelled, UserError
@@ -69,9 +68,8 @@ def refuse_without_intent(provider: ProviderOptions, choice: ChoiceOptions) -> N
     Raises:
         UserError: one of them is given.
     """
-    given = [flag(f"provider.{name}") for name in changed(provider)] + [flag(name) for name in changed(choice)]
-    if given:
-        raise UserError(f"{', '.join(given)}: only --intent has a use for this: add it, or leave this out")
+    given = [*changed(provider, "provider."), *changed(choice)]
+    refuse_unused(given, "only --intent guesses: add it, or leave this out")
 
 
 def run_intent(

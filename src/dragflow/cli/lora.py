@@ -12,7 +12,7 @@ from dragflow.cli.options import FLAT, ForceArg, ModelArgs, Output
 from dragflow.cli.terminal import emit, say
 from dragflow.core.errors import Cancelled
 from dragflow.core.models import ModelOptions
-from dragflow.lora.config import LoraConfig, check_config
+from dragflow.lora.config import LoraConfig
 
 app = App(name="lora", help="Learn a picture, so that edits keep what it shows.")
 
@@ -50,7 +50,6 @@ def train(
     from dragflow.files.pictures import load_image
     from dragflow.lora.files import check_output, partial
 
-    check_config(training)
     check_output(output, resume=resume, force=force, inputs=named_files(image, model))
     picture = load_image(image)
     with shown(json) as observer:

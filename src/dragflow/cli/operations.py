@@ -96,10 +96,13 @@ def instruction(operations: OperationOptions, task: TaskOptions, area: AreaOptio
 
 def _operation(draft: _Draft) -> Operation:
     options = dict(draft.motion)
-    handle = _pop(options, "--handle", point)
-    region = _region(draft, options)
-    label = _pop(options, "--label", _label)
-    return Operation(region, replace(_motion(options, region, handle, draft.region[1]), label=label), handle)
+    try:
+        handle = _pop(options, "--handle", point)
+        region = _region(draft, options)
+        label = _pop(options, "--label", _label)
+        return Operation(region, replace(_motion(options, region, handle), label=label), handle)
+    except UserError as error:
+        raise UserError(f"region {draft.region[1]}: {error}") from error
 
 
 def _region(draft: _Draft, options: dict[str, str]) -> Region:
@@ -119,51 +122,48 @@ def _region(draft: _Draft, options: dict[str, str]) -> Region:
     return Polygon(tuple(zip(values[::2], values[1::2], strict=True)))
 
 
-def _motion(options: dict[str, str], region: Region, handle: Point | None, name: str) -> Motion:
+def _motion(options: dict[str, str], region: Region, handle: Point | None) -> Motion:
     if "--matrix" in options:
         a, b, c, d, e, f = _numbers("--matrix", options.pop("--matrix"), 6)
-        _refuse(options, name, "--matrix says the whole motion")
+        _refuse(options, "--matrix says the whole motion")
         return Affine(((a, b, c), (d, e, f)))
     to, anchor = _pop(options, "--to", point), _pop(options, "--about", point)
     degrees, scale = _pop(options, "--degrees", _number), _pop(options, "--scale", _factors)
-    _refuse(options, name, "it does not belong to this kind of region")
+    _refuse(options, "it does not belong to this kind of region")
     if degrees is None and scale is None:
-        return _moved(name, to, anchor)
+        return _moved(to, anchor)
     if to is None and anchor is None:
-        raise UserError(f"region {name}: --degrees and --scale need an anchor: add --about X,Y")
+        raise UserError("--degrees and --scale need an anchor: add --about X,Y")
     if to is None and anchor is not None and scale is None:
         return Rotate(anchor, degrees=degrees)
     if to is None and anchor is not None and degrees is None and scale is not None:
         return Scale(anchor, scale)
-    return _combined(name, to, anchor or handle, degrees or 0.0, 1.0 if scale is None else scale)
+    return _combined(to, anchor or handle, degrees or 0.0, 1.0 if scale is None else scale)
 
 
-def _moved(name: str, to: Point | None, anchor: Point | None) -> Motion:
+def _moved(to: Point | None, anchor: Point | None) -> Motion:
     if to is None:
-        raise UserError(f"region {name} has no motion: add --to X,Y, --about X,Y --degrees D, or --about X,Y --scale S")
+        raise UserError("it has no motion: add --to X,Y, --about X,Y --degrees D, or --about X,Y --scale S")
     if anchor is not None:
         return Rotate(anchor, to=to)
     return Translate(to)
 
 
-def _combined(
-    name: str, to: Point | None, anchor: Point | None, degrees: float, scale: float | tuple[float, float]
-) -> Affine:
+def _combined(to: Point | None, anchor: Point | None, degrees: float, scale: float | tuple[float, float]) -> Affine:
     """Turn and scale about the anchor, which itself is carried to `to`."""
     if anchor is None:
         raise UserError(
-            f"region {name}: to move and turn or scale at once, say which point goes to --to: "
-            "add --about X,Y (or --handle X,Y)"
+            "to move and turn or scale at once, say which point goes to --to: add --about X,Y (or --handle X,Y)"
         )
     (a, b), (d, e) = rotation(math.radians(degrees))
     sx, sy = scale if isinstance(scale, tuple) else (scale, scale)
     return Affine(about(anchor, ((a * sx, b * sy), (d * sx, e * sy)), to))
 
 
-def _refuse(options: dict[str, str], name: str, why: str) -> None:
+def _refuse(options: dict[str, str], why: str) -> None:
     if options:
         option, value = next(iter(options.items()))
-        raise UserError(f"region {name}: {option} {value} cannot be used here: {why}")
+        raise UserError(f"{option} {value} cannot be used here: {why}")
 
 
 def _pop(options: dict[str, str], name: str, parse: Callable[[str, str], T]) -> T | None:

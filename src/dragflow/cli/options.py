@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from dragflow.core.config import EditConfig
-from dragflow.core.errors import UserError
+from dragflow.core.errors import UserError, unused
 from dragflow.core.models import ModelOptions
 from dragflow.core.task import MaskFile
 from dragflow.intent.options import CANDIDATES
@@ -166,7 +167,23 @@ def shown_default(value: Any) -> Any:
     return None if value in ((), False) else value
 
 
-def changed(options: Any) -> list[str]:
-    """Names of the fields of an options type that differ from their defaults."""
-    usual = type(options)()
-    return [f.name for f in fields(options) if getattr(options, f.name) != getattr(usual, f.name)]
+def changed(options: Any, prefix: str = "") -> list[str]:
+    """Names of the fields of an options type that differ from their defaults, also of the options in it."""
+    usual, names = type(options)(), list[str]()
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if is_dataclass(value):
+            names += changed(value, f"{prefix}{field.name}.")
+        elif value != getattr(usual, field.name):
+            names.append(f"{prefix}{field.name}")
+    return names
+
+
+def refuse_unused(names: Sequence[str], why: str) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        UserError: there is one.
+    """
+    if names:
+        raise unused(names, why)

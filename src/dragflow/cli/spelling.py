@@ -8,9 +8,10 @@ from dataclasses import fields
 from dragflow.cli.options import AreaOptions, ChoiceOptions, ConfigOptions, TaskOptions
 from dragflow.core.models import ModelOptions, SubjectOptions
 from dragflow.intent.options import ProviderOptions
+from dragflow.lora.config import LoraConfig
 
 _PREFIXES = {
-    "": (ModelOptions, AreaOptions, TaskOptions, ConfigOptions, ChoiceOptions),
+    "": (LoraConfig, ModelOptions, AreaOptions, TaskOptions, ConfigOptions, ChoiceOptions),
     "subject.": (SubjectOptions,),
     "provider.": (ProviderOptions,),
 }
@@ -23,6 +24,7 @@ _OTHERS = (
     "statistic",
     "gallery",
     "regions",
+    "devices",
     "processes",
     "features",
     "lpips",

@@ -146,11 +146,14 @@ def schema() -> None:
 def _picture(task: Path, image: Path | None) -> Path:
     from dragflow.core.errors import UserError
     from dragflow.files.red_bench import IMAGE
+    from dragflow.files.texts import is_folder
 
+    if is_folder(task):
+        if image is not None:
+            raise UserError(f"the picture {image} has no effect here: the ReD Bench folder {task} has its own")
+        return task / IMAGE
     if image is not None:
         return image
-    if task.is_dir():
-        return task / IMAGE
     raise UserError(f"{task} is an instruction file: name its picture too")
 
 

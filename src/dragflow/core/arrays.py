@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-Point = tuple[float, float]
+from dragflow.core.fields import Coordinate
+
+Point = tuple[Coordinate, Coordinate]
 """(x, y) in pixels of the upright picture; the centre of the top left pixel is (0, 0)."""
 
 if TYPE_CHECKING:

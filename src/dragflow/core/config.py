@@ -5,16 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from annotated_types import Interval
+from annotated_types import Ge
 
+from dragflow.core.checked import Checked
 from dragflow.core.errors import UserError
-from dragflow.core.fields import STRICT, Area, AtLeastOne, Count, NotNegative, Positive, Seed, Share
+from dragflow.core.fields import (
+    STRICT,
+    Area,
+    AtLeastOne,
+    Count,
+    Fade,
+    Guidance,
+    Margin,
+    Name,
+    NotNegative,
+    Positive,
+    Radius,
+    Seed,
+    Share,
+)
 
 
 @dataclass(frozen=True)
-class SizeConfig:
+class SizeConfig(Checked, called="size.{}"):
     """The size at which the model works; the result always has the size of the source."""
 
     max_pixels: Area = 1024 * 1024
@@ -22,30 +37,30 @@ class SizeConfig:
 
 
 @dataclass(frozen=True)
-class InversionConfig:
+class InversionConfig(Checked, called="inversion.{}"):
     """Time grid and inversion (method Sec. 4 and 5)."""
 
     steps: AtLeastOne = 25
     """Intervals N of the full time grid from noise to image."""
     skip: Count = 6
     """Intervals s left out at the noise end, fewer than `steps`; the edit happens at time t_s."""
-    guidance: float = 1.0
+    guidance: Guidance = 1.0
     """Guidance while inverting, with the source prompt."""
 
 
 @dataclass(frozen=True)
-class KVConfig:
+class KVConfig(Checked, called="kv.{}"):
     """Injection of the keys and values recorded in the inversion (paper Sec. 3.4)."""
 
     rule: Literal["none", "in-place", "mapped"] = "in-place"
     """`in-place`: every image token gets the recorded ones of its own place (paper). `mapped`: target tokens get those
     of the tokens they come from, vacated tokens keep their own, all others the recorded ones. `none`: no injection."""
-    sites: tuple[str, ...] | None = None
+    sites: tuple[Name, ...] | None = None
     """Attention blocks, as in "double.0" or "single.6"; the backbone's own choice when None."""
 
 
 @dataclass(frozen=True)
-class SubjectConfig:
+class SubjectConfig(Checked, called="subject.{}"):
     """Injection of the subject's features (paper Sec. 3.4); without effect where no subject adapter is loaded."""
 
     inverting: bool = True
@@ -64,7 +79,7 @@ class SubjectConfig:
 
 
 @dataclass(frozen=True)
-class StartConfig:
+class StartConfig(Checked, called="start.{}"):
     """The latent from which the optimisation starts, at time t_s."""
 
     mode: Literal["source", "warp", "preview"] = "source"
@@ -80,7 +95,7 @@ class StartConfig:
 
 
 @dataclass(frozen=True)
-class OptimiseConfig:
+class OptimiseConfig(Checked, called="optimise.{}"):
     """The loop that drags the latent (method Sec. 6, paper Eq. 1, 2 and 4)."""
 
     supervision: Literal["region", "point"] = "region"
@@ -102,21 +117,21 @@ class OptimiseConfig:
     region alone."""
     stretch: bool = False
     """Compare what stretches around a deformation too, each place as far as it follows; else the part alone (paper)."""
-    guidance: float = 3.5
+    guidance: Guidance = 3.5
     """Guidance of the feature model, with the target prompt."""
-    taps: tuple[str, ...] | None = None
+    taps: tuple[Name, ...] | None = None
     """Features compared, as in "double.17.norm" or "double.17.out"; the backbone's own choice when None."""
-    patch: Count = 1
+    patch: Radius = 1
     """r1 of `point`: radius of the surroundings that are pulled, in quarters of a feature cell."""
-    search: AtLeastOne = 3
+    search: Annotated[Radius, Ge(1)] = 3
     """r2 of `point`: radius within which a handle is located again, in quarters of a feature cell."""
 
 
 @dataclass(frozen=True)
-class DenoiseConfig:
+class DenoiseConfig(Checked, called="denoise.{}"):
     """The way back to the picture (method Sec. 7, paper Sec. 3.3)."""
 
-    guidance: float = 3.5
+    guidance: Guidance = 3.5
     """Guidance with the target prompt."""
     background: Literal["none", "replay", "resample"] = "resample"
     """What is put outside the editable area after every step: nothing, the trajectory recorded in the inversion (free
@@ -127,12 +142,12 @@ class DenoiseConfig:
 
 
 @dataclass(frozen=True)
-class AreaConfig:
+class AreaConfig(Checked, called="area.{}"):
     """The editable area and the final composite."""
 
-    margin: Annotated[int, Interval(ge=0, le=4096)] = 0
+    margin: Margin = 0
     """Pixels by which the derived area is grown on all sides, for shadows and reflections that go with the object."""
-    feather: NotNegative = 8.0
+    feather: Fade = 8.0
     """Pixels over which the result fades in from the rim of the editable area inwards."""
     detail: bool = False
     """Where the model kept what the pixel preview shows, give back the fine detail that the autoencoder and a smaller
@@ -142,7 +157,7 @@ class AreaConfig:
 
 
 @dataclass(frozen=True)
-class EditConfig:
+class EditConfig(Checked, called="{}"):
     """One complete setting of the method; the defaults are the paper's (preset `paper`)."""
 
     __pydantic_config__ = STRICT
@@ -168,17 +183,15 @@ class EditConfig:
         """The same with some settings changed, as in `config.with_(optimise={"refining": 2}, seed=7)`.
 
         Raises:
-            UserError: a setting that does not exist, or a group that is neither a dict nor of its type.
+            UserError: a setting that does not exist, or a value of another type or out of range.
         """
         changes: dict[str, Any] = {}
         for name, value in settings.items():
             group = getattr(self, name, None)
             known: dict[str, Any] = vars(group) if is_dataclass(group) else {}
-            given: dict[str, Any] = dict(value) if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
+            given: dict[str, Any] = dict(value) if known and isinstance(value, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
             unknown = [f"{name}.{key}" for key in given if key not in known]
             if name not in vars(self) or unknown:
                 raise UserError(f"{(*unknown, name)[0]} is not a setting: see `dragflow presets paper`")
-            if known and not (isinstance(value, dict) or type(value) is type(group)):
-                raise UserError(f"{name} is {value!r}: give a dict of its settings, or a {type(group).__name__}")
-            changes[name] = replace(group, **given) if isinstance(value, dict) else value  # pyright: ignore[reportArgumentType]
+            changes[name] = replace(cast("Any", group), **given) if known and isinstance(value, dict) else value
         return replace(self, **changes)

@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from dragflow.core.errors import UserError
+from dragflow.core.checked import Checked
+from dragflow.core.errors import UserError, not_a, shown
+from dragflow.core.fields import Name
 
 FLUX1_DEV = "black-forest-labs/FLUX.1-dev"
 VARIABLE = "DRAGFLOW_MODEL"
@@ -25,69 +27,72 @@ Quantisation = Literal["int8", "fp8", "layerwise-fp8"]
 
 
 @dataclass(frozen=True)
-class SubjectOptions:
+class SubjectOptions(Checked, called="`subject.{}`"):
     """Which adapter keeps a subject the same, and where its parts are."""
 
-    adapter: str | None = None
+    adapter: Name | None = None
     """The subject adapter: instantcharacter, ip-adapter, or nano for the embedded model."""
-    weights: str | None = None
+    weights: Name | None = None
     """Its checkpoint, a .safetensors or .bin file. [default: the one that comes with dragflow, which nano has]"""
-    siglip: str = "google/siglip-so400m-patch14-384"
+    siglip: Name = "google/siglip-so400m-patch14-384"
     """SigLIP of instantcharacter and of InstantX's ip-adapter, in transformers layout: a folder or a hub id."""
-    dinov2: str = "facebook/dinov2-giant"
+    dinov2: Name = "facebook/dinov2-giant"
     """DINOv2 of instantcharacter, in transformers layout: a folder or a hub id."""
-    clip: str = "openai/clip-vit-large-patch14"
+    clip: Name = "openai/clip-vit-large-patch14"
     """CLIP of XLabs' ip-adapter, in transformers layout: a folder or a hub id."""
-    fingerprint: str | None = None
+    fingerprint: Name | None = None
     """Refuse an adapter whose weights, with those of its encoders, have another fingerprint."""
 
 
 @dataclass(frozen=True)
-class ModelOptions:
+class ModelOptions(Checked, called="`{}`"):
     """Which model, and how it is loaded."""
 
-    model: str | None = None
+    model: Name | None = None
     """Hub id or folder of a pipeline in diffusers layout, or a built-in model: nano, dummy. [default: $DRAGFLOW_MODEL,
     else FLUX.1-dev]"""
-    revision: str | None = None
+    revision: Name | None = None
     """Commit, tag or branch on the hub. [default: the newest]"""
-    device: str | None = None
+    device: Name | None = None
     """Device, as torch names it. [default: an accelerator if there is one]"""
     dtype: Dtype | None = None
     """What the transformer computes in. [default: bfloat16 on accelerators, float32 on the CPU]"""
-    quantize: Quantisation | str | None = None
+    quantize: Quantisation | Name | None = None
     """Quantisation of the transformer: int8, fp8, layerwise-fp8 or gguf:FILE."""
     offload: bool = False
     """Keep encoders and autoencoder in main memory while they are idle."""
-    lora: tuple[str, ...] = ()
+    lora: tuple[Name, ...] = ()
     """A LoRA as FILE or FILE:SCALE. Repeatable."""
     checkpointing: bool | None = None
     """Recompute activations in the backward pass to save memory. [default: on accelerators]"""
     subject: SubjectOptions | None = None
     """The adapter that keeps the subject the same."""
-    fingerprint: str | None = None
+    fingerprint: Name | None = None
     """Refuse a model whose weights have another fingerprint than this, which a recipe records."""
 
     def __post_init__(self) -> None:
         """Refuse options that no loader can read.
 
         Raises:
-            UserError: an unknown quantisation.
+            UserError: another type, an empty name, an unknown quantisation.
         """
+        super().__post_init__()
         known = Quantisation.__args__
         if self.quantize is not None and self.quantize not in known and not self.quantize.startswith(GGUF):
-            raise UserError(f"quantize is {self.quantize!r}: choose one of {', '.join(known)}, or {GGUF}FILE")
+            raise UserError(f"`quantize` is {shown(self.quantize)}: choose one of {', '.join(known)}, or {GGUF}FILE")
 
     @staticmethod
     def of(model: object = None, **options: Any) -> ModelOptions:
         """Options as programs give them: a path, a torch dtype or device, one LoRA, a subject adapter by its name.
 
         Raises:
-            UserError: an option that does not exist, or an unknown quantisation.
+            UserError: an option that does not exist, or a value that breaks its rule.
         """
         if isinstance(model, ModelOptions):
             return replace(model, **_plain(options))
-        return ModelOptions(None if model is None else str(model), **_plain(options))
+        if not isinstance(model, str | os.PathLike | None):
+            raise not_a("a model", model, "its name, a folder or a ModelOptions")
+        return ModelOptions(None if model is None else os.fspath(model), **_plain(options))
 
     @property
     def name(self) -> str:
@@ -108,10 +113,10 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
             raise UserError(f"option {name} of a model is not known: choose one of {', '.join(known)}")
     plain = dict(options)
     for name in ("device", "dtype"):
-        if plain.get(name) is not None:
+        if type(plain.get(name)).__module__ == "torch":
             plain[name] = str(plain[name]).removeprefix("torch.")
-    if "lora" in plain:
-        plain["lora"] = (plain["lora"],) if isinstance(plain["lora"], str) else tuple(plain["lora"])
+    if isinstance(plain.get("lora"), str | os.PathLike):
+        plain["lora"] = (os.fspath(plain["lora"]),)
     if isinstance(plain.get("subject"), str):
         plain["subject"] = SubjectOptions(plain["subject"])
     return plain

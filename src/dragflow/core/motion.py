@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dragflow.core.arrays import Point
+from dragflow.core.checked import Checked
+from dragflow.core.fields import Coordinate, Degrees, Factor
 
 Label = Literal["relocation", "deformation"]
 """`relocation`: the region leaves its place and a hole there. `deformation`: it is a part, and what it belongs to
 stretches along (paper Sec. 3.2 has both for translations)."""
-Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
+Row = tuple[Coordinate, Coordinate, Coordinate]
+Matrix = tuple[Row, Row]
 
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
 @dataclass(frozen=True)
-class Translate:
+class Translate(Checked):
     """Carry the handle of the region to `to`."""
 
     to: Point
@@ -27,30 +30,30 @@ class Translate:
 
 
 @dataclass(frozen=True)
-class Rotate:
+class Rotate(Checked):
     """Turn the region about an anchor, until the handle points at `to`, or by `degrees` (clockwise as seen)."""
 
     about: Point
     to: Point | None = None
-    degrees: float | None = None
+    degrees: Degrees | None = None
     label: Label | None = None
     """As that of a translation."""
     type: Literal["rotate"] = field(default="rotate", kw_only=True, repr=False)
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Checked):
     """Scale the region about an anchor, by one factor or by one for x and one for y."""
 
     about: Point
-    factor: float | tuple[float, float]
+    factor: Factor | tuple[Factor, Factor]
     label: Label | None = None
     """As that of a translation."""
     type: Literal["scale"] = field(default="scale", kw_only=True, repr=False)
 
 
 @dataclass(frozen=True)
-class Affine:
+class Affine(Checked):
     """Move the region by an invertible map: rows (a, b, c), (d, e, f); x' = a x + b y + c, y' = d x + e y + f."""
 
     matrix: Matrix

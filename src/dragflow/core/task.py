@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from annotated_types import MinLen
+from annotated_types import Len
 
 from dragflow.core.arrays import Mask, Pixels, Point, own
-from dragflow.core.errors import UserError
-from dragflow.core.motion import Matrix, Motion, motion_matrix
+from dragflow.core.checked import Checked, check
+from dragflow.core.errors import UserError, not_a
+from dragflow.core.fields import Coordinate, Prompt
+from dragflow.core.motion import Affine, Matrix, Motion, Rotate, Scale, Translate, motion_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
 
+MOST_OPERATIONS, MOST_POINTS = 100, 10_000
+"""Of one instruction, and of one polygon; what has more was made by a program that means something else."""
+
+
 @dataclass(frozen=True)
-class MaskFile:
+class MaskFile(Checked):
     """A region painted in a picture file: in one colour on black or on transparency (docs/files.md, "Masks")."""
 
     path: Path
@@ -31,6 +37,12 @@ class MaskFile:
     label: int | str | None = None
     """The one value, palette index or colour (as "#ff0000") that is the region, in a picture of several."""
     type: Literal["mask"] = field(default="mask", kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        """Take any path."""
+        if isinstance(cast("object", self.path), str):
+            _set(self, path=Path(self.path))
+        super().__post_init__()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +55,15 @@ class MaskImage:
     label: int | str | None = None
 
     def __post_init__(self) -> None:
-        """Keep no buffer of the caller."""
-        if hasattr(self.image, "copy"):
-            _set(self, image=self.image.copy())
+        """Check the types, and keep no buffer of the caller.
+
+        Raises:
+            UserError: not a PIL picture, or not a point.
+        """
+        if not hasattr(self.image, "getbands"):
+            raise not_a("a region", self.image, "the path of a mask, an array, a PIL picture, a Polygon or a Box")
+        _check_reading(self, at=(Point | None, self.at))
+        _set(self, image=self.image.copy())
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,26 +77,33 @@ class MaskArray:
     label: int | str | None = None
 
     def __post_init__(self) -> None:
-        """Keep no buffer of the caller."""
+        """Check the types, and keep no buffer of the caller.
+
+        Raises:
+            UserError: not an array of numbers or of truth values.
+        """
+        if getattr(getattr(self.array, "dtype", None), "kind", "O") not in "biuf":
+            raise not_a("a region", self.array, "a numpy array (h, w) of numbers, or of True and False")
+        _check_reading(self, name=(str, self.name))
         own(self)
 
 
 @dataclass(frozen=True)
-class Polygon:
+class Polygon(Checked):
     """A region inside a closed outline of at least three points: the pixels whose centre is inside or on it."""
 
-    points: Annotated[tuple[Point, ...], MinLen(3)]
+    points: Annotated[tuple[Point, ...], Len(3, MOST_POINTS)]
     type: Literal["polygon"] = field(default="polygon", kw_only=True, repr=False)
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(Checked):
     """A region of the pixels with left <= x <= right and top <= y <= bottom."""
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    left: Coordinate
+    top: Coordinate
+    right: Coordinate
+    bottom: Coordinate
     type: Literal["box"] = field(default="box", kw_only=True, repr=False)
 
 
@@ -99,6 +124,9 @@ class Operation:
 
     def __init__(self, region: RegionLike, motion: Motion, handle: Point | None = None) -> None:
         """Take a region, or the path of a mask, an array or a PIL picture as one."""
+        if not isinstance(cast("object", motion), Translate | Rotate | Scale | Affine):
+            raise not_a("a motion", motion, "a Translate, Rotate, Scale or Affine")
+        handle = check(Point | None, handle, "Operation.handle")
         _set(self, region=as_region(region), motion=motion, handle=handle)
 
 
@@ -127,11 +155,11 @@ class Instruction:
         """Take one operation or several; `editable` as the region of an operation."""
         _set(
             self,
-            operations=(operations,) if isinstance(operations, Operation) else tuple(operations),
-            prompt=prompt,
-            edit_prompt=edit_prompt,
+            operations=_as_operations(operations),
+            prompt=check(Prompt, prompt, "Instruction.prompt"),
+            edit_prompt=check(Prompt, edit_prompt, "Instruction.edit_prompt"),
             editable=None if editable is None else as_region(editable),
-            editable_mode=editable_mode,
+            editable_mode=check(Literal["replace", "extend"], editable_mode, "Instruction.editable_mode"),
         )
 
     @property
@@ -148,18 +176,43 @@ def as_instruction(asked: Instruction | Operation | Iterable[Operation]) -> Inst
     """
     if isinstance(asked, Instruction):
         return asked
-    if not isinstance(asked, Operation | list | tuple):
-        raise UserError(f"a {type(asked).__name__} is not an instruction: give an Instruction, or operations")
     return Instruction(asked)
 
 
+def _as_operations(given: Operation | Iterable[Operation]) -> tuple[Operation, ...]:
+    if isinstance(given, Operation):
+        return (given,)
+    if isinstance(given, str | Mapping):
+        raise not_a("an instruction", given, "an Instruction, or operations")
+    try:
+        operations = tuple(given)
+    except TypeError as error:  # an array without a side
+        raise not_a("an instruction", given, "an Instruction, or operations") from error
+    for operation in operations:
+        if not isinstance(cast("object", operation), Operation):
+            raise not_a("an operation", operation, "an Operation")
+    if len(operations) > MOST_OPERATIONS:
+        raise UserError(f"{len(operations)} operations are given: an instruction has at most {MOST_OPERATIONS}")
+    return operations
+
+
 def as_region(region: RegionLike) -> Region:
-    """A region, given itself, by the path of a mask, or as an array or a PIL picture."""
+    """A region, given itself, by the path of a mask, or as an array or a PIL picture.
+
+    Raises:
+        UserError: anything else.
+    """
     if isinstance(region, MaskFile | MaskImage | MaskArray | Polygon | Box):
         return region
     if isinstance(region, str | os.PathLike):
         return MaskFile(Path(region))
     return MaskArray(region) if hasattr(region, "dtype") else MaskImage(region)  # pyright: ignore[reportArgumentType]
+
+
+def _check_reading(mask: MaskImage | MaskArray, **more: tuple[Any, object]) -> None:
+    """Check what is said about a mask in memory; pydantic knows no type for the mask itself."""
+    kinds = {"invert": (bool | None, mask.invert), "label": (int | str | None, mask.label), **more}
+    _set(mask, **{name: check(kind, value, f"{type(mask).__name__}.{name}") for name, (kind, value) in kinds.items()})
 
 
 def _set(frozen: object, **values: object) -> None:

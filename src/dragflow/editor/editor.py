@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragflow.backbones.registry import load_backbone, wrap_pipeline
+from dragflow.core.checked import check
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
+from dragflow.core.fields import Prompt
 from dragflow.core.models import ModelOptions
 from dragflow.core.task import Instruction, Operation
 from dragflow.editor.result import EditResult
@@ -90,6 +92,7 @@ class Editor:
         Raises:
             UserError: a picture or a configuration that breaks a rule.
         """
+        prompt, observer = check(Prompt, prompt, "prompt"), check(Callable, observer, "observer")
         session = Session(self.backbone, as_source(image), prompt, self.adapter)
         session.prepare(as_config(config), observer)
         return session

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from dragflow.core.arrays import Mask, Pixels, own
+from dragflow.core.checked import as_path
 from dragflow.core.result import Provenance
 from dragflow.core.task import DragTask
 from dragflow.files.atomic import write_bytes
@@ -60,7 +60,7 @@ class EditResult:
             UserError: the name does not end in .png, is that of the source, a mask or a file of the model, or cannot be
                 written.
         """
-        path = Path(path)
+        path = as_path(path)
         check_png_name(path)
         recipe = self.provenance.recipe
         made_from = (self.source.path, self.task.instruction, recipe.weights.options, recipe.subject)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dragflow.core.arrays import Pixels
+from dragflow.core.checked import check, expect
 from dragflow.core.config import EditConfig, InversionConfig, SizeConfig
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
@@ -92,7 +93,7 @@ class Session:
             UserError: an instruction or a configuration that breaks a rule.
             NumericalError: the latent is no longer finite.
         """
-        config = as_config(config)
+        config, observer = as_config(config), check(Callable, observer, "observer")
         task = self._task(instruction, config)
         recipe = self._recipe(task, config)
         with self._backbone.lock:
@@ -122,7 +123,7 @@ class Session:
         self, result: EditResult, *, config: EditConfig | str | None = None, observer: Observer = silent
     ) -> Session:
         """A session on a result, for further edits of it; alpha, layout and colour profile stay those of the source."""
-        recipe = result.provenance.recipe
+        recipe, observer = expect(EditResult, result).provenance.recipe, check(Callable, observer, "observer")
         source = replace(self.source, pixels=result.pixels)
         session = Session(self._backbone, source, recipe.instruction.prompt, self._subject.adapter)
         session.prepare(recipe.config if config is None else as_config(config), observer)
@@ -130,7 +131,7 @@ class Session:
 
     def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
         """Do the work that edits with this configuration share, unless it depends on what is dragged."""
-        if not self._subject.waits(config):
+        if not self._subject.waits(expect(EditConfig, config)):
             with self._backbone.lock:
                 self._prepare(self.prompt, config, None, observer)
 

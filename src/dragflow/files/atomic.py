@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dragflow.core.errors import UserError
-from dragflow.files.outputs import check_folder
+from dragflow.files.outputs import check_folder, check_replaceable
 
 _SUFFIX = ".dragflow.part"
 
@@ -41,6 +41,7 @@ def write_files(files: Mapping[Path, bytes], folder: Path | None = None) -> None
             new.append(folder)
             folder.mkdir()
         for path, data in files.items():
+            check_replaceable(path)
             waiting[path] = _part(path.parent)
             with waiting[path].open("xb") as file:
                 file.write(data)

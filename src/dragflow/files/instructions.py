@@ -16,14 +16,27 @@ from PIL import Image
 from pydantic import Field, TypeAdapter
 
 from dragflow.core.arrays import Point
+from dragflow.core.checked import as_path, expect
 from dragflow.core.errors import UserError
+from dragflow.core.fields import Prompt
 from dragflow.core.motion import Motion
-from dragflow.core.task import Box, Instruction, MaskFile, MaskImage, Operation, Polygon, Region, as_instruction
+from dragflow.core.task import (
+    MOST_OPERATIONS,
+    Box,
+    Instruction,
+    MaskFile,
+    MaskImage,
+    Operation,
+    Polygon,
+    Region,
+    as_instruction,
+)
 from dragflow.files import schema
 from dragflow.files.atomic import write_text
 from dragflow.files.masks import freeze, frozen
 from dragflow.files.pictures import decode_png
 from dragflow.files.red_bench import load_red_bench
+from dragflow.files.texts import is_folder, read_text
 from dragflow.pixels import masks
 from dragflow.pixels.reading import covers_most
 
@@ -58,9 +71,9 @@ class InstructionFile(schema.Strict):
     """What to do with one picture; points are (x, y) in pixels of the upright picture."""
 
     version: Literal[2] = VERSION
-    operations: Annotated[list[OperationFile], Field(min_length=1)]
-    prompt: str = Field("", description="what the source picture shows")
-    edit_prompt: str = Field("", description="what the edit does")
+    operations: Annotated[list[OperationFile], Field(min_length=1, max_length=MOST_OPERATIONS)]
+    prompt: Prompt = Field("", description="what the source picture shows")
+    edit_prompt: Prompt = Field("", description="what the edit does")
     editable: _RegionFile | None = Field(None, description="where the picture may change; derived if absent")
     editable_mode: Literal["replace", "extend"] = "replace"
 
@@ -74,17 +87,10 @@ def load_instruction(path: Path | str) -> Instruction:
     Raises:
         UserError: missing, not JSON, or not of the schema (the text names the path in the file); an unreadable mask.
     """
-    path = Path(path)
-    if path.is_dir():
+    path = as_path(path)
+    if is_folder(path):
         return load_red_bench(path).instruction
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(
-            f"instruction {path} does not exist: check the path, or make one with `dragflow task new`"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"instruction {path} cannot be read as UTF-8 text: {error}") from error
+    text = read_text(path, "instruction", "check the path, or make one with `dragflow task new`")
     return parse_instruction(text, str(path), path.parent)
 
 
@@ -104,36 +110,30 @@ def parse_instruction(text: str, source: str, folder: Path = Path()) -> Instruct
     data = schema.load_json(text, source)
     if isinstance(data, dict) and "region_operations" in data:
         raise UserError(f"{source} is a ReD Bench instruction: give its folder, which holds the masks too")
-    parsed = schema.parse(_ADAPTER, upgraded(data), source)
-    try:
-        return freeze(from_file(parsed, source, folder))
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from error
+    return from_file(schema.parse(_ADAPTER, upgraded(data), source), source, folder)
 
 
 def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Instruction:
-    """The instruction in a file; mask paths are relative to `folder`, None if only embedded masks are allowed.
+    """The instruction in a file, its masks read; their paths are relative to `folder`, None if all must be embedded.
 
     Raises:
-        UserError: an embedded mask that is not a PNG, or a mask file where none is allowed.
+        UserError: a mask that cannot be read, or a mask file where none is allowed; the text names its key.
     """
 
-    def region(entry: MaskFile | EmbeddedMask | Polygon | Box) -> Region:
-        if isinstance(entry, EmbeddedMask):
-            # A recipe is written by an edit, which has settled what its masks mean.
-            settled = False if folder is None and entry.label is None else None
-            return MaskImage(_decoded(entry.png), None, settled if entry.invert is None else entry.invert, entry.label)
-        if not isinstance(entry, MaskFile):
-            return entry
-        if folder is None:
-            raise UserError(f"it names the mask file {entry.path}: only embedded masks are allowed here")
-        return replace(entry, path=_below(folder, entry.path))
+    def region(entry: MaskFile | EmbeddedMask | Polygon | Box, place: str) -> Region:
+        try:
+            return _read(entry, folder, area=place == "editable")
+        except UserError as error:
+            raise UserError(f"{source}: {place}: {error}") from error
 
     return Instruction(
-        operations=[Operation(region(op.region), op.motion, op.handle) for op in parsed.operations],
+        operations=[
+            Operation(region(op.region, f"operations.{index}.region"), op.motion, op.handle)
+            for index, op in enumerate(parsed.operations)
+        ],
         prompt=parsed.prompt,
         edit_prompt=parsed.edit_prompt,
-        editable=None if parsed.editable is None else region(parsed.editable),
+        editable=None if parsed.editable is None else region(parsed.editable, "editable"),
         editable_mode=parsed.editable_mode,
     )
 
@@ -146,6 +146,19 @@ def _below(folder: Path, path: Path) -> Path:
             "mask there, or embed it by `dragflow task new`"
         )
     return folder / path
+
+
+def _read(entry: MaskFile | EmbeddedMask | Polygon | Box, folder: Path | None, *, area: bool) -> Region:
+    if isinstance(entry, EmbeddedMask):
+        # A recipe is written by an edit, which has settled what its masks mean.
+        settled = False if folder is None and entry.label is None else None
+        invert = settled if entry.invert is None else entry.invert
+        return frozen(MaskImage(_decoded(entry.png), None, invert, entry.label), area=area)
+    if not isinstance(entry, MaskFile):
+        return entry
+    if folder is None:
+        raise UserError(f"it names the mask file {entry.path}: only embedded masks are allowed here")
+    return frozen(replace(entry, path=_below(folder, entry.path)), area=area)
 
 
 def to_file(instruction: Instruction) -> dict[str, Any]:
@@ -168,9 +181,13 @@ def dump_instruction(instruction: Instruction) -> str:
     return json.dumps(to_file(instruction), indent=2, ensure_ascii=False)
 
 
-def save_instruction(path: Path, instruction: Instruction) -> None:
-    """Write an instruction file atomically."""
-    write_text(path, dump_instruction(instruction) + "\n")
+def save_instruction(path: Path | str, instruction: Instruction) -> None:
+    """Write an instruction file atomically.
+
+    Raises:
+        UserError: no instruction, no path, or one that cannot be written.
+    """
+    write_text(as_path(path), dump_instruction(expect(Instruction, instruction)) + "\n")
 
 
 def json_schema() -> str:

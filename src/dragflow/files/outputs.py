@@ -43,12 +43,23 @@ def check_writable(path: Path, *, inputs: Iterable[Path] = (), force: bool = Tru
             raise UserError(f"output {path} is itself an input: choose another name, inputs are never overwritten")
     if path.is_dir():
         raise UserError(f"output {path} is a folder: name a file in it")
+    check_replaceable(path)
     if not path.parent.is_dir():
         raise UserError(f"output folder {path.parent} does not exist: create it first")
     if os.path.lexists(path) and not force:
         raise UserError(f"output {path} exists already: choose another name, or replace it with `force`")
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise UserError(f"output {path} is not writable: choose a place you may write to")
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to replace what is no file: root could put a file in the place of a device of the system.
+
+    Raises:
+        UserError: it is a device or a pipe.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"output {path} is a device or a pipe: name a file")
 
 
 def check_folder(path: Path) -> None:

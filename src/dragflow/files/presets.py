@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from dragflow.core.config import EditConfig
-from dragflow.core.errors import UserError
+from dragflow.core.errors import UserError, not_a, shown
 from dragflow.files import schema
+from dragflow.files.texts import read_text
 
 
 def preset_names() -> tuple[str, ...]:
@@ -29,6 +30,8 @@ def load_preset(name: str | PathLike[str]) -> EditConfig:
     Raises:
         UserError: unknown name, no such file, broken TOML, unknown key, wrong type, value out of range.
     """
+    if not isinstance(name, str | PathLike):
+        raise not_a("a preset", name, "its name, or the path of a .toml file")
     return _preset(str(name))[0]
 
 
@@ -49,11 +52,8 @@ def _preset_text(name: str) -> str:
         return (resources.files("dragflow.files") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     if not name.endswith(".toml"):
         known = ", ".join(preset_names())
-        raise UserError(f"preset {name!r} is not known: choose one of {known}, or the path of a .toml file")
-    try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"preset file {name} cannot be read as UTF-8 text: {error}") from error
+        raise UserError(f"preset {shown(name)} is not known: choose one of {known}, or the path of a .toml file")
+    return read_text(Path(name), "preset file")
 
 
 def parse_config(data: dict[str, Any], source: str) -> EditConfig:
@@ -64,16 +64,15 @@ def parse_config(data: dict[str, Any], source: str) -> EditConfig:
 
 
 def check_config(config: EditConfig) -> EditConfig:
-    """A configuration that a program made, checked like one from a file.
+    """A configuration that a program made; its types and ranges were checked as it was made.
 
     Raises:
-        UserError: wrong type, value out of range.
+        UserError: not a configuration, or fields that contradict each other.
     """
     if not isinstance(config, EditConfig):
-        raise UserError(f"a {type(config).__name__} is not a configuration: give an EditConfig or a preset's name")
-    checked = schema.check(config)
-    _check_skip(checked)
-    return checked
+        raise not_a("a configuration", config, "an EditConfig or a preset's name")
+    _check_skip(config)
+    return config
 
 
 def _check_skip(config: EditConfig, source: str = "") -> None:
@@ -94,18 +93,18 @@ def override(config: EditConfig, settings: list[str]) -> EditConfig:
     """
     data: dict[str, Any] = asdict(config)
     for setting in settings:
-        key, equals, text = setting.partition("=")
+        key, equals, text = (part.strip() for part in setting.partition("="))
         if not equals:
-            raise UserError(f"setting {setting!r} has no '=': write key=value, as in optimise.refining=10")
-        *groups, field = key.strip().split(".")
+            raise UserError(f"setting {shown(setting)} has no '=': write key=value, as in optimise.refining=10")
+        *groups, field = key.split(".")
         place = data
         for group in groups:
             place = place.get(group)
             if not isinstance(place, dict):
-                raise UserError(f"setting {setting!r}: {key} is not a known key: see `dragflow presets paper`")
+                raise UserError(f"setting {shown(setting)}: {key} is not a known key: see `dragflow presets paper`")
         if field not in place or isinstance(place[field], dict):
-            raise UserError(f"setting {setting!r}: {key} is not a known key: see `dragflow presets paper`")
-        place[field] = _value(text.strip())
+            raise UserError(f"setting {shown(setting)}: {key} is not a known key: see `dragflow presets paper`")
+        place[field] = _value(key, text)
     return parse_config(data, "settings")
 
 
@@ -114,15 +113,14 @@ def dump_config(config: EditConfig) -> str:
     return json.dumps(asdict(config), indent=2)
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
     """A typed value: TOML if it parses, else a string."""
     if text == "null":
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value: Any = schema.toml_table(f"{key} = {text}", "settings")
     except tomllib.TOMLDecodeError:
         return text
-    except (RecursionError, ValueError) as error:
-        raise UserError(
-            f"setting {text[:40]}... cannot be read: it is nested too deeply, or a number too long"
-        ) from error
+    for part in key.split("."):
+        value = value[part]
+    return value

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from dragflow.core.arrays import Pixels
+from dragflow.core.checked import as_path
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectId, WeightsId
@@ -17,7 +18,6 @@ from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import Instruction
 from dragflow.files import schema
 from dragflow.files.instructions import InstructionFile, from_file, to_file
-from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage, encode_png, open_checked
 
 KEY = "dragflow"
@@ -49,7 +49,7 @@ def load_recipe(path: Path | str) -> Recipe:
     Raises:
         UserError: not a readable picture, without a recipe, or with one of a version that this dragflow does not know.
     """
-    path = Path(path)
+    path = as_path(path)
     text = getattr(open_checked(path), "text", {}).get(KEY)
     if text is None:
         raise UserError(f"{path} has no recipe: it was not made by dragflow, or its metadata were stripped")
@@ -59,10 +59,7 @@ def load_recipe(path: Path | str) -> Recipe:
         raise UserError(f"{name} is not of version {VERSION}: use the dragflow that made it")
     parsed = schema.parse(TypeAdapter(RecipeFile), data, name)
     fields = {key: value for key, value in parsed if key not in ("version", "instruction")}
-    try:
-        return Recipe(instruction=_labelled(freeze(from_file(parsed.instruction, name, None))), **fields)
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from error
+    return Recipe(instruction=_labelled(from_file(parsed.instruction, name, None)), **fields)
 
 
 def _labelled(instruction: Instruction) -> Instruction:

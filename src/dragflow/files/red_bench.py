@@ -21,6 +21,7 @@ from dragflow.files import schema
 from dragflow.files.atomic import write_folder
 from dragflow.files.masks import load_mask
 from dragflow.files.pictures import SourceImage, encode_png, load_image
+from dragflow.files.texts import read_text
 from dragflow.pixels import masks
 from dragflow.pixels.masks import format_point
 from dragflow.pixels.resolve import resolve
@@ -84,11 +85,8 @@ def load_red_bench(folder: Path) -> RedBenchSample:
 
 
 def _load_file(path: Path) -> SampleFile:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    return schema.parse(TypeAdapter(SampleFile), schema.load_json(text, str(path)), str(path))
+    data = schema.load_json(read_text(path, "instruction"), str(path))
+    return schema.parse(TypeAdapter(SampleFile), data, str(path))
 
 
 def _operations(sample: SampleFile, folder: Path, size: tuple[int, int]) -> tuple[Operation, ...]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
-from functools import cache
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from dragflow.core.errors import UserError
+from dragflow.core.checked import sentences
+from dragflow.core.errors import UserError, shown
 from dragflow.core.fields import STRICT
 
 T = TypeVar("T")
+
+_DEEPEST = 32
+"""Levels of nesting; nothing that is read has a third of them."""
+_LARGEST = 10**300
+"""More than any number that is read."""
 
 
 class Strict(BaseModel):
@@ -28,98 +34,113 @@ def parse(adapter: TypeAdapter[T], data: object, source: str) -> T:
     """Validate plain data (as JSON or TOML gave it) into a typed value.
 
     Raises:
-        UserError: naming every path in the file that breaks the schema.
+        UserError: naming the paths in the file that break the schema.
     """
     try:
         return adapter.validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise UserError(f"{source}: {'; '.join(sentences(error))}") from error
-
-
-def check(value: T, name: str = "") -> T:
-    """A dataclass that a program made, read as strictly as if a file held it.
-
-    Args:
-        value: the dataclass.
-        name: what the paths of its fields begin with in an error.
-
-    Raises:
-        UserError: naming every field that has another type or is out of range.
-    """
-    try:
-        return _adapter(type(value)).validate_json(json.dumps(asdict(cast("Any", value)), default=str))
-    except ValidationError as error:
-        raise UserError("; ".join(sentences(error, name))) from error
-
-
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(kind)
-
-
-def sentences(error: ValidationError, place: str = "") -> list[str]:
-    """What breaks the schema, one plain sentence for each path in the file, whose value was at `place` in it."""
-    return [_sentence(problem, place) for problem in error.errors(include_url=False)]
+        raise UserError(f"{source}: {'; '.join(sentences(error, data))}") from error
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
 
 
 def load_json(text: str, source: str) -> object:
-    """Parse JSON; duplicate keys and NaN are refused.
+    """Parse JSON; duplicate keys, infinite numbers and absurd ones are refused.
 
     Raises:
-        UserError: not JSON.
+        UserError: not JSON, nested too deeply, or a number that no key takes; the text names the path.
     """
 
     def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        twice = {key for key in keys if keys.count(key) > 1}
+        twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
         if twice:
-            raise UserError(f"{source}: duplicate key {sorted(twice)[0]!r} in one object: keep one")
+            raise UserError(f"{source}: duplicate key {shown(min(twice))} in one object: keep one")
         return dict(pairs)
 
-    def refuse(name: str) -> float:
-        raise UserError(f"{source}: {name} is not a finite number")
+    def load(part: str) -> object:
+        return json.loads(part, object_pairs_hook=unique, parse_int=_whole)
 
-    with _parsing(source):
-        try:
-            return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-        except json.JSONDecodeError as error:
-            place = f"line {error.lineno}, column {error.colno}"
-            raise UserError(f"{source} is not JSON: {error.msg} at {place}") from error
+    try:
+        return _loaded(load, text, source)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise UserError(f"{source} is not JSON: {error.msg} at {place}") from error
 
 
 def load_toml(text: str, source: str) -> dict[str, Any]:
     """A table from TOML text.
 
     Raises:
-        UserError: not TOML, nested too deeply, or a number that is too long.
+        UserError: not TOML, nested too deeply, or a number that no key takes; the text names the path.
     """
-    with _parsing(source):
-        try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"{source} is not TOML: {error}") from error
-
-
-@contextmanager
-def _parsing(source: str) -> Iterator[None]:
-    """What overwhelms a parser of the standard library, as one sentence."""
     try:
-        yield
-    except RecursionError as error:
-        raise UserError(f"{source} is nested too deeply") from error
-    except ValueError as error:
-        raise UserError(f"{source} holds a number that cannot be read: {error}") from error
+        return toml_table(text, source)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source} is not TOML: {error}") from error
 
 
-def _sentence(problem: Mapping[str, Any], place: str) -> str:
-    path = ".".join(str(part) for part in ((place,) if place else ()) + problem["loc"]) or "the top level"
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{path} is not a known key: check its spelling"
-    if problem["type"] in ("missing", "missing_argument"):
-        return f"{path} is missing"
-    if problem["type"] == "union_tag_not_found":
-        return f"{path} has no `type`, which must say what it is"
-    given = problem.get("input")
-    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{path}: {said[:1].lower()}{said[1:]}{shown}"
+def toml_table(text: str, source: str) -> dict[str, Any]:
+    """A table from TOML text, for a caller that takes what is not TOML for something else.
+
+    Raises:
+        UserError: nested too deeply, or a number that no key takes.
+        tomllib.TOMLDecodeError: not TOML.
+    """
+
+    def load(part: str) -> dict[str, Any]:
+        try:
+            return tomllib.loads(part)
+        except tomllib.TOMLDecodeError:
+            raise
+        except ValueError:  # a whole number of more digits than Python reads
+            return tomllib.loads(re.sub(r"\d[\d_]{4000,}", "inf", part))
+
+    return _loaded(load, text, source)
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) < 400 else float("inf")
+
+
+def _loaded(load: Callable[[str], T], text: str, source: str) -> T:
+    """What a parser of the standard library makes of a text; what would overwhelm a program is refused by its path."""
+    try:
+        data = load(text)
+    except RecursionError:
+        data = load(_shallow(text))
+    _check_size(data, source)
+    return data
+
+
+def _check_size(data: object, source: str) -> None:
+    """Refuse what is nested too deeply, and numbers that are infinite or absurd; without recursion."""
+    rest: list[tuple[tuple[str, ...], object]] = [((), [data])]
+    while rest:
+        path, inside = rest.pop()
+        if len(path) > _DEEPEST:
+            raise UserError(f"{source}: {'.'.join(path[1:5])}... is nested too deeply: {_DEEPEST} levels are read")
+        for key, value in cast("Any", inside.items() if isinstance(inside, dict) else enumerate(cast("Any", inside))):
+            if isinstance(value, dict | list):
+                rest.append(((*path, str(key)), value))
+            elif type(value) in (int, float) and not -_LARGEST <= value <= _LARGEST:
+                place = ".".join((*path, str(key))[1:]) or "the top level"
+                rule = "a smaller number" if abs(value) < math.inf else "a finite number"
+                raise UserError(f"{source}: {place}: input should be {rule} (given {shown(value)})")
+
+
+_TOKEN = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""' + r"|'''.*?'''" + r'|"(?:[^"\\\n]|\\.)*"' + r"|'[^'\n]*'|#[^\n]*|[][{}]", re.DOTALL
+)
+
+
+def _shallow(text: str) -> str:
+    """JSON or TOML up to where it is nested too deeply, with every bracket closed."""
+    closing: list[str] = []
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            closing.append("]" if token[0] == "[" else "}")
+        elif token[0] in "]}" and closing:
+            closing.pop()
+        if len(closing) > _DEEPEST + 1:
+            return text[: token.end()] + "".join(reversed(closing))
+    return text

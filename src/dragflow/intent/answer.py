@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dragflow.core.arrays import Point
+from dragflow.core.checked import sentences
 from dragflow.core.errors import IntentError, UserError
 from dragflow.files import schema
 from dragflow.intent.base import Candidate, IntentProposal, IntentRequest, TaskLabel
@@ -96,7 +97,7 @@ def _read(kind: type[T], data: object, place: str, problems: list[str]) -> T | N
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        problems += schema.sentences(error, place)
+        problems += sentences(error, data, lambda path: ".".join(part for part in (place, path) if part))
         return None
 
 

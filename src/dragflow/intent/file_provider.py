@@ -11,6 +11,7 @@ from typing import Any
 from dragflow.core.errors import UserError
 from dragflow.core.result import IntentRecord
 from dragflow.files import schema
+from dragflow.files.texts import read_text
 from dragflow.intent.answer import parse_answer
 from dragflow.intent.base import Answer, IntentRequest
 from dragflow.intent.options import ProviderOptions
@@ -67,8 +68,5 @@ def load(options: ProviderOptions) -> FileProvider:
     """
     if options.answers is None:
         raise UserError("the provider file needs a file with answers: name it as `provider.answers`")
-    try:
-        text = options.answers.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"answers {options.answers} cannot be read: name a JSON file in UTF-8") from error
+    text = read_text(options.answers, "answers", "name a JSON file in UTF-8")
     return FileProvider(options.answers, schema.load_json(text, str(options.answers)))

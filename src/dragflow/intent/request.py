@@ -6,18 +6,16 @@ import numpy as np
 from PIL import Image
 
 from dragflow.core.arrays import Pixels
+from dragflow.core.checked import check
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Motion, Rotate, Translate
 from dragflow.core.task import Instruction
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.intent.base import IntentRequest, TaskLabel
-from dragflow.intent.options import CANDIDATES, ProviderOptions
+from dragflow.intent.options import CANDIDATES, Guesses, ProviderOptions, Side
 from dragflow.pixels.drawing import marks
 from dragflow.pixels.resolve import resolve
-
-_SIDES = (64, 8192)
-_COUNTS = (1, 20)
 
 
 def make_request(
@@ -40,10 +38,8 @@ def make_request(
     Raises:
         UserError: an instruction that breaks a rule, or a number out of range.
     """
-    if not _COUNTS[0] <= count <= _COUNTS[1]:
-        raise UserError(f"{count} candidates: choose {_COUNTS[0]} to {_COUNTS[1]}")
-    if not _SIDES[0] <= max_side <= _SIDES[1]:
-        raise UserError(f"{max_side} pixels for the longer side of the pictures: choose {_SIDES[0]} to {_SIDES[1]}")
+    count = check(Guesses, count, "candidates")
+    max_side = check(Side, max_side, "max_image_side")
     known = known_labels(instruction) if labels is None else labels
     if len(known) != len(instruction.operations):
         raise UserError(f"{len(known)} labels for {len(instruction.operations)} operations: give one for each")

@@ -7,15 +7,13 @@ from typing import Annotated
 
 from annotated_types import MinLen
 
-from dragflow.core.fields import STRICT, Area, AtLeastOne, Positive, Seed, Share
-from dragflow.files import schema
+from dragflow.core.checked import Checked
+from dragflow.core.fields import Area, AtLeastOne, Name, Positive, Seed, Share
 
 
 @dataclass(frozen=True)
-class LoraConfig:
+class LoraConfig(Checked, called="`{}`"):
     """How a LoRA of one picture is trained. Rank, steps, rate and batch are DragDiffusion's."""
-
-    __pydantic_config__ = STRICT
 
     rank: AtLeastOne = 16
     """Width of the two factors that are added to each weight."""
@@ -31,7 +29,7 @@ class LoraConfig:
     """Share of the steps with the empty prompt, so that the picture is kept under any other, too."""
     clip: Positive = 1.0
     """Largest norm of a gradient."""
-    modules: Annotated[tuple[str, ...], MinLen(1)] = ("to_q", "to_k", "to_v", "to_out.0")
+    modules: Annotated[tuple[Name, ...], MinLen(1)] = ("to_q", "to_k", "to_v", "to_out.0")
     """Ends of the names of the layers that get factors: by default the attentions' projections of image tokens."""
     max_pixels: Area = 1024 * 1024
     """A larger picture is scaled down to this, as for an edit: train at the size at which you edit."""
@@ -42,12 +40,3 @@ class LoraConfig:
     def scaling(self) -> float:
         """Alpha, with its default applied."""
         return float(self.rank if self.alpha is None else self.alpha)
-
-
-def check_config(config: LoraConfig) -> None:
-    """Refuse settings that break a rule.
-
-    Raises:
-        UserError: a value is out of range or of another type.
-    """
-    schema.check(config)

@@ -24,7 +24,7 @@ from dragflow.core.events import Observer, silent
 from dragflow.editor import frames
 from dragflow.files.outputs import named_files
 from dragflow.files.pictures import SourceImage
-from dragflow.lora.config import LoraConfig, check_config
+from dragflow.lora.config import LoraConfig
 from dragflow.lora.files import Origin, check_output, drop_checkpoint, read_checkpoint, write_checkpoint, write_lora
 from dragflow.method.backbone import Backbone, Conditioning, Latent
 from dragflow.method.phases import Meter, phase
@@ -68,7 +68,6 @@ def train_lora(
         NumericalError: the loss is not finite.
     """
     config = LoraConfig() if config is None else config
-    check_config(config)
     inputs = named_files(picture.path, backbone.weights.options)
     check_output(to, resume=resume, force=force, inputs=inputs)
     with backbone.lock:

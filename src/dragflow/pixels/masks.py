@@ -154,8 +154,6 @@ def _box(box: Box, size: tuple[int, int], name: str) -> Mask:
 
 
 def _polygon(polygon: Polygon, size: tuple[int, int], name: str) -> Mask:
-    if len(polygon.points) < 3:
-        raise UserError(f"{name} has {len(polygon.points)} points: a polygon needs at least 3")
     _check_outline(polygon.points, size, name)
     mask = np.zeros(size, dtype=np.uint8)
     outline = np.rint(np.array(polygon.points) * 256).astype(np.int32)  # 8 bits of sub-pixel precision
@@ -165,8 +163,6 @@ def _polygon(polygon: Polygon, size: tuple[int, int], name: str) -> Mask:
 
 def _check_outline(points: tuple[Point, ...], size: tuple[int, int], name: str) -> None:
     for point in points:
-        if not np.isfinite(point).all():
-            raise UserError(f"{name} has the point {format_point(point)}: coordinates must be finite numbers")
         if not inside(point, size):
             raise UserError(
                 f"{name} has the point {format_point(point)} outside of the picture ({size[1]} x {size[0]})"

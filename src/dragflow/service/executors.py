@@ -10,9 +10,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
+from annotated_types import Le
+
+from dragflow.core.checked import check
 from dragflow.core.errors import DragFlowError, UserError
+from dragflow.core.fields import AtLeastOne, Name
 from dragflow.files.atomic import discard_parts
 
 J = TypeVar("J")
@@ -86,10 +90,10 @@ def executor(
     """One process on each device, or several on the CPU, or this one; new processes start with `setup`.
 
     Raises:
-        UserError: several devices and several processes, or more processes than any machine has use for.
+        UserError: several devices and several processes, or what is neither.
     """
-    if processes > MOST_PROCESSES:
-        raise UserError(f"`processes` is {processes}: at most {MOST_PROCESSES} are started")
+    devices = check(tuple[Name, ...], devices, "`devices`")
+    processes = check(Annotated[AtLeastOne, Le(MOST_PROCESSES)], processes, "`processes`")
     if len(devices) > 1 and processes > 1:
         raise UserError(
             f"{len(devices)} devices and {processes} processes: a device has one process, name one or the other"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dragflow.core.arrays import Point
+from dragflow.core.checked import Checked, check, expect
 from dragflow.core.errors import UserError
 from dragflow.core.result import IntentRecord
 from dragflow.core.task import Instruction
@@ -15,7 +16,7 @@ from dragflow.intent.accept import accept
 from dragflow.intent.address import variable
 from dragflow.intent.base import Answer, IntentRequest
 from dragflow.intent.cache import ask
-from dragflow.intent.options import CANDIDATES, ProviderOptions
+from dragflow.intent.options import CANDIDATES, Guesses, ProviderOptions
 from dragflow.intent.registry import load_provider
 from dragflow.intent.request import make_request
 
@@ -24,11 +25,11 @@ PROVIDER_VARIABLE = "DRAGFLOW_INTENT"
 
 
 @dataclass(frozen=True)
-class GuessOptions:
+class GuessOptions(Checked, called="`{}`"):
     """Which provider guesses, how often, and what it may keep and send."""
 
     provider: ProviderOptions = field(default_factory=ProviderOptions)
-    candidates: int = CANDIDATES
+    candidates: Guesses = CANDIDATES
     """How many guesses a model gives."""
     cache: bool = True
     """Read and write the cache of answers."""
@@ -59,7 +60,8 @@ def guess(source: SourceImage, instruction: Instruction, options: GuessOptions) 
         UserError: the provider is not set up, or the instruction breaks a rule.
         IntentError: no usable answer.
     """
-    provider = load_provider(options.name, options.provider, upload=options.upload)
+    expect(SourceImage, source)
+    provider = load_provider(expect(GuessOptions, options).name, options.provider, upload=options.upload)
     request = make_request(source, instruction, count=options.candidates, max_side=options.provider.max_image_side)
     return request, ask(provider, request, cache_folder("intent") if options.cache else None)
 
@@ -70,7 +72,8 @@ def choose(request: IntentRequest, answer: Answer, number: int, anchor: Point | 
     Raises:
         UserError: the number is out of range, or an anchor is given and the guess is not a rotation.
     """
-    candidates = answer.proposal.candidates
+    candidates = expect(Answer, answer).proposal.candidates
+    number, anchor = check(int, number, "number"), check(Point | None, anchor, "anchor")
     if not 1 <= number <= len(candidates):
         raise UserError(f"guess {number} does not exist: choose 1 to {len(candidates)}")
     candidate = candidates[number - 1]
@@ -80,12 +83,14 @@ def choose(request: IntentRequest, answer: Answer, number: int, anchor: Point | 
             "only a rotation has an anchor"
         )
     candidate = candidate if anchor is None else replace(candidate, anchor=anchor)
-    return ChosenGuess(number, accept(answer.proposal, request.instruction, candidate), answer.record)
+    return ChosenGuess(
+        number, accept(answer.proposal, expect(IntentRequest, request).instruction, candidate), answer.record
+    )
 
 
 def answer_data(answer: Answer) -> dict[str, Any]:
     """An answer as JSON can hold it."""
-    proposal = answer.proposal
+    proposal = expect(Answer, answer).proposal
     return asdict(answer.record) | {
         "background_prompt": proposal.background_prompt,
         "change": proposal.change,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from dragflow.core.checked import expect
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import IN_MEMORY, ModelOptions, SubjectOptions, lora_scale
@@ -57,7 +58,7 @@ def plan(
     Raises:
         UserError: a picture, mask, instruction, configuration or subject adapter that breaks a rule.
     """
-    if model.subject is not None:
+    if expect(ModelOptions, model).subject is not None:
         check_options(model.subject)
     settings = load_preset(config) if isinstance(config, str) else check_config(config)
     job = EditJob(as_source(picture), given_instruction(instruction), settings, model)
@@ -83,12 +84,12 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
     Raises:
         UserError: another picture, something to load that nobody chose, or options that would change the weights.
     """
-    if source.sha256 != recipe.source_sha256:
+    if expect(SourceImage, source).sha256 != expect(Recipe, recipe).source_sha256:
         name = source.path or "the picture"
         raise UserError(f"{name} is not the picture that the result was made from: their pixels differ")
     if recipe.weights.fingerprint.startswith(IN_MEMORY):
         raise UserError("the result was made with a pipeline from memory: repeat it in Python by Editor.from_pipeline")
-    given = model or ModelOptions()
+    given = ModelOptions() if model is None else expect(ModelOptions, model)
     made = recipe.weights.options
     _check_options(given, made)
     surplus = () if trust else unchosen(recipe, given)

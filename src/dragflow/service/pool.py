@@ -6,6 +6,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dragflow.core.checked import check, expect
+from dragflow.core.fields import AtLeastOne
 from dragflow.core.models import ModelOptions
 
 if TYPE_CHECKING:
@@ -16,8 +18,12 @@ class ModelPool:
     """Holds the editors for options; each is loaded once while it is kept."""
 
     def __init__(self, size: int = 1) -> None:
-        """Keep `size` models at most."""
-        self._size = size
+        """Keep `size` models at most.
+
+        Raises:
+            UserError: fewer than one.
+        """
+        self._size: int = check(AtLeastOne, size, "ModelPool.size")
         self._editors: dict[ModelOptions, Editor] = {}
         self._loading = threading.Lock()
 
@@ -29,7 +35,7 @@ class ModelPool:
         """
         from dragflow.editor.editor import Editor, check_weights
 
-        key = _any_weights(options)
+        key = _any_weights(expect(ModelOptions, options))
         with self._loading:
             if key not in self._editors:
                 while len(self._editors) >= self._size:

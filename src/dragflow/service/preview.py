@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from dragflow.core.checked import check
+from dragflow.core.fields import Margin
 from dragflow.core.task import Instruction, Operation
 from dragflow.files.instructions import given_instruction
 from dragflow.files.pictures import as_source
@@ -31,5 +33,5 @@ def preview(
     Raises:
         UserError: a picture or an instruction that breaks a rule.
     """
-    asked = given_instruction(instruction)
+    asked, margin = given_instruction(instruction), check(Margin, margin, "margin")
     return Image.fromarray(ghost(resolve(as_source(image).pixels, asked, margin=margin)))

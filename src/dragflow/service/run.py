@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dragflow.core.errors import Cancelled
+from dragflow.core.checked import check, expect
+from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.events import Event, Observer, Stepped, silent
 from dragflow.service.jobs import EditJob
 from dragflow.service.pool import ModelPool
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 def open_session(job: EditJob, pool: ModelPool, observer: Observer = silent) -> Session:
     """Load the model and invert the picture of a job, which edits of the same picture share."""
-    return pool.get(job.model).open(job.source, job.instruction.prompt, config=job.config, observer=observer)
+    expect(EditJob, job)
+    return (
+        expect(ModelPool, pool)
+        .get(job.model)
+        .open(job.source, job.instruction.prompt, config=job.config, observer=observer)
+    )
 
 
 def run(job: EditJob, pool: ModelPool, observer: Observer = silent) -> EditResult:
@@ -99,13 +105,21 @@ class Service:
     """Jobs over loaded models, one after the other on a separate thread."""
 
     def __init__(self, pool: ModelPool | None = None) -> None:
-        self._pool = pool or ModelPool()
+        self._pool = ModelPool() if pool is None else expect(ModelPool, pool)
         self._worker = ThreadPoolExecutor(1, "dragflow")
 
     def submit(self, job: EditJob, observer: Observer = silent) -> Handle:
-        """Run a job; the observer is called in the thread that runs it."""
-        handle = Handle(observer)
-        work = self._worker.submit(handle._work, job, self._pool)
+        """Run a job; the observer is called in the thread that runs it.
+
+        Raises:
+            UserError: not a job, or the service is closed.
+        """
+        expect(EditJob, job)
+        handle = Handle(check(Callable, observer, "observer"))
+        try:
+            work = self._worker.submit(handle._work, job, self._pool)
+        except RuntimeError as error:
+            raise UserError("the service is closed and takes no more jobs: make a new one") from error
         work.add_done_callback(lambda done: handle._end(Cancelled()) if done.cancelled() else None)
         return handle
 

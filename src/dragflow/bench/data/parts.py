@@ -17,11 +17,9 @@ from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.files import schema
 from dragflow.files.masks import load_mask
 from dragflow.files.pictures import SourceImage, load_image
+from dragflow.files.texts import read_text
 from dragflow.pixels import masks
 from dragflow.pixels.masks import format_point
-
-MAX_TEXT_BYTES = 16 * 2**20
-"""A larger JSON file is refused."""
 
 T = TypeVar("T")
 
@@ -76,15 +74,9 @@ def read_json(path: Path, kind: type[T]) -> T:
     """A JSON file, parsed by its strict schema.
 
     Raises:
-        UserError: unreadable, too large, not JSON, or not of this schema.
+        UserError: unreadable, not JSON, or not of this schema.
     """
-    try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            raise UserError(f"{path} is over the limit of {MAX_TEXT_BYTES // 2**20} MiB")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    return schema.parse(TypeAdapter(kind), schema.load_json(text, str(path)), str(path))
+    return schema.parse(TypeAdapter(kind), schema.load_json(read_text(path, "data"), str(path)), str(path))
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
