@@ -81,7 +81,7 @@ def test_points_are_operations_on_one_pixel_in_the_same_area() -> None:
     task = resolve(sample.image.pixels, asked)
     assert [op.handle for op in task.operations] == [(10, 30), (20, 30)]  # the third stands still
     assert [int(op.mask.sum()) for op in task.operations] == [1, 1]
-    assert [op.motion for op in task.operations] == [Translate((34.2, 30)), Translate((44, 30))]
+    assert [op.motion for op in task.operations] == [Translate((x, 30), "relocation") for x in (34.2, 44)]
     assert (task.area == sample.task.area).all()
     assert task.prompt == "a square"
 

@@ -106,5 +106,5 @@ def as_points(sample: Sample) -> Instruction:
         raise UserError(
             f"sample {sample.id} has no pair of points that moves by a pixel: a point method cannot run on it"
         )
-    operations = [Operation(Box(x, y, x, y), Translate(to), (x, y)) for (x, y), to in pairs.items()]
+    operations = [Operation(Box(x, y, x, y), Translate(to, "relocation"), (x, y)) for (x, y), to in pairs.items()]
     return replace(sample.instruction, operations=tuple(operations), editable=MaskArray(sample.task.area))
