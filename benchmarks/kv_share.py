@@ -3,8 +3,8 @@
     python benchmarks/kv_share.py paper [--scenes 24] [--processes 2] [-o kv-share]
     python benchmarks/kv_share.py default
 
-Every row is the preset with `kv.rule` and `kv.sites` set, and nothing else; "none" is the control. It prints medians against
-the rendered truth and the mean gain over "none" in the area, paired, with its 95 % interval.
+Every row is the preset with `kv.rule` and `kv.sites` set, and nothing else; "none" is the control. It prints medians
+against the rendered truth and the mean gain over "none" in the area, paired, with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from rows import folder_name, make, plan
 from dragflow.bench.runs import SampleScores
 from dragflow.bench.statistics import difference
 from dragflow.cli.progress import silence_libraries
-from dragflow.core.config import KVConfig
 from dragflow.service.executors import executor
 
 SITES = {
@@ -42,8 +41,8 @@ def main() -> None:
     silence_libraries()
     args.output.mkdir(exist_ok=True)
     rows = {"none": ["kv.rule=none"]}
-    for name, sites in SITES.items():
-        for rule in ("in-place", "mapped"):
+    for rule in ("in-place", "mapped"):
+        for name, sites in SITES.items():
             rows[f"{rule}, {name}"] = [f"kv.rule={rule}", f"kv.sites={json.dumps(sites)}"]
     found: dict[str, list[SampleScores]] = {}
     with executor(processes=args.processes, setup=silence_libraries) as workers:
