@@ -81,3 +81,21 @@ def test_an_edit_says_its_guess_and_repeats_it_without_guessing(
         "edit", face, *THE_FACE, "--to", "55,40", "--model", dummy_folder, *QUICK, "--json", "-o", tmp_path / "c.png"
     ).events
     assert events[-2] == {"event": "labelled", "operation": 0, "label": "relocation"}
+
+
+def test_a_snapped_region_is_said_stored_and_repeated(run: Any, face: Path, tmp_path: Path, dummy_folder: Path) -> None:
+    careless = ("--box", "17,9,78,65", "--to", "52,38")
+    first, again = tmp_path / "first.png", tmp_path / "again.png"
+    made = run("edit", face, *careless, "--model", dummy_folder, *QUICK, "-o", first)
+    assert made.out.startswith("operation 0 is snapped to the object's edge: 0 px added"), made.err
+    assert "--cut soft" in made.out
+    assert load_recipe(first).instruction.operations[0].cut == "soft"
+    repeated = run("edit", face, "--from", first, "--trust", "-o", again)
+    assert repeated.code == 0, repeated.err
+    assert "object's edge" not in repeated.out
+    assert again.read_bytes() == first.read_bytes()
+    kept = run("preview", face, *careless, "--cut", "soft", "-o", tmp_path / "kept.png")
+    assert (kept.code, "object's edge" in kept.out) == (0, False)
+    wrong = run("preview", face, *careless, "--cut", "torn", "-o", tmp_path / "torn.png")
+    assert wrong.code == 2
+    assert "choose hard, soft or snap" in wrong.err

@@ -22,7 +22,7 @@ from dragflow.files.presets import load_preset, override
 from dragflow.files.recipes import KEY, dump_sidecar, load_recipe
 from dragflow.pixels.resolve import resolve
 
-ASKED = Instruction((Operation(Box(2, 2, 8, 8), Translate((12, 12), "deformation")),), "kočka 🐈", "moved")
+ASKED = Instruction((Operation(Box(2, 2, 8, 8), Translate((12, 12), "deformation"), cut="soft"),), "kočka 🐈", "moved")
 
 
 def recipe(config: EditConfig) -> Recipe:
@@ -53,7 +53,7 @@ def test_a_recipe_comes_back_as_it_was(settings: list[str], tmp_path: Path) -> N
     assert np.array_equal(load_image(tmp_path / "a.png").pixels, made.pixels)
 
 
-def test_a_motion_without_a_label_in_a_recipe_is_the_relocation_that_it_was(tmp_path: Path) -> None:
+def test_a_motion_without_a_label_in_a_recipe_is_the_relocation_that_it_was_cut_out_as_painted(tmp_path: Path) -> None:
     made = result(load_preset("default"))
     unlabelled = Instruction((Operation(Box(2, 2, 8, 8), Rotate((12, 12), degrees=30)),))
     made = replace(
@@ -62,6 +62,7 @@ def test_a_motion_without_a_label_in_a_recipe_is_the_relocation_that_it_was(tmp_
     made.save(tmp_path / "a.png")
     (operation,) = load_recipe(tmp_path / "a.png").instruction.operations
     assert operation.motion == Rotate((12, 12), degrees=30, label="relocation")
+    assert operation.cut == "hard"
 
 
 def test_a_recipe_from_before_there_were_ip_adapters_is_read(tmp_path: Path) -> None:

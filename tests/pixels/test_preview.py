@@ -34,14 +34,14 @@ def test_nothing_outside_of_the_area_changes(motion: Motion) -> None:
 
 
 def test_a_shift_by_whole_pixels_carries_the_pixels_themselves() -> None:
-    shown = ghost(task(Translate((47.5, 30.5))))  # by (30, 3); the outermost pixel is blended
-    assert np.array_equal(shown[24:38, 41:55], IMAGE[21:35, 11:25])
+    shown = ghost(task(Translate((47.5, 30.5))))  # by (30, 3); the two outermost pixels are blended
+    assert np.array_equal(shown[25:37, 42:54], IMAGE[22:34, 12:24])
 
 
 def test_a_quarter_turn_carries_the_pixels_themselves() -> None:
     shown = ghost(task(Rotate((40, 40), degrees=180)))
-    inner = np.s_[21:35, 11:25]
-    assert np.array_equal(shown[80 - 34 : 80 - 20, 80 - 24 : 80 - 10], IMAGE[inner][::-1, ::-1])
+    inner = np.s_[22:34, 12:24]
+    assert np.array_equal(shown[80 - 33 : 80 - 21, 80 - 23 : 80 - 11], IMAGE[inner][::-1, ::-1])
 
 
 def test_the_hole_of_a_uniform_picture_is_filled_with_its_colour() -> None:

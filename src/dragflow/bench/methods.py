@@ -15,9 +15,10 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 from dragflow.core.motion import Translate
-from dragflow.core.task import Box, DragTask, Instruction, MaskArray, Operation
+from dragflow.core.task import Box, Instruction, MaskArray, Operation
 from dragflow.pixels import masks
 from dragflow.pixels.preview import ghost
+from dragflow.pixels.resolve import resolve
 from dragflow.service.jobs import plan
 from dragflow.service.pool import ModelPool
 from dragflow.service.run import open_session
@@ -35,12 +36,12 @@ def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
     return np.asarray(cv2.inpaint(image, masks.dilate(hole, 2).astype(np.uint8), 3, cv2.INPAINT_TELEA), dtype=np.uint8)
 
 
-WITHOUT_MODEL: dict[str, Callable[[DragTask], Pixels]] = {
-    "paste": lambda task: ghost(task, _unfilled, shadows=False),
-    "paste-inpaint": lambda task: ghost(task, opencv_fill, shadows=False),
-    "preview": ghost,
+WITHOUT_MODEL: dict[str, Callable[[Sample], Pixels]] = {
+    "paste": lambda sample: ghost(sample.task, _unfilled, shadows=False),
+    "paste-inpaint": lambda sample: ghost(sample.task, opencv_fill, shadows=False),
+    "preview": lambda sample: ghost(resolve(sample.image.pixels, sample.instruction)),
 }
-"""The region pasted at its target; the same over OpenCV's inpainting; and dragflow's own pixel preview."""
+"""The region pasted at its target as it was painted; the same over OpenCV's inpainting; and dragflow's own preview."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ def check_method(method: str) -> None:
 def run_without_model(method: str, sample: Sample) -> Outcome:
     """Draw one sample."""
     begun = time.perf_counter()
-    image = WITHOUT_MODEL[method](sample.task)
+    image = WITHOUT_MODEL[method](sample)
     return Outcome(image, 0.0, time.perf_counter() - begun)
 
 
@@ -106,5 +107,7 @@ def as_points(sample: Sample) -> Instruction:
         raise UserError(
             f"sample {sample.id} has no pair of points that moves by a pixel: a point method cannot run on it"
         )
-    operations = [Operation(Box(x, y, x, y), Translate(to, "relocation"), (x, y)) for (x, y), to in pairs.items()]
+    operations = [
+        Operation(Box(x, y, x, y), Translate(to, "relocation"), (x, y), cut="hard") for (x, y), to in pairs.items()
+    ]
     return replace(sample.instruction, operations=tuple(operations), editable=MaskArray(sample.task.area))

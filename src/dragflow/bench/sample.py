@@ -55,12 +55,12 @@ class Sample:
 
     @cached_property
     def task(self) -> DragTask:
-        """The checked request: rasterised regions, known handles, the editable area.
+        """The checked request: regions as they were painted, which is what scores are about, handles, editable area.
 
         Raises:
             UserError: the instruction does not fit its picture.
         """
-        return resolve(self.image.pixels, self.instruction)
+        return resolve(self.image.pixels, self.instruction.as_painted)
 
     @cached_property
     def request_sha256(self) -> str:

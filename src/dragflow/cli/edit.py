@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from dragflow.cli.consent import allowed
 from dragflow.cli.intent import IntentPlan, check_chooser, check_drawing, choose_in_edit, default_drawing
-from dragflow.cli.labels import tell
 from dragflow.cli.operations import instruction
 from dragflow.cli.options import AreaOptions, ConfigOptions, OperationOptions, TaskOptions, changed
 from dragflow.cli.progress import shown
+from dragflow.cli.settled import tell
 from dragflow.cli.spelling import flag
 from dragflow.cli.terminal import emit, say
 from dragflow.core.errors import Cancelled, UserError

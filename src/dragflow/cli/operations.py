@@ -12,12 +12,23 @@ from dragflow.cli.options import AreaOptions, OperationOptions, TaskOptions
 from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Affine, Label, Motion, Rotate, Scale, Translate, about, rotation
-from dragflow.core.task import Box, Instruction, MaskFile, Operation, Polygon, Region
+from dragflow.core.task import Box, Cut, Instruction, MaskFile, Operation, Polygon, Region
 
 T = TypeVar("T")
 
 REGION_OPTIONS = ("--mask", "--box", "--polygon")
-MOTION_OPTIONS = ("--at", "--to", "--handle", "--about", "--degrees", "--scale", "--matrix", "--label", "--mask-label")
+MOTION_OPTIONS = (
+    "--at",
+    "--to",
+    "--handle",
+    "--about",
+    "--degrees",
+    "--scale",
+    "--matrix",
+    "--label",
+    "--cut",
+    "--mask-label",
+)
 FLAGS = ("--mask-invert",)
 
 
@@ -100,7 +111,8 @@ def _operation(draft: _Draft) -> Operation:
         handle = _pop(options, "--handle", point)
         region = _region(draft, options)
         label = _pop(options, "--label", _label)
-        return Operation(region, replace(_motion(options, region, handle), label=label), handle)
+        cut = _pop(options, "--cut", _cut)
+        return Operation(region, replace(_motion(options, region, handle), label=label), handle, cut)
     except UserError as error:
         raise UserError(f"region {draft.region[1]}: {error}") from error
 
@@ -191,6 +203,12 @@ def _yes(name: str, text: str) -> bool:
     if text not in ("true", "false"):
         raise UserError(f"{name}={text}: write {name}, or {name}=false if the mask is meant as it is")
     return text == "true"
+
+
+def _cut(name: str, text: str) -> Cut:
+    if text in ("hard", "soft", "snap"):
+        return text
+    raise UserError(f"{name} {text!r} is not known: choose hard, soft or snap")
 
 
 def _number(name: str, text: str) -> float:

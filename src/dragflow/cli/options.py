@@ -60,6 +60,9 @@ class OperationOptions:
     label: tuple[str, ...] = ()
     """relocation (a whole object, which leaves its place) or deformation (a part: what it belongs to stretches along),
     for any motion. Guessed from the picture without it."""
+    cut: tuple[str, ...] = ()
+    """How the region is cut out: hard (as painted), soft (with an estimated rim), or snap, which is the default (soft,
+    after moving the rim to the object's edge where that is near)."""
     ordered: Annotated[tuple[tuple[str, str], ...], Hidden] = ()
     """(option, value) in the order in which they were typed, which the parser alone would lose."""
 

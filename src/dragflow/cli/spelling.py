@@ -20,6 +20,7 @@ _MASKS = ("mask.invert", "mask.label", "area.invert", "area.label")
 _OTHERS = (
     "method",
     "label",
+    "cut",
     "base",
     "statistic",
     "gallery",

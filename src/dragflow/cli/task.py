@@ -83,7 +83,7 @@ def show(
     """Show the operations of an instruction as a table."""
     from rich.table import Table
 
-    from dragflow.cli.labels import tell
+    from dragflow.cli.settled import tell
     from dragflow.core.motion import apply
     from dragflow.files.instructions import load_instruction
     from dragflow.pixels.masks import format_point

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -107,6 +107,10 @@ class Box(Checked):
     type: Literal["box"] = field(default="box", kw_only=True, repr=False)
 
 
+Cut = Literal["hard", "soft", "snap"]
+"""How a region that leaves its place is cut out. `hard`: as painted. `soft`: with the rim's shares and colours
+estimated. `snap`: soft, after moving the rim to the object's edge wherever that is near."""
+
 Region = MaskFile | MaskImage | MaskArray | Polygon | Box
 if TYPE_CHECKING:
     RegionLike = Region | str | os.PathLike[str] | NDArray[Any] | Image
@@ -121,13 +125,16 @@ class Operation:
     motion: Motion
     handle: Point | None = None
     """The point that `to` is meant for; the centroid of the region when None."""
+    cut: Cut | None = None
+    """`snap` when None. A region that was snapped is settled as the region that it became, cut softly."""
 
-    def __init__(self, region: RegionLike, motion: Motion, handle: Point | None = None) -> None:
+    def __init__(self, region: RegionLike, motion: Motion, handle: Point | None = None, cut: Cut | None = None) -> None:
         """Take a region, or the path of a mask, an array or a PIL picture as one."""
         if not isinstance(cast("object", motion), Translate | Rotate | Scale | Affine):
             raise not_a("a motion", motion, "a Translate, Rotate, Scale or Affine")
         handle = check(Point | None, handle, "Operation.handle")
-        _set(self, region=as_region(region), motion=motion, handle=handle)
+        cut = check(Cut | None, cut, "Operation.cut")
+        _set(self, region=as_region(region), motion=motion, handle=handle, cut=cut)
 
 
 @dataclass(frozen=True, init=False)
@@ -167,6 +174,11 @@ class Instruction:
         """The prompt of the edited picture."""
         return " ".join(part for part in (self.prompt, self.edit_prompt) if part)
 
+    @property
+    def as_painted(self) -> Instruction:
+        """The same with every region cut out as it was painted."""
+        return replace(self, operations=tuple(replace(operation, cut="hard") for operation in self.operations))
+
 
 def as_instruction(asked: Instruction | Operation | Iterable[Operation]) -> Instruction:
     """An instruction, given itself or by one or several operations.
@@ -185,7 +197,7 @@ def _as_operations(given: Operation | Iterable[Operation]) -> tuple[Operation, .
     if isinstance(given, str | Mapping):
         raise not_a("an instruction", given, "an Instruction, or operations")
     try:
-        operations: tuple[Operation, ...] = tuple(given)
+        operations = tuple(given)
     except TypeError as error:  # an array without a side
         raise not_a("an instruction", given, "an Instruction, or operations") from error
     for operation in operations:
@@ -231,6 +243,8 @@ class ResolvedOperation:
     handle: Point
     joint: Mask | None = None
     """(H, W): where a deformation is joined to what it belongs to, the rest of its rim being free; None: all around."""
+    cut: Cut = "hard"
+    """With nothing left to snap."""
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
@@ -261,7 +275,7 @@ class DragTask:
     area: Mask
     """(H, W), the editable area B."""
     instruction: Instruction
-    """The instruction, with the labels that were guessed."""
+    """The instruction, with what was guessed: labels, and the regions that were snapped."""
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""

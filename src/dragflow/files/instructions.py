@@ -23,6 +23,7 @@ from dragflow.core.motion import Motion
 from dragflow.core.task import (
     MOST_OPERATIONS,
     Box,
+    Cut,
     Instruction,
     MaskFile,
     MaskImage,
@@ -65,6 +66,7 @@ class OperationFile(schema.Strict):
     region: _RegionFile
     motion: _MotionFile
     handle: Point | None = Field(None, description="the point that `to` is meant for; the region's centroid if absent")
+    cut: Cut | None = Field(None, description="how the region is cut out; snap if absent")
 
 
 class InstructionFile(schema.Strict):
@@ -128,7 +130,7 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Inst
 
     return Instruction(
         operations=[
-            Operation(region(op.region, f"operations.{index}.region"), op.motion, op.handle)
+            Operation(region(op.region, f"operations.{index}.region"), op.motion, op.handle, op.cut)
             for index, op in enumerate(parsed.operations)
         ],
         prompt=parsed.prompt,
@@ -165,7 +167,7 @@ def to_file(instruction: Instruction) -> dict[str, Any]:
     """An instruction as plain data, complete in itself: masks are embedded."""
     parsed = InstructionFile(
         operations=[
-            OperationFile(region=_embedded(op.region), motion=op.motion, handle=op.handle)
+            OperationFile(region=_embedded(op.region), motion=op.motion, handle=op.handle, cut=op.cut)
             for op in instruction.operations
         ],
         prompt=instruction.prompt,

@@ -59,13 +59,14 @@ def load_recipe(path: Path | str) -> Recipe:
         raise UserError(f"{name} is not of version {VERSION}: use the dragflow that made it")
     parsed = schema.parse(TypeAdapter(RecipeFile), data, name)
     fields = {key: value for key, value in parsed if key not in ("version", "instruction")}
-    return Recipe(instruction=_labelled(from_file(parsed.instruction, name, None)), **fields)
+    return Recipe(instruction=_settled(from_file(parsed.instruction, name, None)), **fields)
 
 
-def _labelled(instruction: Instruction) -> Instruction:
-    """A recipe holds every label; where one is missing it was made when every such motion was a relocation."""
+def _settled(instruction: Instruction) -> Instruction:
+    """A recipe holds what was guessed; one without it was made when all were relocations, cut out as painted."""
     operations = [
-        replace(op, motion=replace(op.motion, label=op.motion.label or "relocation")) for op in instruction.operations
+        replace(op, motion=replace(op.motion, label=op.motion.label or "relocation"), cut=op.cut or "hard")
+        for op in instruction.operations
     ]
     return replace(instruction, operations=tuple(operations))
 

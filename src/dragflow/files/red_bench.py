@@ -165,7 +165,7 @@ def save_red_bench(folder: Path, source: SourceImage, instruction: Instruction) 
     Raises:
         UserError: the folder exists and is not empty, or an operation has no ReD Bench task (scaling, affine).
     """
-    task = resolve(source.pixels, instruction)
+    task = resolve(source.pixels, instruction.as_painted)
     entries: dict[str, dict[str, object]] = {}
     for i, operation in enumerate(task.operations):
         entries[str(i)] = _entry(operation.motion, operation.handle, f"operation {i}")

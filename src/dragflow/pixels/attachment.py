@@ -56,11 +56,8 @@ class Attachment:
 
 def attachment(image: Pixels, region: Mask) -> Attachment:
     """What the rim of a region (H, W) of a picture (H, W, 3) says."""
-    h, w = region.shape
-    shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
-    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
-    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    small = np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
+    size = (region.shape[1], region.shape[0])
+    image, small = _shrunk(image, region)
     if not small.any() or small.all() or image[masks.dilate(small, 2)].std(axis=0).max() < _EMPTY:
         return Attachment("relocation", None)
     points, normals = rim(small)
@@ -70,10 +67,24 @@ def attachment(image: Pixels, region: Mask) -> Attachment:
     coarse = float(_without_step(image, small, points).mean())
     if fine.mean() > _EXACT or coarse > _CLEAR:
         return Attachment("deformation" if coarse >= _PART else "relocation", None)
-    joint, share = _longest(points[fine], size, len(points))
+    joint, share = _longest(points[fine], (small.shape[1], small.shape[0]), len(points))
     if share < _RUN:
         return Attachment("relocation", None)
-    return Attachment("deformation", np.asarray(cv2.resize(joint, (w, h), interpolation=cv2.INTER_NEAREST)) > 0)
+    return Attachment("deformation", np.asarray(cv2.resize(joint, size, interpolation=cv2.INTER_NEAREST)) > 0)
+
+
+def unstepped(image: Pixels, region: Mask) -> float:
+    """Share of the rim of a region (H, W) of a picture (H, W, 3) that has no coarse edge near it."""
+    image, small = _shrunk(image, region)
+    return float(_without_step(image, small, rim(small)[0]).mean()) if small.any() and not small.all() else 1.0
+
+
+def _shrunk(image: Pixels, region: Mask) -> tuple[Pixels, Mask]:
+    h, w = region.shape
+    shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
+    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
+    small = np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8), small
 
 
 def rim(region: Mask) -> tuple[Points, Points]:
@@ -99,13 +110,11 @@ def _without_step(image: Pixels, region: Mask, points: Points) -> Flags:
     side, own = min(region.shape), math.sqrt(region.sum())
     band, far = max(3.0, min(_BAND[0] * side, _BAND[1] * own)), _CARELESS * side
     margin = math.ceil(2 * far + 3 * band)
-    ys, xs = np.nonzero(region)
-    top, left = max(int(ys.min()) - margin, 0), max(int(xs.min()) - margin, 0)
-    window = (slice(top, int(ys.max()) + margin + 1), slice(left, int(xs.max()) + margin + 1))
+    window = masks.window(region, margin)
     colours = image[window].astype(np.float32)
     both = np.concatenate([colours, colours**2], axis=2)
-    depth = _depth(region[window])
-    x, y = np.rint(points - (left, top)).astype(np.intp).T
+    depth = masks.depth(region[window])
+    x, y = np.rint(points - (window[1].start, window[0].start)).astype(np.intp).T
     stepped = np.zeros(len(points), np.bool_)
     for offset in (-far, -far / 2, 0.0, far / 2, far):
         if offset > 0 and offset + band > depth.max():
@@ -116,13 +125,6 @@ def _without_step(image: Pixels, region: Mask, points: Points) -> Flags:
         spread = np.sqrt(np.maximum(within[:, 3:] - within[:, :3] ** 2 + beyond[:, 3:] - beyond[:, :3] ** 2, 0) / 2)
         stepped |= (np.abs(within[:, :3] - beyond[:, :3]) - _SPREAD * spread).max(axis=1) > _EDGE
     return ~stepped
-
-
-def _depth(region: Mask) -> Map:
-    """Distance of every pixel from the rim: positive inside. The border of the picture is no rim."""
-    sides = [np.pad(side.astype(np.uint8), 1, mode="edge") for side in (region, ~region)]
-    inner, outer = (np.asarray(cv2.distanceTransform(s, cv2.DIST_L2, 5), np.float32)[1:-1, 1:-1] for s in sides)
-    return np.where(region, inner - 0.5, 0.5 - outer).astype(np.float32)
 
 
 def _moments(values: Map, where: Mask, sigma: float) -> Map:

@@ -122,6 +122,20 @@ def dilate(mask: Mask, pixels: int) -> Mask:
     return cv2.dilate(mask.astype(np.uint8), disc).astype(bool)
 
 
+def depth(region: Mask) -> NDArray[np.float32]:
+    """Distance of every pixel from the rim: positive inside. The border of the picture is no rim."""
+    sides = [np.pad(side.astype(np.uint8), 1, mode="edge") for side in (region, ~region)]
+    inner, outer = (np.asarray(cv2.distanceTransform(s, cv2.DIST_L2, 5), np.float32)[1:-1, 1:-1] for s in sides)
+    return np.where(region, inner - 0.5, 0.5 - outer).astype(np.float32)
+
+
+def window(region: Mask, margin: int) -> tuple[slice, slice]:
+    """The box around a region, grown by `margin` pixels as far as the picture goes."""
+    ys, xs = np.nonzero(region)
+    top, left = max(int(ys.min()) - margin, 0), max(int(xs.min()) - margin, 0)
+    return slice(top, int(ys.max()) + margin + 1), slice(left, int(xs.max()) + margin + 1)
+
+
 def feather(mask: Mask, pixels: float) -> NDArray[np.float32]:
     """Weights (H, W) in [0, 1]: 0 outside of the mask, rising to 1 over `pixels` from its rim inwards.
 

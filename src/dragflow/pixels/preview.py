@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.core.task import DragTask
 from dragflow.pixels.elastic import elastic, stretched
+from dragflow.pixels.matte import CutOut, cut_out
 from dragflow.pixels.plate import background_plate
 from dragflow.pixels.shadow import find_shadow
 
@@ -27,7 +27,8 @@ def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True
     belongs to stretches along with it (`dragflow.pixels.elastic`).
     """
     leaving = [op for op in task.operations if op.is_cut]
-    hole = np.logical_or.reduce([op.mask for op in leaving]) if leaving else np.zeros(task.area.shape, dtype=np.bool_)
+    pieces = [cut_out(task.image, op.mask, op.cut) for op in leaving]
+    hole = np.logical_or.reduce([np.zeros(task.area.shape, np.bool_), *(op.mask for op in leaving)])
     searched = [(op, find_shadow(task.image, op.mask)) for op in leaving] if shadows else []
     cast = [(op, shadow) for op, shadow in searched if shadow is not None]
     lit = task.image
@@ -43,10 +44,8 @@ def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True
     window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that can change
     to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
     canvas = result[window].astype(np.float32)
-    for operation in leaving:
-        # Soft only inwards from the rim: what is beside the region must not be painted along with it.
-        alpha = cv2.GaussianBlur(operation.mask.astype(np.float32), (3, 3), 0) * operation.mask
-        _paint(canvas, task.image, alpha, compose(to_window, operation.matrix()))
+    for operation, piece in zip(leaving, pieces, strict=True):
+        _paint(canvas, piece, compose(to_window, operation.matrix()))
     result[window] = np.rint(np.clip(canvas, 0, 255)).astype(np.uint8)
     return np.where(task.area[..., None], result, task.image)
 
@@ -55,9 +54,9 @@ def _times(image: Pixels, factor: Map) -> Pixels:
     return np.rint(np.clip(image * factor[..., None], 0, 255)).astype(np.uint8)
 
 
-def _paint(canvas: NDArray[np.float32], image: Pixels, alpha: MatLike, matrix: Matrix) -> None:
+def _paint(canvas: NDArray[np.float32], piece: CutOut, matrix: Matrix) -> None:
     h, w = canvas.shape[:2]
     warp = np.array(matrix, dtype=np.float64)
-    moved = cv2.warpAffine(image, warp, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    weight = np.asarray(cv2.warpAffine(alpha, warp, (w, h), flags=cv2.INTER_LINEAR))[..., None]
+    moved = cv2.warpAffine(piece.colours, warp, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    weight = np.asarray(cv2.warpAffine(piece.alpha, warp, (w, h), flags=cv2.INTER_LINEAR))[..., None]
     canvas += weight * (np.asarray(moved, dtype=np.float32) - canvas)

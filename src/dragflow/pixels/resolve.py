@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import IDENTITY, Affine, Matrix, Motion, Rotate, Scale, Translate
-from dragflow.core.task import DragTask, Instruction, Operation, ResolvedOperation
+from dragflow.core.task import DragTask, Instruction, MaskArray, Operation, ResolvedOperation
 from dragflow.pixels import masks
 from dragflow.pixels.attachment import attachment
 from dragflow.pixels.masks import format_point
+from dragflow.pixels.snap import snapped
 
 _ROOM = 0.5
 """Width of what stretches around a deformation where the area is derived, as a share of the way that it goes."""
@@ -38,37 +39,60 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
     size = (image.shape[0], image.shape[1])
     if not instruction.operations:
         raise UserError("the instruction has no operation: give at least one region with a motion")
-    operations = tuple(_resolve_operation(image, op, size, i) for i, op in enumerate(instruction.operations))
-    _check_apart(operations)
+    painted = tuple(_painted(op, size, i) for i, op in enumerate(instruction.operations))
+    _check_apart(painted)
+    operations = _settled(image, instruction.operations, painted)
     pairs = [(op.mask, _target(op, i)) for i, op in enumerate(operations)]
+    settled = tuple(_as_asked(*pair) for pair in zip(instruction.operations, operations, strict=True))
     return DragTask(
         image=image,
         operations=operations,
-        area=_area(
-            instruction, pairs, [margin + (0 if instruction.editable else _room(op)) for op in operations], size
-        ),
-        instruction=replace(instruction, operations=_settled(instruction.operations, operations)),
+        area=_area(instruction, pairs, [margin + _room(op) for op in operations], size),
+        instruction=replace(instruction, operations=settled),
     )
 
 
-def _settled(asked: tuple[Operation, ...], resolved: tuple[ResolvedOperation, ...]) -> tuple[Operation, ...]:
-    return tuple(replace(one, motion=other.motion) for one, other in zip(asked, resolved, strict=True))
-
-
-def _resolve_operation(
-    image: NDArray[np.uint8], operation: Operation, size: tuple[int, int], index: int
-) -> ResolvedOperation:
+def _painted(operation: Operation, size: tuple[int, int], index: int) -> ResolvedOperation:
+    """The operation as it was asked for, checked."""
     name = f"operation {index}"
     mask = masks.rasterise(operation.region, size, f"{name}: region")
     handle = masks.centroid(mask) if operation.handle is None else operation.handle
     _check_point(handle, size, f"{name}: handle")
     check_motion(operation.motion, handle, size, name)
-    resolved = _labelled(image, ResolvedOperation(mask, operation.motion, handle))
-    if _largest_shift(mask, resolved.matrix()) < _SMALLEST_MOTION:
+    painted = ResolvedOperation(mask, operation.motion, handle)
+    if _largest_shift(mask, painted.matrix()) < _SMALLEST_MOTION:
         raise UserError(
             f"{name}: the motion is zero: no pixel of the region moves by {_SMALLEST_MOTION} pixels or more"
         )
-    return resolved
+    return painted
+
+
+def _settled(
+    image: NDArray[np.uint8], asked: tuple[Operation, ...], painted: tuple[ResolvedOperation, ...]
+) -> tuple[ResolvedOperation, ...]:
+    """The operations with nothing left to guess: every region snapped that is to be, every label known."""
+    settled: list[ResolvedOperation] = []
+    for i, (operation, one) in enumerate(zip(asked, painted, strict=True)):
+        labelled = _labelled(image, one)
+        # A part that is joined at one place was painted along the rest of its rim.
+        if operation.cut in (None, "snap") and one.motion.label != "deformation" and labelled.joint is None:
+            others = [other.mask for other in (*settled, *painted[i + 1 :])]
+            fitted = snapped(image, one.mask, np.logical_or.reduce(others) if others else None)
+            moved = _labelled(image, replace(one, mask=fitted))
+            # What turns out to be a part all around is not an object: its region is what was painted.
+            labelled = moved if moved.is_cut else labelled
+        settled.append(replace(labelled, cut="hard" if operation.cut == "hard" else "soft"))
+    return tuple(settled)
+
+
+def _as_asked(asked: Operation, settled: ResolvedOperation) -> Operation:
+    """The operation that asks for what was settled, without a guess."""
+    operation = replace(asked, motion=settled.motion, cut=settled.cut)
+    size = (settled.mask.shape[0], settled.mask.shape[1])
+    if np.array_equal(masks.rasterise(asked.region, size), settled.mask):
+        return operation
+    # The motion is that of the region as painted: its handle is no longer the centroid.
+    return replace(operation, region=MaskArray(settled.mask), handle=settled.handle)
 
 
 def _labelled(image: NDArray[np.uint8], operation: ResolvedOperation) -> ResolvedOperation:

@@ -1,0 +1,82 @@
+"""What is told of what was settled, labels guessed and regions snapped, and how to choose otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dragflow.cli.terminal import emit, say
+from dragflow.core.motion import Label
+from dragflow.core.task import Instruction, MaskArray
+from dragflow.pixels import masks
+
+_MEANING: dict[Label, str] = {
+    "relocation": "taken for a whole object, which leaves its place; if it is a part of something: --label deformation",
+    "deformation": "taken for a part, which stretches what it belongs to; if it is a whole object: --label relocation",
+}
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The guessed label of one operation."""
+
+    operation: int
+    label: Label
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"operation {self.operation} is {_MEANING[self.label]}"
+
+
+@dataclass(frozen=True)
+class Snap:
+    """The pixels that the region of one operation got and lost."""
+
+    operation: int
+    added: int
+    removed: int
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"operation {self.operation} is snapped to the object's edge: {self.added} px added, {self.removed} "
+            "removed; to keep the region as painted: --cut soft"
+        )
+
+
+def guesses(asked: Instruction, settled: Instruction) -> list[Guess]:
+    """The labels of an instruction that the one that was asked for does not give."""
+    pairs = zip(asked.operations, settled.operations, strict=True)
+    return [
+        Guess(i, given.motion.label)
+        for i, (one, given) in enumerate(pairs)
+        if one.motion.label is None and given.motion.label is not None
+    ]
+
+
+def snaps(asked: Instruction, settled: Instruction) -> list[Snap]:
+    """The regions of an instruction that are not those that were painted."""
+    found: list[Snap] = []
+    for i, (one, given) in enumerate(zip(asked.operations, settled.operations, strict=True)):
+        if isinstance(given.region, MaskArray):
+            after = np.asarray(given.region.array) > 0
+            before = masks.rasterise(one.region, (after.shape[0], after.shape[1]))
+            found.append(Snap(i, int((after & ~before).sum()), int((before & ~after).sum())))
+    return [snap for snap in found if snap.added or snap.removed]
+
+
+def tell(asked: Instruction, settled: Instruction, *, as_json: bool = False) -> None:
+    """Say what was settled: a line for each guess, or an event."""
+    for snap in snaps(asked, settled):
+        if as_json:
+            emit({"event": "snapped", "operation": snap.operation, "added": snap.added, "removed": snap.removed})
+        else:
+            say(snap.text)
+    for guess in guesses(asked, settled):
+        if as_json:
+            emit({"event": "labelled", "operation": guess.operation, "label": guess.label})
+        else:
+            say(guess.text)
