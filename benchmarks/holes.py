@@ -141,10 +141,11 @@ def membrane(image: Pixels, hole: Mask) -> Pixels:
     pairs = [(number[:, :-1], number[:, 1:]), (number[:-1], number[1:])]
     one, other = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
     links = scipy.sparse.coo_matrix((np.ones(len(one)), (one, other)), shape=(h * w, h * w))
-    laplace = scipy.sparse.csgraph.laplacian(links + links.T).tocsr()[hole.ravel()]
+    laplace = scipy.sparse.csr_array(scipy.sparse.csgraph.laplacian(links + links.T))[hole.ravel()]
     values = image.reshape(h * w, 3).astype(np.float64)
     known = ~hole.ravel()
-    values[~known] = scipy.sparse.linalg.spsolve(laplace[:, ~known].tocsc(), -(laplace[:, known] @ values[known]))
+    solved = scipy.sparse.linalg.spsolve(laplace[:, ~known].tocsc(), -(laplace[:, known] @ values[known]))
+    values[~known] = np.asarray(solved)
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8).reshape(image.shape)
 
 

@@ -19,11 +19,11 @@ from dragflow.files.presets import load_preset, override
 from dragflow.service.executors import Executor
 
 
-def plan(label: str, method: str, changes: list[str], data: str, model: str) -> Plan:
-    """A row: `method` with its own preset, changed."""
+def plan(label: str, method: str, changes: list[str], data: str, model: str, preset: str | None = None) -> Plan:
+    """A row: `method` with a preset, its own when None, changed."""
     if method not in WITH_MODEL:
         return Plan(data, "disc", method, label, None, None)
-    config = override(load_preset(WITH_MODEL[method]), changes)
+    config = override(load_preset(preset or WITH_MODEL[method]), changes)
     return Plan(data, "disc", method, label, config, ModelOptions(model))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
-from dragflow.backbones.flux1.layout import pack, unpack
+from dragflow.backbones.flux1.layout import kv_sites, pack, unpack
 from dragflow.method.backbone import Site
 from small_flux import TIME, latent, load
 
@@ -31,6 +32,22 @@ def test_packing_is_row_major_in_tokens_and_in_patches() -> None:
 
 def test_k_and_v_are_injected_into_both_kinds_of_blocks(dummy_folder: Path) -> None:
     assert {name.partition(".")[0] for name in load(dummy_folder).spec.kv_blocks} == {"double", "single"}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "sites"),
+    [
+        ((19, 38), [0, 7, 8, 9, 10, 18, 6, 9, 18, 23, 26, 31, 37]),  # the paper's own
+        ((8, 24), [3, 4, 7, 4, 11, 16, 23]),
+        ((1, 1), [0, 0]),
+        ((2, 0), [0]),
+        ((4, 8), [2, 4, 6]),  # nano's, by a sweep
+    ],
+)
+def test_other_sizes_inject_the_same_share_of_their_blocks(blocks: tuple[int, int], sites: list[int]) -> None:
+    found = kv_sites(*blocks)
+    assert [int(site.partition(".")[2]) for site in found] == sites
+    assert len(set(found)) == len(found)
 
 
 def test_a_single_block_keeps_its_text_tokens(dummy_folder: Path) -> None:

@@ -230,7 +230,7 @@ def test_a_large_region_that_was_confirmed_stays_so_in_its_file() -> None:
     back = parse_instruction(text, "here").operations[0].region
     assert isinstance(back, MaskArray)
     assert np.array_equal(back.array, ~HARD)
-    with pytest.raises(UserError, match="here: operations.0.region: mask picture covers"):
+    with pytest.raises(UserError, match=r"here: operations\.0\.region: mask picture covers"):
         parse_instruction(text.replace('"invert": false', '"invert": null'), "here")
 
 

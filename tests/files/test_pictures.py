@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -317,7 +318,7 @@ def test_damaged_exif_of_any_kind_is_read_or_left_out(damage: str, suffix: str, 
         exif[0x010F] = "A camera"
         whole = exif.tobytes()
         path, out = tmp_path / f"{number}.{suffix}", tmp_path / f"{number}-out.png"
-        options = {"lossless": True} if suffix == "webp" else {}
+        options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
         if suffix == "tif":  # the file itself is the EXIF data; what breaks it breaks the picture
             Image.fromarray(noise()).save(path, exif=exif)
             if damage in ("long count", "as text", "as fraction", "unknown type", "nine"):

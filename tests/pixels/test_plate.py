@@ -139,11 +139,11 @@ def test_the_rim_is_filled_where_a_region_ends_at_an_edge_and_kept_where_it_does
 
 def test_what_the_hole_holds_does_not_matter() -> None:
     truth = grey(90 + 60 * np.sin(X / 9) * np.sin(Y / 7))
-    plates = [
+    first, second = (
         background_plate(np.where(hole()[..., None], np.array(colour, np.uint8), truth), hole())
         for colour in ((255, 0, 80), (0, 0, 0))
-    ]
-    assert np.array_equal(*plates)
+    )
+    assert np.array_equal(first, second)
 
 
 def test_the_coarse_plate_is_smooth_and_the_fine_one_is_not() -> None:

@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard, get_args
+from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -67,9 +67,24 @@ class _Optional(NamedTuple):
     kind: type
 
 
+class _Each(NamedTuple):
+    """Stands for a default of one value, where there may be a list with one for each stage of a network."""
+
+    value: Any
+
+
 def _default(parameter: inspect.Parameter) -> Any:
-    kinds = [kind for kind in get_args(parameter.annotation) if kind in _KINDS]
-    return _Optional(kinds[0]) if parameter.default is None and len(kinds) == 1 else parameter.default
+    taken = get_args(parameter.annotation)
+    kinds = [kind for kind in taken if kind in _KINDS]
+    if parameter.default is None:
+        return _Optional(kinds[0]) if len(kinds) == 1 else None
+    lists = any(get_origin(kind) in (list, tuple) for kind in taken)
+    return _Each(parameter.default) if lists and not _is_list(parameter.default) else parameter.default
+
+
+def _value(default: Any) -> Any:
+    """A default as the class has it."""
+    return default.value if isinstance(default, _Each) else None if isinstance(default, _Optional) else default
 
 
 def refuse_quantised(where: str, config: Config) -> None:
@@ -123,13 +138,16 @@ def _values(config: Config, defaults: Config, above: str = "") -> Iterator[tuple
     """Every value with its path and its default; an item of a list has the first of the default's."""
     for key, value in config.items():
         path, default = shown(f"{above}{key}"), defaults.get(key)
-        if key.endswith("_id") or (key in _PER_SIDE and isinstance(value, list)):
-            default = None
+        item = default.value if isinstance(default, _Each) else default
+        if isinstance(default, _Each):
+            default = None if isinstance(value, list) else default.value
+        elif key.endswith("_id") or (key in _PER_SIDE and isinstance(value, list)):
+            default = item = None
         yield path, value, default
         if isinstance(value, dict):
             yield from _values(value, defaults, f"{path}.")
         elif isinstance(value, list):
-            first = default[0] if _is_list(default) and default else default
+            first = item[0] if _is_list(item) and item else item
             first = 0 if _is_whole(first) else first  # a stage of a network may be empty
             yield from ((f"{path}[{i}]", item, first) for i, item in enumerate(value[:_MOST_ITEMS]))
 
@@ -171,10 +189,20 @@ def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def check_kind(where: str, cls: Any, config: Config) -> None:
+    """Refuse a network of transformers that is of another kind than the class reads.
+
+    Raises:
+        UserError: names both.
+    """
+    needed, found = getattr(getattr(cls, "config_class", None), "model_type", None), config.get("model_type")
+    if needed and isinstance(found, str) and found != needed and _own(cls, config) is config:
+        raise UserError(f"{where} is a {shown(found)}: a {cls.__name__} is needed")
+
+
 def settings_of(cls: Any, config: Config) -> Config:
     """All settings of a class: those of a checked configuration, and the defaults of those that it does not name."""
-    defaults = {key: None if isinstance(x, _Optional) else x for key, x in defaults_of(cls).items()}
-    return {**defaults, **_own(cls, config)}
+    return {**{key: _value(default) for key, default in defaults_of(cls).items()}, **_own(cls, config)}
 
 
 def _own(cls: Any, config: Config) -> Config:

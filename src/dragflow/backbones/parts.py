@@ -15,6 +15,7 @@ from torch import nn
 
 from dragflow.backbones.configs import (
     check_config,
+    check_kind,
     check_sizes,
     defaults_of,
     empty_network,
@@ -141,6 +142,7 @@ def check_part(cls: Any, model: str, part: str, folder: Path, entries: Entries) 
     """
     where = f"model {model}: its {part}"
     config = read_config(where, folder / "config.json")
+    check_kind(where, cls, config)
     refuse_quantised(where, config)
     if how := quantised(entries):
         raise quantised_error(where, f"as {how}")

@@ -197,7 +197,7 @@ def _as_operations(given: Operation | Iterable[Operation]) -> tuple[Operation, .
     if isinstance(given, str | Mapping):
         raise not_a("an instruction", given, "an Instruction, or operations")
     try:
-        operations = tuple(given)
+        operations: tuple[Operation, ...] = tuple(given)
     except TypeError as error:  # an array without a side
         raise not_a("an instruction", given, "an Instruction, or operations") from error
     for operation in operations:

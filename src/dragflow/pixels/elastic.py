@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -98,7 +99,7 @@ def elastic(task: DragTask) -> Elastic | None:
     for k in range(1, count + 1):
         back = grid.step((k - 1) / count, k / count, here)
         # Where a cell comes from now lies where it came from before, as seen from one small step back.
-        field = back + _sampled(field, here + back)
+        field = np.asarray(back + _sampled(field, here + back), np.float32)
         steps.append(field * frame[0][0])
     return Elastic(task, parts, frame, np.stack(steps))
 
@@ -237,7 +238,7 @@ def _distance(mask: Mask) -> Map:
     return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
 
 
-def _offset(matrix: Matrix, x: NDArray[np.generic], y: NDArray[np.generic]) -> tuple[Map, Map]:
+def _offset(matrix: Matrix, x: NDArray[Any], y: NDArray[Any]) -> tuple[Map, Map]:
     """How far a map carries points."""
     (a, b, c), (d, e, f) = matrix
     return np.asarray((a - 1) * x + b * y + c, np.float32), np.asarray(d * x + (e - 1) * y + f, np.float32)

@@ -58,8 +58,8 @@ def plan(
     Raises:
         UserError: a picture, mask, instruction, configuration or subject adapter that breaks a rule.
     """
-    if expect(ModelOptions, model).subject is not None:
-        check_options(model.subject)
+    if (subject := expect(ModelOptions, model).subject) is not None:
+        check_options(subject)
     settings = load_preset(config) if isinstance(config, str) else check_config(config)
     job = EditJob(as_source(picture), given_instruction(instruction), settings, model)
     # Resolved now, so that its errors come before a model is loaded, and once: its guesses are part of the job.

@@ -11,15 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.backbones.configs import Config
-from dragflow.backbones.pipeline import at_depth
+from dragflow.backbones.pipeline import at_share
 from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec, Latent
 
-# The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); smaller models take the same relative depth. Its taps
-# are the last two double blocks.
+# The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); other sizes take the same share at the same depths,
+# unless a sweep of their own has chosen better: nano, 4 + 8 (docs/world-bench.md). The taps are the last two double
+# blocks.
 _PAPER_BLOCKS = (19, 38)
 _TAPPED_BLOCKS = 2
 _PAPER_DOUBLE_KV, _PAPER_SINGLE_KV = (0, 7, 8, 9, 10, 18), (6, 9, 18, 23, 26, 31, 37)
+_SWEPT_KV = {(4, 8): ("single.2", "single.4", "single.6")}
 _PATCH = 2
 
 
@@ -44,8 +46,6 @@ def spec_of(transformer: Any, stride: int) -> BackboneSpec:
     doubles, singles = transformer.config.num_layers, transformer.config.num_single_layers
     heads, head = transformer.config.num_attention_heads, transformer.config.attention_head_dim
     taps = tuple(f"double.{i}.{part}" for i in range(doubles) for part in ("norm", "out"))
-    kv = [f"double.{i}" for i in at_depth(_PAPER_DOUBLE_KV, _PAPER_BLOCKS[0], doubles)]
-    kv += [f"single.{i}" for i in at_depth(_PAPER_SINGLE_KV, _PAPER_BLOCKS[1], singles)]
     return BackboneSpec(
         family="flux1",
         latent_channels=transformer.config.in_channels // _PATCH**2,
@@ -54,7 +54,7 @@ def spec_of(transformer: Any, stride: int) -> BackboneSpec:
         blocks=(*(f"double.{i}" for i in range(doubles)), *(f"single.{i}" for i in range(singles))),
         tap_names=taps,
         taps=taps[-2 * _TAPPED_BLOCKS :],
-        kv_blocks=tuple(kv),
+        kv_blocks=kv_sites(doubles, singles),
         kv_token_bytes=heads * head * transformer.dtype.itemsize,
         takes_guidance=bool(transformer.config.guidance_embeds),
         subject_heads=(heads, head),
@@ -89,3 +89,14 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
         )
     if not vae["scaling_factor"]:
         raise UserError(f"model {model}: its vae has scaling_factor 0 in its configuration: it must not be 0")
+
+
+def kv_sites(doubles: int, singles: int) -> tuple[str, ...]:
+    """The blocks whose keys and values are injected in a model of so many double and single blocks."""
+    if (doubles, singles) in _SWEPT_KV:
+        return _SWEPT_KV[doubles, singles]
+    kinds = {
+        "double": at_share(_PAPER_DOUBLE_KV, _PAPER_BLOCKS[0], doubles),
+        "single": at_share(_PAPER_SINGLE_KV, _PAPER_BLOCKS[1], singles),
+    }
+    return tuple(f"{kind}.{block}" for kind, blocks in kinds.items() for block in blocks)
