@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import time
 import warnings
@@ -19,6 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from dragflow.backbones.lora_files import read_lora
+from dragflow.backbones.registry import footprint, load_backbone
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import DragFlowError
 from dragflow.core.models import ModelOptions, WeightsId
@@ -268,6 +271,49 @@ def test_pictures(tmp_path: Path) -> None:
         encode_png(source, source.pixels)
 
     fuzz(3000, 6, once)
+
+
+def test_headers_of_safetensors(tmp_path: Path) -> None:
+    shapes = {"a.lora_A.weight": [4, 8], "a.lora_B.weight": [8, 4], "b.alpha": [1]}
+    header, end = dict[str, Any](__metadata__={"format": "pt"}), 0
+    for name, shape in shapes.items():
+        size = 4 * int(np.prod(shape))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    path = tmp_path / "l.safetensors"
+
+    def once(chance: random.Random) -> None:
+        text = mutated_json(chance, header).encode("utf-8", "replace")
+        data = len(text).to_bytes(8, "little") + text + bytes(end)
+        path.write_bytes(data if chance.random() < 0.7 else mutated_bytes(chance, data))
+        read_lora(path)
+
+    fuzz(2000, 9, once)
+
+
+@pytest.fixture(scope="module")
+def model(dummy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of its own, loaded once: what libraries do at their first import does not count."""
+    folder = tmp_path_factory.mktemp("fuzz") / "model"
+    shutil.copytree(dummy_folder, folder)
+    load_backbone(ModelOptions(str(folder), device="cpu"))
+    return folder
+
+
+def test_configurations_of_models(model: Path) -> None:
+    files = {path: path.read_bytes() for path in sorted(model.rglob("*.json")) if path.stat().st_size < 20_000}
+
+    def once(chance: random.Random) -> None:
+        path = chance.choice([*files, model / "transformer" / "config.json"])
+        path.write_bytes(mutated_json(chance, json.loads(files[path])).encode("utf-8", "replace"))
+        options = ModelOptions(str(model), device="cpu")
+        try:
+            footprint(options)
+            load_backbone(options)
+        finally:
+            path.write_bytes(files[path])
+
+    fuzz(150, 10, once)
 
 
 def test_commands(run: Any, tmp_path: Path) -> None:

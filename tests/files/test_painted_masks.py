@@ -297,3 +297,10 @@ def test_the_usual_kinds_are_not_refused(
     paint = cv2.GaussianBlur(smooth(), (0, 0), 2.0) if soft else smooth()
     image = stored(Image.fromarray(eight(paint[..., None] * np.array(colour) * strength)), kind, quality=85)
     assert overlap(read(image), smooth() > 0.5) >= 0.95
+
+
+@pytest.mark.parametrize("value", [1e30, 1e-41, np.inf, np.nan])
+def test_values_that_no_painting_has_are_refused(value: float) -> None:
+    painted = np.where(HARD, np.float32(value), np.float32(0))
+    with pytest.raises(UserError, match="not finite, or absurdly large or small"):
+        frozen(MaskArray(painted))

@@ -134,6 +134,19 @@ def check_config(where: str, config: Config, defaults: Config, entries: Entries 
             raise UserError(f"{where} has {path} {shown(repr(value), 40)} in its configuration: {rule}; {_REEXPORT}")
 
 
+def check_tokenizer_config(where: str, folder: Path) -> None:
+    """Check the one setting of a tokenizer that its library counts up to; the rest is checked once it is loaded.
+
+    Raises:
+        UserError: the file is damaged, or the count absurd.
+    """
+    path = folder / "tokenizer_config.json"
+    extra = read_config(where, path).get("extra_ids", 0) if path.is_file() else 0
+    if not _is_whole(extra) or not 0 <= extra <= _MOST_LAYERS:
+        rule = f"it must be a whole number from 0 to {_MOST_LAYERS}"
+        raise UserError(f"{where} has extra_ids {shown(repr(extra), 40)} in its configuration: {rule}; {_REEXPORT}")
+
+
 def _values(config: Config, defaults: Config, above: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Every value with its path and its default; an item of a list has the first of the default's."""
     for key, value in config.items():

@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from dragflow.backbones.configs import Config, check_config, defaults_of, read_config, settings_of
+from dragflow.backbones.configs import (
+    Config,
+    check_config,
+    check_tokenizer_config,
+    defaults_of,
+    read_config,
+    settings_of,
+)
 from dragflow.backbones.devices import idle_device, pick_device, pick_dtype
 from dragflow.backbones.fingerprint import weights_of, weights_of_parts
 from dragflow.backbones.lora import add_loras, parse_lora
@@ -118,6 +125,8 @@ def _check_parts(source: Source, layout: Layout) -> None:
         check_config(f"model {model}: its {part}", config, defaults_of(cls))
         settings[part] = settings_of(cls, config)
     layout.check_configs(model, settings)
+    for tokenizer in layout.tokenizers:
+        check_tokenizer_config(f"model {model}: its {tokenizer}", folder / tokenizer)
     _check_scheduler(f"model {model}: its {_SCHEDULER}", folder / _SCHEDULER / "scheduler_config.json")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from dragflow.backbones.configs import read_config
 from dragflow.backbones.footprint import Footprint
 from dragflow.backbones.hub import INDEX, cached, find, folder_of
 from dragflow.backbones.parts import Source, quiet_libraries
@@ -109,16 +109,15 @@ def pipeline_class(folder: Path) -> str:
         UserError: the file is missing or broken.
     """
     index = folder / INDEX
-    try:
-        name = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
-    except FileNotFoundError as error:
+    if not index.exists():
         raise UserError(
             f"model folder {folder} has no model_index.json: it must hold a whole pipeline in diffusers layout "
             "(transformer/, vae/, text_encoder/, text_encoder_2/, tokenizer/, tokenizer_2/, scheduler/)"
-        ) from error
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise UserError(f"{index} is damaged ({error}): download or export the model again") from error
-    return str(name)
+        )
+    name = read_config(f"model {folder}", index).get("_class_name")
+    if not isinstance(name, str):
+        raise UserError(f"{index} is damaged (it names no class): download or export the model again")
+    return name
 
 
 def _family_in(folder: Path, model: str) -> Family:

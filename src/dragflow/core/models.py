@@ -113,7 +113,7 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
             raise UserError(f"option {name} of a model is not known: choose one of {', '.join(known)}")
     plain = dict(options)
     for name in ("device", "dtype"):
-        if type(plain.get(name)).__module__ == "torch":
+        if isinstance(plain.get(name), str) or type(plain.get(name)).__module__ == "torch":
             plain[name] = str(plain[name]).removeprefix("torch.")
     if isinstance(plain.get("lora"), str | os.PathLike):
         plain["lora"] = (os.fspath(plain["lora"]),)

@@ -38,6 +38,10 @@ class Painting:
     """(H, W), the indices of a picture with a palette: its labels."""
 
 
+_LARGEST = 1e9
+"""Of a painted value, and of its inverse: the square of more is lost in single precision."""
+
+
 def read(painting: Painting, name: str, invert: bool | None = None, label: Label | None = None) -> Mask:
     """The region of a painting, (H, W).
 
@@ -104,8 +108,9 @@ def _checked(painting: Painting, name: str) -> Painting:
     values = painting.values
     if values.size == 0:
         raise UserError(f"mask {name} has no pixels: {GIVE}")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise UserError(f"mask {name} holds values that are not finite: give 0 and 1")
+    brightest = float(np.abs(values).max()) if values.dtype.kind == "f" else 1.0
+    if not (brightest == 0 or 1 / _LARGEST < brightest < _LARGEST):
+        raise UserError(f"mask {name} holds values that are not finite, or absurdly large or small: give 0 and 1")
     if values.dtype.kind in "if" and values.min() < 0:
         raise UserError(
             f"mask {name} holds values from {values.min():g} to {values.max():g}: values below 0 are no paint; "
