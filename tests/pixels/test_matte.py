@@ -86,3 +86,18 @@ def test_a_region_thinner_than_its_rim_is_still_there(size: int) -> None:
     piece = cut_out(picture(share), share > 0, "soft")
     assert piece.alpha[12:28, 20 : 20 + size].min() > 0.6
     assert np.abs(piece.colours[12:28, 20 : 20 + size] - RED).max() < 60
+
+
+def test_the_hole_reaches_as_far_as_the_soft_rim() -> None:
+    share = disc((40.3, 47.8))
+    move = Operation(MaskArray(share > 0.5), Translate((70, 48), "relocation"), (40, 48), "soft")
+    asked = resolve(picture(share), Instruction(move))
+    filled: list[NDArray[np.bool_]] = []
+
+    def fill(image: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        filled.append(hole)
+        return image.copy()
+
+    ghost(asked, fill, shadows=False)
+    assert not (cut_out(picture(share), share > 0.5, "soft").support & ~filled[0]).any()
+    assert (filled[0] & (share <= 0.5)).any()

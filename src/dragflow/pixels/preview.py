@@ -28,7 +28,8 @@ def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True
     """
     leaving = [op for op in task.operations if op.is_cut]
     pieces = [cut_out(task.image, op.mask, op.cut) for op in leaving]
-    hole = np.logical_or.reduce([np.zeros(task.area.shape, np.bool_), *(op.mask for op in leaving)])
+    covered = [op.mask | piece.support for op, piece in zip(leaving, pieces, strict=True)]
+    hole = np.logical_or.reduce([np.zeros(task.area.shape, np.bool_), *covered])
     searched = [(op, find_shadow(task.image, op.mask)) for op in leaving] if shadows else []
     cast = [(op, shadow) for op, shadow in searched if shadow is not None]
     lit = task.image
