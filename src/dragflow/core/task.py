@@ -195,9 +195,9 @@ def _as_operations(given: Operation | Iterable[Operation]) -> tuple[Operation, .
     if isinstance(given, Operation):
         return (given,)
     if isinstance(given, str | Mapping):
-        raise not_a("an instruction", given, "an Instruction, or operations")
+        raise not_a("an instruction", cast("object", given), "an Instruction, or operations")
     try:
-        operations: tuple[Operation, ...] = tuple(given)
+        operations = tuple(given)
     except TypeError as error:  # an array without a side
         raise not_a("an instruction", given, "an Instruction, or operations") from error
     for operation in operations:
