@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
 
 from cyclopts import App, Parameter
 
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 app = App(name="bench", help="Run methods on data sets, score their pictures, report.")
 
 T = TypeVar("T")
-Rule = Literal["disc", "mask"]
+Rule = Literal["disc", "thing", "mask"]
 
 DataArg = Annotated[str, Parameter(name="DATA", help="A data set's folder, or `world:COUNT` of the built-in scenes.")]
 RunsArg = Annotated[list[Path], Parameter(name="RUN", help="Folders of runs.")]
-Regions = Annotated[Rule, Parameter(help="Regions of samples that have points only: around the points, or their mask.")]
+Regions = Annotated[
+    Rule,
+    Parameter(help="Regions of samples that have points only: discs, the things there, or their mask."),
+]
 Out = Annotated[Path, Output]
 Positive = Annotated[int, Parameter(validator=lambda _, n: _positive(n))]
 
@@ -242,7 +245,8 @@ def _positive(n: int | None, least: int = 1) -> None:
 
 
 def _rule(text: str) -> Rule:
-    return "mask" if text == "mask" else "disc"
+    """The rule in the header of a run; what this version does not know counts as the default."""
+    return next((rule for rule in get_args(Rule) if rule == text), "disc")
 
 
 def _plan(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dragflow.core.arrays import Map, Mask, Pixels
+from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.motion import Label
 from dragflow.pixels import masks
 
@@ -120,19 +120,11 @@ def _without_step(image: Pixels, region: Mask, points: Points) -> Flags:
         if offset > 0 and offset + band > depth.max():
             continue  # the region has no such inside
         sigma = band + abs(offset)
-        within = _moments(both, (depth > offset) & (depth <= offset + band + 0.5), sigma)[y, x]
-        beyond = _moments(both, (depth < offset) & (depth >= offset - band - 0.5), sigma)[y, x]
+        within = masks.means(both, (depth > offset) & (depth <= offset + band + 0.5), sigma)[y, x]
+        beyond = masks.means(both, (depth < offset) & (depth >= offset - band - 0.5), sigma)[y, x]
         spread = np.sqrt(np.maximum(within[:, 3:] - within[:, :3] ** 2 + beyond[:, 3:] - beyond[:, :3] ** 2, 0) / 2)
         stepped |= (np.abs(within[:, :3] - beyond[:, :3]) - _SPREAD * spread).max(axis=1) > _EDGE
     return ~stepped
-
-
-def _moments(values: Map, where: Mask, sigma: float) -> Map:
-    """Means of the values in a neighbourhood, over the pixels of a mask alone."""
-    weight = where.astype(np.float32)
-    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-4)
-    channels = [cv2.GaussianBlur(values[..., c] * weight, (0, 0), sigma) / total for c in range(values.shape[2])]
-    return np.stack(channels, axis=2)
 
 
 def _longest(points: Points, size: tuple[int, int], count: int) -> tuple[NDArray[np.uint8], float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dragflow.core.arrays import Mask, Point
+from dragflow.core.arrays import Map, Mask, Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix
 from dragflow.core.task import Box, MaskArray, Polygon, Region
@@ -189,6 +189,14 @@ def nearness(mask: Mask, pixels: float) -> NDArray[np.float32]:
         return mask.astype(np.float32)
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.clip(1 - distance / (pixels + 1), 0, 1).astype(np.float32)
+
+
+def means(values: Map, where: Mask, sigma: float) -> Map:
+    """Means of values (H, W, C) in a neighbourhood, over the pixels of a mask alone."""
+    weight = where.astype(np.float32)
+    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-4)
+    channels = [cv2.GaussianBlur(values[..., c] * weight, (0, 0), sigma) / total for c in range(values.shape[2])]
+    return np.stack(channels, axis=2)
 
 
 def as_image(mask: Mask) -> Image.Image:

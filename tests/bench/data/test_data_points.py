@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dragflow.bench.data.points import Inferred, RegionRule, infer, merge, radius
+from dragflow.bench.data.discs import Inferred, radius
+from dragflow.bench.data.points import RegionRule, infer, merge
 from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Affine, Rotate, Translate
@@ -23,9 +24,10 @@ Mask = NDArray[np.bool_]
 
 
 def inferred(pairs: Sequence[tuple[Point, Point]], editable: Mask | None = None, rule: RegionRule = "disc") -> Inferred:
-    found = infer([p for p, _ in pairs], [q for _, q in pairs], SIZE, editable, rule)
+    image = np.zeros((*SIZE, 3), np.uint8)
+    found = infer([p for p, _ in pairs], [q for _, q in pairs], image, editable, rule)
     area = None if editable is None else MaskArray(editable)
-    resolve(np.zeros((*SIZE, 3), np.uint8), Instruction(found.operations, editable=area, editable_mode="extend"))
+    resolve(image, Instruction(found.operations, editable=area, editable_mode="extend"))
     return found
 
 
@@ -119,6 +121,19 @@ def test_pairs_that_close_on_each_other_are_discs_of_their_own() -> None:
     assert found.text == "discs of radius 20 px, each of 2 pairs its own translation"
 
 
+def test_two_pairs_that_half_close_do_not_shrink_what_is_beside_them() -> None:
+    first, second = inferred([((200, 200), (210, 204)), ((240, 200), (230, 204))]).operations
+    assert first.motion == Translate((210, 204))
+    assert second.motion == Translate((230, 204))
+
+
+def test_three_pairs_in_a_triangle_that_half_close_are_a_similarity() -> None:
+    pairs: list[tuple[Point, Point]] = [((180, 180), (190, 190)), ((220, 180), (210, 190)), ((200, 220), (200, 210))]
+    (operation,) = inferred(pairs).operations
+    assert isinstance(operation.motion, Affine)
+    np.testing.assert_allclose(np.array(operation.motion.matrix)[:, :2], np.eye(2) / 2, atol=0.03)
+
+
 def test_pixels_of_two_discs_belong_to_the_nearest_handle() -> None:
     first, second = inferred([((200, 200), (160, 200)), ((220, 200), (220, 280))]).operations
     ours, theirs = mask_of(first), mask_of(second)
@@ -197,7 +212,7 @@ def test_whatever_moves_becomes_an_instruction_that_can_be_done(data: st.DataObj
     pairs = data.draw(st.lists(st.tuples(point, point), min_size=1, max_size=5))
     corners = data.draw(st.tuples(point, point))
     (left, right), (top, bottom) = (sorted(side) for side in zip(*corners, strict=True))
-    rule: RegionRule = "mask" if data.draw(st.booleans()) else "disc"
+    rule: RegionRule = data.draw(st.sampled_from(("disc", "mask")))
     assume(any(math.dist(p, q) >= 1 for p, q in pairs) and len({p for p, _ in pairs}) == len(pairs))
     found = inferred(pairs, box(left, top, right, bottom), rule)
     assert 1 <= len(found.operations) <= len(pairs)

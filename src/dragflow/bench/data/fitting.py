@@ -21,6 +21,8 @@ RESIDUAL, RESIDUAL_SHARE, RESIDUAL_MOST = 2.0, 0.05, 0.5
 that is more. It is never more than half the displacement: 2 px would let standing still explain a short drag."""
 STRETCH = (0.5, 2.0)
 """Factors in any direction; beyond them, pairs that a person set are not meant as one motion."""
+SHRINKING, LINE = 0.95, 0.2
+"""The factor under which a similarity shrinks; the width of points, by their length, under which they are on a line."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,20 @@ class Fit:
     matrix: Matrix
 
 
-def explain(begins: Points, targets: Points, stretch: tuple[float, float] = STRETCH) -> Fit | None:
+def explain(
+    begins: Points, targets: Points, stretch: tuple[float, float] = STRETCH, share: float = RESIDUAL_SHARE
+) -> Fit | None:
     """The simplest motion that carries begin points to their targets; None if no single motion does.
 
-    Tried in turn: translation, rotation about some point, similarity, affine map.
+    Tried in turn: translation, rotation about some point, similarity, affine map. `share` of the mean displacement is
+    what may be left over. Points on a line that close on each other are no similarity: nothing says that what is beside
+    the line shrinks, and an eye that closes does not get narrower.
     """
     displacement = float(np.hypot(*(targets - begins).T).mean())
-    allowed = min(max(RESIDUAL, RESIDUAL_SHARE * displacement), RESIDUAL_MOST * displacement)
+    allowed = min(max(RESIDUAL, share * displacement), RESIDUAL_MOST * displacement)
     for fit in _candidates(begins, targets):
+        if fit.name == "similarity" and _shrinks(fit.matrix) and _on_a_line(begins):
+            continue
         if _residual(fit.matrix, begins, targets) <= allowed and _plausible(fit.matrix, stretch):
             return fit
     return None
@@ -112,6 +120,15 @@ def _plausible(matrix: Matrix, stretch: tuple[float, float]) -> bool:
     # A factor of exactly 2 must not be refused because of rounding.
     in_limits = factors.min() >= stretch[0] - 1e-9 and factors.max() <= stretch[1] + 1e-9
     return bool(np.linalg.det(linear) > 0 and in_limits)
+
+
+def _shrinks(matrix: Matrix) -> bool:
+    return bool(np.linalg.det(np.array(matrix)[:, :2]) < SHRINKING**2)
+
+
+def _on_a_line(points: Points) -> bool:
+    along, across = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)[:2]
+    return bool(across < LINE * along)
 
 
 def _fixed_point(matrix: Matrix) -> Point | None:

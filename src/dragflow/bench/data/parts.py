@@ -156,7 +156,7 @@ def point_sample(
     begins, targets = pairs
     editable, note = partial(mask)
     try:
-        inferred = infer(begins, targets, image.size, editable, rule)
+        inferred = infer(begins, targets, image.pixels, editable, rule)
     except UserError as error:
         raise UserError(f"{place.folder}: {error}") from error
     return Sample(

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dragflow.bench.data.discs import pixels
 from dragflow.bench.data.dragbench import IMAGE, META, read_meta
 from dragflow.bench.data.fitting import Fit, Points, as_motion, explain, mean_point, nearest
 from dragflow.bench.data.parts import Kind, Place, instruction, partial, require
-from dragflow.bench.data.points import SMALLEST, RegionRule, merge, pixels
+from dragflow.bench.data.points import SMALLEST, RegionRule, merge
 from dragflow.bench.sample import Sample
 from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
