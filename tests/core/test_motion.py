@@ -14,6 +14,7 @@ from dragflow.core.motion import (
     IDENTITY,
     Affine,
     Matrix,
+    Motion,
     Rotate,
     Scale,
     Translate,
@@ -23,12 +24,21 @@ from dragflow.core.motion import (
     invert,
     motion_matrix,
     rotation,
+    seen_from,
 )
 from dragflow.core.motion import rotation_degrees as degrees
 
 coordinates = st.floats(-500, 500)
 points = st.tuples(coordinates, coordinates)
 entries = st.floats(-4, 4)
+MOTIONS = (
+    Translate((30, 50)),
+    Rotate((70, 20), to=(40, 40)),
+    Rotate((70, 20), degrees=25),
+    Scale((10, 90), (1.5, 0.8)),
+    Affine(((1.1, 0.3, -7), (-0.2, 0.9, 12))),
+    Affine(((-1, 0, 200), (0, 1, 3))),
+)
 
 
 @st.composite
@@ -146,3 +156,15 @@ def test_the_inverse_undoes(matrix: Matrix) -> None:
 @given(matrices(), matrices(), points)
 def test_composing_is_applying_one_after_the_other(second: Matrix, first: Matrix, point: Point) -> None:
     assert apply(compose(second, first), point) == pytest.approx(apply(second, apply(first, point)), abs=1e-6)
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+@pytest.mark.parametrize("progress", [0.0, 0.4, 1.0])
+def test_a_motion_is_the_same_in_a_window(motion: Motion, progress: float) -> None:
+    (x, y), (left, top), handle = (33.0, 61.0), (16.0, 32.0), (45.0, 57.0)
+    there = motion_matrix(motion, handle, progress)
+    here = motion_matrix(seen_from(motion, (left, top)), (handle[0] - left, handle[1] - top), progress)
+    (a, b, c), (d, e, f) = there
+    (p, q, r), (s, t, u) = here
+    assert p * (x - left) + q * (y - top) + r + left == pytest.approx(a * x + b * y + c)
+    assert s * (x - left) + t * (y - top) + u + top == pytest.approx(d * x + e * y + f)

@@ -284,7 +284,8 @@ def test_one_call_loads_opens_and_edits(dummy_folder: Path) -> None:
     result = edit(picture(), MOVE, model=dummy_folder, config=config, device="cpu")
     assert unchanged_outside(result, picture())
     recipe = result.provenance.recipe
-    assert recipe.config_hash == config.hash
+    assert recipe.config == config.with_(size={"window": "whole"})
+    assert recipe.config_hash == recipe.config.hash
     assert recipe.weights.options.model == str(dummy_folder)
 
 

@@ -65,6 +65,18 @@ def test_a_motion_without_a_label_in_a_recipe_is_the_relocation_that_it_was_cut_
     assert operation.cut == "hard"
 
 
+def test_a_recipe_from_before_there_were_windows_was_made_of_the_whole_picture(tmp_path: Path) -> None:
+    made = result(EditConfig())
+    made.save(tmp_path / "new.png")
+    with Image.open(tmp_path / "new.png") as image:
+        data = json.loads(image.info[KEY])
+        del data["config"]["size"]["window"]
+        info = PngImagePlugin.PngInfo()
+        info.add_text(KEY, json.dumps(data))
+        image.save(tmp_path / "old.png", pnginfo=info)
+    assert load_recipe(tmp_path / "old.png").config.size.window == "whole"
+
+
 def test_a_recipe_from_before_there_were_ip_adapters_is_read(tmp_path: Path) -> None:
     """It names no CLIP, and the strength as a number."""
     adapter = SubjectId(SubjectOptions("instantcharacter", "a.bin", "/siglip"), "ff" * 8)

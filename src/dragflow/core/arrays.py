@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dragflow.core.fields import Coordinate
+from dragflow.core.fields import Coordinate, Edge
 
 Point = tuple[Coordinate, Coordinate]
 """(x, y) in pixels of the upright picture; the centre of the top left pixel is (0, 0)."""
+Window = tuple[Edge, Edge, Edge, Edge]
+"""Left, top, right and bottom in pixels of the upright picture; the last two are just outside."""
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, cast
 
 from annotated_types import Ge
 
+from dragflow.core.arrays import Window
 from dragflow.core.checked import Checked
 from dragflow.core.errors import UserError
 from dragflow.core.fields import (
@@ -33,7 +34,16 @@ class SizeConfig(Checked, called="size.{}"):
     """The size at which the model works; the result always has the size of the source."""
 
     max_pixels: Area = 1024 * 1024
-    """A larger picture is scaled down to this area for the model (its sides become multiples of the model's cell)."""
+    """What is larger is scaled down to this area for the model (its sides become multiples of the model's cell)."""
+    window: Literal["auto", "whole"] | Window = "auto"
+    """What the model sees. `auto`: of a picture larger than `max_pixels` a window around the editable area, at its own
+    resolution (the inversion then waits for the instruction); of any other, all. `whole`: always all. Or a window:
+    left, top, right, bottom. A recipe holds which it was, never `auto`."""
+
+    @property
+    def box(self) -> Window | None:
+        """The window, once it is settled; None if all is seen."""
+        return self.window if isinstance(self.window, tuple) else None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ Name = Annotated[str, MinLen(1), MaxLen(4096)]
 Prompt = Annotated[str, MaxLen(20_000)]
 Coordinate = Annotated[float, Interval(ge=-1e7, le=1e7)]
 """Pixels; the longest side of a picture that is read is shorter."""
+Edge = Annotated[int, Interval(ge=0, le=10_000_000)]
+"""Pixels from the left or the top to a side of a window."""
 Degrees = Annotated[float, Interval(ge=-36_000, le=36_000)]
 Factor = Annotated[float, Interval(ge=0.01, le=100)]
 """What a region is scaled by."""

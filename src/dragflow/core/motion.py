@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dragflow.core.arrays import Point
@@ -83,6 +83,22 @@ def motion_matrix(motion: Motion, handle: Point, progress: float = 1.0) -> Matri
         sx, sy = scale_factors(motion)
         return about(motion.about, ((sx**progress, 0.0), (0.0, sy**progress)))
     return _affine_at(motion, handle, progress)
+
+
+def seen_from(motion: Motion, origin: Point) -> Motion:
+    """The same motion in a picture whose top left pixel is at `origin` of this one."""
+
+    def moved(point: Point) -> Point:
+        return (point[0] - origin[0], point[1] - origin[1])
+
+    if isinstance(motion, Translate):
+        return replace(motion, to=moved(motion.to))
+    if isinstance(motion, Rotate):
+        return replace(motion, about=moved(motion.about), to=None if motion.to is None else moved(motion.to))
+    if isinstance(motion, Scale):
+        return replace(motion, about=moved(motion.about))
+    there: Matrix = ((1.0, 0.0, origin[0]), (0.0, 1.0, origin[1]))
+    return replace(motion, matrix=compose(invert(there), compose(motion.matrix, there)))
 
 
 def rotation_degrees(motion: Rotate, handle: Point) -> float:

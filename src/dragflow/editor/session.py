@@ -11,7 +11,7 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from dragflow.core.arrays import Pixels
+from dragflow.core.arrays import Pixels, Window
 from dragflow.core.checked import check, expect
 from dragflow.core.config import EditConfig, InversionConfig, SizeConfig
 from dragflow.core.errors import UserError
@@ -22,11 +22,11 @@ from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.result import EditResult
-from dragflow.editor.subject import Crop, SessionSubject, SubjectKey, subject_box
+from dragflow.editor.subject import SessionSubject, SubjectKey, subject_box
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.files.presets import check_config, load_preset
-from dragflow.method.backbone import Backbone, Conditioning, Latent, Subject
+from dragflow.method.backbone import Backbone, Conditioning, Image, Latent, Subject
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion, invert
 from dragflow.method.phases import phase
@@ -49,6 +49,7 @@ class InversionKey:
     picture: str
     """Digest of the upright pixels."""
     size: SizeConfig
+    """With the window settled."""
     prompt: str
     inversion: InversionConfig
     sites: tuple[str, ...] | None
@@ -95,24 +96,27 @@ class Session:
         """
         config, observer = as_config(config), check(Callable, observer, "observer")
         task = self._task(instruction, config)
-        recipe = self._recipe(task, config)
+        config = self._settled(config, task)
+        recipe, window = self._recipe(task, config), config.size.box
+        seen, box = frames.cropped(task, window), subject_box(task, config)
         with self._backbone.lock:
             timer = Timer(observer)
             reset_peak_memory()
-            prepared = self._prepare(task.prompt, config, subject_box(task, config), observer)
+            prepared = self._prepare(task.prompt, config, box, observer)
             inversion = prepared.inversion
-            preview = cache(lambda: ghost(task))
-            edit = self._as_drag(task, config, (inversion.z.shape[-2], inversion.z.shape[-1]), preview)
-            z, losses = drag(self._backbone, inversion, edit, config, show=self._show, observer=timer)
+            # Drawn in the whole picture, then cropped: shadows and what fills the hole may lie outside of the window.
+            preview = cache(lambda: frames.shown(ghost(task), window))
+            edit = self._as_drag(seen, config, (inversion.z.shape[-2], inversion.z.shape[-1]), preview, box)
+            z, losses = drag(self._backbone, inversion, edit, config, show=self._show(window), observer=timer)
             with phase("decode", 1, timer) as meter:
                 decoded = self._backbone.decode(z)
                 if config.area.detail:
-                    full = frames.as_image(preview(), self.source.size)
+                    full = frames.as_image(preview(), (seen.area.shape[0], seen.area.shape[1]))
                     decoded = frames.with_detail(decoded, self._backbone.decode(edit.proposal()), full)
                 meter.step()
             memory = peak_memory()
         return EditResult(
-            pixels=frames.composite(task, decoded, config),
+            pixels=frames.pasted(task.image, window, frames.composite(seen, decoded, config)),
             task=task,
             losses=losses,
             provenance=Provenance(recipe, (*prepared.timings, *timer.timings()), memory),
@@ -131,9 +135,15 @@ class Session:
 
     def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
         """Do the work that edits with this configuration share, unless it depends on what is dragged."""
-        if not self._subject.waits(expect(EditConfig, config)):
-            with self._backbone.lock:
-                self._prepare(self.prompt, config, None, observer)
+        config = self._settled(expect(EditConfig, config), None)
+        if config.size.window == "auto" or self._subject.waits(config):
+            return
+        with self._backbone.lock:
+            self._prepare(self.prompt, config, config.size.box, observer)
+
+    def _settled(self, config: EditConfig, task: DragTask | None) -> EditConfig:
+        multiple = self._backbone.spec.pixel_multiple
+        return replace(config, size=frames.settled(config.size, self.source.size, task, multiple))
 
     def _task(
         self, instruction: Instruction | Operation | Sequence[Operation] | DragTask, config: EditConfig
@@ -146,9 +156,10 @@ class Session:
             return replace(instruction, instruction=asked)
         return resolve(self.source.pixels, asked, margin=config.area.margin)
 
-    def _prepare(self, prompt: str, config: EditConfig, box: Crop | None, observer: Observer) -> _Prepared:
+    def _prepare(self, prompt: str, config: EditConfig, box: Window | None, observer: Observer) -> _Prepared:
         """The inversion for a configuration, made at most once."""
         self._check_taps(config)
+        window = config.size.box
         blocks = self._kv_blocks(config)
         key = InversionKey(
             picture=self._digest,
@@ -162,12 +173,14 @@ class Session:
         if key not in self._prepared:
             timer = Timer(observer)
             with phase("encode", 1, timer) as meter:
-                z = self._backbone.encode(frames.as_image(self.source.pixels, self._working_size(config)))
+                z = self._backbone.encode(self._as_image(frames.shown(self.source.pixels, window), config))
                 subject = self._subject.inverting(config, box)
                 cond = self._backbone.condition(prompt, subject, guidance=config.inversion.guidance)
                 meter.step()
             schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
-            inversion = invert(self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show, observer=timer)
+            inversion = invert(
+                self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show(window), observer=timer
+            )
             while len(self._prepared) >= _INVERSIONS_KEPT:
                 del self._prepared[next(iter(self._prepared))]
             self._prepared[key] = _Prepared(inversion, timer.timings(shared=True))
@@ -191,13 +204,21 @@ class Session:
             )
         return None if config.kv.rule == "none" else tuple(blocks)
 
-    def _working_size(self, config: EditConfig) -> tuple[int, int]:
-        return frames.working_size(self.source.size, config.size.max_pixels, self._backbone.spec.pixel_multiple)
+    def _as_image(self, seen: Pixels, config: EditConfig) -> Image:
+        """What the model sees, at the size at which it works."""
+        size = (seen.shape[0], seen.shape[1])
+        multiple = self._backbone.spec.pixel_multiple
+        return frames.as_image(seen, frames.working_size(size, config.size.max_pixels, multiple))
 
     def _as_drag(
-        self, task: DragTask, config: EditConfig, latent: tuple[int, int], preview: Callable[[], Pixels]
+        self,
+        task: DragTask,
+        config: EditConfig,
+        latent: tuple[int, int],
+        preview: Callable[[], Pixels],
+        box: Window | None,
     ) -> Drag:
-        """The request on the model's grids and device."""
+        """The request, as the model sees it, on the model's grids and device; `box` is that of the subject."""
         device = self._backbone.device
         regions = [torch.tensor(op.mask).to(device) for op in task.operations]
         weights = masks.region_weights(regions)
@@ -206,12 +227,11 @@ class Session:
 
         @cache
         def proposal() -> Latent:
-            return self._backbone.encode(frames.as_image(preview(), self._working_size(config)))
+            return self._backbone.encode(self._as_image(preview(), config))
 
         def target(subject: Subject | None) -> Callable[[float], Conditioning]:
             return lambda guidance: self._backbone.condition(task.target_prompt, subject, guidance=guidance)
 
-        box = subject_box(task, config)
         return Drag(
             regions=tuple(
                 RegionMotion(mask, op.motion, op.handle, weight, stretch)
@@ -225,9 +245,15 @@ class Session:
             proposal=proposal,
         )
 
-    def _show(self, z: Latent) -> Pixels:
-        with self._backbone.lock:  # an observer may keep a preview, and ask for it in another thread
-            return frames.as_pixels(self._backbone.decode(z))
+    def _show(self, window: Window | None) -> Callable[[Latent], Pixels]:
+        """How a latent of the window looks in the whole picture."""
+
+        def show(z: Latent) -> Pixels:
+            with self._backbone.lock:  # an observer may keep a preview, and ask for it in another thread
+                decoded = self._backbone.decode(z)
+            return frames.overview(self.source.pixels, window, decoded)
+
+        return show
 
     def _recipe(self, task: DragTask, config: EditConfig) -> Recipe:
         return Recipe(

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dragflow.core.arrays import Pixels
+from dragflow.core.arrays import Pixels, Window
 from dragflow.core.config import EditConfig
 from dragflow.core.models import SubjectId
 from dragflow.core.task import DragTask
 from dragflow.editor import frames
 from dragflow.method.backbone import Subject
+from dragflow.pixels.masks import bounds
 from dragflow.subject.base import SubjectAdapter
-
-Crop = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels; the last two are just outside."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class SubjectKey:
     """What the injection of a subject depends on."""
 
     adapter: SubjectId
-    box: Crop | None
+    box: Window | None
     scale: float | None
     time_scale: float
 
@@ -35,28 +33,28 @@ class SessionSubject:
         """The subject of a picture (H, W, 3); without an adapter nothing is injected."""
         self.adapter = adapter
         self._pixels = pixels
-        self._encoded: tuple[Crop | None, Subject] | None = None
+        self._encoded: tuple[Window | None, Subject] | None = None
         self._current: tuple[object, Subject] | None = None
 
     def waits(self, config: EditConfig) -> bool:
         """Whether the inversion needs to know what is dragged."""
         return self.adapter is not None and config.subject.inverting and config.subject.crop == "region"
 
-    def key(self, config: EditConfig, box: Crop | None) -> SubjectKey | None:
+    def key(self, config: EditConfig, box: Window | None) -> SubjectKey | None:
         """What an inversion depends on; None if nothing is injected while inverting."""
         if self.adapter is None or not config.subject.inverting:
             return None
         return SubjectKey(self.adapter.record, box, config.subject.scale, config.subject.time_scale)
 
-    def inverting(self, config: EditConfig, box: Crop | None) -> Subject | None:
+    def inverting(self, config: EditConfig, box: Window | None) -> Subject | None:
         """The subject that is injected while inverting."""
         return self._subject(config, box) if config.subject.inverting else None
 
-    def sampling(self, config: EditConfig, box: Crop | None) -> Subject | None:
+    def sampling(self, config: EditConfig, box: Window | None) -> Subject | None:
         """The subject that is injected while dragging and denoising."""
         return self._subject(config, box) if config.subject.sampling else None
 
-    def _subject(self, config: EditConfig, box: Crop | None) -> Subject | None:
+    def _subject(self, config: EditConfig, box: Window | None) -> Subject | None:
         if self.adapter is None:
             return None
         if self._encoded is None or self._encoded[0] != box:
@@ -71,9 +69,13 @@ class SessionSubject:
         return self._current[1]
 
 
-def subject_box(task: DragTask, config: EditConfig) -> Crop | None:
-    """The box around all dragged regions, or None if the whole picture is the subject."""
+def subject_box(task: DragTask, config: EditConfig) -> Window | None:
+    """The box around all dragged regions, or the window that the model sees; None if the whole picture is the subject.
+
+    Args:
+        task: on the whole picture.
+        config: with its window settled.
+    """
     if config.subject.crop == "whole":
-        return None
-    rows, columns = np.nonzero(np.logical_or.reduce([operation.mask for operation in task.operations]))
-    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+        return config.size.box
+    return bounds(np.logical_or.reduce([operation.mask for operation in task.operations]))

@@ -57,9 +57,17 @@ def load_recipe(path: Path | str) -> Recipe:
     data = schema.load_json(text, name)
     if not isinstance(data, dict) or data.get("version") != VERSION:
         raise UserError(f"{name} is not of version {VERSION}: use the dragflow that made it")
+    _sized(data)
     parsed = schema.parse(TypeAdapter(RecipeFile), data, name)
     fields = {key: value for key, value in parsed if key not in ("version", "instruction")}
     return Recipe(instruction=_settled(from_file(parsed.instruction, name, None)), **fields)
+
+
+def _sized(data: dict[str, Any]) -> None:
+    """A recipe holds what the model saw; where that is missing it was made when that was always the whole picture."""
+    config: Any = data.get("config")
+    if isinstance(config, dict) and isinstance(config.setdefault("size", {}), dict):
+        config["size"].setdefault("window", "whole")
 
 
 def _settled(instruction: Instruction) -> Instruction:

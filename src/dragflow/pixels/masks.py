@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dragflow.core.arrays import Map, Mask, Point
+from dragflow.core.arrays import Map, Mask, Point, Window
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix
 from dragflow.core.task import Box, MaskArray, Polygon, Region
@@ -77,6 +77,12 @@ def centroid(mask: Mask) -> Point:
     """Mean of the pixel centres of a mask; it may be outside of a concave one."""
     ys, xs = np.nonzero(mask)
     return float(xs.mean()), float(ys.mean())
+
+
+def bounds(mask: Mask) -> Window:
+    """The box around all pixels of a mask."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def inside(point: Point, size: tuple[int, int]) -> bool:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from dragflow.core.arrays import Map, Mask
+from dragflow.pixels.masks import bounds
 
 Window = tuple[slice, slice]
 _SWEEPS = 16
@@ -14,11 +15,8 @@ _SWEEPS = 16
 
 def window_of(mask: Mask, margin: int) -> Window:
     """The box around a mask that is not empty, grown by a margin inside of the picture."""
-    ys, xs = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
-    return (
-        slice(max(int(ys[0]) - margin, 0), int(ys[-1]) + 1 + margin),
-        slice(max(int(xs[0]) - margin, 0), int(xs[-1]) + 1 + margin),
-    )
+    left, top, right, bottom = bounds(mask)
+    return slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
 
 
 def shrunk(image: Map, hole: Mask, size: tuple[int, int], least: float) -> tuple[Map, Mask]:
