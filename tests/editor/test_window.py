@@ -135,15 +135,15 @@ def test_the_source_of_a_region_is_seen_though_the_area_leaves_it_out() -> None:
 @pytest.mark.parametrize(
     ("window", "said"),
     [
-        ((0, 0, 401, 100), r"size\.window is \[0, 0, 401, 100\].*in the picture \(400 x 300\).*`auto`"),
+        ((0, 0, 401, 100), r'size\.window is \[0, 0, 401, 100\].*in the picture \(400 x 300\).*"auto"'),
         ((50, 0, 50, 100), "in the picture"),
-        ((210, 112, 304, 208), r"the edit needs \[209, 149.*`auto`"),
+        ((210, 112, 304, 208), r'the edit needs \[209, 149.*"auto"'),
     ],
 )
 def test_a_window_that_cannot_be_is_refused(window: Window, said: str, editor: Editor) -> None:
     config = windowed(window)
     with pytest.raises(UserError, match=said):
-        editor.open(picture(), config=config).edit(MOVE, config)
+        editor.open(picture(), config=config, observer=pytest.fail).edit(MOVE, config, pytest.fail)
 
 
 # -- the edit in it ----------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_a_preview_shows_the_window_in_the_whole_picture(editor: Editor) -> None
 
     flat = np.full((H, W, 3), 200, np.uint8)
     config = windowed(WINDOW)
-    editor.open(flat, config=config, observer=observe)
+    editor.open(flat, config=config).edit(MOVE, config, observe)
     h, w = shown[0].shape[:2]
     assert h * w == pytest.approx(96 * 96, rel=0.05)
     assert h / w == pytest.approx(H / W, rel=0.05)

@@ -37,8 +37,8 @@ class SizeConfig(Checked, called="size.{}"):
     """What is larger is scaled down to this area for the model (its sides become multiples of the model's cell)."""
     window: Literal["auto", "whole"] | Window = "auto"
     """What the model sees. `auto`: of a picture larger than `max_pixels` a window around the editable area, at its own
-    resolution (the inversion then waits for the instruction); of any other, all. `whole`: always all. Or a window:
-    left, top, right, bottom. A recipe holds which it was, never `auto`."""
+    resolution; of any other, all. `whole`: always all. Or a window: left, top, right, bottom. The inversion of a window
+    waits for the instruction. A recipe holds which it was, never `auto`."""
 
     @property
     def box(self) -> Window | None:

@@ -32,7 +32,8 @@ def working_size(size: tuple[int, int], max_pixels: int, multiple: int) -> tuple
 
 _CONTEXT, _LEAST, _NEARLY, _GRID = 0.25, 0.25, 0.9, 8
 """Context on each side of what is needed, as a share of that side; the least size of a window, as a share of the size
-at which the model works; share of the picture from which a window would save nothing; steps of a window's side, at least."""
+at which the model works; share of the picture from which a window would save nothing; least number of steps in which a
+side is chosen."""
 
 
 def settled(size: SizeConfig, picture: tuple[int, int], task: DragTask | None, multiple: int) -> SizeConfig:
@@ -100,7 +101,7 @@ def _check_window(window: Window, picture: tuple[int, int], task: DragTask | Non
     if not (left < right <= w and top < bottom <= h):
         raise UserError(
             f"size.window is {list(window)}: left, top, right and bottom must be a box in the picture ({w} x {h}), "
-            "the last two just outside; or choose `auto`"
+            'the last two just outside; or choose "auto"'
         )
     if task is None:
         return
@@ -108,7 +109,7 @@ def _check_window(window: Window, picture: tuple[int, int], task: DragTask | Non
     if left > needed[0] or top > needed[1] or right < needed[2] or bottom < needed[3]:
         raise UserError(
             f"size.window is {list(window)}, but the edit needs {list(needed)}: the editable area, the regions and "
-            "their handles, with a pixel around; enlarge it, or choose `auto`"
+            'their handles, with a pixel around; enlarge it, or choose "auto"'
         )
 
 

@@ -136,10 +136,10 @@ class Session:
     def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
         """Do the work that edits with this configuration share, unless it depends on what is dragged."""
         config = self._settled(expect(EditConfig, config), None)
-        if config.size.window == "auto" or self._subject.waits(config):
-            return
+        if config.size.window != "whole" or self._subject.waits(config):
+            return  # a window that was given waits too: whether the edit fits in it is said before any work
         with self._backbone.lock:
-            self._prepare(self.prompt, config, config.size.box, observer)
+            self._prepare(self.prompt, config, None, observer)
 
     def _settled(self, config: EditConfig, task: DragTask | None) -> EditConfig:
         multiple = self._backbone.spec.pixel_multiple
