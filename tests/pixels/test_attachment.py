@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from dragflow.core.motion import Affine, Motion, Rotate, Scale, Translate
 from dragflow.core.task import Box, Instruction, MaskArray, Operation
+from dragflow.files.masks import load_mask
+from dragflow.files.pictures import load_image
 from dragflow.pixels.attachment import attachment
 from dragflow.pixels.masks import dilate
 from dragflow.pixels.resolve import resolve
@@ -41,6 +44,19 @@ def test_a_region_along_an_edge_is_a_whole_object() -> None:
 def test_also_if_it_was_painted_too_small_or_too_large(pixels: int) -> None:
     careless = dilate(BALL, pixels) if pixels > 0 else ~dilate(~BALL, -pixels)
     assert attachment(painted(BALL), careless).label == "relocation"
+
+
+def test_also_if_it_was_painted_all_around_in_a_wide_curve() -> None:
+    assert attachment(painted(BALL), dilate(BALL, 20)).label == "relocation"
+
+
+def test_a_wide_curve_that_cuts_through_something_is_about_a_part() -> None:
+    assert attachment(painted(BODY, ARM), dilate(ARM & ~BODY, 12)).label == "deformation"
+
+
+def test_the_ball_of_the_examples_is_a_whole_object() -> None:
+    images = Path(__file__).parents[2] / "docs/images"
+    assert attachment(load_image(images / "scene.png").pixels, load_mask(images / "ball.png")).label == "relocation"
 
 
 def test_a_region_inside_of_something_is_a_part_joined_all_around() -> None:

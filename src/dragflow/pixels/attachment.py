@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.motion import Label
 from dragflow.pixels import masks
+from dragflow.pixels.fill.membrane import membrane
 
 _PIXELS = 65_536
 """A rim is looked at at this size at most."""
@@ -38,6 +39,12 @@ _BAND = (0.02, 0.12)
 """Width of the bands that are compared: at most these shares of the shorter side, and of the region's own."""
 _SPREAD = 0.5
 """How many standard deviations of the bands are taken off the difference of their means."""
+
+_FILLED, _FAINT, _CUT = 0.2, 0.1, 0.03
+"""Of an object that a region is painted around: its least share of the region, and how much of its own rim may be
+without an edge, anywhere and near the region's rim, where more would mean that the region cuts through it."""
+_NEAR = 3
+"""Pixels from the region's rim."""
 
 Points = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -66,11 +73,35 @@ def attachment(image: Pixels, region: Mask) -> Attachment:
         return Attachment("relocation", None)
     coarse = float(_without_step(image, small, points).mean())
     if fine.mean() > _EXACT or coarse > _CLEAR:
-        return Attachment("deformation" if coarse >= _PART else "relocation", None)
+        part = coarse >= _PART and not _encloses(image, small)
+        return Attachment("deformation" if part else "relocation", None)
     joint, share = _longest(points[fine], (small.shape[1], small.shape[0]), len(points))
     if share < _RUN:
         return Attachment("relocation", None)
     return Attachment("deformation", np.asarray(cv2.resize(joint, size, interpolation=cv2.INTER_NEAREST)) > 0)
+
+
+def _encloses(image: Pixels, region: Mask) -> bool:
+    """Whether a region is painted all around an object, in a wide curve that runs through its background.
+
+    What the surroundings would fill the region with is that background; what differs most from it is the object. It is
+    whole if its own rim has edges nearly everywhere, and above all where it comes near the rim of the region.
+    """
+    colours = image.astype(np.float32)
+    differs = np.clip(np.abs(colours - membrane(colours, region)).max(axis=2), 0, 255).astype(np.uint8)
+    apart, _ = cv2.threshold(differs[region], 0, 255, cv2.THRESH_OTSU)
+    apart_from_it = (region & (differs > max(apart, _EDGE))).astype(np.uint8)
+    labels, count = masks.components(cv2.morphologyEx(apart_from_it, cv2.MORPH_CLOSE, np.ones((3, 3))) > 0)
+    if not count:
+        return False
+    largest = labels == np.bincount(labels[labels > 0]).argmax()
+    contours, _ = cv2.findContours(largest.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    thing = cv2.drawContours(np.zeros(region.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0
+    points, normals = rim(thing)
+    faint = smooth(image, thing, points, normals)
+    x, y = np.rint(points).astype(np.intp).T
+    cut = faint & (masks.depth(region)[y, x] <= _NEAR)
+    return bool(thing.sum() > _FILLED * region.sum() and faint.mean() < _FAINT and cut.mean() < _CUT)
 
 
 def unstepped(image: Pixels, region: Mask) -> float:

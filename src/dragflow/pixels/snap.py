@@ -72,7 +72,8 @@ def _fitted(image: Pixels, region: Mask, reach: int) -> Mask:
         if wide.all() or not core.any():
             return region
         cv2.setRNGSeed(0)  # it begins by clustering the colours at random
-        cv2.grabCut(image, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+        unused = (0, 0, 1, 1)  # a rectangle in place of the labels
+        cv2.grabCut(image, labels, unused, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
         pieces, _ = masks.components((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
         current = np.isin(pieces, np.unique(pieces[core]))
     return current
