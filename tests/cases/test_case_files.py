@@ -36,7 +36,7 @@ def test_the_canary_sings(ghostscript: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("embedded-eps.json", "is not in a format that can be read"), ("embedded-bomb.json", "limit of 64")],
+    [("embedded-eps.json", "is not a PNG"), ("embedded-bomb.json", "limit of 64")],
 )
 @pytest.mark.parametrize("command", ["check", "show", "preview", "edit"])
 def test_an_embedded_picture_starts_nothing_and_is_sized_first(

@@ -128,6 +128,7 @@ BAD: dict[str, tuple[str, str]] = {
     "misspelt key of a region": (one({**BOX, "att": [1, 2]}), r"operations\.0\.region.*att"),
     "unknown version": (one(version=3), r"version.*3"),
     "version as text": (one(version="1"), "version"),
+    "version as truth": (one(version=True), "version"),
     "unknown motion": (one(motion={"type": "teleport"}), r"operations\.0\.motion.*teleport"),
     "unknown label": (one(motion={**MOVE, "label": "transmutation"}), r"operations\.0\.motion.*label.*transmutation"),
     "a label of the benchmark": (one(motion={**MOVE, "label": "transformation"}), r"label.*transformation"),

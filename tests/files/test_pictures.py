@@ -366,5 +366,17 @@ def test_only_a_png_is_decoded_where_one_is_embedded() -> None:
     buffer = io.BytesIO()
     Image.new("L", (30, 20)).save(buffer, "JPEG")
     for data in (buffer.getvalue(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n"):
-        with pytest.raises(UserError, match="is not in a format that can be read"):
+        with pytest.raises(UserError, match="is not a PNG"):
             decode_png(data, "inside")
+
+
+def test_exif_data_that_end_early_are_read_in_silence(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    encoded = io.BytesIO()
+    Image.fromarray(noise()).save(encoded, "PNG")
+    tags = b"MM\x00*\x00\x00\x00\x08" + struct.pack(">HHHII", 9, ORIENTATION, 3, 1, 6 << 16)  # of nine there is one
+    chunk = b"eXIf" + tags
+    chunk = struct.pack(">I", len(tags)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    header, rest = encoded.getvalue()[:33], encoded.getvalue()[33:]
+    (tmp_path / "early.png").write_bytes(header + chunk + rest)
+    assert load_image(tmp_path / "early.png").orientation == 6
+    assert not recwarn.list

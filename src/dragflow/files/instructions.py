@@ -199,7 +199,7 @@ def json_schema() -> str:
 
 def upgraded(data: Any) -> Any:
     """Plain data of version 1, in which regions had no `type`, converted to version 2; anything else unchanged."""
-    if not isinstance(data, dict) or data.get("version", 1) != 1:
+    if not isinstance(data, dict) or data.get("version", 1) is True or data.get("version", 1) != 1:
         return data
     operations = data.get("operations")
     data = {**data, "version": VERSION}

@@ -93,9 +93,9 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
     if image.mode not in _EIGHT_BIT_MODES:
         _refuse_mode(path, image.mode)
     check_size(path, (image.height, image.width))
-    upright = ImageOps.exif_transpose(image)
-    has_alpha = upright.has_transparency_data
-    rgba = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
+    turned = upright(image, path)
+    has_alpha = turned.has_transparency_data
+    rgba = np.asarray(turned.convert("RGBA" if has_alpha else "RGB"))
     return SourceImage(
         pixels=rgba[..., :3],
         alpha=rgba[..., 3] if has_alpha else None,
@@ -125,7 +125,10 @@ def decode_png(data: bytes, name: str, *, deep: bool = False) -> Image.Image:
         UserError: not a PNG, truncated, or over the size limit.
     """
     with _reading(name):
-        image = _open(io.BytesIO(data), name, ("PNG",), deep=deep)
+        try:
+            image = _open(io.BytesIO(data), name, ("PNG",), deep=deep)
+        except UnidentifiedImageError as error:
+            raise UserError(f"picture {name} is not a PNG: what is embedded in a file must be one") from error
         image.load()
     return image
 
