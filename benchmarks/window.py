@@ -107,7 +107,8 @@ def main() -> None:
             f"| {way} | {mean['megapixels']:.3f} | {mean['seconds']:.1f} | {mean['memory']:.0f} | {mean['psnr']:.2f} |"
         )
     if args.scenes > 1:
-        gain = difference(*({key: row["psnr"] for key, row in rows[way].items()} for way in ("auto", "whole")))
+        auto, whole = ({key: row["psnr"] for key, row in rows[way].items()} for way in ("auto", "whole"))
+        gain = difference(auto, whole)
         print(f"\ngain: {gain.value:+.2f} dB ({gain.low:+.2f} to {gain.high:+.2f})")
 
 

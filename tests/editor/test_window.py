@@ -63,6 +63,16 @@ def seen(task: DragTask, size: SizeConfig) -> str | Window:
     return frames.settled(size, (task.area.shape[0], task.area.shape[1]), task, CELL).window
 
 
+def box_of(task: DragTask, size: SizeConfig) -> Window:
+    window = seen(task, size)
+    assert isinstance(window, tuple)
+    return window
+
+
+def unexpected(event: Event) -> None:
+    pytest.fail(f"the model is at work: {event}")
+
+
 def windowed(window: Window | str, config: EditConfig = CONFIG) -> EditConfig:
     return config.with_(size={"window": window})
 
@@ -76,9 +86,7 @@ def test_a_window_has_what_is_needed_and_whole_cells(at: tuple[int, int], max_pi
     x, y = at
     to = (x + 10 if x < 200 else x - 10, y + 10)
     task = task_of(Operation(Box(x, y, x + 20, y + 20), Translate((to[0] + 10, min(to[1] + 10, H - 1)))))
-    window = seen(task, SizeConfig(max_pixels=max_pixels))
-    assert isinstance(window, tuple)
-    left, top, right, bottom = window
+    left, top, right, bottom = box_of(task, SizeConfig(max_pixels=max_pixels))
     assert 0 <= left < right <= W
     assert 0 <= top < bottom <= H
     assert (right - left) % CELL == 0
@@ -91,14 +99,14 @@ def test_a_window_has_what_is_needed_and_whole_cells(at: tuple[int, int], max_pi
 
 
 def test_a_small_window_is_worked_on_pixel_for_pixel() -> None:
-    left, top, right, bottom = seen(task_of(MOVE), SizeConfig(max_pixels=30_000))
+    left, top, right, bottom = box_of(task_of(MOVE), SizeConfig(max_pixels=30_000))
     size = (bottom - top, right - left)
     assert frames.working_size(size, 30_000, CELL) == size
 
 
 def test_context_grows_with_what_is_needed() -> None:
     task = task_of(Operation(Box(400, 400, 599, 499), Translate((520, 460))), size=(2000, 3000))
-    left, top, right, bottom = seen(task, SizeConfig(max_pixels=4096))
+    left, top, right, bottom = box_of(task, SizeConfig(max_pixels=4096))
     wide, tall = np.ptp(np.nonzero(task.area)[1]) + 1, np.ptp(np.nonzero(task.area)[0]) + 1
     assert right - left == pytest.approx(1.5 * wide, abs=CELL + 4)
     assert bottom - top == pytest.approx(1.5 * tall, abs=CELL + 4)
@@ -106,7 +114,7 @@ def test_context_grows_with_what_is_needed() -> None:
 
 def test_at_the_end_of_a_narrow_picture_the_window_is_longer() -> None:
     task = task_of(Operation(Box(500, 10, 519, 29), Translate((530, 30))), size=(64, 2000))
-    left, top, right, bottom = seen(task, SizeConfig(max_pixels=65_536))
+    left, top, right, bottom = box_of(task, SizeConfig(max_pixels=65_536))
     assert (top, bottom) == (0, 64)
     assert right - left == 256
 
@@ -126,7 +134,7 @@ def test_the_whole_picture_is_seen(task: DragTask, size: SizeConfig) -> None:
 
 def test_the_source_of_a_region_is_seen_though_the_area_leaves_it_out() -> None:
     far = Operation(Box(20, 20, 39, 39), Translate((120, 130), label="relocation"))
-    left, top, right, bottom = seen(task_of(far, editable=Box(100, 110, 140, 150)), SizeConfig(max_pixels=4096))
+    left, top, right, bottom = box_of(task_of(far, editable=Box(100, 110, 140, 150)), SizeConfig(max_pixels=4096))
     assert (left, top) == (0, 0)
     assert right > 140
     assert bottom > 150
@@ -143,7 +151,7 @@ def test_the_source_of_a_region_is_seen_though_the_area_leaves_it_out() -> None:
 def test_a_window_that_cannot_be_is_refused(window: Window, said: str, editor: Editor) -> None:
     config = windowed(window)
     with pytest.raises(UserError, match=said):
-        editor.open(picture(), config=config, observer=pytest.fail).edit(MOVE, config, pytest.fail)
+        editor.open(picture(), config=config, observer=unexpected).edit(MOVE, config, unexpected)
 
 
 # -- the edit in it ----------------------------------------------------------------------------------------------------
