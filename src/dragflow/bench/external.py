@@ -74,7 +74,7 @@ def _import_one(data: DataSet, sample: str, path: Path | None, out: Path) -> Run
         return RunRecord(sample, "unreadable", str(error))
     asked = RunRecord(sample, "failed", source_sha256=loaded.image.sha256, request_sha256=loaded.request_sha256)
     if path is None:
-        return replace(asked, error="there is no picture of this sample")
+        return replace(asked, error="this sample has no picture")
     try:
         image = load_image(path).pixels
     except UserError as error:

@@ -93,13 +93,17 @@ def toml_table(text: str, source: str) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             raise
         except ValueError:  # a whole number of more digits than Python reads
-            return tomllib.loads(re.sub(r"\d[\d_]{4000,}", "inf", part))
+            return tomllib.loads(re.sub(r"\d[\d_]{4000,}", _TOO_LARGE, part))
 
     return _loaded(load, text, source)
 
 
+_TOO_LARGE = "1e300"
+"""Stands for a whole number of so many digits that Python does not read it, and is refused as too large."""
+
+
 def _whole(digits: str) -> float:
-    return int(digits) if len(digits) < 400 else float("inf")
+    return int(digits) if len(digits) < 400 else math.copysign(float(_TOO_LARGE), -1 if digits[0] == "-" else 1)
 
 
 def _loaded(load: Callable[[str], T], text: str, source: str) -> T:
