@@ -8,7 +8,7 @@ EXTRAS := test,dev,docs
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e .
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[studio]"
 	touch $@
 
 $(VENV)/installed: $(VENV)/base
@@ -19,7 +19,7 @@ demo: $(VENV)/base  ## a real edit on a bundled picture
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed  ## the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(VENV)/installed  ## the tests that take long
 	$(BIN)/python -m pytest -m slow
