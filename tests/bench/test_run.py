@@ -31,7 +31,7 @@ from dragflow.files.presets import load_preset, override
 from dragflow.service.executors import InProcess, executor
 from dragflow.world import export_cases
 
-PREVIEW = Plan("world:3", "disc", "preview", "preview", None, None)
+PREVIEW = Plan("world:3", None, "preview", "preview", None, None)
 QUICK = override(load_preset("paste"), ["inversion.steps=2", "inversion.skip=1"])
 IDS = ("0", "1", "2")
 
@@ -169,7 +169,7 @@ def test_data_that_changed_since_are_noticed_by_run_and_by_score(
     with pytest.raises(UserError, match=rf"the {part} of sample 0000 is not the one .* give the same data, or make a"):
         made(plan, tmp_path / "run", ("0000", "0001"))
     with pytest.raises(UserError, match=rf"the {part} of sample 0000 is not the one"):
-        list(score(tmp_path / "run", running.data_set(plan.data, "disc"), Likeness()))
+        list(score(tmp_path / "run", running.data_set(plan.data, None), Likeness()))
     assert (tmp_path / "run" / RECORDS).read_bytes() == before
 
 
@@ -278,12 +278,12 @@ def test_pictures_of_others_are_taken_in_by_name(tmp_path: Path) -> None:
     results = tmp_path / "theirs"
     save(results, "0.png", World(0, 3).load("0").image.pixels)
     save(results, "2.jpg", World(0, 3).load("2").image.pixels[::2, ::2].copy())
-    first, missing, small = import_results("world:3", "disc", results, "theirs", tmp_path / "run")
+    first, missing, small = import_results("world:3", None, results, "theirs", tmp_path / "run")
     assert (first.status, missing.status, small.status) == ("done", "failed", "done")
     assert "no picture" in missing.error
     assert Image.open(picture_path(tmp_path / "run", "2")).size == (128, 128)
     save(results, "1.webp", World(0, 3).load("1").image.pixels)
-    assert [r.status for r in import_results("world:3", "disc", results, "theirs", tmp_path / "run")] == ["done"] * 3
+    assert [r.status for r in import_results("world:3", None, results, "theirs", tmp_path / "run")] == ["done"] * 3
     assert read_header(tmp_path / "run").label == "theirs"
 
 
@@ -291,10 +291,10 @@ def test_what_changed_among_the_pictures_of_others_is_taken_in_again(tmp_path: P
     sources, results = {i: World(0, 3).load(i).image.pixels for i in IDS}, tmp_path / "theirs"
     for i in IDS:
         save(results, f"{i}.png", sources[i])
-    first = list(import_results("world:3", "disc", results, "theirs", tmp_path / "run"))
+    first = list(import_results("world:3", None, results, "theirs", tmp_path / "run"))
     picture_path(tmp_path / "run", "0").unlink()
     save(results, "1.png", 255 - sources["1"])
-    again = list(import_results("world:3", "disc", results, "theirs", tmp_path / "run"))
+    again = list(import_results("world:3", None, results, "theirs", tmp_path / "run"))
     assert (again[0], again[2]) == (first[0], first[2])
     assert again[1].picture_sha256 != first[1].picture_sha256
     assert len(scorable(tmp_path / "run", World(0, 3))) == 3
@@ -306,7 +306,7 @@ def test_a_picture_of_others_that_cannot_be_read_is_recorded(mode: str, name: st
     (tmp_path / "theirs").mkdir()
     Image.new(mode, (256, 256)).save(tmp_path / "theirs" / name)
     Image.new("L", (256, 256)).save(tmp_path / "theirs" / "1.png")
-    first, gray, _ = import_results("world:3", "disc", tmp_path / "theirs", "theirs", tmp_path / "run")
+    first, gray, _ = import_results("world:3", None, tmp_path / "theirs", "theirs", tmp_path / "run")
     assert (first.status, gray.status) == ("failed", "done")
     assert word in first.error
 
@@ -314,14 +314,14 @@ def test_a_picture_of_others_that_cannot_be_read_is_recorded(mode: str, name: st
 def test_folders_of_a_sample_may_be_written_flat(tmp_path: Path) -> None:
     export_cases([case_of(0)], tmp_path / "data" / "cats")
     save(tmp_path / "theirs", "cats_0000.png", case_of(0).source)
-    (record,) = import_results(str(tmp_path / "data"), "disc", tmp_path / "theirs", "theirs", tmp_path / "run")
+    (record,) = import_results(str(tmp_path / "data"), None, tmp_path / "theirs", "theirs", tmp_path / "run")
     assert (record.sample, record.status) == ("cats/0000", "done")
 
 
 def test_results_that_fit_no_sample_are_refused_with_the_names_that_would(tmp_path: Path) -> None:
     save(tmp_path / "theirs", "picture.png", np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(UserError, match=r"for sample '0' one of 0\.png, 0\.jpg"):
-        list(import_results("world:3", "disc", tmp_path / "theirs", "theirs", tmp_path / "run"))
+        list(import_results("world:3", None, tmp_path / "theirs", "theirs", tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -336,10 +336,21 @@ def test_every_picture_is_scored_and_what_failed_is_not(tmp_path: Path) -> None:
     sources = {i: World(0, 3).load(i).image.pixels for i in IDS}
     save(tmp_path / "theirs", "0.png", sources["0"])
     save(tmp_path / "theirs", "2.png", 255 - sources["2"])
-    list(import_results("world:3", "disc", tmp_path / "theirs", "theirs", tmp_path / "run"))
+    list(import_results("world:3", None, tmp_path / "theirs", "theirs", tmp_path / "run"))
     found = list(score(tmp_path / "run", World(0, 3), Likeness()))
     assert [(s.sample, s.values["outside"]) for s in found] == [("0", 1.0), ("2", 0.0)]
     assert found[0].category == World(0, 3).load("0").category
+
+
+def test_the_rule_of_regions_is_recorded_and_read_back() -> None:
+    assert [rule_name("folder", rule) for rule in (None, "thing", "disc")] == ["thing", "thing", "disc"]
+    assert [rule_named("folder", name) for name in ("disc", "mask", "of later")] == ["disc", "mask", None]
+    # Earlier versions recorded a rule for painted regions, too.
+    assert (rule_name("world:3", None), rule_named("world:3", "painted"), rule_named("world:3", "disc")) == (
+        "painted",
+        None,
+        None,
+    )
 
 
 def test_a_run_is_not_scored_against_other_data(tmp_path: Path) -> None:

@@ -84,7 +84,11 @@ def test_pictures_of_another_program_are_taken_in(run: Any, tmp_path: Path) -> N
     Image.fromarray(World(0, 2).load("1").image.pixels).save(tmp_path / "theirs" / "1.png")
     arguments = ["world:2", tmp_path / "theirs", "--label", "Theirs", "-o", tmp_path / "run"]
     done = run("bench", "import", *arguments)
-    assert (done.code, "1 done, 1 failed" in done.out, "failed: 0: this sample has no picture" in done.err) == (0, True, True)
+    assert (done.code, "1 done, 1 failed" in done.out, "failed: 0: this sample has no picture" in done.err) == (
+        0,
+        True,
+        True,
+    )
     assert np.array_equal(
         np.asarray(Image.open(picture_path(tmp_path / "run", "1"))), World(0, 2).load("1").image.pixels
     )

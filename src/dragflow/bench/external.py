@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from dragflow.bench.data.points import RegionRule
+from dragflow.bench.data.registry import rule_name
 from dragflow.bench.folder import add_record, opened, save_picture
 from dragflow.bench.run import data_set
 from dragflow.bench.runs import RunHeader, RunRecord, read_records
@@ -21,14 +22,14 @@ METHOD = "external"
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def import_results(data: str, regions: RegionRule, folder: Path, label: str, out: Path) -> Iterator[RunRecord]:
+def import_results(data: str, regions: RegionRule | None, folder: Path, label: str, out: Path) -> Iterator[RunRecord]:
     """Import the pictures of a folder; a sample without one is recorded as failed.
 
     Into a run that is there already everything is imported again, and what has changed is recorded.
 
     Args:
         data: as for `open_data`.
-        regions: rule for point-only samples.
+        regions: rule for point-only samples; None for the default.
         folder: holds a picture for each sample, named as `find_result` says.
         label: name of the method in tables.
         out: folder of the run.
@@ -46,7 +47,7 @@ def import_results(data: str, regions: RegionRule, folder: Path, label: str, out
             f"{', '.join(str(path.relative_to(folder)) for path in _places(folder, samples.ids[0]))} would be taken"
         )
     versions = {"python": platform.python_version(), "dragflow": version("dragflow")}
-    header = RunHeader(data, samples.name, regions, METHOD, label, None, None, versions)
+    header = RunHeader(data, samples.name, rule_name(data, regions), METHOD, label, None, None, versions)
     with opened(out, header):
         records = {record.sample: record for record in read_records(out)}
         check_names(out, records.values(), samples)

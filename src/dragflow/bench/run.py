@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragflow.bench.data.points import RegionRule
-from dragflow.bench.data.registry import open_data
+from dragflow.bench.data.registry import open_data, rule_name
 from dragflow.bench.folder import add_record, opened, save_picture
 from dragflow.bench.methods import run_with_model, run_without_model
 from dragflow.bench.runs import RunHeader, RunRecord, read_records
@@ -36,7 +36,7 @@ class Plan:
 
     data: str
     """As for `open_data`."""
-    regions: RegionRule
+    regions: RegionRule | None
     method: str
     label: str
     config: EditConfig | None
@@ -98,7 +98,7 @@ def header(plan: Plan, executor: Executor) -> RunHeader:
     return RunHeader(
         data=plan.data,
         data_name=data_set(plan.data, plan.regions).name,
-        regions=plan.regions,
+        regions=rule_name(plan.data, plan.regions),
         method=plan.method,
         label=plan.label,
         config=plan.config,
@@ -161,6 +161,6 @@ def pool() -> ModelPool:
 
 
 @cache
-def data_set(spec: str, regions: RegionRule) -> DataSet:
+def data_set(spec: str, regions: RegionRule | None) -> DataSet:
     """A data set, opened once in a process."""
     return open_data(spec, regions)

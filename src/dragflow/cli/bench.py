@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -36,7 +36,7 @@ Positive = Annotated[int, Parameter(validator=lambda _, n: _positive(n))]
 
 
 @app.command
-def data(path: DataArg, /, *, regions: Regions = "disc") -> int:
+def data(path: DataArg, /, *, regions: Regions | None = None) -> int:
     """Load every sample of a data set; print what was found and what is wrong."""
     from dragflow.bench.data.registry import check, open_data
 
@@ -57,7 +57,7 @@ def run(
     model: ModelArgs = ModelOptions(),
     devices: tuple[str, ...] = (),
     processes: Positive = 1,
-    regions: Regions = "disc",
+    regions: Regions | None = None,
     limit: Positive | None = None,
     retry: bool = False,
 ) -> int:
@@ -102,7 +102,7 @@ def import_(
     *,
     output: Out,
     label: str,
-    regions: Regions = "disc",
+    regions: Regions | None = None,
 ) -> int:
     """Take in pictures that another program made, as a run to be scored.
 
@@ -147,6 +147,7 @@ def score(
     device
         As torch names it.
     """
+    from dragflow.bench.data.registry import rule_named
     from dragflow.bench.folder import write_scores
     from dragflow.bench.metrics.suite import load_suite
     from dragflow.bench.run import data_set
@@ -157,7 +158,8 @@ def score(
     from dragflow.files.outputs import check_folder
 
     headers = {folder: read_header(folder) for folder in runs}
-    sets = {folder: data_set(data or header.data, _rule(header.regions)) for folder, header in headers.items()}
+    places = {folder: (data or header.data, header.regions) for folder, header in headers.items()}
+    sets = {folder: data_set(place, rule_named(place, rule)) for folder, (place, rule) in places.items()}
     totals = {folder: len(scorable(folder, samples)) for folder, samples in sets.items()}
     for folder in runs:
         check_folder(folder)
@@ -210,7 +212,7 @@ def report(
     scored = [read_scored(folder) for folder in runs]
     check_outputs(output, inputs=named_files(runs, data, [run.header.data for run in scored]), force=force)
     places = {(run.header.data, run.header.regions) for run in scored}
-    found = {(place, rule): _data_if_available(data or place, _rule(rule)) for place, rule in places}
+    found = {(place, rule): _data_if_available(data or place, rule) for place, rule in places}
     write_report(scored, found, output, base=base, statistic=statistic, metrics=metric or None, gallery=gallery)
 
 
@@ -244,14 +246,9 @@ def _positive(n: int | None, least: int = 1) -> None:
         raise ValueError(f"must be {least} or more")
 
 
-def _rule(text: str) -> Rule:
-    """The rule in the header of a run; what this version does not know counts as the default."""
-    return next((rule for rule in get_args(Rule) if rule == text), "disc")
-
-
 def _plan(
     path: str,
-    regions: Rule,
+    regions: Rule | None,
     method: str,
     label: str | None,
     settings: ConfigOptions,
@@ -291,12 +288,13 @@ def _bar(items: Iterable[T], total: int, title: str) -> Iterator[T]:
     yield from track(items, title, total, console=console(stderr=True))
 
 
-def _data_if_available(path: str, regions: Rule) -> DataSet | None:
+def _data_if_available(path: str, rule: str) -> DataSet | None:
     """The data set, or None where it is not available: a report can do without the sources."""
+    from dragflow.bench.data.registry import rule_named
     from dragflow.bench.run import data_set
 
     try:
-        return data_set(path, regions)
+        return data_set(path, rule_named(path, rule))
     except UserError as error:
         complain(one_line(f"the gallery shows results only: {error}"))
         return None

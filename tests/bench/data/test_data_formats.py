@@ -46,7 +46,9 @@ def test_point_formats_are_read_whole(tmp_path: Path, write: Callable[..., Path]
     assert sample.image.size == SIZE
     if write is not make.drag100:  # a JPEG is not exact
         np.testing.assert_array_equal(sample.image.pixels, picture())
-    assert sample.inferred == "disc of radius 6 px, translation from 1 pair"
+    assert sample.inferred == "the thing at the points, translation from 1 pair"
+    discs = open_data(str(folder), "disc")
+    assert discs.load(*discs.ids).inferred == "disc of radius 6 px, translation from 1 pair"
     assert sample.instruction.operations[0].motion == Translate((40, 30))
     assert isinstance(sample.instruction.editable, MaskArray)
     np.testing.assert_array_equal(sample.instruction.editable.array, box())

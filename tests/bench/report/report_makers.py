@@ -30,7 +30,7 @@ def scored_run(
     folder: Path = Path("runs"),
     data: str = "data",
     data_name: str = "ReD Bench",
-    regions: str = "disc",
+    regions: str = "thing",
     method: str = "preview",
     config: EditConfig | None = None,
     model: WeightsId | None = None,

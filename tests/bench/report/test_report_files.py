@@ -96,7 +96,7 @@ def evil_run(folder: Path) -> ScoredRun:
 
 
 def write(runs: list[ScoredRun], out: Path, data: object = None, **options: object) -> str:
-    write_report(runs, {("data", "disc"): data}, out, **options)  # pyright: ignore[reportArgumentType]
+    write_report(runs, {("data", "thing"): data}, out, **options)  # pyright: ignore[reportArgumentType]
     return out.read_text(encoding="utf-8")
 
 

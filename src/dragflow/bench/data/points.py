@@ -18,6 +18,7 @@ from dragflow.pixels import masks
 RegionRule = Literal["disc", "thing", "mask"]
 """`disc`: regions around the handles. `thing`: what the handles are on, found in the picture. `mask`: the connected
 part of the editable mask that a handle is in."""
+DEFAULT_RULE: RegionRule = "thing"
 
 SMALLEST = 0.5
 """Pixels that a pair must move to count."""

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from dragflow.bench.data.folders import open_folder
-from dragflow.bench.data.points import RegionRule
+from dragflow.bench.data.points import DEFAULT_RULE, RegionRule
 from dragflow.bench.data.world import World
 from dragflow.bench.sample import DataSet, Problem
 from dragflow.core.errors import UserError
@@ -43,23 +44,38 @@ class Checked:
         return "\n".join(lines)
 
 
-def open_data(spec: str, regions: RegionRule = "disc") -> DataSet:
+PAINTED = "painted"
+"""What the header of a run has for a rule where no region is inferred."""
+
+
+def rule_name(spec: str, regions: RegionRule | None) -> str:
+    """What the header of a run has for the rule that `open_data` follows."""
+    return PAINTED if spec.startswith(_WORLD) else regions or DEFAULT_RULE
+
+
+def rule_named(spec: str, name: str) -> RegionRule | None:
+    """The rule in the header of a run; None for the default, which what this version does not know counts as."""
+    known = () if spec.startswith(_WORLD) else get_args(RegionRule)
+    return next((rule for rule in known if rule == name), None)
+
+
+def open_data(spec: str, regions: RegionRule | None = None) -> DataSet:
     """The data set that a folder holds, or `world:COUNT` (`world:COUNT@FIRST`) of the built-in scenes.
 
     Args:
         spec: the folder, or the built-in scenes.
-        regions: the rule by which samples that have points only get regions.
+        regions: the rule by which samples that have points only get regions; None for the default.
 
     Raises:
         UserError: the folder does not exist or holds no sample, the count is malformed, or the rule has no use.
     """
     if spec.startswith(_WORLD):
-        if regions != "disc":
+        if regions is not None:
             raise UserError(f"`regions` is {regions!r}: the regions of {spec} are painted, leave it out")
         return _world(spec)
     if not spec:
         raise UserError("no data set is named: give a folder, or world:COUNT of the built-in scenes")
-    return open_folder(Path(spec), regions)
+    return open_folder(Path(spec), regions or DEFAULT_RULE)
 
 
 def check(data: DataSet) -> Checked:

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass
 
+from dragflow.bench.data.points import DEFAULT_RULE
+from dragflow.bench.data.registry import PAINTED
 from dragflow.bench.folder import effective_config, flat
 from dragflow.bench.methods import WITH_MODEL, WITHOUT_MODEL
 from dragflow.bench.runs import ScoredRun
@@ -22,7 +24,7 @@ def make(run: ScoredRun, data: DataSet | None) -> str:
     """`dragflow bench run` or, for the pictures of another program, `import`; `data` shows if it was run in part."""
     header = run.header
     end = ["-o", str(run.folder), "--label", header.label]
-    if header.regions != "disc":
+    if header.regions not in (PAINTED, DEFAULT_RULE):
         end += ["--regions", header.regions]
     if header.method not in WITH_MODEL and header.method not in WITHOUT_MODEL:
         return shlex.join([*_PROGRAM, "import", header.data, "RESULTS", *end])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from dragflow.bench.data.points import DEFAULT_RULE
+from dragflow.bench.data.registry import PAINTED
 from dragflow.bench.metrics.catalogue import CATALOGUE, Metric
 from dragflow.bench.runs import RunRecord, ScoredRun
 from dragflow.bench.sample import DataSet
@@ -110,7 +112,8 @@ class Section:
     @property
     def title(self) -> str:
         """Name of the data set, and the rule by which regions were inferred if it is not the default."""
-        return self.data_name if self.regions == "disc" else f"{self.data_name}, regions by {self.regions}"
+        usual = self.regions in (PAINTED, DEFAULT_RULE)
+        return self.data_name if usual else f"{self.data_name}, regions by {self.regions}"
 
     @property
     def labels(self) -> tuple[str, ...]:
