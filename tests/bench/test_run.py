@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from dragflow.bench import run as running
+from dragflow.bench.data.registry import rule_name, rule_named
 from dragflow.bench.data.world import World, case_of
 from dragflow.bench.external import import_results
 from dragflow.bench.run import Plan, run
