@@ -8,12 +8,14 @@ between them, the painted rim counts, a little blurred.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from dragflow.core.arrays import Map, Mask, Pixels
+from dragflow.core.motion import Matrix
 from dragflow.core.task import Cut
 from dragflow.pixels import masks
 
@@ -25,6 +27,8 @@ _NOISE = 16.0
 """Grey levels by which the colours of object and background vary around their means."""
 _FAINT = 0.25
 """Share from which a pixel's own colour counts fully; under it, more and more the mean of the object's."""
+_SHRUNK = 0.4
+"""Blur, in pixels of the smaller picture, that keeps what shrinks from aliasing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,27 @@ class CutOut:
     def support(self) -> Mask:
         """(H, W): every pixel of which some share belongs to the region."""
         return self.alpha > 0
+
+    def moved(self, motion: Matrix, size: tuple[int, int]) -> tuple[Map, Map]:
+        """The colours (h, w, 3) and the shares (h, w, 1), carried by an affine map onto a picture of `size` (h, w)."""
+        warp = np.array(motion, dtype=np.float64)
+        colours, alpha = self._softened(math.sqrt(abs(np.linalg.det(warp[:, :2]))))
+        # Bilinear sampling blurs what moves by a fraction of a pixel; the cubic overshoots at edges, and is cut there.
+        kind = cv2.INTER_CUBIC
+        moved = cv2.warpAffine(colours, warp, size[::-1], flags=kind, borderMode=cv2.BORDER_REPLICATE)
+        weight = np.clip(cv2.warpAffine(alpha, warp, size[::-1], flags=kind), 0, 1)
+        return np.asarray(moved, np.float32), np.asarray(weight[..., None], np.float32)
+
+    def _softened(self, factor: float) -> tuple[Pixels, Map]:
+        """Colours and shares as they must be before they are sampled `factor` times as large."""
+        sigma = _SHRUNK * math.sqrt(max(1 / factor**2 - 1, 0))
+        if sigma < 0.1:
+            return self.colours, self.alpha
+        window = masks.window(self.support, math.ceil(4 * sigma) + 2)
+        colours, alpha = self.colours.copy(), self.alpha.copy()
+        for whole in (colours, alpha):
+            whole[window] = cv2.GaussianBlur(whole[window], (0, 0), sigma)
+        return colours, alpha
 
 
 def cut_out(image: Pixels, region: Mask, cut: Cut) -> CutOut:

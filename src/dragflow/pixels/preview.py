@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,8 +55,5 @@ def _times(image: Pixels, factor: Map) -> Pixels:
 
 
 def _paint(canvas: NDArray[np.float32], piece: CutOut, matrix: Matrix) -> None:
-    h, w = canvas.shape[:2]
-    warp = np.array(matrix, dtype=np.float64)
-    moved = cv2.warpAffine(piece.colours, warp, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    weight = np.asarray(cv2.warpAffine(piece.alpha, warp, (w, h), flags=cv2.INTER_LINEAR))[..., None]
-    canvas += weight * (np.asarray(moved, dtype=np.float32) - canvas)
+    colours, weight = piece.moved(matrix, (canvas.shape[0], canvas.shape[1]))
+    canvas += weight * (colours - canvas)
