@@ -73,6 +73,18 @@ def test_a_part_has_its_joint_where_its_rim_has_no_edge() -> None:
     assert np.ptp(ys) >= 10
 
 
+def test_a_head_on_a_neck_is_a_part_however_long_the_rest_of_its_rim_is() -> None:
+    antlers = (np.abs(np.abs(xs - 120) - 15) <= 3) & (ys > 30) & (ys < 80)
+    head = antlers | BALL
+    neck = (np.abs(xs - 120) <= 10) & (ys > 125)
+    found = attachment(painted(head, neck), head)
+    assert found.label == "deformation"
+    assert found.joint is not None
+    joint_ys, joint_xs = np.nonzero(found.joint)
+    assert joint_ys.min() > 115
+    assert np.abs(joint_xs - 120).max() <= 16
+
+
 def test_texture_is_not_an_edge() -> None:
     rng = np.random.default_rng(2)
     coarse = rng.integers(40, 216, (SIZE[0] // 4, SIZE[1] // 4), dtype=np.uint8)

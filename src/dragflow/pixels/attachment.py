@@ -18,6 +18,7 @@ from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.motion import Label
 from dragflow.pixels import masks
 from dragflow.pixels.fill.membrane import membrane
+from dragflow.pixels.joint import joint_points
 
 _PIXELS = 65_536
 """A rim is looked at at this size at most."""
@@ -27,8 +28,8 @@ _EMPTY = 1.0
 """Standard deviation in grey levels under which there is nothing to see that a region could be part of."""
 _JOINT, _EXACT = 0.055, 0.25
 """Share of the rim without a fine edge from which a region may be a part, and up to which it was painted exactly."""
-_RUN = 0.04
-"""Share of the rim that a joint takes in one piece; scattered places without an edge are only faint."""
+_RUN = 0.02
+"""Share of the rim that a joint takes in one piece."""
 _CLEAR = 0.3
 """Share of the rim without a coarse edge up to which that may be so."""
 _PART = 0.2
@@ -75,7 +76,10 @@ def attachment(image: Pixels, region: Mask) -> Attachment:
     if fine.mean() > _EXACT or coarse > _CLEAR:
         part = coarse >= _PART and not _encloses(image, small)
         return Attachment("deformation" if part else "relocation", None)
-    joint, share = _longest(points[fine], (small.shape[1], small.shape[0]), len(points))
+    alike = joint_points(image, small, points)
+    if not alike.any():
+        return Attachment("relocation", None)
+    joint, share = _longest(points[alike], (small.shape[1], small.shape[0]), len(points))
     if share < _RUN:
         return Attachment("relocation", None)
     return Attachment("deformation", np.asarray(cv2.resize(joint, size, interpolation=cv2.INTER_NEAREST)) > 0)

@@ -32,6 +32,8 @@ _STEP, _STEPS = 2.0, 48
 """Cells that the fastest place of a part goes in a step, and the most steps."""
 _HINGE = 0.4
 """Way of the joint over that of the part up to which the joint is a hinge."""
+_STEEP = 2
+"""Power of the weights around a joint: what is beside a neck, rather than of it, is to be taken along less."""
 _TOUCHED = 0.02
 """Share of a cell from which a part counts as being in it: a part is never smaller on the grid than it is."""
 _BLURRED = (2.0, 4.0)
@@ -177,7 +179,8 @@ class _Grid:
             # What comes to the same place is under the part that is last.
             leads = [before & ~region for before in leads] + [lead]
         others = [np.logical_or.reduce([*leads[:i], *leads[i + 1 :], *rims, self.outside]) for i in range(len(leads))]
-        return [_weight(lead, stays) for lead, stays in zip(leads, others, strict=True)]
+        steepness = [_STEEP if part.joint is not None else 1 for part in self.parts]
+        return [_weight(lead, stays) ** power for lead, stays, power in zip(leads, others, steepness, strict=True)]
 
     def _matrix(self, part: ResolvedOperation, progress: float) -> Matrix:
         return compose(invert(self.frame), compose(leading(part, progress), self.frame))
