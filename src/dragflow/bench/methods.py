@@ -17,6 +17,7 @@ from dragflow.core.models import ModelOptions
 from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, MaskArray, Operation
 from dragflow.pixels import masks
+from dragflow.pixels.layers import layers_of
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
 from dragflow.service.jobs import plan
@@ -37,8 +38,8 @@ def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
 
 
 WITHOUT_MODEL: dict[str, Callable[[Sample], Pixels]] = {
-    "paste": lambda sample: ghost(sample.task, _unfilled, shadows=False),
-    "paste-inpaint": lambda sample: ghost(sample.task, opencv_fill, shadows=False),
+    "paste": lambda sample: ghost(sample.task, layers_of(sample.task, _unfilled, shadows=False)),
+    "paste-inpaint": lambda sample: ghost(sample.task, layers_of(sample.task, opencv_fill, shadows=False)),
     "preview": lambda sample: ghost(resolve(sample.image.pixels, sample.instruction)),
 }
 """The region pasted at its target as it was painted; the same over OpenCV's inpainting; and dragflow's own preview."""

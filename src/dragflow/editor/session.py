@@ -33,6 +33,7 @@ from dragflow.method.phases import phase
 from dragflow.method.supervision.region import RegionMotion
 from dragflow.ops import masks
 from dragflow.pixels.elastic import elastic
+from dragflow.pixels.layers import Kept
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
 from dragflow.subject.base import SubjectAdapter
@@ -74,6 +75,7 @@ class Session:
         self._backbone = backbone
         self._digest = source.sha256
         self._subject = SessionSubject(adapter, source.pixels)
+        self._layers = Kept()
         self._prepared: dict[InversionKey, _Prepared] = {}
 
     def edit(
@@ -105,7 +107,7 @@ class Session:
             prepared = self._prepare(task.prompt, config, box, observer)
             inversion = prepared.inversion
             # Drawn in the whole picture, then cropped: shadows and what fills the hole may lie outside of the window.
-            preview = cache(lambda: frames.shown(ghost(task), window))
+            preview = cache(lambda: frames.shown(ghost(task, self._layers.of(task)), window))
             edit = self._as_drag(seen, config, (inversion.z.shape[-2], inversion.z.shape[-1]), preview, box)
             z, losses = drag(self._backbone, inversion, edit, config, show=self._show(window), observer=timer)
             with phase("decode", 1, timer) as meter:

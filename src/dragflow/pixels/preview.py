@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from dragflow.core.arrays import Map, Mask, Pixels
+from dragflow.core.arrays import Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.core.task import DragTask
 from dragflow.pixels.elastic import elastic, stretched
-from dragflow.pixels.matte import CutOut, cut_out
-from dragflow.pixels.plate import background_plate
-from dragflow.pixels.shadow import find_shadow
-
-Fill = Callable[[Pixels, Mask], Pixels]
-"""Gives a new picture (H, W, 3) with the hole (H, W) filled."""
+from dragflow.pixels.layers import Layers, layers_of, times
+from dragflow.pixels.matte import CutOut
 
 
-def ghost(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True) -> Pixels:
+def ghost(task: DragTask, layers: Layers | None = None) -> Pixels:
     """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes.
 
     A region that leaves its place takes its shadow along, if it casts one (`dragflow.pixels.shadow`). What a part
     belongs to stretches along with it (`dragflow.pixels.elastic`).
+
+    Args:
+        task: what moves where.
+        layers: of what the task cuts out, if they are made already.
     """
     leaving = [op for op in task.operations if op.is_cut]
-    pieces = [cut_out(task.image, op.mask, op.cut) for op in leaving]
-    covered = [op.mask | piece.support for op, piece in zip(leaving, pieces, strict=True)]
-    hole = np.logical_or.reduce([np.zeros(task.area.shape, np.bool_), *covered])
-    searched = [(op, find_shadow(task.image, op.mask)) for op in leaving] if shadows else []
-    cast = [(op, shadow) for op, shadow in searched if shadow is not None]
-    lit = task.image
-    for _, shadow in cast:
-        lit = np.where(hole[..., None], lit, _times(lit, 1 / shadow.light))
-    result = fill(lit, hole)
+    parts = layers_of(task) if layers is None else layers
+    result = parts.plate
     warp = elastic(task)
     if warp is not None:
         result = stretched(result, warp.displacement(exact=warp.whole))
-    for operation, shadow in cast:
-        result = _times(result, shadow.moved(operation.matrix()))
+    for operation, layer in zip(leaving, parts.regions, strict=True):
+        if layer.shadow is not None:
+            result = times(result, layer.shadow.moved(operation.matrix()))
     ys, xs = np.nonzero(task.area)
     window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that can change
     to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
     canvas = result[window].astype(np.float32)
-    for operation, piece in zip(leaving, pieces, strict=True):
-        _paint(canvas, piece, compose(to_window, operation.matrix()))
-    result[window] = np.rint(np.clip(canvas, 0, 255)).astype(np.uint8)
-    return np.where(task.area[..., None], result, task.image)
-
-
-def _times(image: Pixels, factor: Map) -> Pixels:
-    return np.rint(np.clip(image * factor[..., None], 0, 255)).astype(np.uint8)
+    for operation, layer in zip(leaving, parts.regions, strict=True):
+        _paint(canvas, layer.piece, compose(to_window, operation.matrix()))
+    drawn = task.image.copy()
+    drawn[window] = np.where(task.area[window][..., None], np.rint(np.clip(canvas, 0, 255)), drawn[window])
+    return drawn
 
 
 def _paint(canvas: NDArray[np.float32], piece: CutOut, matrix: Matrix) -> None:
