@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/retarget.py [--sizes 256 1024] [--targets 8]
 
-A scene of the world at each size, its object moved as a whole and, labelled so, as a part; seconds of one thread, medians.
+A scene of the world at each size, its object moved as a whole and as a part (by label); median seconds of one thread.
 "First" is resolving, layers and composition; "again" the same with the layers kept and what was guessed settled.
 """
 

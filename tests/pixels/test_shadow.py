@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from dragflow.core.motion import Affine, Rotate, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
-from dragflow.pixels.masks import centroid
 from dragflow.pixels.layers import layers_of
+from dragflow.pixels.masks import centroid
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
 from dragflow.pixels.shadow import find_shadow
