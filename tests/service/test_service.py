@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import Cancelled, UserError
-from dragflow.core.events import Event, Finished, Started, Stepped
+from dragflow.core.events import Event, Finished, Observer, Started, Stepped
 from dragflow.core.models import ModelOptions
 from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, Operation
@@ -19,6 +21,7 @@ from dragflow.files.pictures import from_pixels
 from dragflow.files.presets import load_preset, override
 from dragflow.service.events import from_data, to_data
 from dragflow.service.jobs import EditJob, plan
+from dragflow.service.limits import Busy, Limits
 from dragflow.service.pool import ModelPool
 from dragflow.service.run import Service, run
 
@@ -113,6 +116,102 @@ def test_a_closed_service_does_not_begin_what_waits(job: EditJob, pool: ModelPoo
     assert running.result().losses
     with pytest.raises(Cancelled):
         waiting.result(1)
+
+
+# -- queues and bounds -------------------------------------------------------------------------------------------------
+
+
+class Held:
+    """Jobs that stop at their beginning until they are let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[EditJob] = []
+        self.reached, self.go = threading.Semaphore(0), threading.Event()
+        monkeypatch.setattr(sys.modules["dragflow.service.run"], "run", self._run)
+
+    def _run(self, job: EditJob, pool: ModelPool, observer: Observer) -> object:
+        self.begun.append(job)
+        self.reached.release()
+        while not self.go.wait(0.01):
+            observer(Started("encode", 1))
+        return job
+
+
+def test_two_devices_work_side_by_side_and_each_in_its_order(job: EditJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, service = Held(monkeypatch), Service()
+    other = replace(job, model=replace(job.model, device="cuda:1"))
+    first, second, third = service.submit(job), service.submit(job), service.submit(other)
+    held.reached.acquire(timeout=10)
+    held.reached.acquire(timeout=10)
+    assert [one.model.device for one in held.begun] in (["cpu", "cuda:1"], ["cuda:1", "cpu"])
+    assert [service.position(handle) for handle in (first, second, third)] == [0, 1, 0]
+    assert [handle.state for handle in (first, second, third)] == ["running", "queued", "running"]
+    held.go.set()
+    second.result(10)
+    assert service.position(second) is None
+    service.close()
+
+
+def test_what_waits_is_cancelled_at_once(job: EditJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, service = Held(monkeypatch), Service()
+    running, waiting = service.submit(job), service.submit(job)
+    held.reached.acquire(timeout=10)
+    waiting.cancel()
+    assert (running.state, waiting.state) == ("running", "cancelled")
+    with pytest.raises(Cancelled):
+        waiting.result(0)
+    held.go.set()
+    service.close()
+    assert len(held.begun) == 1
+
+
+def test_a_full_queue_takes_all_variants_or_none(job: EditJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, service = Held(monkeypatch), Service(limits=Limits(queue=3))
+    service.submit(job)
+    with pytest.raises(Busy, match="1 edits wait already, and 3 may"):
+        service.submit_variants(job, [1, 2, 3])
+    assert len(service.submit_variants(job, [1, 2])) == 2
+    held.go.set()
+    service.close()
+
+
+def test_variants_are_the_edits_with_these_seeds(job: EditJob, service: Service) -> None:
+    seen: list[int] = []
+    first, second = service.submit_variants(job, [4, 5], lambda number: lambda _: seen.append(number))
+    alone = service.submit(replace(job, config=replace(job.config, seed=5)))
+    assert second.result().png() == alone.result().png() != first.result().png()
+    assert seen == sorted(seen)
+    assert set(seen) == {0, 1}
+    with pytest.raises(UserError, match="no seed is given"):
+        service.submit_variants(job, [])
+
+
+def test_a_job_ends_after_its_time(job: EditJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    Held(monkeypatch)
+    service = Service(limits=Limits(seconds=0.1))
+    handle = service.submit(job)
+    with pytest.raises(UserError, match=r"was stopped after 0\.1 seconds"):
+        handle.result(10)
+    assert handle.state == "failed"
+    service.close()
+
+
+def test_a_picture_that_is_too_large_is_refused(job: EditJob) -> None:
+    with pytest.raises(UserError, match="80 x 64 pixels, over the limit of 4096 here"):
+        Service(limits=Limits(pixels=4096)).submit(job)
+
+
+def test_an_ended_job_is_kept_for_its_time(job: EditJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, service = Held(monkeypatch), Service(limits=Limits(keep_seconds=0.2))
+    held.go.set()
+    handle = service.submit(job)
+    handle.result(10)
+    assert service.get(handle.id) is handle
+    assert service.get(handle.id[:-1]) is None
+    time.sleep(0.3)
+    assert service.get(handle.id) is None
+    assert service.handles == ()
+    service.close()
 
 
 # -- models ------------------------------------------------------------------------------------------------------------

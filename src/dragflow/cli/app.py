@@ -36,6 +36,7 @@ from dragflow.cli.options import (
     TaskOptions,
     shown_default,
 )
+from dragflow.cli.serve import serve
 from dragflow.cli.spelling import spelled
 from dragflow.cli.terminal import complain, console, say, show_warnings
 from dragflow.core.errors import Cancelled, DragFlowError, UserError
@@ -53,6 +54,7 @@ app = App(
 for _group in (task.app, bench.app, lora.app):
     app.command(_group)
 app.command(doctor)
+app.command(serve)
 
 _SHORT = {"--subject": "--subject.adapter", "--provider": "--provider.name"}
 """Options that name a thing, and what the thing's name is called among its options."""

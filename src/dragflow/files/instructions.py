@@ -115,8 +115,19 @@ def parse_instruction(text: str, source: str, folder: Path = Path()) -> Instruct
     return from_file(schema.parse(_ADAPTER, upgraded(data), source), source, folder)
 
 
-def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Instruction:
+def embedded_instruction(data: object, source: str) -> Instruction:
+    """An instruction from plain data of a stranger: its masks are embedded, and no file is read for it.
+
+    Raises:
+        UserError: not of the schema, a mask that cannot be read, or one that is a file.
+    """
+    return from_file(schema.parse(_ADAPTER, upgraded(data), source), source, None)
+
+
+def from_file(parsed: InstructionFile, source: str, folder: Path | None, *, settled: bool = False) -> Instruction:
     """The instruction in a file, its masks read; their paths are relative to `folder`, None if all must be embedded.
+
+    Masks of which it is `settled` what they mean, as those of a recipe, are taken as they are where nothing is said.
 
     Raises:
         UserError: a mask that cannot be read, or a mask file where none is allowed; the text names its key.
@@ -124,7 +135,7 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None) -> Inst
 
     def region(entry: MaskFile | EmbeddedMask | Polygon | Box, place: str) -> Region:
         try:
-            return _read(entry, folder, area=place == "editable")
+            return _read(entry, folder, settled, area=place == "editable")
         except UserError as error:
             raise UserError(f"{source}: {place}: {error}") from error
 
@@ -150,11 +161,9 @@ def _below(folder: Path, path: Path) -> Path:
     return folder / path
 
 
-def _read(entry: MaskFile | EmbeddedMask | Polygon | Box, folder: Path | None, *, area: bool) -> Region:
+def _read(entry: MaskFile | EmbeddedMask | Polygon | Box, folder: Path | None, settled: bool, *, area: bool) -> Region:
     if isinstance(entry, EmbeddedMask):
-        # A recipe is written by an edit, which has settled what its masks mean.
-        settled = False if folder is None and entry.label is None else None
-        invert = settled if entry.invert is None else entry.invert
+        invert = False if settled and entry.invert is None and entry.label is None else entry.invert
         return frozen(MaskImage(_decoded(entry.png), None, invert, entry.label), area=area)
     if not isinstance(entry, MaskFile):
         return entry

@@ -84,16 +84,31 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
         UserError: missing, empty, truncated, animated, not 8 bits a channel, CMYK, too large or too small.
     """
     path = Path(path)
-    with _reading(path):
-        image = _open(path, path)
+    return _read(path, path)
+
+
+def decode_image(data: bytes, name: str) -> SourceImage:
+    """A picture from the bytes of its file; the same formats and rules as for `load_image`.
+
+    Raises:
+        UserError: as `load_image`; `name` says which picture.
+    """
+    if not data:
+        raise UserError(f"picture {name} is empty (0 bytes): export it again")
+    return _read(io.BytesIO(data), name)
+
+
+def _read(file: Path | io.BytesIO, name: Path | str) -> SourceImage:
+    with _reading(name):
+        image = _open(file, name)
         # Pillow turns a TIFF upright as it decodes it and forgets that it did; a PNG's tags may follow its pixels.
-        early = _exif(image, path) if image.format == "TIFF" else None
+        early = _exif(image, name) if image.format == "TIFF" else None
         image.load()
-        exif, orientation = early or _exif(image, path)
+        exif, orientation = early or _exif(image, name)
     if image.mode not in _EIGHT_BIT_MODES:
-        _refuse_mode(path, image.mode)
-    check_size(path, (image.height, image.width))
-    turned = upright(image, path)
+        _refuse_mode(name, image.mode)
+    check_size(name, (image.height, image.width))
+    turned = upright(image, name)
     has_alpha = turned.has_transparency_data
     rgba = np.asarray(turned.convert("RGBA" if has_alpha else "RGB"))
     return SourceImage(
@@ -102,7 +117,7 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
         orientation=orientation,
         exif=exif,
         icc_profile=image.info.get("icc_profile"),
-        path=path,
+        path=file if isinstance(file, Path) else None,
     )
 
 

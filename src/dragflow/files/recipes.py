@@ -60,7 +60,7 @@ def load_recipe(path: Path | str) -> Recipe:
     _sized(data)
     parsed = schema.parse(TypeAdapter(RecipeFile), data, name)
     fields = {key: value for key, value in parsed if key not in ("version", "instruction")}
-    return Recipe(instruction=_settled(from_file(parsed.instruction, name, None)), **fields)
+    return Recipe(instruction=_settled(from_file(parsed.instruction, name, None, settled=True)), **fields)
 
 
 def _sized(data: dict[str, Any]) -> None:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dragflow.core.checked import check, expect
-from dragflow.core.errors import Cancelled, UserError
+from dragflow.core.errors import Cancelled, DragFlowError, UserError
 from dragflow.core.events import Event, Observer, Stepped, silent
+from dragflow.core.fields import Seed
 from dragflow.service.jobs import EditJob
+from dragflow.service.limits import Busy, Limits
 from dragflow.service.pool import ModelPool
 
 if TYPE_CHECKING:
     from dragflow.editor.result import EditResult
     from dragflow.editor.session import Session
+
+_log = logging.getLogger(__name__)
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 def open_session(job: EditJob, pool: ModelPool, observer: Observer = silent) -> Session:
@@ -43,12 +52,43 @@ def run(job: EditJob, pool: ModelPool, observer: Observer = silent) -> EditResul
 class Handle:
     """A submitted job."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, job: EditJob, observer: Observer = silent, seconds: float | None = None) -> None:
+        self.id = secrets.token_urlsafe(18)
+        """Cannot be guessed: whoever has it was given it."""
+        self.job = job
+        self._observer, self._seconds = observer, seconds
         self._events: list[Event] = []
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._future: Future[EditResult] = Future()
+        self._begun: float | None = None
+        self._ended: float | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the job is."""
+        if not self._future.done():
+            return "queued" if self._begun is None else "running"
+        error = self._future.exception()
+        return "done" if error is None else "cancelled" if isinstance(error, Cancelled) else "failed"
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it failed or was cancelled; None while it runs, and of one that is done."""
+        return self._future.exception() if self._future.done() else None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it has run, or ran; None while it waits."""
+        if self._begun is None:
+            return None
+        return (time.monotonic() if self._ended is None else self._ended) - self._begun
+
+    @property
+    def recorded(self) -> Sequence[Event]:
+        """The events so far."""
+        with self._changed:
+            return tuple(self._events)
 
     def events(self) -> Iterator[Event]:
         """Every event from the first on, as they come, until the job ends; for any number of listeners."""
@@ -64,8 +104,10 @@ class Handle:
             index += len(fresh)
 
     def cancel(self) -> None:
-        """Stop the job after the current model call; `result` then raises `Cancelled`."""
+        """End the job: at once while it waits, else after the current model call; `result` then raises `Cancelled`."""
         self._stopped.set()
+        if self._begun is None:
+            self._end(Cancelled())
 
     def result(self, timeout: float | None = None) -> EditResult:
         """Wait for the result.
@@ -79,21 +121,33 @@ class Handle:
     def _observe(self, event: Event) -> None:
         if self._stopped.is_set():
             raise Cancelled
+        if self._seconds is not None and self.seconds is not None and self.seconds > self._seconds:
+            raise UserError(
+                f"the edit was stopped after {self._seconds:g} seconds, the most that one may take here: make the "
+                "picture or the number of steps smaller"
+            )
         with self._changed:  # a stored preview would keep latents alive: only the observer gets it
             self._events.append(replace(event, preview=None) if isinstance(event, Stepped) else event)
             self._changed.notify_all()
         self._observer(event)
 
-    def _work(self, job: EditJob, pool: ModelPool) -> None:
+    def _work(self, pool: ModelPool) -> None:
+        with self._changed:
+            if self._future.done():  # cancelled while it waited
+                return
+            self._begun = time.monotonic()
         try:
-            if self._stopped.is_set():
-                raise Cancelled
-            self._end(run(job, pool, self._observe))
+            self._end(run(self.job, pool, self._observe))
         except BaseException as error:  # raised where the result is awaited
+            if not isinstance(error, DragFlowError):
+                _log.error("an edit failed", exc_info=error)
             self._end(error)
 
     def _end(self, outcome: EditResult | BaseException) -> None:
         with self._changed:
+            if self._future.done():
+                return
+            self._ended = time.monotonic()
             if isinstance(outcome, BaseException):
                 self._future.set_exception(outcome)
             else:
@@ -102,27 +156,120 @@ class Handle:
 
 
 class Service:
-    """Jobs over loaded models, one after the other on a separate thread."""
+    """Jobs over loaded models: of each device one after the other, on a thread of its own."""
 
-    def __init__(self, pool: ModelPool | None = None) -> None:
+    def __init__(self, pool: ModelPool | None = None, limits: Limits | None = None) -> None:
         self._pool = ModelPool() if pool is None else expect(ModelPool, pool)
-        self._worker = ThreadPoolExecutor(1, "dragflow")
+        self.limits = Limits() if limits is None else expect(Limits, limits)
+        self._workers: dict[str | None, ThreadPoolExecutor] = {}
+        self._handles: dict[str, Handle] = {}
+        """By id, in the order in which they came."""
+        self._closed = False
+        self._changing = threading.Lock()
 
     def submit(self, job: EditJob, observer: Observer = silent) -> Handle:
         """Run a job; the observer is called in the thread that runs it.
 
         Raises:
-            UserError: not a job, or the service is closed.
+            UserError: not a job, its picture is too large, or the service is closed.
+            Busy: too many jobs wait.
         """
-        expect(EditJob, job)
-        handle = Handle(check(Callable, observer, "observer"))
-        try:
-            work = self._worker.submit(handle._work, job, self._pool)
-        except RuntimeError as error:
-            raise UserError("the service is closed and takes no more jobs: make a new one") from error
-        work.add_done_callback(lambda done: handle._end(Cancelled()) if done.cancelled() else None)
-        return handle
+        observer = check(Callable, observer, "observer")
+        return self._begin([Handle(expect(EditJob, job), observer, self.limits.seconds)])[0]
+
+    def submit_variants(
+        self, job: EditJob, seeds: Sequence[int], observer_of: Callable[[int], Observer] = lambda number: silent
+    ) -> tuple[Handle, ...]:
+        """Run a job once for each seed, all or none of them: each gives the bytes that it gives alone.
+
+        Args:
+            job: what to do.
+            seeds: one for each variant.
+            observer_of: gives the observer of a variant, counted from 0.
+
+        Raises:
+            UserError: as `submit`, or no seed.
+            Busy: too many jobs wait.
+        """
+        if not seeds:
+            raise UserError("no seed is given: give one for each variant")
+        jobs = [with_seed(expect(EditJob, job), seed) for seed in seeds]
+        return self._begin([Handle(one, observer_of(i), self.limits.seconds) for i, one in enumerate(jobs)])
+
+    def _begin(self, handles: Sequence[Handle]) -> tuple[Handle, ...]:
+        with self._changing:
+            self._check([handle.job for handle in handles])
+            for handle in handles:
+                self._handles[handle.id] = handle
+                work = self._worker(handle.job.model.device).submit(handle._work, self._pool)
+                work.add_done_callback(
+                    lambda done, handle=handle: handle._end(Cancelled()) if done.cancelled() else None
+                )
+        return tuple(handles)
+
+    def get(self, name: str) -> Handle | None:
+        """The job with an id; None if there is none, or it is no longer kept."""
+        with self._changing:
+            self._drop_expired()
+            return self._handles.get(name)
+
+    def position(self, handle: Handle) -> int | None:
+        """How many jobs of its device come before a job; 0 for the one that runs, None for one that has ended."""
+        with self._changing:
+            if handle.state not in ("queued", "running"):
+                return None
+            waiting = [one.id for one in self._unended(handle.job.model.device)]
+        return waiting.index(handle.id) if handle.id in waiting else None
+
+    @property
+    def handles(self) -> tuple[Handle, ...]:
+        """Every job that is kept, in the order in which they came."""
+        with self._changing:
+            self._drop_expired()
+            return tuple(self._handles.values())
 
     def close(self) -> None:
-        """Wait for the running job to end; waiting jobs are cancelled."""
-        self._worker.shutdown(cancel_futures=True)
+        """Wait for the running jobs to end; waiting ones are cancelled."""
+        with self._changing:
+            self._closed = True
+            workers = tuple(self._workers.values())
+        for worker in workers:
+            worker.shutdown(cancel_futures=True)
+
+    def _check(self, jobs: Sequence[EditJob]) -> None:
+        self._drop_expired()
+        if self._closed:
+            raise UserError("the service is closed and takes no more jobs: make a new one")
+        h, w = jobs[0].source.size
+        if self.limits.pixels is not None and h * w > self.limits.pixels:
+            raise UserError(
+                f"the picture has {w} x {h} pixels, over the limit of {self.limits.pixels} here: scale it down"
+            )
+        waiting, most = len(self._unended(jobs[0].model.device)), self.limits.queue
+        if most is not None and waiting + len(jobs) > most:
+            raise Busy(f"{waiting} edits wait already, and {most} may: try again when some have ended")
+
+    def _unended(self, device: str | None) -> list[Handle]:
+        return [
+            one
+            for one in self._handles.values()
+            if one.job.model.device == device and one.state in ("queued", "running")
+        ]
+
+    def _worker(self, device: str | None) -> ThreadPoolExecutor:
+        if device not in self._workers:
+            self._workers[device] = ThreadPoolExecutor(1, f"dragflow-{device or 'default'}")
+        return self._workers[device]
+
+    def _drop_expired(self) -> None:
+        oldest = time.monotonic() - self.limits.keep_seconds
+        for name, handle in list(self._handles.items()):
+            if handle._ended is not None and handle._ended < oldest:
+                del self._handles[name]
+
+
+def with_seed(job: EditJob, seed: int) -> EditJob:
+    """The same job with another seed."""
+    other = replace(job, config=replace(job.config, seed=check(Seed, seed, "`seed`")))
+    vars(other)["task"] = job.task  # which does not depend on it
+    return other

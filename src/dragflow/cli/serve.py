@@ -1,0 +1,74 @@
+"""`dragflow serve`: edits over HTTP."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Interval
+from cyclopts import Parameter
+
+from dragflow.cli.options import ASKING, FLAT, ModelArgs
+from dragflow.cli.terminal import say
+from dragflow.core.errors import Cancelled, UserError
+from dragflow.core.extras import extra
+from dragflow.core.models import ModelOptions
+from dragflow.intent.options import ProviderOptions
+
+MEBI = 2**20
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Server."""
+
+    host: str = "127.0.0.1"
+    """Address that is listened at; one that other machines reach needs a token in $DRAGFLOW_TOKEN."""
+    port: Annotated[int, Interval(ge=0, le=65535)] = 8765
+    """0 for any that is free."""
+    also: tuple[str, ...] = ()
+    """A further model that may be asked for, loaded as --model is. Repeatable."""
+    queue: Annotated[int, Interval(ge=1, le=10_000)] = 32
+    """Most edits that run or wait."""
+    seconds: Annotated[float, Interval(ge=1, le=604_800)] = 3600
+    """How long one edit may run."""
+    keep: Annotated[float, Interval(ge=1, le=604_800)] = 3600
+    """Seconds for which pictures and results are kept."""
+    upload: Annotated[int, Interval(ge=1, le=16_384)] = 128
+    """Most MiB of one request."""
+
+
+ServerArgs = Annotated[ServerOptions, FLAT]
+ProviderArgs = Annotated[ProviderOptions, Parameter(name="provider"), ASKING]
+
+
+def serve(
+    *,
+    server: ServerArgs = ServerOptions(),
+    model: ModelArgs = ModelOptions(),
+    provider: ProviderArgs = ProviderOptions(),
+) -> int:
+    """Offer edits over HTTP to programs on this machine; with a token in $DRAGFLOW_TOKEN to others, too."""
+    with extra("http", "dragflow serve"):
+        from dragflow.http.app import check_address, create_app, run_server
+        from dragflow.http.settings import TOKEN_VARIABLE, ServerSettings, models_of
+    from dragflow.service import GuessOptions, ModelPool, Service
+    from dragflow.service.limits import Limits
+
+    token = os.environ.get(TOKEN_VARIABLE)
+    if token == "":
+        raise UserError(f"${TOKEN_VARIABLE} is empty: set it to a token, or unset it")
+    models = models_of([model.name, *server.also], model)
+    settings = ServerSettings(models=models, upload_bytes=server.upload * MEBI, keep_seconds=server.keep, token=token)
+    check_address(server.host, settings)
+    limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
+    service = Service(ModelPool(len(models)), limits)
+    app = create_app(service, settings, GuessOptions(provider))
+    try:
+        run_server(app, server.host, server.port, lambda at: say(f"dragflow listens at {at} ({at}/docs says for what)"))
+    except (KeyboardInterrupt, Cancelled):
+        say("dragflow has stopped")
+    finally:
+        service.close()
+    return 0

@@ -1,0 +1,82 @@
+"""What a server says of itself: models, health, metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dragflow.core.models import ModelOptions
+from dragflow.files.presets import describe_preset, preset_names
+from dragflow.http.settings import ServerSettings, public_name
+from dragflow.service import Service
+from dragflow.service.run import State
+
+
+class Metrics:
+    """Counters and gauges of one application."""
+
+    def __init__(self, service: Service) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "dragflow_requests", "Requests by their route and status.", ("route", "status"), registry=self.registry
+        )
+        states: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
+        jobs = Gauge("dragflow_jobs", "Jobs that are kept, by their state.", ("state",), registry=self.registry)
+        for state in states:
+            jobs.labels(state).set_function(
+                lambda state=state: sum(handle.state == state for handle in service.handles)
+            )
+        memory = Gauge("dragflow_resident_bytes", "Resident memory of the server.", registry=self.registry)
+        memory.set_function(lambda: psutil.Process().memory_info().rss)
+
+
+class Counted:
+    """Middleware that counts requests by the route that answered, never by an address, which may hold an id."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and count its answer."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "none")
+                self._metrics.requests.labels(route, str(message["status"])).inc()
+            await send(message)
+
+        await self._app(scope, receive, counted if scope["type"] == "http" else send)
+
+
+def router(settings: ServerSettings, metrics: Metrics) -> APIRouter:
+    """The addresses about the server."""
+    routes = APIRouter(tags=["server"])
+
+    @routes.get("/v1/models")
+    def models() -> dict[str, Any]:
+        """What edits may ask for."""
+        return {
+            "models": [_about(model, model is settings.models[0]) for model in settings.models],
+            "presets": [{"name": name, "description": describe_preset(name)} for name in preset_names()],
+        }
+
+    @routes.get("/healthz")
+    def health() -> dict[str, str]:
+        """Whether the server answers."""
+        return {"status": "ok"}
+
+    @routes.get("/metrics", response_class=Response)
+    def numbers() -> Response:
+        """Prometheus text."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+def _about(model: ModelOptions, default: bool) -> dict[str, Any]:
+    said = {"name": public_name(model), "default": default, "device": model.device, "quantize": None}
+    return said | ({} if model.gguf else {"quantize": model.quantize})

@@ -1,0 +1,103 @@
+"""The application: every address under one guard; `run_server` runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+import dragflow
+from dragflow.core.errors import UserError
+from dragflow.http import about, drafts, edits
+from dragflow.http.guard import Guard
+from dragflow.http.pictures import Pictures
+from dragflow.http.problems import add_handlers
+from dragflow.http.settings import LOCAL, TOKEN_VARIABLE, ServerSettings
+from dragflow.service import GuessOptions, Service
+
+_SWEEP = 30.0
+"""Seconds between looks for what is kept too long."""
+
+
+def create_app(service: Service, settings: ServerSettings, guesses: GuessOptions | None = None) -> FastAPI:
+    """An application over a service; other pages may be mounted on it before it runs.
+
+    Args:
+        service: does the edits, and bounds and keeps them.
+        settings: models, limits, token.
+        guesses: which provider guesses intents; None for none.
+    """
+    pictures = Pictures(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async def sweep() -> None:
+            while True:
+                await asyncio.sleep(min(_SWEEP, settings.keep_seconds))
+                pictures.drop_expired()
+                _ = service.handles  # which drops what has expired
+
+        sweeping = asyncio.create_task(sweep())
+        yield
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
+        for handle in service.handles:
+            handle.cancel()
+
+    # The pages about the interface come from this machine, too.
+    app = FastAPIOffline(
+        title="dragflow", version=dragflow.__version__, description=dragflow.__doc__ or "", lifespan=lifespan
+    )
+    metrics = about.Metrics(service)
+    for routes in (
+        edits.router(edits.Edits(service, settings), pictures, settings),
+        drafts.router(pictures, guesses),
+        about.router(settings, metrics),
+    ):
+        app.include_router(routes)
+    add_handlers(app)
+    app.add_middleware(about.Counted, metrics=metrics)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def check_address(host: str, settings: ServerSettings) -> None:
+    """Refuse to offer a server without a token to other machines.
+
+    Raises:
+        UserError: for that.
+    """
+    if host not in LOCAL and settings.token is None:
+        raise UserError(
+            f"`host` is {host!r}, which other machines can reach: set ${TOKEN_VARIABLE} to a token that requests must "
+            f"carry, or leave the address at {LOCAL[0]}"
+        )
+
+
+def run_server(app: FastAPI, host: str, port: int, started: Callable[[str], None]) -> None:
+    """Run an application until it is interrupted; `started` gets its address once it listens.
+
+    Raises:
+        UserError: the address cannot be listened at.
+    """
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[object] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            await super().startup(sockets)  # pyright: ignore[reportArgumentType]
+            if self.started:
+                name, number = self.servers[0].sockets[0].getsockname()[:2]
+                started(f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}")
+
+    # Addresses hold ids that give access: they are not logged.
+    config = uvicorn.Config(app, host, port, access_log=False, log_level="warning", server_header=False)
+    try:
+        Server(config).run()
+    except SystemExit as error:  # uvicorn has logged why
+        raise UserError(
+            f"{host}:{port} cannot be listened at: choose another `port`, 0 for any that is free"
+        ) from error

@@ -1,0 +1,164 @@
+"""What needs no model, or only a guess: pictures, previews, selections, layers of a ghost, intents."""
+
+from __future__ import annotations
+
+import base64
+import io
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
+
+from dragflow.core.fields import Name
+from dragflow.files.instructions import to_file
+from dragflow.files.pictures import encode_png
+from dragflow.http import requests
+from dragflow.http.pictures import Pictures
+from dragflow.http.problems import Refused
+from dragflow.pixels.ghost import Ghost, GhostRegion, Mesh, Placed, ghost_of
+from dragflow.pixels.layers import Kept
+from dragflow.pixels.preview import ghost
+from dragflow.pixels.resolve import resolve
+from dragflow.select import select_at
+from dragflow.service import GuessOptions, choose, guess
+
+
+def router(pictures: Pictures, guesses: GuessOptions | None) -> APIRouter:
+    """The addresses of drafts; without `guesses` no intent is guessed."""
+    routes = APIRouter(tags=["drafts"])
+    kept = Kept(4)
+
+    @routes.post("/v1/pictures", status_code=201, openapi_extra=requests.body_schema(requests.PictureRequest))
+    async def upload(request: Request) -> dict[str, Any]:
+        """Keep a picture for later requests."""
+        asked: requests.PictureRequest = await requests.read(request, requests.PictureRequest)
+        source = await run_in_threadpool(requests.picture, asked, pictures)
+        h, w = source.size
+        return {"id": pictures.add(source), "width": w, "height": h, "sha256": source.sha256}
+
+    @routes.get("/v1/pictures/{name}", response_class=Response)
+    def fetch(name: Name) -> Response:
+        """An uploaded picture, upright, as PNG."""
+        source = pictures.get(name)
+        return _png(source.pixels if source.alpha is None else np.dstack([source.pixels, source.alpha]))
+
+    @routes.delete("/v1/pictures/{name}", status_code=204)
+    def forget(name: Name) -> None:
+        """Forget a picture before its time."""
+        pictures.remove(name)
+
+    @routes.post("/v1/previews", response_class=Response, openapi_extra=requests.body_schema(requests.PreviewRequest))
+    async def preview(request: Request) -> Response:
+        """The preview of an instruction, without a model, as PNG."""
+        asked: requests.PreviewRequest = await requests.read(request, requests.PreviewRequest)
+
+        def drawn() -> bytes:
+            source = requests.picture(asked, pictures)
+            task = resolve(source.pixels, requests.instruction(asked), margin=asked.margin)
+            return encode_png(source, ghost(task, kept.of(task)))
+
+        return Response(await run_in_threadpool(drawn), media_type="image/png")
+
+    @routes.post("/v1/layers", openapi_extra=requests.body_schema(requests.LayersRequest))
+    async def layers(request: Request) -> dict[str, Any]:
+        """What a page draws the ghost of a drag from while the hand moves, with no further request."""
+        asked: requests.LayersRequest = await requests.read(request, requests.LayersRequest)
+
+        def made() -> dict[str, Any]:
+            source = requests.picture(asked, pictures)
+            return _layers(ghost_of(resolve(source.pixels, requests.instruction(asked)), coarse=asked.coarse))
+
+        return await run_in_threadpool(made)
+
+    @routes.post(
+        "/v1/selections", response_class=Response, openapi_extra=requests.body_schema(requests.SelectionRequest)
+    )
+    async def select(request: Request) -> Response:
+        """The mask of the thing at the points, as a black and white PNG."""
+        asked: requests.SelectionRequest = await requests.read(request, requests.SelectionRequest)
+
+        def found() -> Response:
+            source = requests.picture(asked, pictures)
+            h, w = source.size
+            outside = [(x, y) for x, y in asked.points if not (0 <= x < w and 0 <= y < h)]
+            if outside:
+                raise Refused(HTTPStatus.BAD_REQUEST, f"point {outside[0]} is outside of the picture ({w} x {h})")
+            return _png(select_at(source.pixels, asked.points).astype(np.uint8) * 255)
+
+        return await run_in_threadpool(found)
+
+    @routes.post("/v1/intents", openapi_extra=requests.body_schema(requests.IntentRequest))
+    async def intents(request: Request) -> dict[str, Any]:
+        """What a drag may mean: guesses, each with the instruction that it makes."""
+        asked: requests.IntentRequest = await requests.read(request, requests.IntentRequest)
+        if guesses is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "this server guesses no intents")
+        return await run_in_threadpool(lambda: _guessed(asked, pictures, guesses))
+
+    return routes
+
+
+def _guessed(asked: requests.IntentRequest, pictures: Pictures, options: GuessOptions) -> dict[str, Any]:
+    source = requests.picture(asked, pictures)
+    request, answer = guess(source, requests.instruction(asked), options)
+    candidates = answer.proposal.candidates
+    return {
+        "background_prompt": answer.proposal.background_prompt,
+        "change": answer.proposal.change,
+        "candidates": [
+            {
+                "label": candidate.label,
+                "prompt": candidate.prompt,
+                "confidence": candidate.confidence,
+                "anchor": candidate.anchor,
+                "instruction": to_file(choose(request, answer, number).instruction),
+            }
+            for number, candidate in enumerate(candidates[: asked.candidates], start=1)
+        ],
+    }
+
+
+def _layers(ghost: Ghost) -> dict[str, Any]:
+    return {
+        "plate": _placed(ghost.plate),
+        "instruction": to_file(ghost.instruction),
+        "regions": [_region(region) for region in ghost.regions],
+    }
+
+
+def _region(region: GhostRegion) -> dict[str, Any]:
+    return {
+        "cutout": _placed(region.cutout),
+        "shadow": _placed(region.shadow),
+        "offset": region.offset,
+        "mesh": None if region.mesh is None else _mesh(region.mesh),
+    }
+
+
+def _mesh(mesh: Mesh) -> dict[str, Any]:
+    return {
+        "xs": mesh.xs.tolist(),
+        "ys": mesh.ys.tolist(),
+        "weights": np.round(mesh.weights, 4).astype(float).tolist(),
+        "lead": mesh.lead,
+    }
+
+
+def _placed(placed: Placed | None) -> dict[str, Any] | None:
+    if placed is None:
+        return None
+    return {"left": placed.left, "top": placed.top, "png": base64.b64encode(_bytes(placed.pixels)).decode()}
+
+
+def _png(pixels: NDArray[np.uint8]) -> Response:
+    return Response(_bytes(pixels), media_type="image/png")
+
+
+def _bytes(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,250 @@
+"""`/v1/edits`: submit, follow, fetch, cancel. A request is one or several variants, each a job of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from PIL import Image
+from sse_starlette.sse import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
+
+from dragflow.core.errors import Cancelled, DragFlowError
+from dragflow.core.events import Event, Stepped
+from dragflow.core.fields import Name
+from dragflow.files.presets import load_preset, override, preset_names
+from dragflow.http import requests
+from dragflow.http.pictures import Pictures
+from dragflow.http.problems import Refused, not_found
+from dragflow.http.settings import ServerSettings, public_name
+from dragflow.service import EditJob, Handle, Service, plan, to_data
+from dragflow.service.limits import Busy
+
+_POLL = 0.1
+"""Seconds between looks for new events, which come from another thread."""
+_SHOWN = 1024
+"""Longest side of a decoded preview."""
+_ENDED = ("done", "failed", "cancelled")
+
+
+@dataclass(eq=False)
+class Edit:
+    """One request for an edit: its variants, and the newest decoded preview of each."""
+
+    handles: tuple[Handle, ...]
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    previews: dict[int, tuple[int, bytes]] = field(default_factory=dict[int, tuple[int, bytes]])
+    """By variant: how many there were, and the newest as JPEG."""
+
+
+class Edits:
+    """The edits that are kept, by ids that cannot be guessed; the service keeps what they made."""
+
+    def __init__(self, service: Service, settings: ServerSettings) -> None:
+        self.service, self._settings = service, settings
+        self._edits: dict[str, Edit] = {}
+        self._changing = threading.Lock()
+
+    def submit(self, job: EditJob, count: int) -> Edit:
+        """Begin an edit with so many variants.
+
+        Raises:
+            Refused: too many wait already.
+        """
+        edit = Edit(())
+        seeds = [job.config.seed + number for number in range(count)]
+        try:
+            edit.handles = self.service.submit_variants(job, seeds, lambda number: self._watch(edit, number))
+        except Busy as error:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "10"}) from error
+        with self._changing:
+            self._drop_expired()
+            self._edits[edit.id] = edit
+        return edit
+
+    def get(self, name: str) -> Edit:
+        """An edit by its id.
+
+        Raises:
+            Refused: none has this id, or it is no longer kept.
+        """
+        with self._changing:
+            self._drop_expired()
+            if name not in self._edits:
+                raise not_found("edit")
+            return self._edits[name]
+
+    def state(self, edit: Edit) -> dict[str, Any]:
+        """What `GET /v1/edits/{id}` says."""
+        job = edit.handles[0].job
+        return {
+            "id": edit.id,
+            "state": _overall([handle.state for handle in edit.handles]),
+            "model": public_name(job.model),
+            "variants": [self._variant(edit, number) for number in range(len(edit.handles))],
+            "events": f"/v1/edits/{edit.id}/events",
+        }
+
+    def _variant(self, edit: Edit, number: int) -> dict[str, Any]:
+        handle = edit.handles[number]
+        said: dict[str, Any] = {"seed": handle.job.config.seed, "state": handle.state}
+        if (position := self.service.position(handle)) is not None:
+            said["position"] = position
+        if handle.seconds is not None:
+            said["seconds"] = round(handle.seconds, 2)
+        if handle.state == "failed":
+            said["error"] = sentence(handle.error)
+        if handle.state == "done":
+            said["result"] = f"/v1/edits/{edit.id}/result.png?variant={number}"
+        if number in edit.previews:
+            said["preview"] = f"/v1/edits/{edit.id}/preview.jpg?variant={number}&count={edit.previews[number][0]}"
+        return said
+
+    def _watch(self, edit: Edit, number: int) -> Callable[[Event], None]:
+        """An observer that decodes a preview now and then."""
+        last = time.monotonic()
+
+        def observe(event: Event) -> None:
+            nonlocal last
+            least = self._settings.preview_seconds
+            if not least or not isinstance(event, Stepped) or event.preview is None:
+                return
+            if time.monotonic() - last >= least:
+                edit.previews[number] = (edit.previews.get(number, (0, b""))[0] + 1, _jpeg(event.preview()))
+                last = time.monotonic()
+
+        return observe
+
+    def _drop_expired(self) -> None:
+        kept = {handle.id for handle in self.service.handles}
+        for name, edit in list(self._edits.items()):
+            if not any(handle.id in kept for handle in edit.handles):
+                del self._edits[name]
+
+
+def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRouter:
+    """The addresses of edits."""
+    routes = APIRouter(tags=["edits"])
+
+    @routes.post("/v1/edits", status_code=202, openapi_extra=requests.body_schema(requests.EditRequest))
+    async def submit(request: Request) -> dict[str, Any]:
+        """Begin an edit."""
+        asked: requests.EditRequest = await requests.read(request, requests.EditRequest)
+        edit = await run_in_threadpool(lambda: edits.submit(_job(asked, pictures, settings), asked.variants))
+        return edits.state(edit)
+
+    @routes.get("/v1/edits/{name}")
+    def state(name: Name) -> dict[str, Any]:
+        """Where an edit is."""
+        return edits.state(edits.get(name))
+
+    @routes.get("/v1/edits/{name}/events")
+    async def events(name: Name) -> Response:
+        """Server-sent events: phases and steps of every variant, then its end."""
+        return EventSourceResponse(_stream(edits, edits.get(name)))
+
+    @routes.get("/v1/edits/{name}/result.png", response_class=Response)
+    def result(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:
+        """The PNG of a variant, with its recipe."""
+        handle = _handle(edits.get(name), variant)
+        if handle.state != "done":
+            raise Refused(HTTPStatus.CONFLICT, _why_no_result(handle))
+        return Response(handle.result().png(), media_type="image/png")
+
+    @routes.get("/v1/edits/{name}/preview.jpg", response_class=Response)
+    def preview(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:
+        """The newest decoded preview of a variant that runs."""
+        edit = edits.get(name)
+        _handle(edit, variant)
+        if variant not in edit.previews:
+            raise Refused(HTTPStatus.CONFLICT, "this variant has no preview yet: its events say when it has")
+        return Response(edit.previews[variant][1], media_type="image/jpeg")
+
+    @routes.delete("/v1/edits/{name}")
+    def cancel(name: Name) -> JSONResponse:
+        """Stop an edit; what was made of it stays."""
+        edit = edits.get(name)
+        for handle in edit.handles:
+            if handle.state not in _ENDED:
+                handle.cancel()
+        return JSONResponse(edits.state(edit))
+
+    return routes
+
+
+def sentence(error: BaseException | None) -> str:
+    """What a client is told of a job that failed."""
+    known = isinstance(error, DragFlowError) and not isinstance(error, Cancelled)
+    return str(error) if known else "the edit failed inside the server: its log says why"
+
+
+def _job(asked: requests.EditRequest, pictures: Pictures, settings: ServerSettings) -> EditJob:
+    source, instruction = requests.picture(asked, pictures), requests.instruction(asked)
+    model = settings.model(asked.model)
+    if asked.preset not in preset_names():  # a preset may also be a file, which is none of a client's business
+        raise Refused(
+            HTTPStatus.BAD_REQUEST,
+            f"preset {asked.preset[:60]!r} is not known: choose one of {', '.join(preset_names())}",
+        )
+    config = override(
+        load_preset(asked.preset), [*asked.settings, *([] if asked.seed is None else [f"seed={asked.seed}"])]
+    )
+    return plan(source, instruction, config, model)
+
+
+def _handle(edit: Edit, variant: int) -> Handle:
+    if variant >= len(edit.handles):
+        raise Refused(
+            HTTPStatus.NOT_FOUND, f"variant {variant} does not exist: the last one is {len(edit.handles) - 1}"
+        )
+    return edit.handles[variant]
+
+
+def _why_no_result(handle: Handle) -> str:
+    if handle.state == "failed":
+        return sentence(handle.error)
+    return "the edit was cancelled" if handle.state == "cancelled" else "the edit is not done yet: follow its events"
+
+
+def _overall(states: list[str]) -> str:
+    """The state of several variants: what is still to come first, then the best of what came."""
+    return next(state for state in ("running", "queued", "done", "failed", "cancelled") if state in states)
+
+
+async def _stream(edits: Edits, edit: Edit) -> AsyncIterator[dict[str, str]]:
+    """Every event from the first on, of all variants in turn; each variant's end; a preview when there is a new one."""
+    for number, handle in enumerate(edit.handles):
+        sent, shown = 0, 0
+        while True:
+            ended = handle.state in _ENDED  # looked at first: what comes before it is then all there
+            for event in handle.recorded[sent:]:
+                sent += 1
+                yield {"event": "progress", "data": json.dumps({"variant": number} | to_data(event))}
+            count = edit.previews.get(number, (0, b""))[0]
+            if count > shown:
+                shown = count
+                address = f"/v1/edits/{edit.id}/preview.jpg?variant={number}&count={count}"
+                yield {"event": "preview", "data": json.dumps({"variant": number, "preview": address})}
+            if ended:
+                break
+            await asyncio.sleep(_POLL)
+        yield {"event": "ended", "data": json.dumps({"variant": number} | edits._variant(edit, number))}
+    yield {"event": "end", "data": json.dumps(edits.state(edit))}
+
+
+def _jpeg(pixels: Any) -> bytes:
+    image = Image.fromarray(pixels)
+    image.thumbnail((_SHOWN, _SHOWN))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

@@ -1,0 +1,178 @@
+"""What requests say, in JSON or as a form, as typed values; masks and pictures come as data, never as paths."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from annotated_types import Interval, Len
+from fastapi import Request
+from pydantic import Field, TypeAdapter
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+
+from dragflow.core.arrays import Point
+from dragflow.core.errors import UserError, shown
+from dragflow.core.fields import Margin, Name, Seed
+from dragflow.core.task import Instruction
+from dragflow.files import schema
+from dragflow.files.instructions import InstructionFile, embedded_instruction
+from dragflow.files.pictures import SourceImage, decode_image
+from dragflow.http.pictures import Pictures
+
+MOST_VARIANTS = 8
+_JSON_FIELDS = ("instruction", "settings", "points")
+"""Fields of a form that hold JSON."""
+_NUMBERS = ("seed", "variants", "margin", "candidates")
+
+
+class PictureRequest(schema.Strict):
+    """A picture, sent along or uploaded before."""
+
+    picture: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="the file of the picture in base64 (in a form: the file itself)"
+    )
+    picture_id: Name | None = Field(None, description="the id that POST /v1/pictures gave")
+
+
+class PreviewRequest(PictureRequest):
+    """What to preview."""
+
+    instruction: dict[str, Any] = Field(description="an instruction file; its masks embedded")
+    margin: Margin = Field(0, description="pixels by which the derived editable area is grown")
+
+
+class EditRequest(PictureRequest):
+    """What to edit, and how."""
+
+    instruction: dict[str, Any] = Field(description="an instruction file; its masks embedded")
+    model: Name | None = Field(None, description="one of GET /v1/models")
+    preset: Name = Field("default", description="a preset that comes with dragflow")
+    settings: Annotated[list[Name], Len(0, 64)] = Field([], description='changes of the preset, as "key=value"')
+    seed: Seed | None = Field(None, description="of the first variant; that of the preset if absent")
+    variants: Annotated[int, Interval(ge=1, le=MOST_VARIANTS)] = Field(1, description="edits with seeds one apart")
+
+
+class IntentRequest(PictureRequest):
+    """What to guess the meaning of."""
+
+    instruction: dict[str, Any] = Field(description="an instruction file; its masks embedded")
+    candidates: Annotated[int, Interval(ge=1, le=8)] = 3
+
+
+class LayersRequest(PictureRequest):
+    """What to draw the ghost of."""
+
+    instruction: dict[str, Any] = Field(description="an instruction file; its masks embedded")
+    coarse: bool = Field(False, description="sooner: with a rougher plate, and without shadows")
+
+
+class SelectionRequest(PictureRequest):
+    """Points on the thing that is meant."""
+
+    points: Annotated[list[Point], Len(1, 64)] = Field(description="(x, y) in pixels of the upright picture")
+
+
+async def read(request: Request, kind: type[schema.Strict]) -> Any:
+    """The request's body as one of the types above.
+
+    Raises:
+        UserError: neither JSON nor a form, or not of the type.
+    """
+    content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content == "multipart/form-data":
+        data = await _form(request)
+    elif content == "application/json":
+        data = _json((await request.body()), "the request")
+    else:
+        raise UserError(f"content type {content[:60]!r} is not read: send application/json or multipart/form-data")
+    if not isinstance(data, dict):
+        raise UserError("the request is not a JSON object: send the fields of this address's schema")
+    return schema.parse(TypeAdapter(kind), data, "the request")
+
+
+def picture(asked: PictureRequest, pictures: Pictures) -> SourceImage:
+    """The picture of a request.
+
+    Raises:
+        UserError: none or two, or one that cannot be read.
+    """
+    if (asked.picture is None) == (asked.picture_id is None):
+        raise UserError("give either `picture` or `picture_id`, not both and not neither")
+    if asked.picture_id is not None:
+        return pictures.get(asked.picture_id)
+    try:
+        data = base64.b64decode(asked.picture or "", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UserError(f"`picture` is not in base64 ({error}): encode the bytes of the file") from error
+    return decode_image(data, "of the request")
+
+
+def instruction(asked: PreviewRequest | EditRequest | IntentRequest | LayersRequest) -> Instruction:
+    """The instruction of a request.
+
+    Raises:
+        UserError: not of the schema, a mask that is a file, or one that cannot be read.
+    """
+    return embedded_instruction(asked.instruction, "`instruction`")
+
+
+def body_schema(kind: type[PictureRequest]) -> dict[str, Any]:
+    """What the OpenAPI page says of a request's body."""
+    model = kind.model_json_schema()
+    if "instruction" in model["properties"]:
+        model["properties"]["instruction"] = InstructionFile.model_json_schema(by_alias=True)
+        model["$defs"] = model.get("$defs", {}) | model["properties"]["instruction"].pop("$defs", {})
+    form = {"type": "object", "properties": {"picture": {"type": "string", "format": "binary"}}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _inlined(model)}, "multipart/form-data": {"schema": form}},
+        }
+    }
+
+
+def _inlined(model: dict[str, Any]) -> dict[str, Any]:
+    """A schema without references, which OpenAPI would look for elsewhere."""
+    known = model.pop("$defs", {})
+
+    def inline(part: Any) -> Any:
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return inline(known[part["$ref"].rpartition("/")[2]])
+            return {key: inline(value) for key, value in part.items() if key != "discriminator"}
+        return [inline(one) for one in part] if isinstance(part, list) else part
+
+    return inline(model)
+
+
+def _json(data: bytes, what: str) -> Any:
+    try:
+        return schema.load_json(data.decode("utf-8"), what)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{what} is not in UTF-8: encode it so") from error
+
+
+async def _form(request: Request) -> dict[str, Any]:
+    """The fields of a form as JSON would have them."""
+    data: dict[str, Any] = {}
+    try:
+        async with request.form(max_files=1, max_fields=32, max_part_size=32 * 2**20) as form:
+            for name, value in form.multi_items():
+                if name in data:
+                    raise UserError(f"the request: field {shown(name)} is there twice: send it once")
+                data[name] = await _field(name, value)
+    except MultiPartException as error:
+        raise UserError(f"the request is not a whole form ({error.message}): send it again") from error
+    return data
+
+
+async def _field(name: str, value: UploadFile | str) -> Any:
+    if name == "picture":
+        content = await value.read() if isinstance(value, UploadFile) else value.encode()
+        return base64.b64encode(content).decode()
+    text = value if isinstance(value, str) else (await value.read()).decode("utf-8", "replace")
+    if name in _JSON_FIELDS:
+        return _json(text.encode(), f"`{name}`")
+    return int(text) if name in _NUMBERS and text.isdecimal() and len(text) < 20 else text

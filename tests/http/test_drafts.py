@@ -1,0 +1,95 @@
+"""Pictures, previews, layers, selections and intents over HTTP."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+from fastapi.testclient import TestClient
+from http_makers import BALL, asked, b64, opened, picture, png
+
+import dragflow
+from dragflow.core.motion import Translate
+from dragflow.core.task import MaskArray, Operation
+from dragflow.files.pictures import from_pixels
+from dragflow.http.pictures import Pictures
+from dragflow.http.problems import Refused
+from dragflow.http.settings import ServerSettings
+
+
+def test_a_picture_is_sent_once_and_then_named(client: TestClient) -> None:
+    kept = client.post("/v1/pictures", files={"picture": png(picture())}).json()
+    assert (kept["width"], kept["height"]) == (128, 96)
+    assert np.array_equal(opened(client.get(f"/v1/pictures/{kept['id']}").content), picture())
+    named = asked() | {"picture": None, "picture_id": kept["id"]}
+    one, two = (client.post("/v1/previews", json=json).content for json in (named, asked()))
+    assert one == two
+    assert client.delete(f"/v1/pictures/{kept['id']}").status_code == 204
+    assert client.post("/v1/previews", json=named).status_code == 404
+    assert client.delete(f"/v1/pictures/{kept['id']}").status_code == 404
+
+
+def test_a_preview_is_that_of_the_library(client: TestClient) -> None:
+    answer = client.post("/v1/previews", json=asked())
+    expected = dragflow.preview(picture(), Operation(MaskArray(BALL), Translate((80, 48))))
+    assert np.array_equal(opened(answer.content), np.asarray(expected))
+
+
+def test_layers_hold_what_a_page_draws(client: TestClient) -> None:
+    for coarse in (True, False):
+        found = client.post("/v1/layers", json=asked(coarse=coarse)).json()
+        (region,) = found["regions"]
+        cutout = opened(base64.b64decode(region["cutout"]["png"]))
+        assert cutout.shape[2] == 4
+        middle = cutout[48 - region["cutout"]["top"], 40 - region["cutout"]["left"]]
+        assert np.abs(middle.astype(int) - (200, 60, 50, 255)).max() <= 2
+        plate = opened(base64.b64decode(found["plate"]["png"]))
+        ground = plate[48 - found["plate"]["top"], 40 - found["plate"]["left"]]
+        assert np.abs(ground.astype(int) - (70, 120, 90)).max() < 20
+        assert region["mesh"] is None
+        assert found["instruction"]["operations"][0]["motion"]["label"] == "relocation"
+
+
+def test_layers_of_an_attached_part_have_a_mesh(client: TestClient) -> None:
+    part = asked()
+    part["instruction"]["operations"][0]["motion"]["label"] = "deformation"
+    (region,) = client.post("/v1/layers", json=part).json()["regions"]
+    weights = np.array(region["mesh"]["weights"])
+    assert weights.shape == (len(region["mesh"]["ys"]), len(region["mesh"]["xs"]))
+    assert (weights.min(), weights.max()) == (0, 1)
+
+
+def test_a_point_selects_the_thing_there(client: TestClient) -> None:
+    answer = client.post("/v1/selections", json={"picture": b64(png(picture())), "points": [[40, 48]]})
+    mask = opened(answer.content) > 127
+    assert (mask & BALL).sum() > 0.9 * (mask | BALL).sum()
+    outside = client.post("/v1/selections", json={"picture": b64(png(picture())), "points": [[400, 48]]})
+    assert (outside.status_code, "outside of the picture (128 x 96)" in outside.text) == (400, True)
+
+
+def test_intents_come_with_the_instruction_that_each_makes(client: TestClient) -> None:
+    said = client.post("/v1/intents", json=asked()).json()
+    assert said["candidates"]
+    for candidate in said["candidates"]:
+        again = asked() | {"instruction": candidate["instruction"]}
+        assert client.post("/v1/previews", json=again).status_code == 200
+
+
+def test_unused_pictures_go_first_when_there_are_too_many_and_all_after_their_time() -> None:
+    now = 0.0
+    small = from_pixels(np.zeros((64, 64, 3), np.uint8))
+    pictures = Pictures(ServerSettings(kept_bytes=3 * small.pixels.nbytes, keep_seconds=10), lambda: now)
+
+    def there(name: str) -> bool:
+        try:
+            return pictures.get(name) is small
+        except Refused:
+            return False
+
+    names: list[Any] = [pictures.add(small) for _ in range(3)]
+    assert there(names[0])
+    names.append(pictures.add(small))
+    assert [there(name) for name in names] == [True, False, True, True]
+    now = 11.0
+    assert not any(there(name) for name in names)
