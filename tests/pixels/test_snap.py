@@ -11,6 +11,7 @@ from dragflow.core.arrays import Mask
 from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, MaskArray, Operation
 from dragflow.pixels import masks
+from dragflow.pixels.attachment import attachment
 from dragflow.pixels.resolve import resolve
 from dragflow.pixels.snap import snapped
 
@@ -74,6 +75,26 @@ def test_where_there_is_no_edge_nothing_changes(at: tuple[int, int]) -> None:
 def test_a_handle_beside_an_edge_does_not_become_a_part_of_the_object() -> None:
     handle = ellipse(160, 140, (12, 12))  # half of its rim is inside of the thing, far from its edge
     assert snapped(PICTURE, handle) is handle
+
+
+def test_the_parts_of_an_object_that_have_other_colours_are_found_too() -> None:
+    image, painted = picture(THING), ellipse(120, 130, (43, 23))
+    image[THING & ellipse(120, 108, (60, 14))] = (225, 200, 60)
+    assert (snapped(image, painted) ^ THING).sum() < 0.2 * (painted ^ THING).sum()
+
+
+def test_a_part_that_is_painted_exactly_up_to_a_cut_does_not_become_the_whole() -> None:
+    part = THING & (np.arange(SIZE) < 100)
+    assert snapped(PICTURE, part) is part
+
+
+def test_a_region_of_an_object_painted_a_little_off_is_not_taken_for_a_part() -> None:
+    """Where the shifted rim cuts into the object there is a joint, as of a part; it is the object's all the same."""
+    painted = ellipse(123, 132, (50, 30))
+    assert attachment(PICTURE, painted).joint is not None
+    made = resolve(PICTURE, Instruction(Operation(MaskArray(painted), Translate((150, 100)))))
+    assert made.operations[0].motion.label == "relocation"
+    assert (made.operations[0].mask ^ THING).sum() < 0.2 * (painted ^ THING).sum()
 
 
 def test_what_belongs_to_another_operation_is_barred() -> None:

@@ -91,11 +91,8 @@ def _encloses(image: Pixels, region: Mask) -> bool:
     What the surroundings would fill the region with is that background; what differs most from it is the object. It is
     whole if its own rim has edges nearly everywhere, and above all where it comes near the rim of the region.
     """
-    colours = image.astype(np.float32)
-    differs = np.clip(np.abs(colours - membrane(colours, region)).max(axis=2), 0, 255).astype(np.uint8)
-    apart, _ = cv2.threshold(differs[region], 0, 255, cv2.THRESH_OTSU)
-    apart_from_it = (region & (differs > max(apart, _EDGE))).astype(np.uint8)
-    labels, count = masks.components(cv2.morphologyEx(apart_from_it, cv2.MORPH_CLOSE, np.ones((3, 3))) > 0)
+    apart = differing(image, region).astype(np.uint8)
+    labels, count = masks.components(cv2.morphologyEx(apart, cv2.MORPH_CLOSE, np.ones((3, 3))) > 0)
     if not count:
         return False
     largest = labels == np.bincount(labels[labels > 0]).argmax()
@@ -106,6 +103,14 @@ def _encloses(image: Pixels, region: Mask) -> bool:
     x, y = np.rint(points).astype(np.intp).T
     cut = faint & (masks.depth(region)[y, x] <= _NEAR)
     return bool(thing.sum() > _FILLED * region.sum() and faint.mean() < _FAINT and cut.mean() < _CUT)
+
+
+def differing(image: Pixels, region: Mask) -> Mask:
+    """What differs most, in a region (H, W) of a picture (H, W, 3), from what its surroundings would fill it with."""
+    colours = image.astype(np.float32)
+    differs = np.clip(np.abs(colours - membrane(colours, region)).max(axis=2), 0, 255).astype(np.uint8)
+    apart, _ = cv2.threshold(differs[region], 0, 255, cv2.THRESH_OTSU)
+    return region & (differs > max(apart, _EDGE))
 
 
 def unstepped(image: Pixels, region: Mask) -> float:

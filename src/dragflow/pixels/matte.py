@@ -76,11 +76,12 @@ def cut_out(image: Pixels, region: Mask, cut: Cut) -> CutOut:
     scale = max(1.0, min(region.shape) / _SHARP)
     window = masks.window(region, int(np.ceil((_BAND + 2) * scale)) + 1)
     alpha, colours = np.zeros(region.shape, np.float32), image.copy()
-    alpha[window], colours[window] = _estimate(image[window].astype(np.float32), region[window], scale)
+    alpha[window], colours[window] = rim_shares(image[window].astype(np.float32), region[window], scale)
     return CutOut(alpha, colours)
 
 
-def _estimate(image: Map, region: Mask, scale: float) -> tuple[Map, Pixels]:
+def rim_shares(image: Map, region: Mask, scale: float) -> tuple[Map, Pixels]:
+    """The shares (H, W) of a region in a picture (H, W, 3), and its colours, near its rim: up to 1.5 `scale` pixels."""
     depth, band = masks.depth(region), _BAND * scale
     # Where a region is thinner than its rim, or fills the window, all of that side counts a little.
     inside, outside = ((side * depth >= band) + 1e-3 * (side * depth > 0) for side in (1, -1))

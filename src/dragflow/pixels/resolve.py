@@ -74,8 +74,7 @@ def _settled(
     settled: list[ResolvedOperation] = []
     for i, (operation, one) in enumerate(zip(asked, painted, strict=True)):
         labelled = _labelled(image, one)
-        # A part that is joined at one place was painted along the rest of its rim.
-        if operation.cut in (None, "snap") and one.motion.label != "deformation" and labelled.joint is None:
+        if operation.cut in (None, "snap") and one.motion.label != "deformation":
             others = [other.mask for other in (*settled, *painted[i + 1 :])]
             fitted = snapped(image, one.mask, np.logical_or.reduce(others) if others else None)
             moved = _labelled(image, replace(one, mask=fitted))

@@ -1,8 +1,10 @@
 """Snapping a carelessly painted region to the edge of its object, where one is near.
 
-GrabCut (Rother, Kolmogorov, Blake 2004) separates the two sides within a tolerance of the painted rim. What it finds is
-taken only if the rim then runs along a clearly stronger edge, and nearly all of it along one: a region inside of an
-object, or the handle of a deformation, stays as it was painted.
+GrabCut (Rother, Kolmogorov, Blake 2004) separates the two sides within a tolerance of the painted rim. What it learns
+depends on where it starts, so it starts twice: from all that is within the tolerance, and from what differs there from
+the surroundings. The result that has the fewest colours in common with what is beside it counts, if the rim then runs
+along a clearly stronger edge, or the colours tell the sides apart that they did not before, and if nearly all of the
+rim is along an edge: a region inside of an object, or the handle of a deformation, stays as it was painted.
 """
 
 from __future__ import annotations
@@ -14,20 +16,29 @@ import numpy as np
 
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.pixels import masks
-from dragflow.pixels.attachment import unstepped
+from dragflow.pixels.attachment import differing, unstepped
+from dragflow.pixels.matte import rim_shares
 
-_PIXELS = 65_536
+_PIXELS = 32_768
 """The region and its surroundings are looked at at this size at most."""
 _TOLERANCE = 1 / 40
 """How far the painted rim may be from the object's in one pass, as a share of the picture's shorter side."""
-_PASSES, _ROUNDS, _AROUND = 3, 3, 4
-"""Passes of GrabCut, each from where the last one ended; its iterations; and tolerances of background around."""
-_CARELESS = 1.5
+_PASSES, _ROUNDS, _AROUND = 3, 2, 4
+"""Passes, each from where the last one ended; iterations of GrabCut in each; and tolerances of background around."""
+_BIN, _BESIDE = 20, 8
+"""Grey levels of a channel that count as one colour; pixels around a region whose colours are compared with its own."""
+_CARELESS = 1.2
 """Pixels that the rim must have been off the edge, in the mean: what is less is within the width of a soft rim."""
+_KEPT, _GAINED = 0.44, 0.15
+"""Share of the painted rim that may be within a pixel of the new one where more than such a share of the region
+changes: whoever paints as much of it exactly means the rest too, as where a part ends inside of its object."""
 _STRONGER, _LEAST = 1.15, 6.0
 """How much stronger the edge must be at the new rim, and its least strength, in grey levels per pixel."""
-_WITHOUT = 0.14
-"""Largest share of the new rim that may have no coarse edge (see `attachment`): more, and it is not an object's."""
+_TOLD = 1 / 3
+"""What must be left of the share of colours in common that the painted region had, for colours to have told more."""
+_WITHOUT, _APART = (0.14, 0.3), 0.15
+"""Largest share of the new rim that may have no coarse edge (see `attachment`): more, and it is not an object's; the
+second where so small a share of the colours is in common with what is beside it."""
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -48,35 +59,63 @@ def snapped(image: Pixels, region: Mask, barred: Mask | None = None) -> Mask:
     small = np.asarray(cv2.resize(image[window], size, interpolation=cv2.INTER_AREA), np.uint8)
     before = np.asarray(cv2.resize(painted.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
     after = _fitted(small, before, max(2, round(tolerance * shrink)))
-    if not _is_better(small, before, after):
+    common = _in_common(small, after)
+    if not _is_better(small, before, after, common):
         return region
     # Only what changed is taken from the smaller size: elsewhere the rim stays as it was painted.
     changed = np.asarray(cv2.resize((after ^ before).astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST)) > 0
     smooth = np.asarray(cv2.resize(after.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)) > 0.5
+    found = np.where(masks.dilate(changed, math.ceil(1 / shrink) - 1), smooth, painted)
     result = region.copy()
-    result[window] = np.where(masks.dilate(changed, math.ceil(1 / shrink) - 1), smooth, painted)
+    result[window] = found if shrink == 1 else _unmixed(image[window], found, 1 / shrink)
     if barred is not None:
         result &= region | ~barred
-    return result if result.any() and unstepped(image, result) <= _WITHOUT else region
+    return result if result.any() and unstepped(image, result) <= _WITHOUT[common <= _APART] else region
 
 
 def _fitted(image: Pixels, region: Mask, reach: int) -> Mask:
-    """The region after a few passes of GrabCut, joined to what is certainly inside."""
-    core = _core(region, reach)
-    current = region
+    """The best of what is found in a few passes, each from where the last one ended."""
+    found = [region]
     for _ in range(_PASSES):
-        wide = masks.dilate(current, reach)
-        labels = np.select([core, current, wide], [cv2.GC_FGD, cv2.GC_PR_FGD, cv2.GC_PR_BGD], cv2.GC_BGD).astype(
-            np.uint8
-        )
-        if wide.all() or not core.any():
-            return region
-        cv2.setRNGSeed(0)  # it begins by clustering the colours at random
-        unused = (0, 0, 1, 1)  # a rectangle in place of the labels
-        cv2.grabCut(image, labels, unused, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
-        pieces, _ = masks.components((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
-        current = np.isin(pieces, np.unique(pieces[core]))
-    return current
+        found.append(_found(image, found[-1], reach))
+        if np.array_equal(found[-1], found[-2]) or _is_careful(region, found[-1]):
+            break
+    return min(found[1:], key=lambda mask: _in_common(image, mask))
+
+
+def _found(image: Pixels, region: Mask, reach: int) -> Mask:
+    """The better one of what GrabCut finds from two starts."""
+    core, wide = _core(region, reach), masks.dilate(region, reach)
+    if wide.all() or not core.any():
+        return region
+    starts = wide, differing(image, wide)
+    return min((_cut(image, core, wide, start) for start in starts), key=lambda mask: _in_common(image, mask))
+
+
+def _cut(image: Pixels, core: Mask, wide: Mask, start: Mask) -> Mask:
+    """What has the colours of the start, within `wide` and joined to the core, which is inside for certain."""
+    labels = np.select([core, start & wide, wide], [cv2.GC_FGD, cv2.GC_PR_FGD, cv2.GC_PR_BGD], cv2.GC_BGD)
+    labels = labels.astype(np.uint8)
+    cv2.setRNGSeed(0)  # it begins by clustering the colours at random
+    unused = (0, 0, 1, 1)  # a rectangle in place of the labels
+    cv2.grabCut(image, labels, unused, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    pieces, _ = masks.components((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    return _unmixed(image, np.isin(pieces, np.unique(pieces[core])), 1.0)
+
+
+def _unmixed(image: Pixels, region: Mask, scale: float) -> Mask:
+    """The region with the mixed pixels at its rim on the side that they have more of, which GrabCut does not ask."""
+    return rim_shares(image.astype(np.float32), region, scale)[0] > 0.5
+
+
+def _in_common(image: Pixels, mask: Mask) -> float:
+    """Share of the colours inside that are beside it too."""
+    lab = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2LAB)) // _BIN
+    levels = 255 // _BIN + 1
+    bins = (lab.astype(np.intp) * (levels**2, levels, 1)).sum(axis=2)
+    sides = (mask, masks.dilate(mask, _BESIDE) & ~mask)
+    inner, outer = (np.bincount(bins[side], minlength=levels**3) / max(1, side.sum()) for side in sides)
+    return float(np.minimum(inner, outer).sum())
 
 
 def _core(region: Mask, reach: int) -> Mask:
@@ -88,13 +127,24 @@ def _core(region: Mask, reach: int) -> Mask:
     return region & (depth >= np.minimum(reach, deepest / 2)[pieces])
 
 
-def _is_better(image: Pixels, before: Mask, after: Mask) -> bool:
-    """Whether the rim was off, and the edge is clearly stronger where it is now."""
-    strength, old, new = _edges(image), _rim(before), _rim(after)
-    if (before ^ after).sum() < _CARELESS * old.sum() / 2:
+def _is_better(image: Pixels, before: Mask, after: Mask, common: float) -> bool:
+    """Whether the rim was off, and the sides are told apart more clearly where it is now, by its edge or by colours."""
+    if _is_careful(before, after):
         return False
+    strength, old, new = _edges(image), _rim(before), _rim(after)
     there, here = (float(strength[rim].mean()) if rim.any() else 0.0 for rim in (new & ~old, old & ~new))
-    return there > max(_STRONGER * here, _LEAST)
+    stronger = there > _STRONGER * here or common < _TOLD * _in_common(image, before)
+    return stronger and there > _LEAST
+
+
+def _is_careful(before: Mask, after: Mask) -> bool:
+    """Whether a region was painted where its object's edge is, or up to a cut through the object."""
+    changed = (before ^ after).sum()
+    if changed < _CARELESS * _rim(before).sum() / 2:
+        return True
+    first, second = (mask & masks.dilate(~mask, 1) for mask in (before, after))
+    kept = (first & masks.dilate(second, 1)).sum()
+    return bool(changed > _GAINED * before.sum() and kept > _KEPT * first.sum())
 
 
 def _rim(region: Mask) -> Mask:
