@@ -43,3 +43,9 @@ def test_a_region_of_a_few_pixels_or_of_the_whole_picture_has_none() -> None:
     assert not joint_points(image, dot, rim(dot)[0]).any()
     everything = np.ones(SIZE, np.bool_)
     assert not joint_points(image, everything, np.zeros((3, 2))).any()
+
+
+def test_a_shadow_beside_a_dark_region_is_no_joint() -> None:
+    image = drawn((150, 100, 60), (75, 50, 30))  # the ground at half its light
+    image[HEAD] = (60, 42, 30)
+    assert not joint_points(image, HEAD, rim(HEAD)[0]).any()

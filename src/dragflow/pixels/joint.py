@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.pixels import masks
 
 _WIDTH = (0.02, 0.12)
@@ -27,6 +27,8 @@ _MOST = 0.25
 """A colour is as far from the outside as from the nearest quarter of it."""
 _NEARER, _ALIKE = 2.0, 4.0
 """How much nearer the inside must be: this many times, and units of CIELAB in 8 bits besides."""
+_DARKEST = 0.55
+"""Share of the light that a shadow leaves at least."""
 
 
 def joint_points(image: Pixels, region: Mask, points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -36,11 +38,10 @@ def joint_points(image: Pixels, region: Mask, points: NDArray[np.float64]) -> ND
     inside, ring = depth > _RIM, (depth < -_RIM) & (depth >= -_RIM - width)
     if inside.sum() < _NEAREST or not ring.any():
         return np.zeros(len(points), np.bool_)
-    soft = np.asarray(cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.0), cv2.COLOR_RGB2LAB), np.float64)
+    soft = np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.float32)
     outside = soft[ring]
-    to_region = KDTree(_some(soft[inside], _INSIDE)).query(outside, k=_NEAREST)[0].mean(axis=1)
-    apart = np.linalg.norm(outside[:, None] - _some(outside, _OUTSIDE)[None], axis=2)
-    to_others = np.quantile(apart, _MOST, axis=1)
+    to_region = KDTree(_lab(_some(soft[inside], _INSIDE))).query(_lab(outside), k=_NEAREST)[0].mean(axis=1)
+    to_others = np.quantile(_apart(outside, _some(outside, _OUTSIDE)), _MOST, axis=1)
     alike = np.zeros(region.shape, np.float32)
     alike[ring] = _NEARER * to_region + _ALIKE < to_others
     side = 2 * math.ceil(_RIM + width) + 1
@@ -49,5 +50,17 @@ def joint_points(image: Pixels, region: Mask, points: NDArray[np.float64]) -> ND
     return np.asarray(share[y, x] > 0.5)
 
 
-def _some(colours: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _apart(colours: Map, others: Map) -> Map:
+    """Distances (n, m) of colours (n, 3) to others (m, 3), each in the light or in shadow: a shadow is no joint."""
+    light = np.clip(colours @ others.T / np.maximum((others**2).sum(axis=1), 1.0), _DARKEST, 1.0)
+    return np.linalg.norm(_lab(colours)[:, None] - _lab(light[..., None] * others), axis=-1)
+
+
+def _lab(colours: Map) -> Map:
+    """RGB in 8 bits (..., 3) as CIELAB in 8 bits."""
+    flat = np.rint(colours).astype(np.uint8).reshape(1, -1, 3)
+    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2LAB), np.float32).reshape(colours.shape)
+
+
+def _some(colours: Map, count: int) -> Map:
     return colours[:: math.ceil(len(colours) / count)]
