@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := test,dev,docs
 
-.PHONY: demo test slow lint docs constraints clean
+.PHONY: demo test slow browser lint docs constraints clean
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,7 +24,15 @@ test: $(VENV)/installed  ## the tests
 slow: $(VENV)/installed  ## the tests that take long
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/installed docs  ## style, types, floors, links of the documentation
+browser: $(VENV)/installed  ## the tests of the studio, in a Chromium of the system
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
+
+tools/node_modules: tools/package.json
+	cd tools && npm install --silent --no-audit --no-fund --no-package-lock
+	touch $@
+
+lint: $(VENV)/installed tools/node_modules docs  ## style, types, floors, links of the documentation
+	tools/node_modules/.bin/tsc -p tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -42,4 +50,4 @@ constraints:  ## pins the newest versions that pyproject.toml allows; run the te
 	rm -rf build/constraints
 
 clean:
-	rm -rf $(VENV) demo site build
+	rm -rf $(VENV) demo site build tools/node_modules

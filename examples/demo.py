@@ -26,6 +26,7 @@ def main() -> None:
     for name in EXAMPLES:
         _run(editor, name)
     print(f"\nOpen {OUT}/*-sheet.png: before | ghost preview (no model) | after | truth.")
+    print("Drag pictures of your own: .venv/bin/dragflow studio --model nano")
 
 
 def _run(editor: dragflow.Editor, name: str) -> None:

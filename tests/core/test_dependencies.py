@@ -62,7 +62,9 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 def test_every_import_is_declared() -> None:
     known = declared(*PROJECT["dependencies"])
-    optional = declared(*(one for name in ("bench", "quant", "train", "intent") for one in EXTRAS[name]))
+    optional = declared(
+        *(one for name in ("bench", "quant", "train", "intent", "http", "studio") for one in EXTRAS[name])
+    )
     assert {library for _, library, _ in FOREIGN} <= known | optional
 
 

@@ -14,7 +14,7 @@ from dragflow.core.motion import Translate
 from dragflow.core.task import MaskArray, Operation
 from dragflow.files.pictures import from_pixels
 from dragflow.http.pictures import Pictures
-from dragflow.http.problems import Refused
+from dragflow.http.refused import Refused
 from dragflow.http.settings import ServerSettings
 
 

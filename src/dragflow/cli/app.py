@@ -38,6 +38,7 @@ from dragflow.cli.options import (
 )
 from dragflow.cli.serve import serve
 from dragflow.cli.spelling import spelled
+from dragflow.cli.studio import studio
 from dragflow.cli.terminal import complain, console, say, show_warnings
 from dragflow.core.errors import Cancelled, DragFlowError, UserError
 from dragflow.core.models import ModelOptions
@@ -55,6 +56,7 @@ for _group in (task.app, bench.app, lora.app):
     app.command(_group)
 app.command(doctor)
 app.command(serve)
+app.command(studio)
 
 _SHORT = {"--subject": "--subject.adapter", "--provider": "--provider.name"}
 """Options that name a thing, and what the thing's name is called among its options."""

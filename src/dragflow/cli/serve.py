@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 from cyclopts import Parameter
@@ -15,6 +16,9 @@ from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.extras import extra
 from dragflow.core.models import ModelOptions
 from dragflow.intent.options import ProviderOptions
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 MEBI = 2**20
 
@@ -50,7 +54,26 @@ def serve(
     provider: ProviderArgs = ProviderOptions(),
 ) -> int:
     """Offer edits over HTTP to programs on this machine; with a token in $DRAGFLOW_TOKEN to others, too."""
-    with extra("http", "dragflow serve"):
+    return served(server, model, provider, lambda at: say(f"dragflow listens at {at} ({at}/docs says for what)"))
+
+
+def served(
+    server: ServerOptions,
+    model: ModelOptions,
+    provider: ProviderOptions,
+    listens: Callable[[str], None],
+    mounted: Callable[[FastAPI, Sequence[ModelOptions]], FastAPI] = lambda app, models: app,
+) -> int:
+    """Run the server until it is interrupted.
+
+    Args:
+        server: where it listens, and its bounds.
+        model: the first of its models.
+        provider: guesses intents.
+        listens: gets the address once it listens.
+        mounted: puts a page onto the application.
+    """
+    with extra("http", "the server"):
         from dragflow.http.app import check_address, create_app, run_server
         from dragflow.http.settings import TOKEN_VARIABLE, ServerSettings, models_of
     from dragflow.service import GuessOptions, ModelPool, Service
@@ -64,9 +87,9 @@ def serve(
     check_address(server.host, settings)
     limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
     service = Service(ModelPool(len(models)), limits)
-    app = create_app(service, settings, GuessOptions(provider))
+    app = mounted(create_app(service, settings, GuessOptions(provider)), models)
     try:
-        run_server(app, server.host, server.port, lambda at: say(f"dragflow listens at {at} ({at}/docs says for what)"))
+        run_server(app, server.host, server.port, listens)
     except (KeyboardInterrupt, Cancelled):
         say("dragflow has stopped")
     finally:

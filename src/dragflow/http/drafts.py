@@ -18,7 +18,7 @@ from dragflow.files.instructions import to_file
 from dragflow.files.pictures import encode_png
 from dragflow.http import requests
 from dragflow.http.pictures import Pictures
-from dragflow.http.problems import Refused
+from dragflow.http.refused import Refused
 from dragflow.pixels.ghost import Ghost, GhostRegion, Mesh, Placed, ghost_of
 from dragflow.pixels.layers import Kept
 from dragflow.pixels.preview import ghost

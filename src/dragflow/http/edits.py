@@ -25,7 +25,7 @@ from dragflow.core.fields import Name
 from dragflow.files.presets import load_preset, override, preset_names
 from dragflow.http import requests
 from dragflow.http.pictures import Pictures
-from dragflow.http.problems import Refused, not_found
+from dragflow.http.refused import Refused, not_found
 from dragflow.http.settings import ServerSettings, public_name
 from dragflow.service import EditJob, Handle, Service, plan, to_data
 from dragflow.service.limits import Busy

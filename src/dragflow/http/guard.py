@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dragflow.http.problems import Refused, as_problem
+from dragflow.http.problems import as_problem
+from dragflow.http.refused import Refused
 from dragflow.http.settings import TOKEN_VARIABLE, ServerSettings
 
 COOKIE = "dragflow_token"

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from dragflow.files.pictures import SourceImage
-from dragflow.http.problems import not_found
+from dragflow.http.refused import not_found
 from dragflow.http.settings import ServerSettings
 
 

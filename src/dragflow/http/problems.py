@@ -12,28 +12,16 @@ from starlette.exceptions import HTTPException
 
 from dragflow.core.errors import DragFlowError, IntentError, UserError
 from dragflow.core.text import one_line
+from dragflow.http.refused import Refused
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger(__name__)
-
-
-class Refused(UserError):
-    """A request that is refused with a status of its own."""
-
-    def __init__(self, status: HTTPStatus, text: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(text)
-        self.status, self.headers = status, headers
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The answer to a request that failed."""
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": one_line(detail)}
     return JSONResponse(content, status, headers, MEDIA_TYPE)
-
-
-def not_found(what: str) -> Refused:
-    """For an id that nobody was given, or that has expired."""
-    return Refused(HTTPStatus.NOT_FOUND, f"there is no such {what}: its id is wrong, or it is no longer kept")
 
 
 def as_problem(error: Exception) -> JSONResponse:

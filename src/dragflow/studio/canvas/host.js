@@ -1,0 +1,43 @@
+// What the canvas asks of the program that it is in. Types only.
+
+/**
+ * A point of a picture: (x, y) in pixels, the centre of the top left pixel is (0, 0).
+ * @typedef {{x: number, y: number}} Point
+ */
+
+/**
+ * An affine map of points of a picture, two rows of three numbers, as in instruction files.
+ * @typedef {[[number, number, number], [number, number, number]]} Matrix
+ */
+
+/**
+ * A piece of a picture and where its top left pixel is.
+ * @typedef {{image: ImageBitmap, left: number, top: number}} Placed
+ */
+
+/**
+ * How far what is around an attached part goes along with it; see dragflow.pixels.ghost.
+ * @typedef {{xs: number[], ys: number[], weights: number[][], lead: [number, number] | null}} Mesh
+ */
+
+/**
+ * What is drawn of one region while it is dragged.
+ * @typedef {{cutout: Placed | null, shadow: Placed | null, offset: [number, number], mesh: Mesh | null}} GhostRegion
+ */
+
+/**
+ * What is drawn of a picture while its regions are dragged, and the operations as the program understood them.
+ * @typedef {{plate: Placed | null, regions: GhostRegion[], operations: object[], coarse: boolean}} Ghost
+ */
+
+/**
+ * The program around a canvas.
+ * @typedef {object} Host
+ * @property {(point: Point) => Promise<ImageBitmap>} select the thing at a point, white on black
+ * @property {(instruction: object) => AsyncIterable<Ghost>} layers a rough ghost soon, then a better one
+ * @property {(instruction: object) => Promise<ImageBitmap>} preview the picture with what depends on the target
+ * @property {(change: object) => void} changed after every change: words, regions, whether undo and redo are possible
+ * @property {(sentence: string) => void} said what went wrong, for the person
+ */
+
+export {};

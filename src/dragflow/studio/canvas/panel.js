@@ -1,0 +1,180 @@
+// Tools, number fields and the list of regions around the picture.
+
+import { KEYS } from "./keys.js";
+import { STILL } from "./motion.js";
+
+/** @typedef {import("./canvas.js").Canvas} Canvas */
+/** @typedef {import("./canvas.js").Tool} Tool */
+/** @typedef {import("./motion.js").Motion} Motion */
+
+/** @type {[Tool, string, string][]} */
+const TOOLS = [
+  ["select", "Select", "click on a thing, then drag it (S)"],
+  ["brush", "Brush", "paint the region (B)"],
+  ["eraser", "Eraser", "take away from the region (E)"],
+  ["lasso", "Lasso", "draw around the region (L)"],
+  ["polygon", "Polygon", "corners of the region; double click or Enter ends it (P)"],
+  ["rectangle", "Box", "a rectangle (R)"],
+  ["move", "Move", "drag, turn and scale the region (V)"],
+  ["area", "Area", "paint where the picture may change (A)"],
+];
+const BRUSH = 2;
+
+/** @type {[string, string, (mask: import("./bitmap.js").Bitmap) => import("./bitmap.js").Bitmap][]} */
+const CHANGES = [
+  ["Grow", "2 pixels larger", (mask) => mask.grown(BRUSH)],
+  ["Shrink", "2 pixels smaller", (mask) => mask.grown(-BRUSH)],
+  ["Smooth", "without notches and spikes", (mask) => mask.smoothed(BRUSH)],
+  ["Fill", "without holes", (mask) => mask.filled()],
+  ["Invert", "everything else instead", (mask) => mask.inverted()],
+];
+
+/** @type {[keyof Motion, string, number, number][]} */
+const NUMBERS = [
+  ["dx", "right, px", 1, 1],
+  ["dy", "down, px", 1, 1],
+  ["degrees", "turn, degrees", 1, 1],
+  ["sx", "width, %", 100, 1],
+  ["sy", "height, %", 100, 1],
+];
+
+export class Panel {
+  /** @param {Canvas} canvas */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.tools = made("div", { className: "tools", role: "toolbar", ariaLabel: "Tools" });
+    /** @type {Map<Tool, HTMLButtonElement>} */
+    this.buttons = new Map();
+    for (const [tool, text, title] of TOOLS) {
+      const button = pressed(text, title, () => canvas.choose(tool));
+      this.buttons.set(tool, button);
+      this.tools.append(button);
+    }
+    this.undo = pressed("Undo", "Ctrl-Z", () => canvas.undo());
+    this.redo = pressed("Redo", "Ctrl-Shift-Z", () => canvas.redo());
+    const help = pressed("?", "the keys", () => this.help());
+    const changes = CHANGES.map(([text, title, change]) => pressed(text, title, () => canvas.paint(change(canvas.painted))));
+    this.tools.append(gap(), ...changes, gap(), this.undo, this.redo, help);
+    this.status = made("p", { className: "status", role: "status" });
+    this.fields = made("div", { className: "fields" });
+    this.list = made("div", { className: "regions", role: "listbox", ariaLabel: "Regions" });
+    /** @type {Map<keyof Motion, HTMLInputElement>} */
+    this.numbers = new Map();
+    for (const [name, text, factor, step] of NUMBERS) this.fields.append(this.number(name, text, factor, step));
+    this.label = chosen("Kind", ["guessed", "relocation", "deformation"], (value) =>
+      canvas.move({ label: value === "guessed" ? null : /** @type {"relocation"} */ (value) }),
+    );
+    this.cut = chosen("Cut out", ["snap", "soft", "hard"], (value) => {
+      canvas.document.changeRegion({ cut: /** @type {"snap"} */ (value) });
+      canvas.maskChanged();
+    });
+    this.fields.append(this.label.field, this.cut.field, pressed("Put back", "Escape", () => canvas.revert()), this.list);
+    this.dialog = made("dialog", { className: "keys" });
+  }
+
+  /** @param {keyof Motion} name @param {string} text @param {number} factor @param {number} step */
+  number(name, text, factor, step) {
+    const input = made("input", { type: "number", step: String(step) });
+    input.addEventListener("change", () => {
+      const { region } = this.canvas.document;
+      const value = Number(input.value) / factor;
+      const fits = Number.isFinite(value) && (factor === 1 || value >= 0.01);
+      if (region && fits) this.canvas.move({ motion: { ...region.motion, [name]: value } });
+      this.update();
+    });
+    this.numbers.set(name, input);
+    const field = made("label", {});
+    field.append(text, input);
+    return field;
+  }
+
+  /** Show the state as it is. */
+  update() {
+    const { canvas } = this;
+    const { document: doc } = canvas;
+    for (const [tool, button] of this.buttons) button.ariaPressed = String(tool === canvas.tool);
+    this.undo.disabled = !doc.past.length;
+    this.redo.disabled = !doc.future.length;
+    this.status.textContent = canvas.judging ? "Before on the left, after on the right. Escape goes on marking." : doc.words;
+    const motion = doc.region?.motion ?? STILL;
+    for (const [name, , factor] of NUMBERS) {
+      const input = /** @type {HTMLInputElement} */ (this.numbers.get(name));
+      input.disabled = !doc.region;
+      if (document.activeElement !== input) input.value = String(Math.round(motion[name] * factor * 10) / 10);
+    }
+    this.label.select.value = doc.region?.label ?? "guessed";
+    this.cut.select.value = doc.region?.cut ?? "snap";
+    this.label.select.disabled = this.cut.select.disabled = !doc.region;
+    this.list.replaceChildren(...doc.state.regions.map((region, i) => this.entry(region, i)), this.newRegion());
+  }
+
+  /** @param {import("./document.js").Region} region @param {number} index */
+  entry(region, index) {
+    const { canvas } = this;
+    const chosen = index === canvas.document.state.active;
+    const button = pressed(region.name, "make it the active region", () => {
+      canvas.document.change({ active: index }, false);
+      canvas.moved();
+    });
+    button.role = "option";
+    button.ariaSelected = String(chosen);
+    button.style.setProperty("--colour", `rgb(${region.colour.join(" ")})`);
+    button.addEventListener("dblclick", () => {
+      const name = window.prompt("Name of the region", region.name)?.trim();
+      if (name) canvas.move({ name });
+    });
+    return button;
+  }
+
+  newRegion() {
+    const { canvas } = this;
+    const button = pressed("+", "begin another region", () => {
+      canvas.document.change({ active: -1 });
+      canvas.moved();
+    });
+    button.ariaLabel = "Begin another region";
+    return button;
+  }
+
+  /** The list of keys. */
+  help() {
+    const table = made("table", {});
+    for (const [key, text] of KEYS) {
+      const row = made("tr", {});
+      row.append(made("th", { textContent: key }), made("td", { textContent: text }));
+      table.append(row);
+    }
+    this.dialog.replaceChildren(table, pressed("Close", "Escape", () => this.dialog.close()));
+    if (!this.dialog.isConnected) this.canvas.root.append(this.dialog);
+    this.dialog.showModal();
+  }
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag @param {Record<string, unknown>} properties @returns {HTMLElementTagNameMap[Tag]}
+ */
+function made(tag, properties) {
+  return Object.assign(document.createElement(tag), properties);
+}
+
+/** @param {string} text @param {string} title @param {() => void} act */
+function pressed(text, title, act) {
+  const button = made("button", { type: "button", textContent: text, title });
+  button.addEventListener("click", act);
+  return button;
+}
+
+function gap() {
+  return made("span", { className: "gap" });
+}
+
+/** @param {string} text @param {string[]} values @param {(value: string) => void} act */
+function chosen(text, values, act) {
+  const select = made("select", {});
+  for (const value of values) select.append(made("option", { value, textContent: value }));
+  select.addEventListener("change", () => act(select.value));
+  const field = made("label", {});
+  field.append(text, select);
+  return { field, select };
+}

@@ -1,0 +1,103 @@
+"""The page: widgets of Gradio around the canvas. They call it in the browser; no edit goes through Gradio."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import gradio as gr
+from fastapi import FastAPI
+from fastapi.responses import Response
+from fastapi.staticfiles import StaticFiles
+from PIL import Image
+
+from dragflow.files.presets import preset_names
+from dragflow.studio.component import ADDRESS, studio_canvas
+from dragflow.world import drag_case
+
+EXAMPLES = {
+    "Move a boat": ("translate", 308),
+    "Move an eagle": ("translate", 309),
+    "Turn a guitar": ("rotate", 308),
+    "Shrink a house": ("scale", 310),
+    "Stretch an eagle": ("stretch", 309),
+}
+"""Names of the built-in pictures: the kind of motion and the seed of their scenes of the procedural world."""
+_SIDE = 512
+_FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+"""Those of the machine: others would be loaded from elsewhere."""
+_RUN = """(model, preset, seed, variants, prompt, editPrompt) =>
+  { void window.dragflow.edit({ model, preset, seed, variants, prompt, editPrompt }); }"""
+
+
+def mount_studio(app: FastAPI, models: Sequence[str]) -> FastAPI:
+    """Put the page, and what it is made of, at the root of a server's application.
+
+    Args:
+        app: has the addresses of `dragflow.http`.
+        models: names that edits may ask for.
+    """
+    for folder in ("canvas", "page"):
+        app.mount(f"{ADDRESS}/{folder}", StaticFiles(directory=str(files("dragflow.studio").joinpath(folder))))
+
+    @app.get(f"{ADDRESS}/examples/{{number}}.png", response_class=Response, include_in_schema=False)
+    def example(number: int) -> Response:
+        scenes = list(EXAMPLES.values())
+        return Response(_drawn(*scenes[number % len(scenes)]), media_type="image/png")
+
+    theme = gr.themes.Default(**_FONTS)
+    return gr.mount_gradio_app(app, blocks(models), path="/", theme=theme, footer_links=[], show_error=True)
+
+
+def blocks(models: Sequence[str]) -> gr.Blocks:
+    """The widgets."""
+    examples = [(name, f"{ADDRESS}/examples/{number}.png") for number, name in enumerate(EXAMPLES)]
+    head = "".join(
+        f'<link rel="stylesheet" href="{ADDRESS}/{place}">' for place in ("canvas/canvas.css", "page/studio.css")
+    )
+    with gr.Blocks(title="dragflow", analytics_enabled=False, fill_width=True) as page, gr.Row():
+        with gr.Column(scale=5):
+            canvas = studio_canvas(examples, head=head)
+        with gr.Column(scale=1, min_width=260):
+            _widgets(canvas, models)
+    return page
+
+
+def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
+    _button("Open picture", "window.dragflow.choosePicture()")
+    prompt = gr.Textbox(label="What the picture shows", info="May stay empty.")
+    edit_prompt = gr.Textbox(label="What the edit does", info="May stay empty.")
+    suggest = gr.Button("Suggest what the drag means")
+    suggest.click(None, [prompt], None, js="(prompt) => { void window.dragflow.suggest(prompt); }")
+    canvas.input(
+        lambda meant: (meant["prompt"] or "", meant["editPrompt"] or ""), [canvas], [prompt, edit_prompt], queue=False
+    )
+    model = gr.Dropdown(list(models), label="Model", interactive=True)
+    preset = gr.Dropdown(list(preset_names()), value="default", label="Preset", interactive=True)
+    seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+    variants = gr.Slider(1, 4, 1, step=1, label="Variants")
+    run = gr.Button("Run", variant="primary")
+    run.click(None, [model, preset, seed, variants, prompt, edit_prompt], None, js=_RUN)
+    _button("Stop", "window.dragflow.stop()", variant="stop")
+    way = gr.Radio(["slider", "blink", "difference"], value="slider", label="Compare by")
+    way.change(None, [way], None, js="(way) => window.dragflow.judge(way)")
+    _button("Go on from the result", "window.dragflow.onward()")
+    for text, what in (
+        ("Save the result", "result"),
+        ("Save the instruction", "instruction"),
+        ("Save the mask", "mask"),
+    ):
+        _button(text, f"void window.dragflow.take('{what}')", size="sm")
+
+
+def _button(text: str, act: str, **options: str) -> None:
+    gr.Button(text, **options).click(None, None, None, js=f"() => {{ {act}; }}")  # pyright: ignore[reportArgumentType]
+
+
+@cache
+def _drawn(kind: str, seed: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(drag_case(seed, kind, _SIDE, "test").source).save(buffer, "PNG")
+    return buffer.getvalue()

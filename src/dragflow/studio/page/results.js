@@ -1,0 +1,66 @@
+// The strip of results: each can be compared with what it was made from, gone on from, and taken away.
+
+/**
+ * @typedef {object} Result
+ * @property {Blob} before @property {Blob} after @property {string} words @property {number} seed @property {number} seconds
+ */
+
+export class Results {
+  /** @param {HTMLElement} element @param {{compare: (result: Result) => void, onward: (result: Result) => void}} acts */
+  constructor(element, acts) {
+    this.element = element;
+    this.acts = acts;
+    /** @type {Result[]} */
+    this.all = [];
+    this.chosen = -1;
+    element.classList.add("results");
+    element.setAttribute("aria-label", "Results");
+  }
+
+  /** @param {Result} result */
+  add(result) {
+    this.all.push(result);
+    this.choose(this.all.length - 1);
+  }
+
+  /** @param {number} index */
+  choose(index) {
+    this.chosen = index;
+    this.show();
+    this.acts.compare(this.all[index]);
+  }
+
+  get current() {
+    return this.all[this.chosen] ?? null;
+  }
+
+  show() {
+    for (const image of this.element.querySelectorAll("img")) URL.revokeObjectURL(image.src);
+    this.element.replaceChildren(...this.all.map((result, i) => this.entry(result, i)));
+  }
+
+  /** @param {Result} result @param {number} index */
+  entry(result, index) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.title = `${result.words} Seed ${result.seed}, ${result.seconds.toFixed(1)} s.`;
+    button.setAttribute("aria-label", `Result ${index + 1}: ${button.title}`);
+    button.setAttribute("aria-pressed", String(index === this.chosen));
+    const image = document.createElement("img");
+    image.src = URL.createObjectURL(result.after);
+    image.alt = "";
+    button.append(image);
+    button.addEventListener("click", () => this.choose(index));
+    button.addEventListener("dblclick", () => this.acts.onward(result));
+    return button;
+  }
+}
+
+/** Let the browser save a file. @param {Blob} blob @param {string} name */
+export function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

@@ -1,0 +1,102 @@
+// The host of a canvas: dragflow's own server, at the address that the page came from.
+
+/** @typedef {import("../canvas/host.js").Ghost} Ghost */
+/** @typedef {import("../canvas/host.js").Placed} Placed */
+
+export class Server {
+  constructor() {
+    /** @type {Blob | null} the picture that is worked on; sent again when the server has forgotten it */
+    this.picture = null;
+    /** @type {string | null} */
+    this.id = null;
+  }
+
+  /** Send a picture; gives it upright. @param {Blob} picture */
+  async open(picture) {
+    // Into memory: a file may be gone or changed by the time that it is sent again.
+    this.picture = new Blob([await picture.arrayBuffer()], { type: picture.type });
+    const about = await this.upload();
+    const upright = await (await answered(await fetch(`v1/pictures/${about.id}`))).blob();
+    return { picture: this.picture, upright, image: await createImageBitmap(upright, { colorSpaceConversion: "none" }) };
+  }
+
+  /** @returns {Promise<{id: string, width: number, height: number, sha256: string}>} */
+  async upload() {
+    if (!this.picture) throw new Error("open a picture first");
+    const form = new FormData();
+    form.append("picture", this.picture);
+    const about = await (await answered(await fetch("v1/pictures", { method: "POST", body: form }))).json();
+    this.id = about.id;
+    return about;
+  }
+
+  /** Post about the picture; once more if the server has forgotten it. @param {string} address @param {object} fields */
+  async post(address, fields) {
+    if (!this.id) await this.upload();
+    const send = () =>
+      fetch(address, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ picture_id: this.id, ...fields }),
+      });
+    let answer = await send();
+    if (answer.status === 404) {
+      await this.upload();
+      answer = await send();
+    }
+    return answered(answer);
+  }
+
+  /** @param {{x: number, y: number}} point */
+  async select({ x, y }) {
+    return bitmap(await this.post("v1/selections", { points: [[x, y]] }));
+  }
+
+  /** @param {object} instruction @returns {AsyncIterable<Ghost>} */
+  async *layers(instruction) {
+    for (const coarse of [true, false]) {
+      const found = await (await this.post("v1/layers", { instruction, coarse })).json();
+      yield {
+        plate: await placed(found.plate),
+        regions: await Promise.all(
+          found.regions.map(async (/** @type {any} */ region) => ({
+            ...region,
+            cutout: await placed(region.cutout),
+            shadow: await placed(region.shadow),
+          })),
+        ),
+        operations: found.instruction.operations,
+        coarse,
+      };
+    }
+  }
+
+  /** @param {object} instruction */
+  async preview(instruction) {
+    return bitmap(await this.post("v1/previews", { instruction }));
+  }
+}
+
+/** An answer, or its problem as an error. @param {Response} answer */
+export async function answered(answer) {
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => null);
+  throw new Error(problem?.detail ?? `the server answers ${answer.status}`);
+}
+
+/** @param {Response} answer */
+async function bitmap(answer) {
+  return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
+}
+
+/** @param {{left: number, top: number, png: string} | null} piece @returns {Promise<Placed | null>} */
+async function placed(piece) {
+  if (!piece) return null;
+  return { left: piece.left, top: piece.top, image: await fromBase64(piece.png) };
+}
+
+/** @param {string} png */
+export async function fromBase64(png) {
+  const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
+  return createImageBitmap(new Blob([bytes], { type: "image/png" }), { colorSpaceConversion: "none" });
+}

@@ -1,0 +1,177 @@
+"""The studio in a browser: mark, drag, run, judge, take away; by mouse, by touch, by keyboard."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dragflow.cli.app import main
+from dragflow.world import drag_case
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def scene() -> Any:
+    return drag_case(309, "translate", 256, "test")
+
+
+@pytest.fixture
+def picture(scene: Any, tmp_path: Path) -> Path:
+    Image.fromarray(scene.source).save(tmp_path / "eagle.png")
+    return tmp_path / "eagle.png"
+
+
+def middle(mask: Any) -> tuple[float, float]:
+    ys, xs = np.nonzero(mask)
+    return float(round(xs.mean())), float(round(ys.mean()))
+
+
+def test_a_person_drags_and_gets_the_edit(visit: Any, scene: Any, picture: Path, tmp_path: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.open(picture)
+    x, y = middle(scene.mask)
+    page.mouse.click(*visitor.at(x, y))
+    visitor.wait("c.ghost && !c.ghost.ghost.coarse")
+    found = visitor.mask()
+    assert (found & scene.mask).sum() > 0.85 * (found | scene.mask).sum()
+    visitor.drag((x, y), (x + 60, y + 20))
+    assert visitor.words() == "Region 1 moves 60 px to the right and 20 px down."
+    visitor.wait("c.preview")
+
+    top = found.nonzero()[0].min()
+    knob = visitor.value("28 / c.view.scale")
+    left, right = found.nonzero()[1].min(), found.nonzero()[1].max()
+    handle = ((left + right) / 2 + 60, top - knob + 20)
+    visitor.drag(handle, (handle[0] + 25, handle[1] + 5))
+    assert "clockwise" in visitor.words()
+    page.keyboard.press("Control+z")
+    assert "clockwise" not in visitor.words()
+    page.keyboard.press("Control+Shift+z")
+    assert "clockwise" in visitor.words()
+    page.keyboard.press("Control+z")
+
+    page.get_by_label("Preset").click()
+    page.get_by_role("option", name="fast").click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    visitor.wait("c.running && c.running.share > 0.1")
+    page.wait_for_selector(".results img", timeout=120_000)
+    visitor.wait("c.judging && !c.running")
+    share = visitor.value("c.judging.share")
+    visitor.drag((128, 128), (200, 128))
+    assert visitor.value("c.judging.share") > share + 0.2
+
+    result = visitor.blob("window.dragflow.results.current.after")
+    (tmp_path / "result.png").write_bytes(result)
+    again = tmp_path / "again.png"
+    with pytest.raises(SystemExit) as ended:
+        main(["edit", str(picture), "--from", str(tmp_path / "result.png"), "--model", "nano", "-o", str(again)])
+    assert not ended.value.code
+    assert again.read_bytes() == result
+
+    page.get_by_role("button", name="Go on from the result").click()
+    visitor.wait("!c.judging && c.document.state.regions.length === 0")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(visitor.blob("window.dragflow.shown")))), edited(result))
+
+
+def edited(png: bytes) -> Any:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def test_a_run_is_stopped_and_the_next_one_ends(visit: Any, scene: Any, picture: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.open(picture)
+    x, y = middle(scene.mask)
+    page.mouse.click(*visitor.at(x, y))
+    visitor.wait("c.document.region")
+    visitor.drag((x, y), (x + 50, y))
+    run = page.get_by_role("button", name="Run", exact=True)
+    run.click()
+    visitor.wait("c.running && c.running.share > 0.1")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    visitor.wait("!c.running")
+    assert page.locator(".said").first.inner_text() == "stopped"
+    page.get_by_label("Preset").click()
+    page.get_by_role("option", name="fast").click()
+    run.click()
+    page.wait_for_selector(".results img", timeout=120_000)
+
+
+def test_work_survives_a_reload_and_two_visitors_see_their_own(visit: Any, scene: Any, picture: Path) -> None:
+    first, second = visit(), visit()
+    first.open(picture)
+    first.tool("Brush")
+    first.drag(middle(scene.mask), (120, 60))
+    before = first.mask()
+    first.page.wait_for_timeout(1500)
+    first.page.reload()
+    first.page.wait_for_selector(".studio.open")
+    first.wait("c.document.region")
+    assert np.array_equal(first.mask(), before)
+    assert second.value("window.dragflow.shown") is None
+
+
+def test_what_is_wrong_is_said_in_a_sentence(visit: Any, tmp_path: Path, picture: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    page.get_by_role("button", name="Run", exact=True).click()
+    said = page.locator(".said").first
+    page.wait_for_function("() => document.querySelector('.said').textContent")
+    assert said.inner_text() == "open a picture first"
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    page.locator("input[type=file]").first.set_input_files(str(tmp_path / "bad.png"))
+    page.wait_for_function("() => document.querySelector('.said').textContent.includes('not in a format')")
+    visitor.complaints = [text for text in visitor.complaints if "400" not in text]  # the browser's own line about it
+    visitor.open(picture)
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_function("() => document.querySelector('.said').textContent.includes('mark a region')")
+
+
+def test_the_keyboard_alone_does_it(visit: Any, scene: Any, picture: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.open(picture)
+    page.locator(".dragflow canvas").focus()
+    x, y = middle(scene.mask)
+    steps = {"ArrowRight": x - 128, "ArrowLeft": 128 - x, "ArrowDown": y - 128, "ArrowUp": 128 - y}
+    for key, count in steps.items():
+        for _ in range(int(max(count, 0)) // 10):
+            page.keyboard.press(f"Shift+{key}")
+        for _ in range(int(max(count, 0)) % 10):
+            page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    visitor.wait("c.document.region")
+    page.keyboard.press("v")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("ArrowUp")
+    assert visitor.words() == "Region 1 moves 30 px to the right and 1 px up."
+    page.keyboard.press("Escape")
+    assert visitor.words() == "Drag the region to where it is to go."
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").is_visible()
+    page.keyboard.press("Escape")
+
+
+def test_fingers_mark_and_pinch_on_a_phone(visit: Any, scene: Any, picture: Path) -> None:
+    visitor = visit("phone")
+    page = visitor.page
+    visitor.open(picture)
+    page.touchscreen.tap(*visitor.at(*middle(scene.mask)))
+    visitor.wait("c.document.region")
+    before = visitor.value("c.view.scale")
+    box = page.locator(".dragflow canvas").bounding_box()
+    session = page.context.new_cdp_session(page)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for kind, spread in (("touchStart", 20), ("touchMove", 40), ("touchMove", 60), ("touchEnd", 0)):
+        points = [] if kind == "touchEnd" else [{"x": x - spread, "y": y, "id": 1}, {"x": x + spread, "y": y, "id": 2}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert visitor.value("c.view.scale") > 1.5 * before
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
