@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dragflow.core.motion import Affine, Rotate, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.pixels.layers import layers_of
-from dragflow.pixels.masks import centroid
+from dragflow.pixels.masks import centroid, dilate
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
 from dragflow.pixels.shadow import find_shadow
@@ -103,6 +103,20 @@ def test_the_preview_throws_the_shadow_where_the_region_goes(motion: object, aft
     flat = layers_of(task, shadows=False)
     with_shadow, without = error(ghost(task), truth), error(ghost(task, flat), truth)
     assert with_shadow < 0.5 * without
+
+
+def test_the_derived_area_takes_the_shadow_in_where_it_was_and_where_it_goes() -> None:
+    source = picture(region(), PLAIN)
+    move = Operation(MaskArray(region()), Translate((CENTROID[0] + 60, CENTROID[1] + 20)))
+    area = resolve(source, Instruction(move)).area
+    shade = (source.astype(float) < PLAIN - 4).any(axis=2) & ~region()
+    assert (area & shade).sum() > 0.98 * shade.sum()
+    moved = np.roll(shade, (20, 60), (0, 1))
+    assert (area & moved).sum() > 0.98 * moved.sum()
+    own = resolve(
+        source, Instruction(move, editable=MaskArray(dilate(region(), 3) | np.roll(region(), (20, 60), (0, 1))))
+    ).area
+    assert not (own & shade).sum() > 0.9 * shade.sum()  # an area that was given stays
 
 
 def test_a_large_picture_gives_a_light_map_of_its_own_size() -> None:

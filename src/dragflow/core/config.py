@@ -156,7 +156,7 @@ class AreaConfig(Checked, called="area.{}"):
     """The editable area and the final composite."""
 
     margin: Margin = 0
-    """Pixels by which the derived area is grown on all sides, for shadows and reflections that go with the object."""
+    """Pixels by which the derived area is grown on all sides, for reflections, and for shadows that are not found."""
     feather: Fade = 8.0
     """Pixels over which the result fades in from the rim of the editable area inwards."""
     detail: bool = False

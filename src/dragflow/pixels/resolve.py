@@ -15,12 +15,15 @@ from dragflow.core.task import DragTask, Instruction, MaskArray, Operation, Reso
 from dragflow.pixels import masks
 from dragflow.pixels.attachment import attachment
 from dragflow.pixels.masks import format_point
+from dragflow.pixels.shadow import find_shadow
 from dragflow.pixels.snap import snapped
 
 _ROOM = 0.5
 """Width of what stretches around a deformation where the area is derived, as a share of the way that it goes."""
 _LARGEST_TURN = 75.0
 """Degrees up to which a turn may be guessed to stretch what is around the region: more of it only smears that."""
+_LIT = 1 - 2 / 255
+"""Share of the light above which a shadow cannot be seen."""
 _SMALLEST_MOTION = 0.5
 """Pixels that some part of a region must move for the motion to count as one."""
 
@@ -47,7 +50,12 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
     return DragTask(
         image=image,
         operations=operations,
-        area=_area(instruction, pairs, [margin + _room(op) for op in operations], size),
+        area=_area(
+            instruction,
+            [_with_shadow(image, op, pair) for op, pair in zip(operations, pairs, strict=True)],
+            [margin + _room(op) for op in operations],
+            size,
+        ),
         instruction=replace(instruction, operations=settled),
     )
 
@@ -194,6 +202,15 @@ def _room(operation: ResolvedOperation) -> int:
         return 0
     lead = operation.mask if operation.joint is None else operation.joint
     return math.ceil(_ROOM * _largest_shift(lead, operation.matrix()))
+
+
+def _with_shadow(image: NDArray[np.uint8], operation: ResolvedOperation, pair: tuple[Mask, Mask]) -> tuple[Mask, Mask]:
+    """Where a region is and goes, each with its shadow: that goes along, and an area that cuts it off shows an edge."""
+    shadow = find_shadow(image, operation.mask) if operation.is_cut else None
+    if shadow is None:
+        return pair
+    source, target = pair
+    return source | (shadow.light < _LIT), target | (shadow.moved(operation.matrix()) < _LIT)
 
 
 def _area(instruction: Instruction, pairs: list[tuple[Mask, Mask]], margins: list[int], size: tuple[int, int]) -> Mask:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -74,7 +75,8 @@ def find_shadow(image: Pixels, region: Mask) -> Shadow | None:
     shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
     size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    shadow = _detect(small, np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5)
+    seen = np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
+    shadow = _detected(small.tobytes(), np.packbits(seen).tobytes(), (size[1], size[0]))
     if shadow is None:
         return None
     light = np.asarray(cv2.resize(shadow.light, (w, h), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
@@ -97,6 +99,14 @@ class _Slopes:
 
     def times(self, other: _Slopes) -> Map:
         return self.right * other.right + self.down * other.down
+
+
+@lru_cache(16)
+def _detected(image: bytes, region: bytes, size: tuple[int, int]) -> Shadow | None:
+    """What `_detect` finds, once: the editable area asks for it, and then whoever draws the preview."""
+    h, w = size
+    pixels = np.frombuffer(image, np.uint8).reshape(h, w, 3)
+    return _detect(pixels, np.unpackbits(np.frombuffer(region, np.uint8), count=h * w).reshape(h, w) > 0)
 
 
 def _detect(image: Pixels, region: Mask) -> Shadow | None:
