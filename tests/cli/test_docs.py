@@ -37,7 +37,7 @@ def test_every_option_is_in_the_page(command: tuple[str, ...], run: Any, monkeyp
 
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    block = next(one for one in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "httpx" not in one)
     shutil.copytree(ROOT / "docs" / "images", tmp_path / "docs" / "images")
     monkeypatch.chdir(tmp_path)
     quick = block.replace('load("nano")', 'load("dummy")').replace("edit(operation)", 'edit(operation, "paste")')

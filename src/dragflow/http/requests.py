@@ -158,7 +158,7 @@ async def _form(request: Request) -> dict[str, Any]:
     """The fields of a form as JSON would have them."""
     data: dict[str, Any] = {}
     try:
-        async with request.form(max_files=1, max_fields=32, max_part_size=32 * 2**20) as form:
+        async with request.form(max_files=1 + len(_JSON_FIELDS), max_fields=32, max_part_size=32 * 2**20) as form:
             for name, value in form.multi_items():
                 if name in data:
                     raise UserError(f"the request: field {shown(name)} is there twice: send it once")
