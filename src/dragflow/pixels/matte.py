@@ -21,9 +21,9 @@ from dragflow.pixels import masks
 
 _BAND, _SHARP = 1.5, 512
 """Half of the width of the rim in pixels, up to a shorter side of so many; above, edges are wider in proportion."""
-_BLUR = 0.7
+_BLUR = 0.5
 """Blur of the painted rim where colours tell nothing, in pixels, up to the same side."""
-_NOISE = 16.0
+_NOISE = 24.0
 """Grey levels by which the colours of object and background vary around their means."""
 _FAINT = 0.25
 """Share from which a pixel's own colour counts fully; under it, more and more the mean of the object's."""
