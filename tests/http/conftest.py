@@ -18,7 +18,8 @@ from dragflow.service.limits import Limits
 
 @pytest.fixture
 def settings(dummy_folder: Path) -> ServerSettings:
-    return ServerSettings(models=(ModelOptions(str(dummy_folder), device="cpu"), ModelOptions("dummy", device="cpu")))
+    models = (ModelOptions(str(dummy_folder), device="cpu"), ModelOptions("dummy", device="cpu"))
+    return ServerSettings(models=models, preview_seconds=3600)  # none, however slow the machine is
 
 
 @pytest.fixture

@@ -214,6 +214,23 @@ def test_an_ended_job_is_kept_for_its_time(job: EditJob, monkeypatch: pytest.Mon
     service.close()
 
 
+def test_a_further_edit_of_a_picture_does_not_invert_it_again(job: EditJob, service: Service) -> None:
+    sharing = Service(ModelPool(inversion_bytes=2**26))
+    first, second = sharing.submit(job), sharing.submit(job)
+    assert first.result().png() == second.result().png() == service.submit(job).result().png()
+    phases = [{event.phase for event in handle.events()} for handle in (first, second)]
+    assert "invert" in phases[0]
+    assert "invert" not in phases[1]
+    sharing.close()
+
+
+def test_what_is_too_large_is_not_kept(job: EditJob) -> None:
+    sharing = Service(ModelPool(inversion_bytes=1))
+    handles = [sharing.submit(job) for _ in range(2)]
+    assert all("invert" in {event.phase for event in handle.events()} for handle in handles)
+    sharing.close()
+
+
 # -- models ------------------------------------------------------------------------------------------------------------
 
 

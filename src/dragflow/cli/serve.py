@@ -39,6 +39,8 @@ class ServerOptions:
     """How long one edit may run."""
     keep: Annotated[float, Interval(ge=1, le=604_800)] = 3600
     """Seconds for which pictures and results are kept."""
+    inversions: Annotated[int, Interval(ge=0, le=1_048_576)] = 4096
+    """Most MiB of inverted pictures that are kept for further edits of the same picture; 0 for none."""
     upload: Annotated[int, Interval(ge=1, le=16_384)] = 128
     """Most MiB of one request."""
 
@@ -86,7 +88,7 @@ def served(
     settings = ServerSettings(models=models, upload_bytes=server.upload * MEBI, keep_seconds=server.keep, token=token)
     check_address(server.host, settings)
     limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
-    service = Service(ModelPool(len(models)), limits)
+    service = Service(ModelPool(len(models), server.inversions * MEBI), limits)
     app = mounted(create_app(service, settings, GuessOptions(provider)), models)
     try:
         run_server(app, server.host, server.port, listens)

@@ -14,6 +14,7 @@ from dragflow.core.events import Observer, silent
 from dragflow.core.fields import Prompt
 from dragflow.core.models import ModelOptions
 from dragflow.core.task import Instruction, Operation
+from dragflow.editor.inversions import Inversions
 from dragflow.editor.result import EditResult
 from dragflow.editor.session import Session, as_config
 from dragflow.files.instructions import given_instruction
@@ -33,6 +34,8 @@ class Editor:
         """Wrap a loaded backbone, and a loaded subject adapter for it; see `Editor.load`."""
         self.backbone = backbone
         self.adapter = adapter
+        self.inversions: Inversions | None = None
+        """Shared by all sessions, if set; else each keeps its own."""
 
     @classmethod
     def load(cls, model: str | Path | ModelOptions | None = None, **options: Any) -> Editor:
@@ -93,7 +96,7 @@ class Editor:
             UserError: a picture or a configuration that breaks a rule.
         """
         prompt, observer = check(Prompt, prompt, "prompt"), check(Callable, observer, "observer")
-        session = Session(self.backbone, as_source(image), prompt, self.adapter)
+        session = Session(self.backbone, as_source(image), prompt, self.adapter, self.inversions)
         session.prepare(as_config(config), observer)
         return session
 

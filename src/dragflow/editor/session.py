@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 
@@ -13,22 +13,22 @@ import torch
 
 from dragflow.core.arrays import Pixels, Window
 from dragflow.core.checked import check, expect
-from dragflow.core.config import EditConfig, InversionConfig, SizeConfig
+from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
-from dragflow.core.models import WeightsId
-from dragflow.core.result import Provenance, Recipe, Timing
+from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
+from dragflow.editor.inversions import InversionKey, Inversions, Prepared
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.result import EditResult
-from dragflow.editor.subject import SessionSubject, SubjectKey, subject_box
+from dragflow.editor.subject import SessionSubject, subject_box
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.files.presets import check_config, load_preset
 from dragflow.method.backbone import Backbone, Conditioning, Image, Latent, Subject
 from dragflow.method.drag import Drag, drag
-from dragflow.method.inversion import Inversion, invert
+from dragflow.method.inversion import invert
 from dragflow.method.phases import phase
 from dragflow.method.supervision.region import RegionMotion
 from dragflow.ops import masks
@@ -43,22 +43,6 @@ PACKAGES = ("dragflow", "torch", "diffusers", "transformers", "numpy", "opencv-p
 """Libraries that compute: their versions are part of a recipe."""
 
 
-@dataclass(frozen=True)
-class InversionKey:
-    """All that an inversion depends on; iterations, rates and targets are not in it."""
-
-    picture: str
-    """Digest of the upright pixels."""
-    size: SizeConfig
-    """With the window settled."""
-    prompt: str
-    inversion: InversionConfig
-    sites: tuple[str, ...] | None
-    """Blocks whose K/V are recorded."""
-    subject: SubjectKey | None
-    weights: WeightsId
-
-
 class Session:
     """One picture, inverted; made by `Editor.open`.
 
@@ -68,7 +52,12 @@ class Session:
     """
 
     def __init__(
-        self, backbone: Backbone, source: SourceImage, prompt: str, adapter: SubjectAdapter | None = None
+        self,
+        backbone: Backbone,
+        source: SourceImage,
+        prompt: str,
+        adapter: SubjectAdapter | None = None,
+        inversions: Inversions | None = None,
     ) -> None:
         self.source = source
         self.prompt = prompt
@@ -76,7 +65,7 @@ class Session:
         self._digest = source.sha256
         self._subject = SessionSubject(adapter, source.pixels)
         self._layers = Kept()
-        self._prepared: dict[InversionKey, _Prepared] = {}
+        self._inversions = Inversions(_INVERSIONS_KEPT) if inversions is None else inversions
 
     def edit(
         self,
@@ -131,7 +120,7 @@ class Session:
         """A session on a result, for further edits of it; alpha, layout and colour profile stay those of the source."""
         recipe, observer = expect(EditResult, result).provenance.recipe, check(Callable, observer, "observer")
         source = replace(self.source, pixels=result.pixels)
-        session = Session(self._backbone, source, recipe.instruction.prompt, self._subject.adapter)
+        session = Session(self._backbone, source, recipe.instruction.prompt, self._subject.adapter, self._inversions)
         session.prepare(recipe.config if config is None else as_config(config), observer)
         return session
 
@@ -158,7 +147,7 @@ class Session:
             return replace(instruction, instruction=asked)
         return resolve(self.source.pixels, asked, margin=config.area.margin)
 
-    def _prepare(self, prompt: str, config: EditConfig, box: Window | None, observer: Observer) -> _Prepared:
+    def _prepare(self, prompt: str, config: EditConfig, box: Window | None, observer: Observer) -> Prepared:
         """The inversion for a configuration, made at most once."""
         self._check_taps(config)
         window = config.size.box
@@ -172,21 +161,20 @@ class Session:
             subject=self._subject.key(config, box),
             weights=self._backbone.weights,
         )
-        if key not in self._prepared:
-            timer = Timer(observer)
-            with phase("encode", 1, timer) as meter:
-                z = self._backbone.encode(self._as_image(frames.shown(self.source.pixels, window), config))
-                subject = self._subject.inverting(config, box)
-                cond = self._backbone.condition(prompt, subject, guidance=config.inversion.guidance)
-                meter.step()
-            schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
-            inversion = invert(
-                self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show(window), observer=timer
-            )
-            while len(self._prepared) >= _INVERSIONS_KEPT:
-                del self._prepared[next(iter(self._prepared))]
-            self._prepared[key] = _Prepared(inversion, timer.timings(shared=True))
-        return self._prepared[key]
+        known = self._inversions.get(key)
+        if known is not None:
+            return known
+        timer = Timer(observer)
+        with phase("encode", 1, timer) as meter:
+            z = self._backbone.encode(self._as_image(frames.shown(self.source.pixels, window), config))
+            subject = self._subject.inverting(config, box)
+            cond = self._backbone.condition(prompt, subject, guidance=config.inversion.guidance)
+            meter.step()
+        schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
+        inversion = invert(self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show(window), observer=timer)
+        made = Prepared(inversion, timer.timings(shared=True))
+        self._inversions.put(key, made)
+        return made
 
     def _check_taps(self, config: EditConfig) -> None:
         names = self._backbone.spec.tap_names
@@ -277,11 +265,3 @@ def as_config(config: EditConfig | str) -> EditConfig:
 def versions() -> dict[str, str]:
     """Versions of Python, of dragflow, and of the libraries that compute."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """An inversion, and its timings."""
-
-    inversion: Inversion
-    timings: tuple[Timing, ...]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from dragflow.core.checked import check, expect
 from dragflow.core.fields import AtLeastOne
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
 class ModelPool:
     """Holds the editors for options; each is loaded once while it is kept."""
 
-    def __init__(self, size: int = 1) -> None:
-        """Keep `size` models at most.
+    def __init__(self, size: int = 1, inversion_bytes: int = 0) -> None:
+        """Keep `size` models at most, and of each so many bytes of inverted pictures, which jobs share.
 
         Raises:
-            UserError: fewer than one.
+            UserError: fewer than one, or less than nothing.
         """
         self._size: int = check(AtLeastOne, size, "ModelPool.size")
+        self._inversion_bytes: int = check(Annotated[int, Ge(0)], inversion_bytes, "ModelPool.inversion_bytes")
         self._editors: dict[ModelOptions, Editor] = {}
         self._loading = threading.Lock()
 
@@ -33,16 +36,25 @@ class ModelPool:
         Raises:
             UserError: see `Editor.load`.
         """
-        from dragflow.editor.editor import Editor, check_weights
+        from dragflow.editor.editor import check_weights
 
         key = _any_weights(expect(ModelOptions, options))
         with self._loading:
             if key not in self._editors:
                 while len(self._editors) >= self._size:
                     del self._editors[next(iter(self._editors))]
-                self._editors[key] = Editor.load(key)
+                self._editors[key] = self._load(key)
             editor = self._editors[key] = self._editors.pop(key)
         check_weights(editor, options)
+        return editor
+
+    def _load(self, options: ModelOptions) -> Editor:
+        from dragflow.editor.editor import Editor
+        from dragflow.editor.inversions import Inversions
+
+        editor = Editor.load(options)
+        if self._inversion_bytes:
+            editor.inversions = Inversions(max_bytes=self._inversion_bytes)
         return editor
 
     def clear(self) -> None:

@@ -1,0 +1,80 @@
+"""Inverted pictures that are kept: those of one session, or of all sessions of an editor, bounded by their bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from dragflow.core.config import InversionConfig, SizeConfig
+from dragflow.core.models import WeightsId
+from dragflow.core.result import Timing
+from dragflow.editor.subject import SubjectKey
+from dragflow.method.inversion import Inversion
+
+
+@dataclass(frozen=True)
+class InversionKey:
+    """All that an inversion depends on; iterations, rates and targets are not in it."""
+
+    picture: str
+    """Digest of the upright pixels."""
+    size: SizeConfig
+    """With the window settled."""
+    prompt: str
+    inversion: InversionConfig
+    sites: tuple[str, ...] | None
+    """Blocks whose K/V are recorded."""
+    subject: SubjectKey | None
+    weights: WeightsId
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An inversion, and its timings."""
+
+    inversion: Inversion
+    timings: tuple[Timing, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held."""
+        kv = self.inversion.kv
+        return sum(state.nbytes for state in self.inversion.states) + (0 if kv is None else kv.nbytes)
+
+
+class Inversions:
+    """The last inversions, the least recently used dropped first; for any number of threads."""
+
+    def __init__(self, count: int | None = None, max_bytes: int | None = None) -> None:
+        """Keep so many of them, and so many bytes, at most; None does not limit.
+
+        One that is larger than `max_bytes` by itself is not kept.
+        """
+        self._count, self._max_bytes = count, max_bytes
+        self._kept: OrderedDict[InversionKey, Prepared] = OrderedDict()
+        self._changing = threading.Lock()
+
+    def get(self, key: InversionKey) -> Prepared | None:
+        """The inversion for a key, if it is kept."""
+        with self._changing:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: InversionKey, prepared: Prepared) -> None:
+        """Keep an inversion."""
+        with self._changing:
+            self._kept[key] = prepared
+            while self._kept and self._exceeded:
+                self._kept.popitem(last=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held."""
+        return sum(prepared.nbytes for prepared in self._kept.values())
+
+    @property
+    def _exceeded(self) -> bool:
+        too_many = self._count is not None and len(self._kept) > self._count
+        return too_many or (self._max_bytes is not None and self.nbytes > self._max_bytes)
