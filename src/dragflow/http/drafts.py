@@ -97,7 +97,7 @@ def router(pictures: Pictures, guesses: GuessOptions | None) -> APIRouter:
         asked: requests.IntentRequest = await requests.read(request, requests.IntentRequest)
         if guesses is None:
             raise Refused(HTTPStatus.NOT_FOUND, "this server guesses no intents")
-        return await run_in_threadpool(lambda: _guessed(asked, pictures, guesses))
+        return await run_in_threadpool(_guessed, asked, pictures, guesses)
 
     return routes
 

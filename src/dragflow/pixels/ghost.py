@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from dragflow.core.arrays import Map, Mask, Pixels, Point
 from dragflow.core.motion import Matrix, apply, compose
 from dragflow.core.task import DragTask, Instruction, ResolvedOperation
 from dragflow.pixels import masks
-from dragflow.pixels.layers import Layer, layers
+from dragflow.pixels.layers import Layer, layers_of
 from dragflow.pixels.plate import background_plate
 
 _REACH = 0.6
@@ -86,9 +87,7 @@ def ghost_of(task: DragTask, *, coarse: bool = False) -> Ghost:
         task: the regions on their picture.
         coarse: with a plate that costs a fraction, and without shadows, which the eye misses last.
     """
-    cut = [(op.mask, op.cut) for op in task.operations if op.is_cut]
-    fill = (lambda image, hole: background_plate(image, hole, coarse=True)) if coarse else background_plate
-    made = layers(task.image, cut, fill, shadows=not coarse)
+    made = layers_of(task, partial(background_plate, coarse=coarse), shadows=not coarse)
     found = iter(made.regions)
     regions = tuple(_region(task, op, next(found) if op.is_cut else None) for op in task.operations)
     return Ghost(_changed(task.image, made.plate), regions, task.instruction)
@@ -184,7 +183,8 @@ def _meshed(image: Pixels, mesh: Mesh, motion: Matrix) -> Pixels:
             for corners in (((i, j), (i, j + 1), (i + 1, j)), ((i + 1, j + 1), (i + 1, j), (i, j + 1))):
                 picked = tuple(np.array(corners).T)
                 _triangle(field, source[picked], to[picked])
-    return np.asarray(cv2.remap(image, field[..., 0], field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    drawn = cv2.remap(image, field[..., 0], field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(drawn, np.uint8)
 
 
 def _triangle(field: Map, source: NDArray[np.float32], to: NDArray[np.float32]) -> None:

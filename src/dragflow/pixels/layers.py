@@ -101,9 +101,9 @@ class Kept:
 
 def _key(task: DragTask) -> bytes:
     digest = hashlib.sha256(repr(task.image.shape).encode())
-    digest.update(np.ascontiguousarray(task.image))
+    digest.update(task.image.tobytes())
     for operation in task.operations:
         if operation.is_cut:
             digest.update(operation.cut.encode())
-            digest.update(np.packbits(operation.mask))
+            digest.update(np.packbits(operation.mask).tobytes())
     return digest.digest()

@@ -26,7 +26,7 @@ EXAMPLES = {
 }
 """Names of the built-in pictures: the kind of motion and the seed of their scenes of the procedural world."""
 _SIDE = 512
-_FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+_FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 """Those of the machine: others would be loaded from elsewhere."""
 _RUN = """(model, preset, seed, variants, prompt, editPrompt) =>
   { void window.dragflow.edit({ model, preset, seed, variants, prompt, editPrompt }); }"""
@@ -47,7 +47,7 @@ def mount_studio(app: FastAPI, models: Sequence[str]) -> FastAPI:
         scenes = list(EXAMPLES.values())
         return Response(_drawn(*scenes[number % len(scenes)]), media_type="image/png")
 
-    theme = gr.themes.Default(**_FONTS)
+    theme = gr.themes.Default(font=_FONT, font_mono=_MONO)
     return gr.mount_gradio_app(app, blocks(models), path="/", theme=theme, footer_links=[], show_error=True)
 
 
