@@ -19,7 +19,7 @@ from dragflow.bench.unchanged import check_names, is_intact, load_unchanged
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectId, WeightsId
-from dragflow.editor.session import versions
+from dragflow.editor.versions import versions
 from dragflow.service.executors import Executor
 from dragflow.service.pool import ModelPool
 

@@ -81,6 +81,7 @@ def edit(
     choice: ChoiceArgs = ChoiceOptions(),
     trace: Path | None = None,
     sidecar: Path | None = None,
+    cache: Path | None = None,
     force: ForceArg = False,
     json: bool = False,
 ) -> None:
@@ -102,6 +103,8 @@ def edit(
         Write masks, losses and an animation to this folder.
     sidecar
         Write recipe and timings as JSON to this file.
+    cache
+        Keep inverted pictures in this folder, at most 16 GiB, for further edits of the same picture.
     json
         Events as JSON lines on stdout.
     """
@@ -111,7 +114,7 @@ def edit(
     if not intent:
         refuse_without_intent(provider, choice)
     planned = intent_plan(provider, choice) if intent else None
-    outputs = Outputs(output, sidecar, trace, force)
+    outputs = Outputs(output, sidecar, trace, cache, force)
     run_edit(EditRequest(image, operations, task, area, recipe, trust, config, model, planned, outputs, json))
 
 

@@ -29,6 +29,7 @@ from dragflow.pixels.drawing import overlay
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
 from dragflow.service.jobs import EditJob, plan, repeat
+from dragflow.service.pool import ModelPool
 from dragflow.service.run import Service
 from dragflow.service.trace import Tracer, trace_files
 
@@ -44,6 +45,8 @@ class Outputs:
     """None for the default name."""
     sidecar: Path | None
     trace: Path | None
+    cache: Path | None
+    """Folder for inverted pictures."""
     force: bool
     """Whether files that exist are replaced."""
 
@@ -82,12 +85,14 @@ def run_edit(request: EditRequest) -> None:
         check_folder(trace)
         with extra("bench", "`trace`"):
             import matplotlib  # noqa: F401
+    if request.outputs.cache is not None:
+        check_folder(request.outputs.cache)
     if request.intent is not None:
         check_chooser(request.intent, as_json=request.json_lines)
     job, asked, record = _job(request)
     with shown(request.json_lines) as observer:
         tracer = None if trace is None else Tracer(trace, observer)
-        result = _run(job, tracer or observer)
+        result = _run(job, tracer or observer, request.outputs.cache)
     result = replace(result, provenance=replace(result.provenance, intent=record))
     files = {} if tracer is None else tracer.files(job.task, result.pixels)
     if sidecar is not None:
@@ -164,8 +169,8 @@ def _refuse_beside_recipe(request: EditRequest) -> None:
         raise UserError(f"--from repeats an edit as it was: leave out {', '.join(surplus)}")
 
 
-def _run(job: EditJob, observer: Observer) -> EditResult:
-    service = Service()
+def _run(job: EditJob, observer: Observer, cache: Path | None) -> EditResult:
+    service = Service(ModelPool(cache=cache))
     handle = service.submit(job, observer)
     try:
         return handle.result()

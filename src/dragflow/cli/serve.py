@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
@@ -15,6 +16,7 @@ from dragflow.cli.terminal import say
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.extras import extra
 from dragflow.core.models import ModelOptions
+from dragflow.files.outputs import check_folder
 from dragflow.intent.options import ProviderOptions
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class ServerOptions:
     """Seconds for which pictures and results are kept."""
     inversions: Annotated[int, Interval(ge=0, le=1_048_576)] = 4096
     """Most MiB of inverted pictures that are kept for further edits of the same picture; 0 for none."""
+    cache: Path | None = None
+    """Folder in which inverted pictures are kept, at most 16 GiB, also over a restart."""
     upload: Annotated[int, Interval(ge=1, le=16_384)] = 128
     """Most MiB of one request."""
 
@@ -87,8 +91,10 @@ def served(
     models = models_of([model.name, *server.also], model)
     settings = ServerSettings(models=models, upload_bytes=server.upload * MEBI, keep_seconds=server.keep, token=token)
     check_address(server.host, settings)
+    if server.cache is not None:
+        check_folder(server.cache)
     limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
-    service = Service(ModelPool(len(models), server.inversions * MEBI), limits)
+    service = Service(ModelPool(len(models), server.inversions * MEBI, server.cache), limits)
     app = mounted(create_app(service, settings, GuessOptions(provider)), models)
     try:
         run_server(app, server.host, server.port, listens)

@@ -10,6 +10,7 @@ from dragflow.core.config import InversionConfig, SizeConfig
 from dragflow.core.models import WeightsId
 from dragflow.core.result import Timing
 from dragflow.editor.subject import SubjectKey
+from dragflow.method.backbone import Backbone
 from dragflow.method.inversion import Inversion
 
 
@@ -55,15 +56,15 @@ class Inversions:
         self._kept: OrderedDict[InversionKey, Prepared] = OrderedDict()
         self._changing = threading.Lock()
 
-    def get(self, key: InversionKey) -> Prepared | None:
-        """The inversion for a key, if it is kept."""
+    def get(self, key: InversionKey, backbone: Backbone) -> Prepared | None:
+        """The inversion for a key, if it is kept, where the backbone wants it."""
         with self._changing:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def put(self, key: InversionKey, prepared: Prepared) -> None:
-        """Keep an inversion."""
+    def put(self, key: InversionKey, prepared: Prepared, backbone: Backbone) -> None:
+        """Keep an inversion that the backbone made."""
         with self._changing:
             self._kept[key] = prepared
             while self._kept and self._exceeded:

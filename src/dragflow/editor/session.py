@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -23,6 +21,7 @@ from dragflow.editor.inversions import InversionKey, Inversions, Prepared
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.result import EditResult
 from dragflow.editor.subject import SessionSubject, subject_box
+from dragflow.editor.versions import versions
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.files.presets import check_config, load_preset
@@ -39,8 +38,6 @@ from dragflow.pixels.resolve import resolve
 from dragflow.subject.base import SubjectAdapter
 
 _INVERSIONS_KEPT = 2
-PACKAGES = ("dragflow", "torch", "diffusers", "transformers", "numpy", "opencv-python-headless")
-"""Libraries that compute: their versions are part of a recipe."""
 
 
 class Session:
@@ -66,6 +63,8 @@ class Session:
         self._subject = SessionSubject(adapter, source.pixels)
         self._layers = Kept()
         self._inversions = Inversions(_INVERSIONS_KEPT) if inversions is None else inversions
+        self._last: tuple[InversionKey, Prepared] | None = None
+        """Held by the session itself: what is too large to be kept must not be made twice for one edit."""
 
     def edit(
         self,
@@ -150,7 +149,6 @@ class Session:
     def _prepare(self, prompt: str, config: EditConfig, box: Window | None, observer: Observer) -> Prepared:
         """The inversion for a configuration, made at most once."""
         self._check_taps(config)
-        window = config.size.box
         blocks = self._kv_blocks(config)
         key = InversionKey(
             picture=self._digest,
@@ -161,19 +159,26 @@ class Session:
             subject=self._subject.key(config, box),
             weights=self._backbone.weights,
         )
-        known = self._inversions.get(key)
-        if known is not None:
-            return known
-        timer = Timer(observer)
+        if self._last is None or self._last[0] != key:
+            known = self._inversions.get(key, self._backbone)
+            self._last = key, self._invert(key, prompt, config, box, observer) if known is None else known
+        return self._last[1]
+
+    def _invert(
+        self, key: InversionKey, prompt: str, config: EditConfig, box: Window | None, observer: Observer
+    ) -> Prepared:
+        timer, window = Timer(observer), key.size.box
         with phase("encode", 1, timer) as meter:
             z = self._backbone.encode(self._as_image(frames.shown(self.source.pixels, window), config))
             subject = self._subject.inverting(config, box)
             cond = self._backbone.condition(prompt, subject, guidance=config.inversion.guidance)
             meter.step()
         schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
-        inversion = invert(self._backbone, z, cond, schedule, kv_blocks=blocks, show=self._show(window), observer=timer)
+        inversion = invert(
+            self._backbone, z, cond, schedule, kv_blocks=key.sites, show=self._show(window), observer=timer
+        )
         made = Prepared(inversion, timer.timings(shared=True))
-        self._inversions.put(key, made)
+        self._inversions.put(key, made, self._backbone)
         return made
 
     def _check_taps(self, config: EditConfig) -> None:
@@ -260,8 +265,3 @@ class Session:
 def as_config(config: EditConfig | str) -> EditConfig:
     """A configuration, given as such or by the name of its preset."""
     return load_preset(config) if isinstance(config, str) else check_config(config)
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of dragflow, and of the libraries that compute."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}

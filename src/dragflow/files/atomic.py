@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dragflow.core.errors import UserError
@@ -81,6 +81,17 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
         raise UserError(f"folder {folder} cannot be written: {error.strerror}") from error
     finally:
         _discard(building)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside a path, to be written by a library; it takes that place if nothing was raised, else it is gone."""
+    part = _part(path.parent)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        _discard(part)
 
 
 _parts: set[Path] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 class ModelPool:
     """Holds the editors for options; each is loaded once while it is kept."""
 
-    def __init__(self, size: int = 1, inversion_bytes: int = 0) -> None:
+    def __init__(self, size: int = 1, inversion_bytes: int = 0, cache: Path | None = None) -> None:
         """Keep `size` models at most, and of each so many bytes of inverted pictures, which jobs share.
+
+        In the folder `cache` they are kept for other processes, too.
 
         Raises:
             UserError: fewer than one, or less than nothing.
         """
         self._size: int = check(AtLeastOne, size, "ModelPool.size")
         self._inversion_bytes: int = check(Annotated[int, Ge(0)], inversion_bytes, "ModelPool.inversion_bytes")
+        self._cache = cache
         self._editors: dict[ModelOptions, Editor] = {}
         self._loading = threading.Lock()
 
@@ -51,9 +55,12 @@ class ModelPool:
     def _load(self, options: ModelOptions) -> Editor:
         from dragflow.editor.editor import Editor
         from dragflow.editor.inversions import Inversions
+        from dragflow.editor.stored import StoredInversions
 
         editor = Editor.load(options)
-        if self._inversion_bytes:
+        if self._cache is not None:
+            editor.inversions = StoredInversions(self._cache, self._inversion_bytes)
+        elif self._inversion_bytes:
             editor.inversions = Inversions(max_bytes=self._inversion_bytes)
         return editor
 

@@ -1,0 +1,147 @@
+"""Inverted pictures in a folder: safetensors, bounded in bytes, each written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dragflow.core.errors import UserError
+from dragflow.core.result import Timing
+from dragflow.editor.inversions import InversionKey, Inversions, Prepared
+from dragflow.editor.versions import versions
+from dragflow.files.atomic import replacing
+from dragflow.method.backbone import Backbone, Schedule, Site
+from dragflow.method.inversion import Inversion
+from dragflow.method.kv import KVStore
+
+_log = logging.getLogger(__name__)
+
+FORMAT = "dragflow.inversion.1"
+FOLDER_BYTES = 16 * 2**30
+"""Most bytes of one folder."""
+_SUFFIX = ".inversion.safetensors"
+
+
+class StoredInversions(Inversions):
+    """Inversions in memory, and behind them a folder; several processes may share it."""
+
+    def __init__(self, folder: Path, max_bytes: int | None = None, folder_bytes: int = FOLDER_BYTES) -> None:
+        """Use a folder, made if it is missing and then readable by its owner alone.
+
+        Args:
+            folder: where they are.
+            max_bytes: most bytes in memory.
+            folder_bytes: most bytes in the folder; the least recently used entry goes first.
+
+        Raises:
+            UserError: it is a file, or cannot be made.
+        """
+        super().__init__(max_bytes=max_bytes)
+        self._folder, self._folder_bytes = folder, folder_bytes
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"`cache` is {folder}, which cannot be made a folder ({error.strerror}): name another one"
+            ) from error
+
+    def get(self, key: InversionKey, backbone: Backbone) -> Prepared | None:
+        """The inversion for a key, bit for bit as it was put; a damaged entry is removed."""
+        known = super().get(key, backbone)
+        path = self._path(key, backbone)
+        if known is not None or not path.is_file():
+            return known
+        try:
+            read = _read(path, backbone)
+            os.utime(path)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            _log.warning("%s is damaged and is made again: %s", path, error)
+            with suppress(OSError):
+                path.unlink()
+            return None
+        super().put(key, read, backbone)
+        return read
+
+    def put(self, key: InversionKey, prepared: Prepared, backbone: Backbone) -> None:
+        """Keep an inversion, in the folder too if it fits; a full disk costs the entry, never the edit."""
+        super().put(key, prepared, backbone)
+        if prepared.nbytes > self._folder_bytes:
+            return
+        try:
+            with replacing(self._path(key, backbone)) as part:
+                _write(part, prepared)
+            self._drop_oldest()
+        except (OSError, SafetensorError) as error:
+            _log.warning("an inversion is not kept in %s: %s", self._folder, error)
+
+    def _path(self, key: InversionKey, backbone: Backbone) -> Path:
+        # Another machine, device, number of threads or version may round otherwise: a result must not depend on
+        # what was kept before.
+        made_by = [versions(), platform.node(), str(backbone.device), torch.get_num_threads()]
+        said = json.dumps([FORMAT, asdict(key), made_by], sort_keys=True, default=str)
+        return self._folder / f"{sha256(said.encode()).hexdigest()}{_SUFFIX}"
+
+    def _drop_oldest(self) -> None:
+        entries = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.glob(f"*{_SUFFIX}"))
+        held = sum(size for _, size, _ in entries)
+        for _, size, path in entries:
+            if held <= self._folder_bytes:
+                return
+            path.unlink(missing_ok=True)
+            held -= size
+
+
+def _write(path: Path, prepared: Prepared) -> None:
+    inversion, kv = prepared.inversion, prepared.inversion.kv
+    recorded = [] if kv is None else [(t, site, x) for t, sites in kv.times.items() for site, x in sites.items()]
+    tensors = {f"state.{i}": z for i, z in enumerate(inversion.states)}
+    tensors |= {f"kv.{i}": x for i, (_, _, x) in enumerate(recorded)}
+    tensors = {name: x.detach().contiguous() for name, x in tensors.items()}
+    about = {
+        "schedule": asdict(inversion.schedule),
+        "timings": [asdict(timing) for timing in prepared.timings],
+        "states": len(inversion.states),
+        "blocks": None if kv is None else sorted(kv.blocks),
+        "recorded": [(t, list(site)) for t, site, _ in recorded],
+        "digest": _digest(tensors[name] for name in sorted(tensors)),
+    }
+    save_file(tensors, path, {"format": FORMAT, "about": json.dumps(about)})
+
+
+def _read(path: Path, backbone: Backbone) -> Prepared:
+    with safe_open(path, "pt") as file:
+        about: dict[str, Any] = json.loads((file.metadata() or {})["about"])
+        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if _digest(tensors[name] for name in sorted(tensors)) != about["digest"]:
+        raise ValueError("its digest is another one")
+    states = tuple(tensors[f"state.{i}"].to(backbone.device, copy=True) for i in range(about["states"]))
+    schedule = Schedule(tuple(about["schedule"]["times"]), about["schedule"]["skip"])
+    timings = tuple(Timing(**timing) for timing in about["timings"])
+    if about["blocks"] is None:
+        return Prepared(Inversion(schedule, states, None), timings)
+    recorded = [tensors[f"kv.{i}"] for i in range(len(about["recorded"]))]
+    store = KVStore(frozenset(about["blocks"]), backbone.cache_device(sum(x.nbytes for x in recorded)))
+    for (t, site), x in zip(about["recorded"], recorded, strict=True):
+        store.times.setdefault(t, {})[Site(*site)] = x.to(store.device, copy=True)
+    return Prepared(Inversion(schedule, states, store), timings)
+
+
+def _digest(tensors: Iterator[Tensor]) -> str:
+    """Of the bits, which the format itself does not check."""
+    digest = blake2b(digest_size=16)
+    for x in tensors:
+        digest.update(x.cpu().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
