@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dragflow.pixels.fill.copies import repeats, ring_of
-from dragflow.pixels.fill.edges import continued
+from dragflow.pixels.fill.edges import READINGS, Reading, continued
 from dragflow.pixels.fill.membrane import membrane
 from dragflow.pixels.fill.rim import with_blurred_rim
 from dragflow.pixels.masks import dilate
@@ -116,10 +116,17 @@ def test_an_edge_goes_on_through_the_hole(angle: float) -> None:
     assert carried < 0.5 * mean_error(np.rint(membrane(broken, hole())).astype(np.uint8), truth)
 
 
-def test_edges_without_trust_solve_laplaces_equation() -> None:
+def test_without_contrast_edges_solve_laplaces_equation() -> None:
     truth = np.repeat((100 + np.exp(X / 40) * np.cos(Y / 40) * 4)[..., None], 3, axis=2)  # harmonic
     broken = np.where(hole()[..., None], 0, truth).astype(np.float32)
-    assert np.abs(continued(broken, hole(), 0.0) - truth).max() < 0.05
+    assert np.abs(continued(broken, hole(), (Reading(contrast=1e4, blur=5),)) - truth).max() < 0.05
+
+
+def test_several_readings_of_edges_are_averaged() -> None:
+    broken = with_object(grey(255.0 * ((X + 2 * Y) > 150)), hole()).astype(np.float32)
+    alone = [continued(broken, hole(), (reading,)) for reading in READINGS]
+    assert np.abs(alone[0] - alone[1]).max() > 1
+    assert np.abs(continued(broken, hole()) - np.mean(alone, axis=0)).max() < 0.01
 
 
 def test_a_copy_that_only_resembles_the_ring_is_not_trusted() -> None:
