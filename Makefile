@@ -22,7 +22,7 @@ test: $(VENV)/installed  ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(VENV)/installed  ## the tests that take long
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
 
 browser: $(VENV)/installed  ## the tests of the studio, in a Chromium of the system
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
