@@ -135,3 +135,11 @@ def test_without_snapping_the_region_is_what_was_painted(cut: str) -> None:
     made = resolve(PICTURE, Instruction(asked))
     assert np.array_equal(made.operations[0].mask, painted)
     assert made.instruction.operations[0].region is asked.region
+
+
+@pytest.mark.parametrize("side", [4, 6, 10, 20])
+def test_in_noise_a_region_does_not_shrink_to_a_few_pixels(side: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    region = np.zeros((60, 80), np.bool_)
+    region[20 : 20 + side, 10 : 10 + side] = True
+    assert snapped(noise, region).sum() >= 0.2 * region.sum()

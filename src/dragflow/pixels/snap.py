@@ -39,6 +39,8 @@ _TOLD = 1 / 3
 _WITHOUT, _APART = (0.14, 0.3), 0.15
 """Largest share of the new rim that may have no coarse edge (see `attachment`): more, and it is not an object's; the
 second where so small a share of the colours is in common with what is beside it."""
+_FEWEST, _LEFT = 24, 0.2
+"""Pixels, and share of the painted region, that must be left of it: a few pixels have no colour in common by chance."""
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -70,7 +72,9 @@ def snapped(image: Pixels, region: Mask, barred: Mask | None = None) -> Mask:
     result[window] = found if shrink == 1 else _unmixed(image[window], found, 1 / shrink)
     if barred is not None:
         result &= region | ~barred
-    return result if result.any() and unstepped(image, result) <= _WITHOUT[common <= _APART] else region
+    if result.sum() < max(_FEWEST, _LEFT * region.sum()):
+        return region
+    return result if unstepped(image, result) <= _WITHOUT[common <= _APART] else region
 
 
 def _fitted(image: Pixels, region: Mask, reach: int) -> Mask:
