@@ -24,6 +24,8 @@ _LARGEST_TURN = 75.0
 """Degrees up to which a turn may be guessed to stretch what is around the region: more of it only smears that."""
 _LIT = 1 - 2 / 255
 """Share of the light above which a shadow cannot be seen."""
+_SHARED = 0.4
+"""Intersection over union with what was painted from which a region inside of something becomes an object."""
 _SMALLEST_MOTION = 0.5
 """Pixels that some part of a region must move for the motion to count as one."""
 
@@ -85,11 +87,23 @@ def _settled(
         if operation.cut in (None, "snap") and one.motion.label != "deformation":
             others = [other.mask for other in (*settled, *painted[i + 1 :])]
             fitted = snapped(image, one.mask, np.logical_or.reduce(others) if others else None)
-            moved = _labelled(image, replace(one, mask=fitted))
-            # What turns out to be a part all around is not an object: its region is what was painted.
-            labelled = moved if moved.is_cut else labelled
+            labelled = _better(labelled, _labelled(image, replace(one, mask=fitted)))
         settled.append(replace(labelled, cut="hard" if operation.cut == "hard" else "soft"))
     return tuple(settled)
+
+
+def _better(painted: ResolvedOperation, snapped: ResolvedOperation) -> ResolvedOperation:
+    """The snapped operation where it is an object, else the painted one.
+
+    What turns out to be a part all around is none. A region inside of something, as a handle on a face, becomes an
+    object only if that is much of what was painted, and never another part, whose joint nobody meant.
+    """
+    if not snapped.is_cut:
+        return painted
+    if painted.is_cut:
+        return snapped
+    shared = (painted.mask & snapped.mask).sum() / (painted.mask | snapped.mask).sum()
+    return snapped if snapped.joint is None and shared >= _SHARED else painted
 
 
 def _as_asked(asked: Operation, settled: ResolvedOperation) -> Operation:
