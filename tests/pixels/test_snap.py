@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,10 +11,10 @@ from numpy.typing import NDArray
 
 from dragflow.core.arrays import Mask
 from dragflow.core.motion import Translate
-from dragflow.core.task import Box, Instruction, MaskArray, Operation
+from dragflow.core.task import Box, Instruction, MaskArray, Operation, ResolvedOperation
 from dragflow.pixels import masks
 from dragflow.pixels.attachment import attachment
-from dragflow.pixels.resolve import resolve
+from dragflow.pixels.resolve import _better, resolve  # pyright: ignore[reportPrivateUsage]
 from dragflow.pixels.snap import snapped
 
 SIZE = 256
@@ -143,3 +145,15 @@ def test_in_noise_a_region_does_not_shrink_to_a_few_pixels(side: int) -> None:
     region = np.zeros((60, 80), np.bool_)
     region[20 : 20 + side, 10 : 10 + side] = True
     assert snapped(noise, region).sum() >= 0.2 * region.sum()
+
+
+def test_a_handle_inside_of_something_becomes_no_other_part_and_only_an_object_that_is_much_of_it() -> None:
+    ys, xs = np.mgrid[:60, :80]
+    disc, near, far = (np.hypot(xs - x, ys - 30) <= 12 for x in (30, 34, 48))
+    handle = ResolvedOperation(disc, Translate((50, 30), label="deformation"), (30.0, 30.0))
+    part = replace(handle, mask=near, joint=near & (xs > 40))
+    thing, other = (replace(handle, mask=mask, motion=Translate((50, 30), label="relocation")) for mask in (near, far))
+    assert _better(handle, part) is handle
+    assert _better(handle, thing) is thing
+    assert _better(handle, other) is handle
+    assert _better(thing, part) is part
