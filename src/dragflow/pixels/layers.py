@@ -16,6 +16,7 @@ import numpy as np
 
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.task import Cut, DragTask
+from dragflow.pixels.light import Light, light_of
 from dragflow.pixels.matte import CutOut, cut_out
 from dragflow.pixels.plate import background_plate
 from dragflow.pixels.shadow import Shadow, find_shadow
@@ -41,6 +42,8 @@ class Layers:
     plate: Pixels
     """(H, W, 3)."""
     regions: tuple[Layer, ...]
+    light: Light | None
+    """None: it does not vary, as far as the background tells."""
 
 
 def layers(
@@ -63,7 +66,11 @@ def layers(
         if shadow is not None:
             lit = np.where(hole[..., None], lit, times(lit, 1 / shadow.light))
     parts = zip(regions, pieces, found, strict=True)
-    return Layers(fill(lit, hole), tuple(Layer(region, piece, shadow) for (region, _), piece, shadow in parts))
+    return Layers(
+        fill(lit, hole),
+        tuple(Layer(region, piece, shadow) for (region, _), piece, shadow in parts),
+        light_of(lit, hole) if regions else None,
+    )
 
 
 def layers_of(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True) -> Layers:

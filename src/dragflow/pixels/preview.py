@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dragflow.core.arrays import Pixels
+from dragflow.core.arrays import Map, Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.core.task import DragTask
 from dragflow.pixels.elastic import elastic, stretched
@@ -37,12 +37,15 @@ def ghost(task: DragTask, layers: Layers | None = None) -> Pixels:
     to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
     canvas = result[window].astype(np.float32)
     for operation, layer in zip(leaving, parts.regions, strict=True):
-        _paint(canvas, layer.piece, compose(to_window, operation.matrix()))
+        change = None if parts.light is None else parts.light.change(operation.matrix())
+        _paint(canvas, layer.piece, compose(to_window, operation.matrix()), None if change is None else change[window])
     drawn = task.image.copy()
     drawn[window] = np.where(task.area[window][..., None], np.rint(np.clip(canvas, 0, 255)), drawn[window])
     return drawn
 
 
-def _paint(canvas: NDArray[np.float32], piece: CutOut, matrix: Matrix) -> None:
+def _paint(canvas: NDArray[np.float32], piece: CutOut, matrix: Matrix, change: Map | None) -> None:
     colours, weight = piece.moved(matrix, (canvas.shape[0], canvas.shape[1]))
+    if change is not None:
+        colours = colours * change
     canvas += weight * (colours - canvas)
