@@ -141,6 +141,7 @@ class Handle:
         except BaseException as error:  # raised where the result is awaited
             if not isinstance(error, DragFlowError):
                 _log.error("an edit failed", exc_info=error)
+            _drop_tracebacks(error)
             self._end(error)
 
     def _end(self, outcome: EditResult | BaseException) -> None:
@@ -148,6 +149,7 @@ class Handle:
             if self._future.done():
                 return
             self._ended = time.monotonic()
+            self._observer = silent  # it may know this handle: a reference cycle
             if isinstance(outcome, BaseException):
                 self._future.set_exception(outcome)
             else:
@@ -266,6 +268,16 @@ class Service:
         for name, handle in list(self._handles.items()):
             if handle._ended is not None and handle._ended < oldest:
                 del self._handles[name]
+
+
+def _drop_tracebacks(error: BaseException) -> None:
+    """Of an error and of all that led to it: their frames would keep the latents of the edit as long as the error."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        seen.add(id(one))
+        one.__traceback__ = None
+        waiting += [other for other in (one.__cause__, one.__context__) if other is not None and id(other) not in seen]
 
 
 def with_seed(job: EditJob, seed: int) -> EditJob:
