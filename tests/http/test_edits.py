@@ -50,6 +50,23 @@ def test_an_edit_gives_the_bytes_that_the_library_gives(client: TestClient, serv
     assert load_recipe(tmp_path / "result.png").config.seed == 7
 
 
+def test_an_estimate_is_told_before_and_known_after_an_edit(client: TestClient, service: Service) -> None:
+    def estimated(**more: Any) -> dict[str, Any]:
+        answer = client.post("/v1/estimates", json=asked(settings=SHORT, **more))
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert estimated() == {"seconds": None, "load_seconds": None, "memory_mib": None}
+    assert client.post("/v1/estimates", json=asked(model="/etc/passwd")).status_code == 400
+    ended(client, begun(client)["id"])
+    service.close()  # which waits until the edit was counted
+    one, two = estimated(), estimated(variants=2)
+    assert one["seconds"] > 0
+    assert two["seconds"] == pytest.approx(2 * one["seconds"], abs=0.15)
+    assert (one["load_seconds"], one["memory_mib"] > 10) == (0, True)
+    assert estimated(model="dummy")["seconds"] is None
+
+
 def test_variants_are_one_edit_with_seeds_one_apart(client: TestClient) -> None:
     state = ended(client, begun(client, seed=3, variants=2)["id"])
     assert [variant["seed"] for variant in state["variants"]] == [3, 4]

@@ -113,11 +113,14 @@ def test_an_error_that_is_kept_keeps_nothing_of_the_edit(
 
 @pytest.mark.usefixtures("no_collector")
 def test_a_handle_is_freed_with_what_its_observer_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["dragflow.service.run"], "run", lambda *_: Latent())
+    def cancelled(*_: Any) -> None:
+        raise Cancelled
+
+    monkeypatch.setattr(sys.modules["dragflow.service.run"], "run", cancelled)
     service = Service(limits=Limits(keep_seconds=0.1))
     listener = Listener()
     handle = listener.handle = service.submit(job(0), listener.observe)
-    handle.result()
+    list(handle.events())
     known = weakref.ref(handle)
     del handle, listener
     time.sleep(0.2)

@@ -82,7 +82,9 @@ def served(
     with extra("http", "the server"):
         from dragflow.http.app import check_address, create_app, run_server
         from dragflow.http.settings import TOKEN_VARIABLE, ServerSettings, models_of
+    from dragflow.files.cache import cache_folder
     from dragflow.service import GuessOptions, ModelPool, Service
+    from dragflow.service.estimates import Estimates
     from dragflow.service.limits import Limits
 
     token = os.environ.get(TOKEN_VARIABLE)
@@ -94,7 +96,8 @@ def served(
     if server.cache is not None:
         check_folder(server.cache)
     limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
-    service = Service(ModelPool(len(models), server.inversions * MEBI, server.cache), limits)
+    pool = ModelPool(len(models), server.inversions * MEBI, server.cache)
+    service = Service(pool, limits, Estimates(cache_folder("estimates", "edits.json")))
     app = mounted(create_app(service, settings, GuessOptions(provider)), models)
     try:
         run_server(app, server.host, server.port, listens)

@@ -13,12 +13,12 @@ from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
 from dragflow.core.fields import Prompt
 from dragflow.core.models import ModelOptions
-from dragflow.core.task import Instruction, Operation
+from dragflow.core.task import DragTask, Instruction, Operation
 from dragflow.editor.inversions import Inversions
 from dragflow.editor.result import EditResult
 from dragflow.editor.session import Session, as_config
 from dragflow.files.instructions import given_instruction
-from dragflow.files.pictures import as_source
+from dragflow.files.pictures import SourceImage, as_source
 from dragflow.method.backbone import Backbone
 from dragflow.subject.base import SubjectAdapter
 from dragflow.subject.registry import check_options, load_subject
@@ -99,6 +99,13 @@ class Editor:
         session = Session(self.backbone, as_source(image), prompt, self.adapter, self.inversions)
         session.prepare(as_config(config), observer)
         return session
+
+    def inverted(self, source: SourceImage, task: DragTask, config: EditConfig) -> bool:
+        """Whether the inversion that an edit needs is kept already, for all sessions."""
+        kept = self.inversions
+        return kept is not None and Session(self.backbone, source, task.prompt, self.adapter, kept).inverted(
+            task, config
+        )
 
 
 def edit(

@@ -63,6 +63,10 @@ class Inversions:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
+    def holds(self, key: InversionKey, backbone: Backbone) -> bool:
+        """Whether `get` will probably give the inversion; reads nothing."""
+        return key in self._kept
+
     def put(self, key: InversionKey, prepared: Prepared, backbone: Backbone) -> None:
         """Keep an inversion that the backbone made."""
         with self._changing:

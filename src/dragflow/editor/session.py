@@ -131,6 +131,12 @@ class Session:
         with self._backbone.lock:
             self._prepare(self.prompt, config, None, observer)
 
+    def inverted(self, task: DragTask, config: EditConfig) -> bool:
+        """Whether the inversion that an edit needs is kept already."""
+        config = self._settled(config, task)
+        key = self._key(task.prompt or self.prompt, config, subject_box(task, config))
+        return self._inversions.holds(key, self._backbone)
+
     def _settled(self, config: EditConfig, task: DragTask | None) -> EditConfig:
         multiple = self._backbone.spec.pixel_multiple
         return replace(config, size=frames.settled(config.size, self.source.size, task, multiple))
@@ -146,19 +152,21 @@ class Session:
             return replace(instruction, instruction=asked)
         return resolve(self.source.pixels, asked, margin=config.area.margin)
 
-    def _prepare(self, prompt: str, config: EditConfig, box: Window | None, observer: Observer) -> Prepared:
-        """The inversion for a configuration, made at most once."""
-        self._check_taps(config)
-        blocks = self._kv_blocks(config)
-        key = InversionKey(
+    def _key(self, prompt: str, config: EditConfig, box: Window | None) -> InversionKey:
+        return InversionKey(
             picture=self._digest,
             size=config.size,
             prompt=prompt,
             inversion=config.inversion,
-            sites=blocks,
+            sites=self._kv_blocks(config),
             subject=self._subject.key(config, box),
             weights=self._backbone.weights,
         )
+
+    def _prepare(self, prompt: str, config: EditConfig, box: Window | None, observer: Observer) -> Prepared:
+        """The inversion for a configuration, made at most once."""
+        self._check_taps(config)
+        key = self._key(prompt, config, box)
         if self._last is None or self._last[0] != key:
             known = self._inversions.get(key, self._backbone)
             self._last = key, self._invert(key, prompt, config, box, observer) if known is None else known

@@ -75,6 +75,10 @@ class StoredInversions(Inversions):
         super().put(key, read, backbone)
         return read
 
+    def holds(self, key: InversionKey, backbone: Backbone) -> bool:
+        """Whether it is in memory, or a file of the folder."""
+        return super().holds(key, backbone) or self._path(key, backbone).is_file()
+
     def put(self, key: InversionKey, prepared: Prepared, backbone: Backbone) -> None:
         """Keep an inversion, in the folder too if it fits; a full disk costs the entry, never the edit."""
         super().put(key, prepared, backbone)

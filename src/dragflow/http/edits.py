@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -71,6 +71,12 @@ class Edits:
             self._drop_expired()
             self._edits[edit.id] = edit
         return edit
+
+    def estimate(self, job: EditJob, count: int) -> dict[str, Any]:
+        """What `POST /v1/estimates` says."""
+        found = self.service.estimate(job, count)
+        digits = {"seconds": 1, "load_seconds": 1, "memory_mib": 0}
+        return {name: None if value is None else round(value, digits[name]) for name, value in asdict(found).items()}
 
     def get(self, name: str) -> Edit:
         """An edit by its id.
@@ -142,6 +148,12 @@ def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRou
         asked: requests.EditRequest = await requests.read(request, requests.EditRequest)
         edit = await run_in_threadpool(lambda: edits.submit(_job(asked, pictures, settings), asked.variants))
         return edits.state(edit)
+
+    @routes.post("/v1/estimates", openapi_extra=requests.body_schema(requests.EditRequest))
+    async def estimate(request: Request) -> dict[str, Any]:
+        """What an edit will probably take, from what others took on this machine before; null where it is not known."""
+        asked: requests.EditRequest = await requests.read(request, requests.EditRequest)
+        return await run_in_threadpool(lambda: edits.estimate(_job(asked, pictures, settings), asked.variants))
 
     @routes.get("/v1/edits/{name}")
     def state(name: Name) -> dict[str, Any]:

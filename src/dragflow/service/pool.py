@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +33,8 @@ class ModelPool:
         self._size: int = check(AtLeastOne, size, "ModelPool.size")
         self._inversion_bytes: int = check(Annotated[int, Ge(0)], inversion_bytes, "ModelPool.inversion_bytes")
         self._cache = cache
-        self._editors: dict[ModelOptions, Editor] = {}
+        self._editors: OrderedDict[ModelOptions, Editor] = OrderedDict()
+        self._took: dict[ModelOptions, float] = {}
         self._loading = threading.Lock()
 
     def get(self, options: ModelOptions) -> Editor:
@@ -46,11 +49,27 @@ class ModelPool:
         with self._loading:
             if key not in self._editors:
                 while len(self._editors) >= self._size:
-                    del self._editors[next(iter(self._editors))]
+                    self._editors.popitem(last=False)
+                begun = time.monotonic()
                 self._editors[key] = self._load(key)
-            editor = self._editors[key] = self._editors.pop(key)
+                self._took[key] = time.monotonic() - begun
+            self._editors.move_to_end(key)
+            editor = self._editors[key]
         check_weights(editor, options)
         return editor
+
+    def loaded(self, options: ModelOptions) -> Editor | None:
+        """The editor for options if it is in the pool now; never waits."""
+        return self._editors.get(_any_weights(options))
+
+    def load_seconds(self, options: ModelOptions) -> float | None:
+        """How long it took to load the model the last time; None if it never was loaded."""
+        return self._took.get(_any_weights(options))
+
+    @property
+    def keeps_inversions(self) -> bool:
+        """Whether jobs share inverted pictures."""
+        return self._cache is not None or self._inversion_bytes > 0
 
     def _load(self, options: ModelOptions) -> Editor:
         from dragflow.editor.editor import Editor

@@ -15,6 +15,7 @@ from dragflow.core.checked import check, expect
 from dragflow.core.errors import Cancelled, DragFlowError, UserError
 from dragflow.core.events import Event, Observer, Stepped, silent
 from dragflow.core.fields import Seed
+from dragflow.service.estimates import Estimate, Estimates, measured
 from dragflow.service.jobs import EditJob
 from dragflow.service.limits import Busy, Limits
 from dragflow.service.pool import ModelPool
@@ -131,11 +132,12 @@ class Handle:
             self._changed.notify_all()
         self._observer(event)
 
-    def _work(self, pool: ModelPool) -> None:
+    def _work(self, pool: ModelPool, estimates: Estimates) -> None:
         with self._changed:
             if self._future.done():  # cancelled while it waited
                 return
             self._begun = time.monotonic()
+        cold = pool.loaded(self.job.model) is None
         try:
             self._end(run(self.job, pool, self._observe))
         except BaseException as error:  # raised where the result is awaited
@@ -143,6 +145,14 @@ class Handle:
                 _log.error("an edit failed", exc_info=error)
             _drop_tracebacks(error)
             self._end(error)
+        else:
+            self._measure(estimates, pool.load_seconds(self.job.model) if cold else None)
+
+    def _measure(self, estimates: Estimates, load: float | None) -> None:
+        try:
+            estimates.add(measured(self.job, self.result(), self.recorded, self.seconds or 0, load))
+        except Exception as error:  # the edit itself is done
+            _log.error("what an edit took is not known", exc_info=error)
 
     def _end(self, outcome: EditResult | BaseException) -> None:
         with self._changed:
@@ -160,7 +170,10 @@ class Handle:
 class Service:
     """Jobs over loaded models: of each device one after the other, on a thread of its own."""
 
-    def __init__(self, pool: ModelPool | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, pool: ModelPool | None = None, limits: Limits | None = None, estimates: Estimates | None = None
+    ) -> None:
+        self.estimates = Estimates() if estimates is None else expect(Estimates, estimates)
         self._pool = ModelPool() if pool is None else expect(ModelPool, pool)
         self.limits = Limits() if limits is None else expect(Limits, limits)
         self._workers: dict[str | None, ThreadPoolExecutor] = {}
@@ -203,11 +216,22 @@ class Service:
             self._check([handle.job for handle in handles])
             for handle in handles:
                 self._handles[handle.id] = handle
-                work = self._worker(handle.job.model.device).submit(handle._work, self._pool)
+                work = self._worker(handle.job.model.device).submit(handle._work, self._pool, self.estimates)
                 work.add_done_callback(
                     lambda done, handle=handle: handle._end(Cancelled()) if done.cancelled() else None
                 )
         return tuple(handles)
+
+    def estimate(self, job: EditJob, variants: int = 1) -> Estimate:
+        """What a job will take once it begins, from what others took on this machine before."""
+        editor = self._pool.loaded(expect(EditJob, job).model)
+        return self.estimates.of(
+            job,
+            variants,
+            loaded=editor is not None,
+            inverted=editor is not None and editor.inverted(job.source, job.task, job.config),
+            shared=self._pool.keeps_inversions,
+        )
 
     def get(self, name: str) -> Handle | None:
         """The job with an id; None if there is none, or it is no longer kept."""
