@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dragflow.core.task import MaskArray
 from dragflow.files.recipes import load_recipe
 
 QUICK = ("--set", "inversion.steps=2", "--set", "inversion.skip=1", "--set", "optimise.refining=1")
@@ -99,3 +100,29 @@ def test_a_snapped_region_is_said_stored_and_repeated(run: Any, face: Path, tmp_
     wrong = run("preview", face, *careless, "--cut", "torn", "-o", tmp_path / "torn.png")
     assert wrong.code == 2
     assert "choose hard, soft or snap" in wrong.err
+
+
+def test_what_a_region_passes_behind_is_said_stored_and_repeated(run: Any, tmp_path: Path, dummy_folder: Path) -> None:
+    picture = np.random.default_rng(0).integers(150, 175, (96, 160, 3)).astype(np.uint8)
+    picture[:, 100:110] = (60, 40, 20)
+    picture[35:60, 20:45] = (40, 90, 210)
+    source, first, again = (tmp_path / name for name in ("s.png", "first.png", "again.png"))
+    Image.fromarray(picture).save(source)
+    ball = ("--box", "20,35,44,59", "--to", "105,47", "--label", "relocation", "--cut", "soft")
+    made = run("edit", source, *ball, "--behind", "auto", "--model", dummy_folder, *QUICK, "-o", first)
+    assert made.out.startswith("operation 0 passes behind what is there"), made.err
+    recipe = load_recipe(first).instruction.operations[0]
+    assert isinstance(recipe.behind, MaskArray)
+    assert "passes behind" not in (repeated := run("edit", source, "--from", first, "--trust", "-o", again)).out
+    assert repeated.code == 0, repeated.err
+    assert again.read_bytes() == first.read_bytes()
+    inner = (slice(40, 55), slice(103, 107))
+    assert (np.asarray(Image.open(first).convert("RGB"))[inner] == picture[inner]).all()
+    nothing = run("preview", source, *ball, "--behind", "nothing", "-o", tmp_path / "front.png")
+    assert (nothing.code, "passes behind" in nothing.out) == (0, False)
+    Image.fromarray((picture == (60, 40, 20)).all(axis=2).astype(np.uint8) * 255).save(tmp_path / "post.png")
+    told = run("preview", source, *ball, "--behind", tmp_path / "post.png", "-o", tmp_path / "told.png")
+    assert (told.code, "passes behind" in told.out) == (0, False), told.err
+    lost = run("preview", source, *ball, "--behind", tmp_path / "gone.png", "-o", tmp_path / "lost.png")
+    assert lost.code == 2
+    assert "gone.png" in lost.err

@@ -45,7 +45,14 @@ motions = (
     | st.builds(Scale, points, factors | st.tuples(factors, factors))
     | st.builds(lambda a, b: Affine((a, b)), st.tuples(*[numbers] * 3), st.tuples(*[numbers] * 3))
 )
-operations = st.builds(Operation, regions, motions, st.none() | points)
+operations = st.builds(
+    Operation,
+    regions,
+    motions,
+    st.none() | points,
+    st.sampled_from([None, "hard", "soft", "snap"]),
+    st.none() | st.booleans() | regions,
+)
 instructions = st.builds(
     Instruction,
     st.lists(operations, min_size=1, max_size=3).map(tuple),
@@ -56,7 +63,7 @@ instructions = st.builds(
 )
 
 
-def same(ours: Region | None, theirs: Region | None) -> bool:
+def same(ours: Region | bool | None, theirs: Region | bool | None) -> bool:
     if isinstance(ours, MaskArray) and isinstance(theirs, MaskArray):
         return np.array_equal(ours.array, theirs.array)
     return ours == theirs
@@ -68,8 +75,9 @@ def test_an_instruction_comes_back_from_its_file_as_it_was(asked: Instruction) -
     assert (back.prompt, back.edit_prompt, back.editable_mode) == (asked.prompt, asked.edit_prompt, asked.editable_mode)
     assert same(back.editable, asked.editable)
     for ours, theirs in zip(back.operations, asked.operations, strict=True):
-        assert (ours.motion, ours.handle) == (theirs.motion, theirs.handle)
+        assert (ours.motion, ours.handle, ours.cut) == (theirs.motion, theirs.handle, theirs.cut)
         assert same(ours.region, theirs.region)
+        assert same(ours.behind, theirs.behind)
     assert dump_instruction(back) == dump_instruction(asked)
 
 
@@ -246,7 +254,7 @@ def test_whatever_stands_anywhere_is_taken_or_refused_but_never_crashes(path: tu
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "../m.png", "masks/../../m.png", "C:/m.png", "\\\\server\\share\\m.png", "..\\m.png"]
 )
-@pytest.mark.parametrize("place", ["region", "editable"])
+@pytest.mark.parametrize("place", ["region", "behind", "editable"])
 def test_a_mask_elsewhere_on_the_machine_is_not_read(path: str, place: str, tmp_path: Path) -> None:
     folder = tmp_path / "below"
     (folder / "masks").mkdir(parents=True)
@@ -254,7 +262,13 @@ def test_a_mask_elsewhere_on_the_machine_is_not_read(path: str, place: str, tmp_
     mask, box = {"type": "mask", "path": path}, {"type": "box", "left": 2, "top": 2, "right": 8, "bottom": 8}
     data = {
         "version": 2,
-        "operations": [{"region": mask if place == "region" else box, "motion": {"type": "translate", "to": [12, 12]}}],
+        "operations": [
+            {
+                "region": mask if place == "region" else box,
+                "motion": {"type": "translate", "to": [12, 12]},
+                "behind": mask if place == "behind" else False,
+            }
+        ],
         "editable": mask if place == "editable" else box,
     }
     (folder / "a.json").write_text(json.dumps(data))

@@ -22,7 +22,9 @@ from dragflow.files.presets import load_preset, override
 from dragflow.files.recipes import KEY, dump_sidecar, load_recipe
 from dragflow.pixels.resolve import resolve
 
-ASKED = Instruction((Operation(Box(2, 2, 8, 8), Translate((12, 12), "deformation"), cut="soft"),), "kočka 🐈", "moved")
+ASKED = Instruction(
+    (Operation(Box(2, 2, 8, 8), Translate((12, 12), "deformation"), cut="soft", behind=False),), "kočka 🐈", "moved"
+)
 
 
 def recipe(config: EditConfig) -> Recipe:
@@ -63,6 +65,7 @@ def test_a_motion_without_a_label_in_a_recipe_is_the_relocation_that_it_was_cut_
     (operation,) = load_recipe(tmp_path / "a.png").instruction.operations
     assert operation.motion == Rotate((12, 12), degrees=30, label="relocation")
     assert operation.cut == "hard"
+    assert operation.behind is False
 
 
 def test_a_recipe_from_before_there_were_windows_was_made_of_the_whole_picture(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ MOTION_OPTIONS = (
     "--matrix",
     "--label",
     "--cut",
+    "--behind",
     "--mask-label",
 )
 FLAGS = ("--mask-invert",)
@@ -112,7 +113,8 @@ def _operation(draft: _Draft) -> Operation:
         region = _region(draft, options)
         label = _pop(options, "--label", _label)
         cut = _pop(options, "--cut", _cut)
-        return Operation(region, replace(_motion(options, region, handle), label=label), handle, cut)
+        behind = _pop(options, "--behind", _behind)
+        return Operation(region, replace(_motion(options, region, handle), label=label), handle, cut, behind)
     except UserError as error:
         raise UserError(f"region {draft.region[1]}: {error}") from error
 
@@ -209,6 +211,10 @@ def _cut(name: str, text: str) -> Cut:
     if text in ("hard", "soft", "snap"):
         return text
     raise UserError(f"{name} {text!r} is not known: choose hard, soft or snap")
+
+
+def _behind(_: str, text: str) -> Region | bool:
+    return text == "auto" if text in ("auto", "nothing") else MaskFile(Path(text))
 
 
 def _number(name: str, text: str) -> float:

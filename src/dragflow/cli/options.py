@@ -63,6 +63,9 @@ class OperationOptions:
     cut: tuple[str, ...] = ()
     """How the region is cut out: hard (as painted), soft (with an estimated rim), or snap, which is the default (soft,
     after moving the rim to the object's edge where that is near)."""
+    behind: tuple[str, ...] = ()
+    """What stays in front of the region where it goes: auto (what is found there), nothing, or FILE, a mask. By
+    default what the picture shows to be in front of it already."""
     ordered: Annotated[tuple[tuple[str, str], ...], Hidden] = ()
     """(option, value) in the order in which they were typed, which the parser alone would lose."""
 

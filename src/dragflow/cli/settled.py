@@ -1,4 +1,4 @@
-"""What is told of what was settled, labels guessed and regions snapped, and how to choose otherwise."""
+"""What is told of what was settled (labels, snapped regions, what they pass behind), and how to choose otherwise."""
 
 from __future__ import annotations
 
@@ -47,6 +47,22 @@ class Snap:
         )
 
 
+@dataclass(frozen=True)
+class Front:
+    """What was found to stay in front of the region of one operation, in pixels of the picture."""
+
+    operation: int
+    pixels: int
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"operation {self.operation} passes behind what is there ({self.pixels} px stay in front); to be in front: "
+            "--behind nothing, to say what it is behind: --behind MASK"
+        )
+
+
 def guesses(asked: Instruction, settled: Instruction) -> list[Guess]:
     """The labels of an instruction that the one that was asked for does not give."""
     pairs = zip(asked.operations, settled.operations, strict=True)
@@ -68,6 +84,16 @@ def snaps(asked: Instruction, settled: Instruction) -> list[Snap]:
     return [snap for snap in found if snap.added or snap.removed]
 
 
+def fronts(asked: Instruction, settled: Instruction) -> list[Front]:
+    """What was found, and not given, to stay in front of the regions of an instruction."""
+    pairs = zip(asked.operations, settled.operations, strict=True)
+    return [
+        Front(i, int((np.asarray(given.behind.array) > 0).sum()))
+        for i, (one, given) in enumerate(pairs)
+        if one.behind in (None, True) and isinstance(given.behind, MaskArray)
+    ]
+
+
 def tell(asked: Instruction, settled: Instruction, *, as_json: bool = False) -> None:
     """Say what was settled: a line for each guess, or an event."""
     for snap in snaps(asked, settled):
@@ -75,6 +101,11 @@ def tell(asked: Instruction, settled: Instruction, *, as_json: bool = False) -> 
             emit({"event": "snapped", "operation": snap.operation, "added": snap.added, "removed": snap.removed})
         else:
             say(snap.text)
+    for front in fronts(asked, settled):
+        if as_json:
+            emit({"event": "ordered", "operation": front.operation, "pixels": front.pixels})
+        else:
+            say(front.text)
     for guess in guesses(asked, settled):
         if as_json:
             emit({"event": "labelled", "operation": guess.operation, "label": guess.label})

@@ -21,6 +21,7 @@ _OTHERS = (
     "method",
     "label",
     "cut",
+    "behind",
     "base",
     "statistic",
     "gallery",

@@ -127,14 +127,26 @@ class Operation:
     """The point that `to` is meant for; the centroid of the region when None."""
     cut: Cut | None = None
     """`snap` when None. A region that was snapped is settled as the region that it became, cut softly."""
+    behind: Region | bool | None = None
+    """What stays in front of the region where it goes. True: what is found there, which is settled as a region; False:
+    nothing; None: what the picture shows to be in front of it already, else nothing."""
 
-    def __init__(self, region: RegionLike, motion: Motion, handle: Point | None = None, cut: Cut | None = None) -> None:
-        """Take a region, or the path of a mask, an array or a PIL picture as one."""
+    def __init__(
+        self,
+        region: RegionLike,
+        motion: Motion,
+        handle: Point | None = None,
+        cut: Cut | None = None,
+        behind: RegionLike | bool | None = None,
+    ) -> None:
+        """Take a region, or the path of a mask, an array or a PIL picture as one; `behind` likewise."""
         if not isinstance(cast("object", motion), Translate | Rotate | Scale | Affine):
             raise not_a("a motion", motion, "a Translate, Rotate, Scale or Affine")
         handle = check(Point | None, handle, "Operation.handle")
         cut = check(Cut | None, cut, "Operation.cut")
-        _set(self, region=as_region(region), motion=motion, handle=handle, cut=cut)
+        if behind is not None and not isinstance(behind, bool):
+            behind = as_region(behind)
+        _set(self, region=as_region(region), motion=motion, handle=handle, cut=cut, behind=behind)
 
 
 @dataclass(frozen=True, init=False)
@@ -245,6 +257,8 @@ class ResolvedOperation:
     """(H, W): where a deformation is joined to what it belongs to, the rest of its rim being free; None: all around."""
     cut: Cut = "hard"
     """With nothing left to snap."""
+    front: Mask | None = None
+    """(H, W): what stays in front of the region where it goes; None: nothing."""
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
@@ -284,8 +298,9 @@ class DragTask:
     @property
     def regions(self) -> tuple[Region, ...]:
         """Every region of the instruction, the editable area too."""
-        editable = self.instruction.editable
-        return (*(op.region for op in self.instruction.operations), *(() if editable is None else (editable,)))
+        operations, editable = self.instruction.operations, self.instruction.editable
+        fronts = [op.behind for op in operations if op.behind is not None and not isinstance(op.behind, bool)]
+        return (*(op.region for op in operations), *fronts, *(() if editable is None else (editable,)))
 
     @property
     def prompt(self) -> str:

@@ -134,6 +134,7 @@ def cropped(task: DragTask, window: Window | None) -> DragTask:
             motion=seen_from(op.motion, (left, top)),
             handle=(op.handle[0] - left, op.handle[1] - top),
             joint=None if op.joint is None else op.joint[seen],
+            front=None if op.front is None else op.front[seen],
         )
         for op in task.operations
     )

@@ -33,6 +33,7 @@ from dragflow.method.supervision.region import RegionMotion
 from dragflow.ops import masks
 from dragflow.pixels.elastic import elastic
 from dragflow.pixels.layers import Kept
+from dragflow.pixels.masks import shown
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
 from dragflow.subject.base import SubjectAdapter
@@ -223,7 +224,7 @@ class Session:
     ) -> Drag:
         """The request, as the model sees it, on the model's grids and device; `box` is that of the subject."""
         device = self._backbone.device
-        regions = [torch.tensor(op.mask).to(device) for op in task.operations]
+        regions = [torch.tensor(shown(op)).to(device) for op in task.operations]
         weights = masks.region_weights(regions)
         warp = elastic(task)
         around = [frames.stretch(warp, op, device) if config.optimise.stretch else None for op in task.operations]

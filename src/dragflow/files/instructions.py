@@ -67,6 +67,9 @@ class OperationFile(schema.Strict):
     motion: _MotionFile
     handle: Point | None = Field(None, description="the point that `to` is meant for; the region's centroid if absent")
     cut: Cut | None = Field(None, description="how the region is cut out; snap if absent")
+    behind: bool | _RegionFile | None = Field(
+        default=None, description="what stays in front of it: a region, true for what is found there, false for nothing"
+    )
 
 
 class InstructionFile(schema.Strict):
@@ -139,11 +142,12 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None, *, sett
         except UserError as error:
             raise UserError(f"{source}: {place}: {error}") from error
 
+    def operation(op: OperationFile, place: str) -> Operation:
+        behind = op.behind if op.behind is None or isinstance(op.behind, bool) else region(op.behind, f"{place}.behind")
+        return Operation(region(op.region, f"{place}.region"), op.motion, op.handle, op.cut, behind)
+
     return Instruction(
-        operations=[
-            Operation(region(op.region, f"operations.{index}.region"), op.motion, op.handle, op.cut)
-            for index, op in enumerate(parsed.operations)
-        ],
+        operations=[operation(op, f"operations.{index}") for index, op in enumerate(parsed.operations)],
         prompt=parsed.prompt,
         edit_prompt=parsed.edit_prompt,
         editable=None if parsed.editable is None else region(parsed.editable, "editable"),
@@ -176,7 +180,13 @@ def to_file(instruction: Instruction) -> dict[str, Any]:
     """An instruction as plain data, complete in itself: masks are embedded."""
     parsed = InstructionFile(
         operations=[
-            OperationFile(region=_embedded(op.region), motion=op.motion, handle=op.handle, cut=op.cut)
+            OperationFile(
+                region=_embedded(op.region),
+                motion=op.motion,
+                handle=op.handle,
+                cut=op.cut,
+                behind=op.behind if op.behind is None or isinstance(op.behind, bool) else _embedded(op.behind),
+            )
             for op in instruction.operations
         ],
         prompt=instruction.prompt,

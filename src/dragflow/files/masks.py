@@ -10,7 +10,7 @@ from PIL import Image
 
 from dragflow.core.arrays import Mask
 from dragflow.core.errors import UserError
-from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, MaskImage, Polygon, Region
+from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, MaskImage, Operation, Polygon, Region
 from dragflow.files.pictures import open_checked, upright
 from dragflow.pixels import masks, reading
 from dragflow.pixels.reading import Painting
@@ -26,11 +26,15 @@ def freeze(instruction: Instruction) -> Instruction:
     def own(region: Region, name: str, *, area: bool = False) -> Region:
         return region if isinstance(region, Polygon | Box) else frozen(region, name, area=area)
 
+    def owned(op: Operation, name: str) -> Operation:
+        behind = op.behind
+        if behind is not None and not isinstance(behind, bool):
+            behind = own(behind, f"what {name} is behind")
+        return replace(op, region=own(op.region, name), behind=behind)
+
     return replace(
         instruction,
-        operations=tuple(
-            replace(op, region=own(op.region, f"operation {i}")) for i, op in enumerate(instruction.operations)
-        ),
+        operations=tuple(owned(op, f"operation {i}") for i, op in enumerate(instruction.operations)),
         editable=None if instruction.editable is None else own(instruction.editable, "editable area", area=True),
     )
 

@@ -73,7 +73,12 @@ def _sized(data: dict[str, Any]) -> None:
 def _settled(instruction: Instruction) -> Instruction:
     """A recipe holds what was guessed; one without it was made when all were relocations, cut out as painted."""
     operations = [
-        replace(op, motion=replace(op.motion, label=op.motion.label or "relocation"), cut=op.cut or "hard")
+        replace(
+            op,
+            motion=replace(op.motion, label=op.motion.label or "relocation"),
+            cut=op.cut or "hard",
+            behind=False if op.behind is None else op.behind,
+        )
         for op in instruction.operations
     ]
     return replace(instruction, operations=tuple(operations))

@@ -13,7 +13,7 @@ from PIL import Image
 from dragflow.core.arrays import Map, Mask, Point, Window
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix
-from dragflow.core.task import Box, MaskArray, Polygon, Region
+from dragflow.core.task import Box, MaskArray, Polygon, Region, ResolvedOperation
 from dragflow.pixels.reading import read_array
 
 _LARGE_DISC = 128
@@ -102,6 +102,15 @@ def warp_mask(mask: Mask, matrix: Matrix) -> Mask:
     return (
         cv2.warpAffine(mask.astype(np.uint8), np.array(matrix, dtype=np.float64), (w, h), flags=cv2.INTER_NEAREST) > 0
     )
+
+
+def shown(operation: ResolvedOperation) -> Mask:
+    """The part of an operation's region (H, W) that is seen where it goes."""
+    if operation.front is None:
+        return operation.mask
+    (a, b, c), (d, e, f) = operation.matrix()
+    back = np.linalg.inv([[a, b, c], [d, e, f], [0, 0, 1]])[:2]
+    return operation.mask & ~warp_mask(operation.front, back)
 
 
 def editable_area(pairs: list[tuple[Mask, Mask]], margin: int = 0) -> Mask:

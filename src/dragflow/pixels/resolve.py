@@ -15,6 +15,7 @@ from dragflow.core.task import DragTask, Instruction, MaskArray, Operation, Reso
 from dragflow.pixels import masks
 from dragflow.pixels.attachment import attachment
 from dragflow.pixels.masks import format_point
+from dragflow.pixels.order import ordered
 from dragflow.pixels.shadow import find_shadow
 from dragflow.pixels.snap import snapped
 
@@ -22,6 +23,8 @@ _ROOM = 0.5
 """Width of what stretches around a deformation where the area is derived, as a share of the way that it goes."""
 _LARGEST_TURN = 75.0
 """Degrees up to which a turn may be guessed to stretch what is around the region: more of it only smears that."""
+_FRONT_RIM = 2
+"""Pixels at the rim of what stays in front that may change."""
 _LIT = 1 - 2 / 255
 """Share of the light above which a shadow cannot be seen."""
 _SHARED = 0.4
@@ -46,7 +49,7 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
         raise UserError("the instruction has no operation: give at least one region with a motion")
     painted = tuple(_painted(op, size, i) for i, op in enumerate(instruction.operations))
     _check_apart(painted)
-    operations = _settled(image, instruction.operations, painted)
+    operations = ordered(image, instruction.operations, _settled(image, instruction.operations, painted))
     pairs = [(op.mask, _target(op, i)) for i, op in enumerate(operations)]
     settled = tuple(_as_asked(*pair) for pair in zip(instruction.operations, operations, strict=True))
     return DragTask(
@@ -56,6 +59,7 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
             instruction,
             [_with_shadow(image, op, pair) for op, pair in zip(operations, pairs, strict=True)],
             [margin + _room(op) for op in operations],
+            [op.front for op in operations if op.front is not None],
             size,
         ),
         instruction=replace(instruction, operations=settled),
@@ -108,7 +112,8 @@ def _better(painted: ResolvedOperation, snapped: ResolvedOperation) -> ResolvedO
 
 def _as_asked(asked: Operation, settled: ResolvedOperation) -> Operation:
     """The operation that asks for what was settled, without a guess."""
-    operation = replace(asked, motion=settled.motion, cut=settled.cut)
+    behind = False if settled.front is None else MaskArray(settled.front)
+    operation = replace(asked, motion=settled.motion, cut=settled.cut, behind=behind)
     size = (settled.mask.shape[0], settled.mask.shape[1])
     if np.array_equal(masks.rasterise(asked.region, size), settled.mask):
         return operation
@@ -227,10 +232,18 @@ def _with_shadow(image: NDArray[np.uint8], operation: ResolvedOperation, pair: t
     return source | (shadow.light < _LIT), target | (shadow.moved(operation.matrix()) < _LIT)
 
 
-def _area(instruction: Instruction, pairs: list[tuple[Mask, Mask]], margins: list[int], size: tuple[int, int]) -> Mask:
+def _area(
+    instruction: Instruction,
+    pairs: list[tuple[Mask, Mask]],
+    margins: list[int],
+    fronts: list[Mask],
+    size: tuple[int, int],
+) -> Mask:
     rectangles = [masks.editable_area([pair], margin) for pair, margin in zip(pairs, margins, strict=True)]
     # The rectangle's corners are truncated to whole pixels: what a person painted must be editable to its last pixel.
     derived = np.logical_or.reduce([*rectangles, *(mask for pair in pairs for mask in pair)])
+    for front in fronts:  # what stays in front is not to change but for its rim, where the background shows through
+        derived &= masks.dilate(~front, _FRONT_RIM)
     if instruction.editable is None:
         return derived
     area = masks.rasterise(instruction.editable, size, "editable area", whole=True)

@@ -1,0 +1,172 @@
+"""Order: what stands where a region goes, so that the region can pass behind it.
+
+The colours of what stands there are those that are more frequent at the target than around it, learned in turns: what
+has such colours and reaches into the target is put aside, and what is left tells the background more clearly. What is
+joined to the surroundings without an edge is background, whatever its colour. GrabCut (Rother, Kolmogorov, Blake 2004)
+then draws the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.errors import UserError
+from dragflow.core.task import Operation, Region, ResolvedOperation
+from dragflow.pixels import masks
+
+_PIXELS = 32_768
+"""The target and its surroundings are looked at at this size at most."""
+_AROUND, _LEAST_AROUND = 0.6, 8
+"""What is looked at around the target, in square roots of its area, and in pixels at least."""
+_BIN, _SPREAD = 16, 0.7
+"""Levels of a channel of Lab that count as one colour, and the blur over such colours."""
+_ODDS, _SMOOTH = 0.4, 1.5
+"""Logarithm of how much more frequent a colour is at the target, and the blur of that in pixels."""
+_TURNS, _ROUNDS = 3, 3
+"""In which colours are learned; iterations of GrabCut."""
+_STEP, _BACKGROUND = 4.0, 0.2
+"""Levels of Lab from one pixel to the next that make an edge, and the share of the surroundings from which what has
+none in it is background."""
+_MOST, _BORDER, _LEAST = 0.8, 0.3, 0.02
+"""Share of the target, and of the border of what is looked at, above which it is no thing, and share of the target
+below which a piece of it does not count."""
+
+
+def ordered(
+    image: Pixels, asked: Sequence[Operation], operations: Sequence[ResolvedOperation]
+) -> tuple[ResolvedOperation, ...]:
+    """The operations, each with what stays in front of it.
+
+    Raises:
+        UserError: nothing is found to be in front, or all of a region would be hidden; the text names the operation.
+    """
+    gone = np.logical_or.reduce([one.mask for one in operations if one.is_cut] or [np.zeros(image.shape[:2], np.bool_)])
+    return tuple(
+        replace(one, front=_front(image, operation.behind, one, gone, f"operation {i}"))
+        for i, (operation, one) in enumerate(zip(asked, operations, strict=True))
+    )
+
+
+def _front(
+    image: Pixels, behind: Region | bool | None, operation: ResolvedOperation, gone: Mask, name: str
+) -> Mask | None:
+    if behind is None or behind is False:
+        return None
+    if not operation.is_cut:
+        raise UserError(
+            f"{name} stretches what it is a part of, and cannot pass behind something: give it the label relocation, "
+            "or nothing that it is behind"
+        )
+    target = masks.warp_mask(operation.mask, operation.matrix())
+    if behind is True:
+        found = standing_at(image, target, gone)
+        if found is None:
+            raise UserError(
+                f"{name}: nothing that could stay in front is told from the background where it goes: say what it is "
+                "behind by a region"
+            )
+    else:
+        size = (target.shape[0], target.shape[1])
+        found = masks.rasterise(behind, size, f"{name}: what it is behind") & ~gone
+    if not (target & ~found).any():
+        raise UserError(f"{name}: all of the region would be hidden by what it is behind: choose another target")
+    return found if (found & target).any() else None
+
+
+def standing_at(image: Pixels, target: Mask, gone: Mask) -> Mask | None:
+    """The things (H, W) that reach into a target (H, W) of a picture; None if none is told from its background.
+
+    Args:
+        image: the picture (H, W, 3).
+        target: where a region goes.
+        gone: (H, W), regions that leave their places: what is there now does not count.
+    """
+    window = masks.window(target, max(_LEAST_AROUND, round(_AROUND * float(np.sqrt(target.sum())))))
+    h, w = target[window].shape
+    shrink = min(1.0, float(np.sqrt(_PIXELS / (h * w))))
+    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
+    small = np.asarray(cv2.resize(image[window], size, interpolation=cv2.INTER_AREA), np.uint8)
+    there, lost = (
+        np.asarray(cv2.resize(mask[window].astype(np.float32), size, interpolation=cv2.INTER_AREA)) > least
+        for mask, least in ((target, 0.5), (gone, 0.0))
+    )
+    found = _found(small, there & ~lost, ~there & ~lost)
+    if found is None:
+        return None
+    result = np.zeros_like(target)
+    edge = np.asarray(cv2.resize(found.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)) > 0.5
+    result[window] = edge & ~gone[window]
+    return result if (result & target).any() else None
+
+
+def _found(image: Pixels, there: Mask, around: Mask) -> Mask | None:
+    """The things that reach into `there` (h, w), by what is around it."""
+    if not there.any() or not around.any():
+        return None
+    known = there | around
+    lab = np.asarray(cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.0), cv2.COLOR_RGB2LAB), np.uint8)
+    ground = _joined(lab, known, around)
+    start = _unlike(lab, there, around, known & ~ground)
+    if not start.any():
+        return None
+    labels = np.where(start, cv2.GC_PR_FGD, np.where(known & ~ground, cv2.GC_PR_BGD, cv2.GC_BGD)).astype(np.uint8)
+    cv2.setRNGSeed(0)  # it begins by clustering the colours at random
+    unused = (0, 0, 1, 1)  # a rectangle in place of the labels
+    cv2.grabCut(image, labels, unused, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    found = _reaching(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)) & known, there, round(_LEAST * there.sum()))
+    border = np.ones(found.shape, np.bool_)
+    border[1:-1, 1:-1] = False
+    wide = (found & there).sum() > _MOST * there.sum() or (found & border).sum() > _BORDER * border.sum()
+    return None if wide or not found.any() else found
+
+
+def _joined(lab: Pixels, known: Mask, around: Mask) -> Mask:
+    """What is joined to much of the surroundings without an edge."""
+    steps = np.zeros(known.shape, np.float32)
+    values = lab.astype(np.float32)
+    for axis in (0, 1):
+        step = np.abs(np.diff(values, axis=axis)).max(axis=2)
+        rest = steps[1:] if axis == 0 else steps[:, 1:]
+        np.maximum(rest, step, out=rest)
+    pieces, count = masks.components((steps < _STEP) & known)
+    sizes = np.bincount(pieces[around], minlength=count + 1)
+    sizes[0] = 0
+    return np.isin(pieces, np.flatnonzero(sizes > _BACKGROUND * around.sum()))
+
+
+def _unlike(lab: Pixels, there: Mask, around: Mask, allowed: Mask) -> Mask:
+    """What is allowed, reaches into `there`, and has colours that are more frequent there than elsewhere."""
+    levels = 255 // _BIN + 1
+    bins = ((lab // _BIN).astype(np.intp) * (levels**2, levels, 1)).sum(axis=2)
+
+    def frequency(where: Mask) -> NDArray[np.float32]:
+        counts = np.bincount(bins[where], minlength=levels**3).reshape(levels, levels, levels)
+        spread = ndimage.gaussian_filter(counts.astype(np.float32), _SPREAD)
+        return (spread / max(float(spread.sum()), 1.0)).ravel()[bins] + 1e-5
+
+    thing, ground = there, around
+    found = np.zeros_like(there)
+    for _ in range(_TURNS):
+        odds = np.log(frequency(thing) / frequency(ground)).astype(np.float32)
+        likely = (np.asarray(cv2.GaussianBlur(odds, (0, 0), _SMOOTH)) > _ODDS) & allowed
+        opened = cv2.morphologyEx(likely.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+        found = _reaching(opened, there, 1)
+        thing, ground = found & there, (there | around) & ~found
+        if not thing.any() or not ground.any():
+            break
+    return found
+
+
+def _reaching(mask: Mask, there: Mask, least: int) -> Mask:
+    """The connected pieces of a mask that have so many pixels in `there`."""
+    pieces, count = masks.components(mask)
+    inside = np.bincount(pieces[there], minlength=count + 1)
+    inside[0] = 0
+    return np.isin(pieces, np.flatnonzero(inside >= max(1, least)))
