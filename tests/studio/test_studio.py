@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from studio_pages import decoded
 
 from dragflow.cli.app import main
 from dragflow.world import drag_case
@@ -175,3 +176,41 @@ def test_fingers_mark_and_pinch_on_a_phone(visit: Any, scene: Any, picture: Path
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     assert visitor.value("c.view.scale") > 1.5 * before
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+
+
+def test_a_region_goes_behind_what_another_one_marks(visit: Any, tmp_path: Path) -> None:
+    shown = np.random.default_rng(0).integers(150, 175, (120, 200, 3)).astype(np.uint8)
+    shown[:, 120:132] = (60, 40, 20)
+    shown[45:75, 30:60] = (40, 90, 210)
+    Image.fromarray(shown).save(tmp_path / "ball.png")
+    visitor = visit()
+    visitor.open(tmp_path / "ball.png")
+    order = visitor.page.get_by_label("Order")
+    visitor.tool("Box")
+    visitor.drag((30, 45), (59, 74))
+    visitor.page.get_by_role("button", name="Begin another region").click()
+    visitor.drag((120, 0), (131, 119))
+    visitor.page.get_by_role("option", name="Region 1", exact=True).click()
+    visitor.tool("Move")
+    visitor.drag((45, 60), (127, 60))
+    visitor.wait("c.preview")
+    assert "behind" not in visitor.instruction()["operations"][0]
+    order.select_option("behind Region 2")
+    visitor.wait("c.preview")
+    assert visitor.words() == "Region 1 moves 82 px to the right, behind Region 2."
+    (operation,) = visitor.instruction()["operations"]
+    front = decoded(operation["behind"]["png"])[..., 0] > 127
+    assert np.array_equal(front[:100], (shown == (60, 40, 20)).all(axis=2)[:100])
+    pixel = (
+        "(() => {{ const t = new OffscreenCanvas(200, 120).getContext('2d'); t.drawImage(c.preview, 0, 0); "
+        "return [...t.getImageData({}, 60, 1, 1).data]; }})()"
+    )
+    assert visitor.value(pixel.format(125))[:3] == [60, 40, 20]
+    assert visitor.value(pixel.format(116))[2] > 200
+    order.select_option("in front")
+    visitor.wait("c.preview")
+    assert visitor.value(pixel.format(125))[2] > 200
+    order.select_option("behind what is there")
+    visitor.wait("c.preview")
+    assert visitor.value(pixel.format(125))[:3] == [60, 40, 20]
+    assert visitor.complaints == []

@@ -16,6 +16,8 @@ import { STILL, applied, asFile, inWords, isStill, matrixOf } from "./motion.js"
  * @property {Point | null} anchor null: the middle of the region
  * @property {"relocation" | "deformation" | null} label null: the program guesses
  * @property {"snap" | "soft" | "hard"} cut
+ * @property {boolean | string | null} behind what stays in front of it where it goes: the name of another region, true for
+ *   what the program finds there, false for nothing; null: the program guesses
  */
 
 /** @typedef {{regions: readonly Region[], active: number, area: Bitmap | null, prompt: string, editPrompt: string}} State */
@@ -60,7 +62,12 @@ export class Document {
   changeRegion(change, lasting = true) {
     const { regions, active } = this.state;
     if (!regions[active]) return;
-    this.change({ regions: regions.map((region, i) => (i === active ? { ...region, ...change } : region)) }, lasting);
+    const { name: before } = regions[active];
+    const changed = regions.map((region, i) => {
+      if (i === active) return { ...region, ...change };
+      return region.behind === before ? { ...region, behind: change.name ?? before } : region;
+    });
+    this.change({ regions: changed }, lasting);
   }
 
   /** A new region, which is then the active one. @param {Bitmap} mask */
@@ -75,6 +82,7 @@ export class Document {
       anchor: null,
       label: null,
       cut: "snap",
+      behind: null,
     };
     this.change({ regions: [...this.state.regions, region], active: count });
   }
@@ -98,7 +106,10 @@ export class Document {
 
   /** @param {number} index */
   remove(index) {
-    const regions = this.state.regions.filter((_, i) => i !== index);
+    const { name } = this.state.regions[index];
+    const regions = this.state.regions
+      .filter((_, i) => i !== index)
+      .map((region) => (region.behind === name ? { ...region, behind: null } : region));
     this.change({ regions, active: Math.min(this.state.active, regions.length - 1) });
   }
 
@@ -125,7 +136,7 @@ export class Document {
     const moving = this.state.regions.filter((region) => !isStill(region.motion));
     if (!this.state.regions.length) return "Mark what is to move.";
     if (!moving.length) return "Drag the region to where it is to go.";
-    return moving.map((region) => `${region.name} ${inWords(region.motion)}.`).join(" ");
+    return moving.map((region) => `${region.name} ${inWords(region.motion)}${orderInWords(region)}.`).join(" ");
   }
 
   /**
@@ -134,7 +145,9 @@ export class Document {
    */
   async instruction(all = false) {
     const regions = this.state.regions.filter((region) => region.mask.bounds && (all || !isStill(region.motion)));
-    const operations = await Promise.all(regions.map((region) => operationOf(region)));
+    const operations = await Promise.all(
+      regions.map(async (region) => ({ ...(await operationOf(region)), ...(all ? {} : await this.order(region)) })),
+    );
     const { area, prompt, editPrompt } = this.state;
     return {
       version: 2,
@@ -143,6 +156,13 @@ export class Document {
       edit_prompt: editPrompt,
       ...(area ? { editable: { type: "png", png: await area.png(), invert: false } } : {}),
     };
+  }
+
+  /** What stays in front of a region, as an operation says it. @param {Region} region */
+  async order({ behind }) {
+    const front = this.state.regions.find((region) => region.name === behind);
+    if (front) return front.mask.bounds ? { behind: { type: "png", png: await front.mask.png(), invert: false } } : {};
+    return typeof behind === "boolean" ? { behind } : {};
   }
 
   /** As plain data, for the storage of a browser. */
@@ -194,6 +214,12 @@ async function operationOf(region) {
     handle: [handle.x, handle.y],
     cut: region.cut,
   };
+}
+
+/** @param {Region} region */
+function orderInWords({ behind }) {
+  if (behind === true) return ", behind what is there";
+  return typeof behind === "string" ? `, behind ${behind}` : "";
 }
 
 /** Where the middle of a region goes. @param {Region} region */

@@ -38,6 +38,10 @@ const NUMBERS = [
   ["sy", "height, %", 100, 1],
 ];
 
+/** What the orders that need no other region mean. @type {Record<string, boolean | null>} */
+const ORDERS = { guessed: null, "in front": false, "behind what is there": true };
+const BEHIND = "behind ";
+
 export class Panel {
   /** @param {Canvas} canvas */
   constructor(canvas) {
@@ -68,7 +72,8 @@ export class Panel {
       canvas.document.changeRegion({ cut: /** @type {"snap"} */ (value) });
       canvas.maskChanged();
     });
-    this.fields.append(this.label.field, this.cut.field, pressed("Put back", "Escape", () => canvas.revert()), this.list);
+    this.order = chosen("Order", [], (value) => canvas.move({ behind: value in ORDERS ? ORDERS[value] : value.slice(BEHIND.length) }));
+    this.fields.append(this.label.field, this.cut.field, this.order.field, pressed("Put back", "Escape", () => canvas.revert()), this.list);
     this.dialog = made("dialog", { className: "keys" });
   }
 
@@ -104,8 +109,19 @@ export class Panel {
     }
     this.label.select.value = doc.region?.label ?? "guessed";
     this.cut.select.value = doc.region?.cut ?? "snap";
-    this.label.select.disabled = this.cut.select.disabled = !doc.region;
+    this.showOrder();
+    for (const { select } of [this.label, this.cut, this.order]) select.disabled = !doc.region;
     this.list.replaceChildren(...doc.state.regions.map((region, i) => this.entry(region, i)), this.newRegion());
+  }
+
+  /** What a region can be behind: also what other regions mark, whether or not they move. */
+  showOrder() {
+    const { region, state } = this.canvas.document;
+    const others = state.regions.filter((other) => other !== region).map((other) => BEHIND + other.name);
+    this.order.offer([...Object.keys(ORDERS), ...others]);
+    const behind = region?.behind ?? null;
+    const known = Object.keys(ORDERS).find((text) => ORDERS[text] === behind);
+    this.order.select.value = known ?? BEHIND + behind;
   }
 
   /** @param {import("./document.js").Region} region @param {number} index */
@@ -172,9 +188,11 @@ function gap() {
 /** @param {string} text @param {string[]} values @param {(value: string) => void} act */
 function chosen(text, values, act) {
   const select = made("select", {});
-  for (const value of values) select.append(made("option", { value, textContent: value }));
+  const offer = (/** @type {string[]} */ texts) =>
+    select.replaceChildren(...texts.map((value) => made("option", { value, textContent: value })));
+  offer(values);
   select.addEventListener("change", () => act(select.value));
   const field = made("label", {});
   field.append(text, select);
-  return { field, select };
+  return { field, select, offer };
 }
