@@ -28,6 +28,7 @@ from dragflow.core.config import SizeConfig
 from dragflow.core.motion import Label, seen_from
 from dragflow.core.task import DragTask
 from dragflow.editor import frames, session
+from dragflow.editor.window import settled
 from dragflow.files.pictures import SourceImage
 from dragflow.files.recipes import load_recipe
 from dragflow.pixels.resolve import resolve
@@ -60,7 +61,7 @@ def task_of(*operations: Operation, size: tuple[int, int] = (H, W), editable: Bo
 
 
 def seen(task: DragTask, size: SizeConfig) -> str | Window:
-    return frames.settled(size, (task.area.shape[0], task.area.shape[1]), task, CELL).window
+    return settled(size, (task.area.shape[0], task.area.shape[1]), task, CELL).window
 
 
 def box_of(task: DragTask, size: SizeConfig) -> Window:

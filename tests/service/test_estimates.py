@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +112,11 @@ def test_what_cannot_be_written_is_said_and_stillknown(tmp_path: Path, caplog: p
     estimates.add(RUN)
     assert "is not kept" in caplog.text
     assert estimates.of(job()).seconds is not None
+
+
+def test_an_estimate_does_not_wait_for_torch() -> None:
+    script = "import sys, dragflow.service.estimates, dragflow.http.app; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_the_oldest_are_forgotten() -> None:

@@ -15,6 +15,7 @@ from dragflow.cli.app import main
 from dragflow.world import drag_case
 
 pytestmark = pytest.mark.browser
+ESTIMATE = ".studio-estimate"
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +61,12 @@ def test_a_person_drags_and_gets_the_edit(visit: Any, scene: Any, picture: Path,
 
     page.get_by_label("Preset").click()
     page.get_by_role("option", name="fast").click()
+    page.wait_for_function(f"() => document.querySelector('{ESTIMATE}').textContent.includes('here')")
     page.get_by_role("button", name="Run", exact=True).click()
     visitor.wait("c.running && c.running.share > 0.1")
     page.wait_for_selector(".results img", timeout=120_000)
     visitor.wait("c.judging && !c.running")
+    page.wait_for_function(f"() => /^About .* s, .* GiB here/.test(document.querySelector('{ESTIMATE}').textContent)")
     share = visitor.value("c.judging.share")
     visitor.drag((128, 128), (200, 128))
     assert visitor.value("c.judging.share") > share + 0.2
@@ -83,6 +86,23 @@ def test_a_person_drags_and_gets_the_edit(visit: Any, scene: Any, picture: Path,
 
 def edited(png: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(png)))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ((None, None, None), "How long this takes here is not known yet. The model is loaded first."),
+        ((None, 0, 900), "How long this takes here is not known yet."),
+        ((12.4, 0, 3174), "About 12 s, 3.1 GiB here."),
+        ((0.3, 7, None), "About 1 s here. The model is loaded first: about 7 s."),
+        ((150, 0, 512), "About 3 min, 0.5 GiB here."),
+        ((9000, 0, None), "About 2.5 h here."),
+    ],
+)
+def test_an_estimate_is_told_in_words(visit: Any, said: tuple[float | None, ...], words: str) -> None:
+    fields = dict(zip(("seconds", "load_seconds", "memory_mib"), said, strict=True))
+    script = "async (said) => (await import('/studio-files/page/estimate.js')).words(said)"
+    assert visit().page.evaluate(script, fields) == words
 
 
 def test_a_run_is_stopped_and_the_next_one_ends(visit: Any, scene: Any, picture: Path) -> None:

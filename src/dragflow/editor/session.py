@@ -22,6 +22,7 @@ from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.result import EditResult
 from dragflow.editor.subject import SessionSubject, subject_box
 from dragflow.editor.versions import versions
+from dragflow.editor.window import settled
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.files.presets import check_config, load_preset
@@ -140,7 +141,7 @@ class Session:
 
     def _settled(self, config: EditConfig, task: DragTask | None) -> EditConfig:
         multiple = self._backbone.spec.pixel_multiple
-        return replace(config, size=frames.settled(config.size, self.source.size, task, multiple))
+        return replace(config, size=settled(config.size, self.source.size, task, multiple))
 
     def _task(
         self, instruction: Instruction | Operation | Sequence[Operation] | DragTask, config: EditConfig

@@ -21,6 +21,7 @@ from dragflow.core.config import EditConfig, SizeConfig
 from dragflow.core.errors import UserError
 from dragflow.core.events import Event, Finished, Stepped
 from dragflow.core.models import ModelOptions
+from dragflow.editor.window import settled
 from dragflow.files.atomic import write_bytes
 from dragflow.service.jobs import EditJob
 
@@ -166,8 +167,6 @@ def model_key(model: ModelOptions) -> str:
 
 def settled_size(job: EditJob) -> SizeConfig:
     """The size at which the model will work, with the window."""
-    from dragflow.editor.frames import settled
-
     return settled(job.config.size, job.source.size, job.task, _MULTIPLE)
 
 

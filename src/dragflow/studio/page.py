@@ -11,6 +11,7 @@ import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
+from gradio.components import Component
 from PIL import Image
 
 from dragflow.files.presets import preset_names
@@ -28,8 +29,8 @@ EXAMPLES = {
 _SIDE = 512
 _FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 """Those of the machine: others would be loaded from elsewhere."""
-_RUN = """(model, preset, seed, variants, prompt, editPrompt) =>
-  { void window.dragflow.edit({ model, preset, seed, variants, prompt, editPrompt }); }"""
+_CALL = """(model, preset, seed, variants, prompt, editPrompt) =>
+  {{ void window.dragflow{act}({{ model, preset, seed, variants, prompt, editPrompt }}); }}"""
 
 
 def mount_studio(app: FastAPI, models: Sequence[str]) -> FastAPI:
@@ -78,8 +79,12 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     preset = gr.Dropdown(list(preset_names()), value="default", label="Preset", interactive=True)
     seed = gr.Number(0, label="Seed", precision=0, minimum=0)
     variants = gr.Slider(1, 4, 1, step=1, label="Variants")
+    choices: list[Component] = [model, preset, seed, variants, prompt, edit_prompt]
+    for widget in (model, preset, seed, variants, prompt, edit_prompt):
+        widget.change(None, choices, None, js=_CALL.format(act="?.choose"))
+    gr.HTML('<p class="studio-estimate" role="status"></p>')
     run = gr.Button("Run", variant="primary")
-    run.click(None, [model, preset, seed, variants, prompt, edit_prompt], None, js=_RUN)
+    run.click(None, choices, None, js=_CALL.format(act=".edit"))
     _button("Stop", "window.dragflow.stop()", variant="stop")
     way = gr.Radio(["slider", "blink", "difference"], value="slider", label="Compare by")
     way.change(None, [way], None, js="(way) => window.dragflow.judge(way)")

@@ -2,6 +2,7 @@
 
 import { mount } from "../canvas/canvas.js";
 import { Document } from "../canvas/document.js";
+import { Estimate } from "./estimate.js";
 import { Results, download } from "./results.js";
 import { Run } from "./run.js";
 import { Server, answered, fromBase64 } from "./server.js";
@@ -11,13 +12,15 @@ import { restore, save } from "./store.js";
 /** @typedef {{model: string, preset: string, seed: number, variants: number, prompt: string, editPrompt: string}} Choices */
 
 const KEEP_AFTER = 800;
-const ESTIMATES = "dragflow.seconds";
 
 export class Studio {
   /** @param {HTMLElement} element holds .canvas, .results, .said, .examples and input[type=file] */
   constructor(element) {
     this.element = element;
     this.server = new Server();
+    this.estimate = new Estimate(this.server);
+    /** @type {Partial<Choices>} what is absent the server chooses as the widgets do at first */
+    this.choices = {};
     this.name = "picture";
     /** @type {Run | null} */
     this.run = null;
@@ -30,7 +33,7 @@ export class Studio {
       select: (point) => this.server.select(point),
       layers: (instruction) => this.server.layers(instruction),
       preview: (instruction) => this.server.preview(instruction),
-      changed: () => this.keep(),
+      changed: () => (this.keep(), this.estimated()),
       said: (sentence) => this.say(sentence),
     });
     this.results = new Results(part(element, ".results"), {
@@ -96,32 +99,41 @@ export class Studio {
       const instruction = await this.canvas.document.instruction();
       if (!this.upright) throw new Error("open a picture first");
       if (!instruction.operations.length) throw new Error("mark a region and drag it, then run");
-      Object.assign(instruction, { prompt: choices.prompt, edit_prompt: choices.editPrompt });
       await this.followed(instruction, choices, this.upright);
     });
     this.run = null;
     this.canvas.progress(null);
+    this.estimated();
+  }
+
+  /** What the widgets of the page say now. @param {Choices} choices */
+  choose(choices) {
+    this.choices = choices;
+    this.estimated();
+  }
+
+  /** Say what a run would take, when the hand rests. */
+  estimated() {
+    this.estimate.later(async () => {
+      const instruction = await this.canvas.document.instruction();
+      if (!this.upright || !instruction.operations.length) return null;
+      return fieldsOf(instruction, this.choices);
+    });
   }
 
   /** @param {object} instruction @param {Choices} choices @param {Blob} before */
   async followed(instruction, choices, before) {
     const words = this.canvas.document.words;
-    const key = `${choices.model} ${choices.preset}`;
-    const expected = Number(JSON.parse(localStorage.getItem(ESTIMATES) ?? "{}")[key]);
-    const soon = expected ? ` (took ${Math.ceil(expected)} s here before)` : "";
     this.say("");
-    this.canvas.progress({ text: `begins${soon}`, share: 0 });
+    this.canvas.progress({ text: "begins", share: 0 });
     this.run = new Run(this.server, {
       progress: (progress, preview) => void this.progress(progress, preview),
       made: (made) => {
         this.results.add({ before, after: made.picture, words, seed: made.seed, seconds: made.seconds });
-        const known = JSON.parse(localStorage.getItem(ESTIMATES) ?? "{}");
-        localStorage.setItem(ESTIMATES, JSON.stringify({ ...known, [key]: made.seconds }));
         this.keep();
       },
     });
-    const { model, preset, seed, variants } = choices;
-    const why = await this.run.done({ instruction, model, preset, seed, variants });
+    const why = await this.run.done(fieldsOf(instruction, choices));
     if (why) this.say(why, why !== "stopped");
   }
 
@@ -227,6 +239,11 @@ export class Studio {
       this.say(error instanceof Error ? error.message : String(error));
     }
   }
+}
+
+/** Of POST /v1/edits and /v1/estimates. @param {object} instruction @param {Partial<Choices>} choices */
+function fieldsOf(instruction, { prompt, editPrompt, ...others }) {
+  return { instruction: { ...instruction, prompt, edit_prompt: editPrompt }, ...others };
 }
 
 /** @param {HTMLElement} element @param {string} selector @returns {HTMLElement} */
