@@ -27,7 +27,7 @@ from dragflow.core.arrays import Window
 from dragflow.core.config import SizeConfig
 from dragflow.core.motion import Label, seen_from
 from dragflow.core.task import DragTask
-from dragflow.editor import frames, session
+from dragflow.editor import frames, session, window
 from dragflow.editor.window import settled
 from dragflow.files.pictures import SourceImage
 from dragflow.files.recipes import load_recipe
@@ -265,7 +265,7 @@ def test_a_recipe_holds_the_window_and_repeats_it(
     first.save(tmp_path / "out.png")
     recipe = load_recipe(tmp_path / "out.png")
     assert recipe.config.size.box is not None
-    monkeypatch.setattr(frames, "_LEAST", 1.0)  # another rule, as a later version may have
+    monkeypatch.setattr(window, "_LEAST", 1.0)  # another rule, as a later version may have
     assert editor.open(source, config=CONFIG).edit(MOVE, CONFIG).provenance.recipe.config.size != recipe.config.size
     again = run(repeat(source, recipe, trust=True), pool)
     assert again.png() == first.png()
