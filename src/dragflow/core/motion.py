@@ -117,6 +117,12 @@ def scale_factors(motion: Scale) -> tuple[float, float]:
     return motion.factor if isinstance(motion.factor, tuple) else (motion.factor, motion.factor)
 
 
+def inside(point: Point, size: tuple[int, int]) -> bool:
+    """Whether a point is on a picture of `size` (h, w), its outermost half pixels included."""
+    h, w = size
+    return -0.5 <= point[0] <= w - 0.5 and -0.5 <= point[1] <= h - 0.5
+
+
 def apply(matrix: Matrix, point: Point) -> Point:
     """The image of a point."""
     (a, b, c), (d, e, f) = matrix

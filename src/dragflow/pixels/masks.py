@@ -12,7 +12,7 @@ from PIL import Image
 
 from dragflow.core.arrays import Map, Mask, Point, Window
 from dragflow.core.errors import UserError
-from dragflow.core.motion import Matrix
+from dragflow.core.motion import Matrix, inside
 from dragflow.core.task import Box, MaskArray, Polygon, Region, ResolvedOperation
 from dragflow.pixels.reading import read_array
 
@@ -83,12 +83,6 @@ def bounds(mask: Mask) -> Window:
     """The box around all pixels of a mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def inside(point: Point, size: tuple[int, int]) -> bool:
-    """Whether a point is on a picture of `size` (h, w), its outermost half pixels included."""
-    h, w = size
-    return -0.5 <= point[0] <= w - 0.5 and -0.5 <= point[1] <= h - 0.5
 
 
 def format_point(point: Point) -> str:

@@ -16,6 +16,8 @@ from dragflow.world.motion import Motion
 from dragflow.world.scenes import Scene, scene
 
 KINDS = ("translate", "rotate", "scale", "stretch")
+CHANGED = 6
+"""Grey levels above which a pixel counts as changed by a motion."""
 _SCENES_TRIED = 60
 _MOTIONS_TRIED = 12
 """Per scene."""
@@ -82,14 +84,14 @@ def drag_case(seed: int, kind: str | None = None, size: int | tuple[int, int] = 
         else:
             index = int(rng.choice(before.objects))
         for _ in range(_MOTIONS_TRIED):
-            motion = _draw_motion(rng, before, index, drawn)
+            motion = draw_motion(rng, before, index, drawn)
             after = before.moved(index, motion)
-            if _fits(before, after, index, motion):
+            if fits(before, after, index, motion):
                 return _case(seed, drawn, before, after, index, motion)
     raise UserError(f"no {kind or 'drag'} fits a picture of size {size} (case {seed}): use a larger size")
 
 
-def _draw_motion(rng: np.random.Generator, scene: Scene, index: int, kind: str) -> Motion:
+def draw_motion(rng: np.random.Generator, scene: Scene, index: int, kind: str) -> Motion:
     """A motion in the range that a person would drag."""
     thing, unit = scene.things[index], scene.unit
     if kind == "translate":
@@ -113,7 +115,7 @@ def _draw_motion(rng: np.random.Generator, scene: Scene, index: int, kind: str) 
     return motions.stretch(seam, (tip[0] - seam[0], tip[1] - seam[1]), factor)
 
 
-def _fits(before: Scene, after: Scene, index: int, motion: Motion) -> bool:
+def fits(before: Scene, after: Scene, index: int, motion: Motion) -> bool:
     """Whether the thing stays in the picture and can be seen before and after."""
     growth = abs(np.linalg.det(np.array(motion.matrix)[:, :2])) if motion.type != "affine" else 1.0
     covered, covered_after = float(before.alpha(index).sum()), float(after.alpha(index).sum())
@@ -125,12 +127,12 @@ def _fits(before: Scene, after: Scene, index: int, motion: Motion) -> bool:
     if float((after.alpha(index) * border).sum()) > 0.02 * covered**0.5 * 4:
         return False
     least = 0.002 * border.size
-    if not (_part(before, index).sum() > least and _part(after, index).sum() > least):
+    if not (part(before, index).sum() > least and part(after, index).sum() > least):
         return False
     return before.hidden(index) < 0.35 and after.hidden(index) < 0.45
 
 
-def _part(scene: Scene, index: int) -> Mask:
+def part(scene: Scene, index: int) -> Mask:
     """The visible pixels of what moves; of a thing with a seam only the part beyond it."""
     shown = scene.visible(index) > 0.5
     if scene.things[index].role == "object":
@@ -154,8 +156,8 @@ def editable(mask: Mask) -> Mask:
 
 def _case(seed: int, kind: str, before: Scene, after: Scene, index: int, motion: Motion) -> DragCase:
     source, target = before.render(), after.render()
-    mask, target_mask = _part(before, index), _part(after, index)
-    changed = np.abs(source.astype(np.int16) - target.astype(np.int16)).max(-1) > 6
+    mask, target_mask = part(before, index), part(after, index)
+    changed = np.abs(source.astype(np.int16) - target.astype(np.int16)).max(-1) > CHANGED
     joint = before.things[index].role == "limb" or motion.type == "affine" or len(before.moving(index)) > 1
     context = Context(
         shadow=before.light.shadows,

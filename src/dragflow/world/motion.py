@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dragflow.core.arrays import Point
-from dragflow.core.motion import Matrix, apply, rotation
+from dragflow.core.motion import Affine, Matrix, Rotate, Scale, Translate, apply, inside, rotation
+from dragflow.core.motion import Motion as Asked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,21 @@ class Motion:
     def apply(self, point: Point) -> Point:
         """Where a point goes."""
         return apply(self.matrix, point)
+
+    def asked(self, handle: Point, size: tuple[int, int]) -> Asked:
+        """The motion as one asks the editor for it, of a region with this handle on a picture of `size` (h, w).
+
+        An affine map where the editor's own motion would have its anchor or its target outside of the picture.
+        """
+        anchored = self.about is not None and inside(self.about, size)
+        if self.type == "rotate" and anchored and self.about is not None:
+            return Rotate(self.about, degrees=self.degrees)
+        if self.type == "scale" and anchored and self.about is not None and self.factor is not None:
+            return Scale(self.about, self.factor)
+        to = self.apply(handle)
+        if self.type == "translate" and inside(to, size):
+            return Translate(to)
+        return Affine(self.matrix)
 
 
 def homogeneous(matrix: Matrix) -> NDArray[np.float64]:

@@ -51,6 +51,11 @@ class Scene:
         """Every thing drawn alone, premultiplied RGBA (h, w, 4)."""
         return tuple(things.draw(thing, self.size) for thing in self.things)
 
+    @property
+    def ground(self) -> NDArray[np.floating]:
+        """The background (h, w, 3), about 0 to 1, before any light or shadow is on it."""
+        return backgrounds.paint(self.background, self.size)
+
     def moving(self, index: int) -> tuple[int, ...]:
         """The things that move when thing `index` is dragged: a limb alone, anything else with its whole group."""
         thing = self.things[index]
@@ -60,7 +65,7 @@ class Scene:
 
     def render(self) -> Pixels:
         """The picture (h, w, 3)."""
-        picture = np.array(np.broadcast_to(backgrounds.paint(self.background, self.size), (*self.size, 3)), np.float32)
+        picture = np.array(np.broadcast_to(self.ground, (*self.size, 3)), np.float32)
         # From back to front: a shadow falls on all that is behind its object, never on the object or what hides it.
         for thing, layer in zip(self.things, self.layers, strict=True):
             if self.light.shadows and thing.role != "cap":

@@ -45,6 +45,11 @@ class Thing:
     bend: float = 1.0
     """The factor beyond the seam."""
 
+    @property
+    def cell(self) -> NDArray[np.float32]:
+        """What is drawn of a sprite: premultiplied RGBA (CELL, CELL, 4)."""
+        return atlas.pixels(self.name)
+
     def moved(self, motion: Motion, unit: float) -> Thing:
         """The thing after a motion given in pixels of a picture whose smaller side is `unit`."""
         pixels = _share_to_pixel(unit)
@@ -82,7 +87,7 @@ def draw(thing: Thing, size: tuple[int, int]) -> NDArray[np.float32]:
     if thing.kind == "limb":
         return _draw_limb(thing, own_to_pixel, size)
     grow = math.sqrt(abs(np.linalg.det(own_to_pixel[:2, :2]))) / atlas.CELL
-    cell = _shrunk(thing.name, _halvings(grow))
+    cell = _shrunk(thing.cell, _halvings(grow))
     side = cell.shape[0]
     own_to_cell = np.array([[side, 0, side / 2 - 0.5], [0, side, side / 2 - 0.5], [0, 0, 1.0]])
     cell_to_pixel = own_to_pixel @ np.linalg.inv(own_to_cell)
@@ -97,8 +102,7 @@ def _halvings(grow: float) -> int:
     return max(0, min(3, round(math.log2(1 / max(grow, 1e-3)) - 0.1)))
 
 
-def _shrunk(name: str, halvings: int) -> NDArray[np.float32]:
-    cell = atlas.pixels(name)
+def _shrunk(cell: NDArray[np.float32], halvings: int) -> NDArray[np.float32]:
     side = atlas.CELL >> halvings
     if halvings == 0:
         return cell

@@ -10,13 +10,12 @@ import numpy as np
 
 from dragflow.bench.sample import Sample
 from dragflow.core.arrays import Mask, Pixels, Point
-from dragflow.core.motion import Affine, Motion, Rotate, Scale, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.files.pictures import SourceImage, from_pixels
 from dragflow.pixels import masks
 from dragflow.world import DragCase, drag_case
-from dragflow.world import motion as motions
 from dragflow.world.cases import Context
+from dragflow.world.motion import Motion
 
 SIZE = 256
 POINTS = 3
@@ -54,7 +53,7 @@ class Drawn:
     mask: Mask
     area: Mask
     """The world's own editable area, which covers the shadows too."""
-    motion: motions.Motion
+    motion: Motion
     truth: Pixels | None
     target_mask: Mask | None
     caption: str
@@ -88,7 +87,9 @@ def as_sample(name: str, scene: Drawn) -> Sample:
     context = [name for name, present in asdict(scene.context).items() if present]
     pairs = [(p, scene.motion.apply(p)) for p in spread_points(scene.mask, POINTS)]
     pairs = [(p, q) for p, q in pairs if masks.inside(q, scene.image.size)]
-    operation = Operation(MaskArray(scene.mask, invert=False), motion(scene.motion, scene.mask))
+    operation = Operation(
+        MaskArray(scene.mask, invert=False), scene.motion.asked(masks.centroid(scene.mask), scene.image.size)
+    )
     return Sample(
         id=name,
         category=scene.kind,
@@ -100,20 +101,6 @@ def as_sample(name: str, scene: Drawn) -> Sample:
         target_mask=scene.target_mask,
         tags=("context", *context) if context else ("plain",),
     )
-
-
-def motion(drawn: motions.Motion, mask: Mask) -> Motion:
-    """A motion of the world as one of the editor's; if its anchor is outside of the picture, as an affine map."""
-    size = (mask.shape[0], mask.shape[1])
-    anchored = drawn.about is not None and masks.inside(drawn.about, size)
-    if drawn.type == "rotate" and anchored and drawn.about is not None:
-        return Rotate(drawn.about, degrees=drawn.degrees)
-    if drawn.type == "scale" and anchored and drawn.about is not None and drawn.factor is not None:
-        return Scale(drawn.about, drawn.factor)
-    to = drawn.apply(masks.centroid(mask))
-    if drawn.type == "translate" and masks.inside(to, size):
-        return Translate(to)
-    return Affine(drawn.matrix)
 
 
 def spread_points(mask: Mask, count: int) -> tuple[Point, ...]:
