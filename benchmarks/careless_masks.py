@@ -21,9 +21,9 @@ from dragflow.bench.sample import Sample
 from dragflow.bench.statistics import difference
 from dragflow.core.arrays import Mask
 from dragflow.core.task import Cut, MaskArray
-from dragflow.pixels import masks
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
+from dragflow.train.drags import painted
 
 CUTS: tuple[Cut, ...] = ("hard", "soft", "snap")
 MEASURES = ("area", "target", "vacated")
@@ -61,17 +61,6 @@ def rows() -> list[tuple[str, Cut, tuple[str, Cut]]]:
     """Each region and cut, and what it is compared with: itself cut hard if it is exact, else the exact region."""
     exact: list[tuple[str, Cut, tuple[str, Cut]]] = [("exact", cut, ("exact", "hard")) for cut in CUTS[1:]]
     return exact + [(name, cut, ("exact", cut)) for name in ("small", "large", "shifted") for cut in CUTS]
-
-
-def painted(exact: Mask, pixels: int) -> dict[str, Mask]:
-    """The region as four people would paint it."""
-    along = round(pixels / 2**0.5)
-    return {
-        "exact": exact,
-        "small": ~masks.dilate(~exact, pixels),
-        "large": masks.dilate(exact, pixels),
-        "shifted": masks.warp_mask(exact, ((1.0, 0.0, along), (0.0, 1.0, along))),
-    }
 
 
 def scores(sample: Sample, region: Mask, cut: Cut) -> list[float]:

@@ -9,47 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from tiny_model import FLOW as TINY_FLOW
-from tiny_model import VAE
+from safetensors.torch import load_file
+from tiny_model import TWO_HEADS
 from torch import Tensor
 
 from dragflow import Editor, SubjectOptions, world
 from dragflow.core.errors import UserError
 from dragflow.subject.attention import split_heads
 from dragflow.subject.instantcharacter.projector import ProjectorSize
-from dragflow.train import adapter, adapter_start, export, flow, state, vae
+from dragflow.train import adapter, adapter_start, state
 from dragflow.train.adapter import AdapterConfig, AdapterModel, Teacher, Velocities
 from dragflow.train.main import main
 
-FLOW = replace(TINY_FLOW, heads=2)
 ADAPTER = AdapterConfig(
-    flow=FLOW,
+    flow=TWO_HEADS,
     projector=ProjectorSize(features=64, blocks=1, width=64, depth=2, tokens=16, out=64, frequencies=16),
     side=32,
     patch=8,
     warmup=1,
 )
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole tiny model of real layout, as the training exports it."""
-    out = tmp_path_factory.mktemp("model")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae, "evaluate", lambda *_: {})
-        vae.train(VAE, state.Run(out, steps=2))
-    flow.train(FLOW, state.Run(out, steps=2))
-    folder = export.export(out, tmp_path_factory.mktemp("exported"), FLOW)
-    # The last layer of so short a training gives next to nothing.
-    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    tensors = load_file(weights)
-    generator = torch.Generator().manual_seed(0)
-    for name, x in tensors.items():
-        if ".norm" in name or "norm_out" in name or "proj_out" in name:
-            tensors[name] = x + 0.05 * torch.randn(x.shape, generator=generator).to(x)
-    save_file(tensors, weights, metadata={"format": "pt"})
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +40,7 @@ def trained(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def initial(model: Path) -> tuple[Teacher, AdapterModel]:
     torch.manual_seed(0)
-    teacher, fresh = Teacher(FLOW, model, "cpu"), AdapterModel(ADAPTER)
+    teacher, fresh = Teacher(TWO_HEADS, model, "cpu"), AdapterModel(ADAPTER)
     adapter.initialise(ADAPTER, fresh, teacher)
     return teacher, fresh
 

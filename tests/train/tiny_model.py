@@ -1,5 +1,7 @@
 """Settings of a model so small that every stage of its training runs in a second."""
 
+from dataclasses import replace
+
 from dragflow.train import flow, text, vae
 
 VAE = vae.VaeConfig(
@@ -20,3 +22,4 @@ FLOW = flow.FlowConfig(
     fresh=2,
     compile=False,
 )
+TWO_HEADS = replace(FLOW, heads=2)

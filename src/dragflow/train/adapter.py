@@ -8,7 +8,6 @@ and as gradient it buries what the adapter could learn. The model's weights stay
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -30,9 +29,9 @@ from dragflow.subject.instantcharacter.attention import SubjectAttention
 from dragflow.subject.instantcharacter.encoders import PatchEncoder, PatchEncoders, make_views
 from dragflow.subject.instantcharacter.projector import Projector, ProjectorSize
 from dragflow.subject.nano.adapter import ADAPTER, ENCODER, TINY_SIGLIP
-from dragflow.train import adapter_start, data, state, text, vae
+from dragflow.train import adapter_start, data, latents, state, text
 from dragflow.train.flow import FlowConfig, FlowModel, captions, times
-from dragflow.train.latents import Pool, Scaling, encode
+from dragflow.train.latents import Pool, encode
 from dragflow.train.state import Run
 from dragflow.train.text import Tokenizers
 
@@ -148,13 +147,11 @@ class Teacher:
     """The frozen model, and its velocities with an adapter or without."""
 
     def __init__(self, config: FlowConfig, start: Path, device: str) -> None:
-        self.coder = vae.build(config.vae).requires_grad_(False)
-        vae.begin_with(self.coder, start)
-        nn.Module.to(self.coder, device)
+        exported = latents.exported(start, config.vae, device)
+        self.coder, self.scaling = exported.vae, exported.scaling
         self.model = FlowModel(config).requires_grad_(False).eval()
         self.model.begin_with(start)
         self.model.to(device)
-        self.scaling = exported_scaling(start)
         self.tokenizers = Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())
         self.config, self.device = config, device
 
@@ -208,12 +205,6 @@ def subject_injection(model: FlowModel, control: FunctionControl, text_tokens: i
 
 def _block_names(config: FlowConfig) -> tuple[str, ...]:
     return (*(f"double.{i}" for i in range(config.double)), *(f"single.{i}" for i in range(config.single)))
-
-
-def exported_scaling(folder: Path) -> Scaling:
-    """How an exported model's latents are scaled."""
-    config = json.loads((folder / "vae" / "config.json").read_text())
-    return Scaling(config["scaling_factor"], config["shift_factor"])
 
 
 @torch.no_grad()

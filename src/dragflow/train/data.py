@@ -48,11 +48,11 @@ def photographs(names: tuple[str, ...]) -> tuple[Pixels, ...]:
     return tuple(out)
 
 
-def photograph_crop(rng: np.random.Generator, size: int) -> Pixels:
-    """A random crop (size, size, 3) of a training photograph, shrunk, mirrored and tinted at random."""
+def photograph_crop(rng: np.random.Generator, size: int, names: tuple[str, ...] = TRAIN_PHOTOGRAPHS) -> Pixels:
+    """A random crop (size, size, 3) of one of these photographs, shrunk, mirrored and tinted at random."""
     import cv2
 
-    pictures = photographs(TRAIN_PHOTOGRAPHS)
+    pictures = photographs(names)
     picture = pictures[int(rng.integers(len(pictures)))]
     span = int(rng.uniform(1.0, max(1.0, min(2.5, min(picture.shape[:2]) / size))) * size)
     y, x = (int(rng.integers(n - span + 1)) for n in picture.shape[:2])

@@ -25,7 +25,7 @@ from dragflow.train.text import T5_LENGTH, TextConfig, TextEncoders, Tokenizers
 from dragflow.train.vae import VaeConfig
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderTiny
+    from diffusers import AutoencoderTiny, FluxTransformer2DModel
     from numpy.typing import NDArray
 
 
@@ -113,18 +113,28 @@ class FlowModel(nn.Module):
 
     def forward(self, z: Tensor, t: Tensor, clip_ids: Tensor, t5_ids: Tensor) -> Tensor:
         """Velocity (b c h w) at latents z (b c h w) and times t (b) for token ids of both encoders."""
-        pooled, sequence = self.text(clip_ids, t5_ids)
-        h, w = z.shape[-2:]
-        v = self.transformer(
-            hidden_states=pack(z),
-            encoder_hidden_states=sequence,
-            pooled_projections=pooled,
-            timestep=t,
-            img_ids=image_ids(h // 2, w // 2, z.device),
-            txt_ids=torch.zeros(sequence.shape[1], 3, device=z.device),
-            return_dict=False,
-        )[0]
-        return unpack(v, h // 2, w // 2)
+        return velocity(self.transformer, z, t, *self.text(clip_ids, t5_ids))
+
+
+def velocity(transformer: FluxTransformer2DModel, z: Tensor, t: Tensor, pooled: Tensor, sequence: Tensor) -> Tensor:
+    """What a transformer gives (b c h w) for latents (b k h w) at times t (b) and embedded captions (b d), (b n d)."""
+    h, w = z.shape[-2:]
+    v = transformer(
+        hidden_states=pack(z),
+        encoder_hidden_states=sequence,
+        pooled_projections=pooled,
+        timestep=t,
+        img_ids=image_ids(h // 2, w // 2, z.device),
+        txt_ids=torch.zeros(sequence.shape[1], 3, device=z.device),
+        return_dict=False,
+    )[0]
+    return unpack(v, h // 2, w // 2)
+
+
+def compile_blocks(transformer: FluxTransformer2DModel) -> None:
+    """Compile every block of a transformer for the one size that it is trained on."""
+    for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks):
+        block.compile(dynamic=False)
 
 
 def times(batch: int, noisy: float, generator: torch.Generator, device: str) -> Tensor:
@@ -183,8 +193,7 @@ def train(config: FlowConfig, run: Run, start: Path | None = None) -> FlowModel:
         model.begin_with(start)
     opts = optimizers(config, model)
     if config.compile:
-        for block in (*model.transformer.transformer_blocks, *model.transformer.single_transformer_blocks):
-            block.compile(dynamic=False)
+        compile_blocks(model.transformer)
     tokenizers = Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())
 
     def report(picture: Path) -> dict[str, float]:

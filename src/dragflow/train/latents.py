@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dragflow.train import data, state
+from dragflow.train import data, state, vae
+from dragflow.train.vae import VaeConfig
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
@@ -27,31 +28,66 @@ class Scaling:
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderTiny, pictures: NDArray[np.uint8], device: str) -> Tensor:
+def encode(coder: AutoencoderTiny, pictures: NDArray[np.uint8], device: str) -> Tensor:
     """Raw latents (b, c, H/8, W/8) of pictures (b, H, W, 3)."""
     x = state.to_tensor(pictures).to(device)
     with state.mixed_precision(device):
-        return vae.encoder(x).float()
+        return coder.encoder(x).float()
 
 
-def measure(vae: AutoencoderTiny, size: int, device: str, path: Path, scenes: int = 256) -> Scaling:
+def measure(coder: AutoencoderTiny, size: int, device: str, path: Path, scenes: int = 256) -> Scaling:
     """The scaling measured on the first scenes, or read from `path` if an earlier call wrote it there."""
     if path.exists():
         return Scaling(**json.loads(path.read_text()))
-    z = torch.cat([encode(vae, data.scene_picture(i, size)[None], device) for i in range(scenes)])
+    z = torch.cat([encode(coder, data.scene_picture(i, size)[None], device) for i in range(scenes)])
     scaling = Scaling(round(float(1 / z.std()), 6), round(float(z.mean()), 6))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(scaling)) + "\n")
     return scaling
 
 
+@dataclass(frozen=True, eq=False)
+class Coder:
+    """A frozen autoencoder and the scaling of its latents."""
+
+    vae: AutoencoderTiny
+    scaling: Scaling
+    device: str
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Latents (b c h w) of pictures (b 3 H W) in [-1, 1]."""
+        with state.mixed_precision(self.device):
+            z = self.vae.encoder(pictures.contiguous(memory_format=torch.channels_last))
+        return (z.float() - self.scaling.shift) * self.scaling.scale
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Pictures (b 3 H W), in [-1, 1] or a little beyond, of latents (b c h w)."""
+        raw = (z / self.scaling.scale + self.scaling.shift).contiguous(memory_format=torch.channels_last)
+        return self.vae.decoder(raw).float()
+
+    def decode_roughly(self, z: Tensor) -> Tensor:
+        """The same to about one of 255 levels, and faster: enough to learn from, too little for a difference of two."""
+        with state.mixed_precision(self.device):
+            return self.decode(z)
+
+
+def exported(folder: Path, config: VaeConfig, device: str) -> Coder:
+    """The autoencoder of an exported model, frozen."""
+    model = vae.build(config).requires_grad_(False)
+    vae.begin_with(model, folder)
+    nn.Module.to(model, device, memory_format=torch.channels_last)
+    about = json.loads((folder / "vae" / "config.json").read_text())
+    return Coder(model, Scaling(about["scaling_factor"], about["shift_factor"]), device)
+
+
 class Pool:
     """Latents of scenes 0, 1, 2, ... in a file of float16; it grows during the training and survives a restart."""
 
     def __init__(
-        self, path: Path, vae: AutoencoderTiny, scaling: Scaling, size: int, capacity: int, device: str
+        self, path: Path, coder: AutoencoderTiny, scaling: Scaling, size: int, capacity: int, device: str
     ) -> None:
-        self.vae, self.scaling, self.size, self.device = vae, scaling, size, device
+        self.coder, self.scaling, self.size, self.device = coder, scaling, size, device
         shape = (16, size // 8, size // 8)
         self.row = int(np.prod(shape))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +104,7 @@ class Pool:
             while self.count < wanted:
                 numbers = range(self.count, min(self.count + 8, wanted))
                 pictures = np.stack([data.scene_picture(i, self.size) for i in numbers])
-                z = (encode(self.vae, pictures, self.device) - self.scaling.shift) * self.scaling.scale
+                z = (encode(self.coder, pictures, self.device) - self.scaling.shift) * self.scaling.scale
                 file.write(z.cpu().numpy().astype(np.float16).tobytes())
                 self.count += len(numbers)
 

@@ -16,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
         ("vae", 3200, 1.5e-3, "the autoencoder, on crops of scenes and photographs"),
         ("flow", 4000, 1e-3, "the transformer and both text encoders, on latents of scenes"),
         ("adapter", 1400, 3e-4, "the subject adapter of an exported model, which stays unchanged"),
+        ("bridge", 12_000, 5e-4, "the bridge of an exported model, on pairs of preview and truth"),
     ):
         stage = stages.add_parser(name, help=text)
         stage.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and sample sheets")
@@ -29,9 +30,12 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument(
             "--start",
             type=Path,
-            required=name == "adapter",
-            help="exported folder to begin with (the encoder stays unchanged)" if name != "adapter" else "the model",
+            required=name in ("adapter", "bridge"),
+            help="the model" if name in ("adapter", "bridge") else "exported folder to begin with (not its encoder)",
         )
+        if name == "bridge":
+            stage.add_argument("--pairs", type=Path, required=True, help="folder of pairs, which may still grow")
+            stage.add_argument("--held-out", type=Path, required=True, help="folder of pairs of the split `test`")
         if name == "flow":
             stage.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help="for the blocks")
             stage.add_argument("--noisy", type=float, default=0.15, help="share of times at which captions are learnt")
@@ -39,31 +43,51 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--cooldown", type=float, default=0.2, help="share of the steps in which the rate falls")
         stage.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
         stage.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
-    export = stages.add_parser("export", help="the trained parts as one diffusers folder")
-    export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
-    export.add_argument(
-        "--start", type=Path, help="--start of the flow stage, whose autoencoder is taken if --out has no vae/"
-    )
-    export.add_argument("--to", type=Path, required=True, help="folder to write")
-    export = stages.add_parser("export-adapter", help="the trained adapter, for `--subject.adapter nano`")
-    export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
-    export.add_argument("--to", type=Path, required=True, help="folder to write")
+    _add_exports(stages)
+    pairs = stages.add_parser("pairs", help="pairs of preview and truth for the bridge; what is there is kept")
+    pairs.add_argument("--to", type=Path, required=True, help="folder to add to")
+    pairs.add_argument("--count", type=int, default=20_000)
+    pairs.add_argument("--split", choices=("train", "test"), default="train", help="of the things that are shown")
+    pairs.add_argument("--processes", type=int, default=1)
     return top
+
+
+def _add_exports(stages: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, start, what, to in (
+        ("export", "the flow stage, whose autoencoder is taken if --out has no vae/", "parts", "one diffusers folder"),
+        ("export-adapter", None, "adapter", "a folder, for `--subject.adapter nano`"),
+        ("export-bridge", "the bridge stage", "bridge", "one file"),
+    ):
+        export = stages.add_parser(name, help=f"the trained {what} as {to}")
+        export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
+        export.add_argument("--to", type=Path, required=True, help="what to write")
+        if start is not None:
+            export.add_argument("--start", type=Path, required=name == "export-bridge", help=f"--start of {start}")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run one stage."""
     args = parser().parse_args(argv)
-    if args.stage == "export":
+    if args.stage == "pairs":
+        make_pairs(args.to, args.count, args.processes, args.split)
+    elif args.stage == "export":
         from dragflow.train.export import export
 
         export(args.out, args.to, start=args.start)
-        return
-    if args.stage == "export-adapter":
+    elif args.stage == "export-adapter":
         from dragflow.train import adapter
 
         adapter.export(args.out, args.to)
-        return
+    elif args.stage == "export-bridge":
+        from dragflow.train import bridge
+
+        bridge.export(args.out, args.start, args.to)
+    else:
+        train(args)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train one stage."""
     import torch
 
     from dragflow.train.state import Run
@@ -78,6 +102,10 @@ def main(argv: list[str] | None = None) -> None:
         from dragflow.train import adapter
 
         adapter.train(adapter.AdapterConfig(rate=args.rate), run, args.start)
+    elif args.stage == "bridge":
+        from dragflow.train import bridge
+
+        bridge.train(bridge.BridgeConfig(rate=args.rate), run, args.start, args.pairs, args.held_out)
     else:
         from dragflow.train import flow
 
@@ -89,3 +117,16 @@ def main(argv: list[str] | None = None) -> None:
             text_share=args.text_share,
         )
         flow.train(config, run, args.start)
+
+
+def make_pairs(folder: Path, count: int, processes: int, split: str) -> None:
+    """Add what is missing of so many pairs to a folder, and show how far it is."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from dragflow.train import pairs
+
+    pairs.one_thread()
+    shards = pairs.lacking(folder, count, split=split)
+    for _ in track(pairs.make(shards, processes), "shards", len(shards), console=Console(stderr=True)):
+        pass

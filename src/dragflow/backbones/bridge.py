@@ -1,0 +1,102 @@
+"""Weights of a bridge: a model's own transformer with room for hints, kept as 8-bit differences from the model.
+
+The layout is that of FLUX.1 Fill: further channels beside the latent's, which the first projection alone sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from dragflow.backbones.fingerprint import with_networks
+from dragflow.core.errors import UserError
+from dragflow.files.atomic import write_bytes
+
+FORMAT = "1"
+_FIRST, _LAST = "x_embedder.weight", "proj_out."
+_CHANNELS = "hints"
+_LEVELS = 127
+
+
+def bridge_of(transformer: Any, channels: int) -> Any:
+    """A copy of a FLUX transformer that takes further channels beside the latent's, which it does not see yet.
+
+    Its last projection is zero, so that it gives the velocity zero.
+
+    Args:
+        transformer: a `FluxTransformer2DModel`.
+        channels: further channels of a token.
+    """
+    config = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
+    config |= {"in_channels": transformer.config.in_channels + channels, "out_channels": transformer.out_channels}
+    bridge = nn.Module.to(type(transformer)(**config), transformer.device, transformer.dtype)
+    bridge.load_state_dict(_start(transformer.state_dict(), channels))
+    return bridge
+
+
+def write_bridge(path: Path, bridge: Any, transformer: Any) -> None:
+    """Write a bridge of a transformer as one safetensors file: a byte for each weight, a scale for each row.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    channels = bridge.config.in_channels - transformer.config.in_channels
+    start, tensors = _start(transformer.state_dict(), channels), dict[str, Tensor]()
+    for name, weight in bridge.state_dict().items():
+        difference = (weight.float() - start[name].float()).cpu()
+        if difference.ndim == 2:
+            scale = difference.abs().amax(1, keepdim=True).clamp_min(1e-12) / _LEVELS
+            tensors[name] = (difference / scale).round().to(torch.int8)
+            tensors[f"{name}.scale"] = scale
+        else:
+            tensors[name] = difference
+    about = {"format": FORMAT, _CHANNELS: str(channels), "model": _fingerprint(transformer)}
+    write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, about))
+
+
+def read_bridge(path: Path, transformer: Any) -> Any:
+    """The bridge in a file, for the transformer that it was made of; frozen.
+
+    Raises:
+        UserError: no bridge, one of another format, or one of another transformer.
+    """
+    about, tensors = _read(path)
+    if about.get("format") != FORMAT:
+        raise UserError(f"{path} is of format {about.get('format')}, this version reads {FORMAT}: export it again")
+    if about["model"] != _fingerprint(transformer):
+        raise UserError(f"{path} is a bridge of another model: load the model that it was trained on")
+    bridge = bridge_of(transformer, int(about[_CHANNELS]))
+    bridge.load_state_dict({name: _added(name, start, tensors) for name, start in bridge.state_dict().items()})
+    return bridge.requires_grad_(False).eval()
+
+
+def _start(weights: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+    start = {name: torch.zeros_like(w) if name.startswith(_LAST) else w for name, w in weights.items()}
+    start[_FIRST] = nn.functional.pad(weights[_FIRST], (0, channels))
+    return start
+
+
+def _added(name: str, start: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    difference = tensors[name].float()
+    if f"{name}.scale" in tensors:
+        difference = difference * tensors[f"{name}.scale"]
+    return (start.float() + difference.to(start.device)).to(start.dtype)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except Exception as error:  # the library's own errors share no class
+        raise UserError(f"{path} cannot be read as a bridge: name a file that `export-bridge` wrote") from error
+
+
+def _fingerprint(transformer: Any) -> str:
+    return with_networks("", [transformer])

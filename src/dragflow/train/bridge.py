@@ -1,0 +1,278 @@
+"""The bridge: a copy of the model learns what the pixel preview lacks, in one call (`dragflow.ops.bridge`).
+
+All its weights are trained. What is minimised is the error in proportion to the preview's own, region by region, in
+latents and in pixels, because that is what decibels are: in a sum over all pictures those whose preview is right
+already would count nothing, and what moves would pale in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dragflow.backbones.bridge import bridge_of, read_bridge, write_bridge
+from dragflow.ops.bridge import MASKS, change, hints
+from dragflow.train import latents, state, text
+from dragflow.train.drags import Pair
+from dragflow.train.flow import FlowConfig, FlowModel, compile_blocks, velocity
+from dragflow.train.latents import Coder
+from dragflow.train.pairs import Pairs
+from dragflow.train.state import Run
+from dragflow.train.text import Tokenizers
+
+_CELL, _PATCH = 8, 4
+"""Pixels on each side of a latent cell; latent cells of a token."""
+
+
+@dataclass(frozen=True)
+class BridgeConfig:
+    """Rates and weights of a bridge's training."""
+
+    flow: FlowConfig = field(default_factory=lambda: FlowConfig(batch=8))
+    """Of the model it is for; batch and size of the pictures."""
+    rate: float = 5e-4
+    warmup: int = 100
+    cooldown: float = 0.6
+    decay: float = 0.999
+    noise: float = 0.02
+    """Standard deviation of what is added to the preview's latent, so that no picture is seen twice."""
+    mixed: float = 0.5
+    """Share of pairs whose colour channels are swapped."""
+    target: float = 0.5
+    """Weight of where the regions go; that of the whole area is 1."""
+    vacated: float = 0.5
+    """Weight of what they leave."""
+    outside: float = 0.02
+    """Weight of the latent outside of the area, in proportion to the same."""
+    pixels: float = 1.0
+    """Weight of the decoded error; that of the error in latents is 1."""
+    crop: int = 16
+    """Latent cells on each side of the part that is decoded."""
+    floor: float = 1e-3
+    """Mean square error in pixels, of [-1, 1], that no preview is held to be better than: about 36 dB."""
+    latent_floor: float = 0.01
+    """The same in latents of variance 1."""
+    rescan: int = 100
+    """Steps after which pairs that were added are taken in."""
+    held_out: int = 32
+    """Pairs on which the gain is measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pairs as tensors: pictures (b 3 H W) in [-1, 1], masks (b 3 H W) in [0, 1], latents (b c h w)."""
+
+    preview: Tensor
+    truth: Tensor
+    masks: Tensor
+    z: Tensor
+    """Of the preview."""
+    true: Tensor
+    """Of the truth."""
+    hints: Tensor
+
+    @property
+    def regions(self) -> dict[str, Tensor]:
+        """Where (b 1 H W) the error counts."""
+        area, left, target = self.masks[:, :1], self.masks[:, 1:2], self.masks[:, 2:]
+        return {"area": area, "target": area * target, "vacated": area * left * (1 - target)}
+
+
+class BridgeModel(nn.Module):
+    """What is trained, with the embedded empty caption, which is all that it is ever told."""
+
+    pooled: Tensor
+    sequence: Tensor
+
+    def __init__(self, base: FlowModel) -> None:
+        """Begin with a model's weights, and with the velocity zero."""
+        super().__init__()
+        self.transformer: Any = bridge_of(base.transformer, base.transformer.config.in_channels + _PATCH * MASKS)
+        with torch.no_grad():
+            pooled, sequence = base.text(*Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())([""]))
+        self.register_buffer("pooled", pooled)
+        self.register_buffer("sequence", sequence)
+
+    def forward(self, z: Tensor, hints: Tensor) -> Tensor:
+        """Velocity (b c h w) for latents of previews (b c h w) and hints (b k h w)."""
+        b = len(z)
+        t = torch.ones(b, device=z.device)
+        told = torch.cat([z, hints], dim=1)
+        return velocity(self.transformer, told, t, self.pooled.expand(b, -1), self.sequence.expand(b, -1, -1)).float()
+
+
+def batch_of(pair: Pair, coder: Coder) -> Batch:
+    """Pairs, arrays (b, H, W, 3), as the model takes them."""
+    source, preview, truth = (state.to_tensor(x).to(coder.device) for x in (pair.source, pair.preview, pair.truth))
+    masks = (state.to_tensor(pair.masks).to(coder.device) + 1) / 2
+    z, true, known = coder.encode(torch.cat([preview, truth, source])).chunk(3)
+    return Batch(preview, truth, masks, z, true, hints(known, F.avg_pool2d(masks, _CELL)))
+
+
+def augmented(pair: Pair, rng: np.random.Generator, size: int, mixed: float) -> Pair:
+    """Pairs, arrays (b, H, W, 3), each cropped to a square of `size` at random, mirrored, its colours swapped."""
+    parts: list[list[np.ndarray]] = [[], [], [], []]
+    for i in range(len(pair.source)):
+        room = pair.source.shape[1] - size + 1
+        y, x = (int(n) for n in rng.integers(0, room, 2))
+        step = -1 if rng.uniform() < 0.5 else 1
+        order = rng.permutation(3) if rng.uniform() < mixed else np.arange(3)
+        for part, name in zip(parts, ("source", "preview", "truth", "masks"), strict=True):
+            seen = getattr(pair, name)[i, y : y + size, x : x + size][:, ::step]
+            part.append(seen if name == "masks" else seen[..., order])
+    return Pair(*(np.stack(part) for part in parts))
+
+
+def objective(config: BridgeConfig, batch: Batch, v: Tensor, coder: Coder, rng: np.random.Generator) -> Tensor:
+    """What is minimised for velocities (b c h w): errors in proportion to the preview's own, in latents and pixels."""
+    weights = {"area": 1.0, "target": config.target, "vacated": config.vacated}
+    cells = {name: F.avg_pool2d(where, _CELL) for name, where in batch.regions.items()}
+    own = batch.z - batch.true
+    loss = proportion(v - own, own, cells, weights, config.latent_floor)
+    outside = {"outside": 1 - cells["area"]}
+    loss = loss + proportion(v - own, own, outside, {"outside": config.outside}, config.latent_floor)
+    if config.pixels == 0:
+        return loss
+    corners = [_corner(area, config.crop, rng) for area in cells["area"]]
+
+    def cut(x: Tensor, cell: int) -> Tensor:
+        side = config.crop * cell
+        return torch.stack(
+            [y[:, r * cell :][:, :side, c * cell :][..., :side] for y, (r, c) in zip(x, corners, strict=True)]
+        )
+
+    # The decoder sees less at the rim of the crop than it would see of the whole: what it gives there does not count.
+    inner = F.pad(torch.ones(2 * (_CELL * (config.crop - 2),), device=v.device), (_CELL,) * 4)
+    changed = change(coder.decode_roughly, cut(batch.z, 1), cut(v, 1))
+    error = cut(batch.preview - batch.truth, _CELL)
+    regions = {name: cut(where, _CELL) * inner for name, where in batch.regions.items()}
+    return loss + config.pixels * proportion(error + changed, error, regions, weights, config.floor)
+
+
+def proportion(
+    error: Tensor, own: Tensor, regions: Mapping[str, Tensor], weights: Mapping[str, float], floor: float
+) -> Tensor:
+    """Weighted mean over regions (b 1 h w) of errors' squares (b c h w), each in proportion to the preview's own."""
+    total = error.new_zeros(())
+    for name, where in regions.items():
+        size = where.sum((1, 2, 3)).clamp_min(1)
+        mine, preview = ((x.pow(2).mean(1, keepdim=True) * where).sum((1, 2, 3)) / size for x in (error, own))
+        total = total + weights[name] * (mine / (preview + floor)).mean()
+    return total
+
+
+def _corner(area: Tensor, crop: int, rng: np.random.Generator) -> tuple[int, int]:
+    """The first row and column of a crop around a cell of an area (1 h w) chosen at random."""
+    cells = torch.nonzero(area[0] > 0).cpu().numpy()
+    row, column = cells[int(rng.integers(len(cells)))] if len(cells) else (0, 0)
+    h, w = area.shape[-2:]
+    return max(0, min(int(row) - crop // 2, h - crop)), max(0, min(int(column) - crop // 2, w - crop))
+
+
+@torch.no_grad()
+def bridged(model: BridgeModel, coder: Coder, batch: Batch) -> Tensor:
+    """The pictures (b 3 H W) in [-1, 1] that one call gives; outside of the area the preview's own."""
+    with state.mixed_precision(coder.device):
+        v = model(batch.z, batch.hints)
+    return (batch.preview + batch.regions["area"] * change(coder.decode, batch.z, v)).clamp(-1, 1)
+
+
+def gains(batch: Batch, pictures: Tensor) -> dict[str, list[float]]:
+    """By how many dB pictures (b 3 H W) are nearer to the truth than previews, by region; of those that have it."""
+    found: dict[str, list[float]] = {}
+    for name, where in batch.regions.items():
+        mine, own = (
+            ((x - batch.truth).pow(2).mean(1, keepdim=True) * where).sum((1, 2, 3)).clamp_min(1e-6)
+            for x in (pictures, batch.preview)
+        )
+        found[name] = (10 * (own / mine).log10())[where.sum((1, 2, 3)) > 0].tolist()
+    return found
+
+
+def train(config: BridgeConfig, run: Run, start: Path, folder: Path, held_out: Path) -> BridgeModel:
+    """Train a bridge for the exported model in the folder `start`; checkpoints go to out/bridge.
+
+    Args:
+        config: rates and weights.
+        run: how long, and where.
+        start: the model.
+        folder: pairs to train on; what is added to it meanwhile is taken in.
+        held_out: pairs to measure the gain on.
+    """
+    torch.manual_seed(run.seed)
+    coder = latents.exported(start, config.flow.vae, run.device)
+    model = BridgeModel(_begun(config.flow, start)).to(run.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    if config.flow.compile:
+        compile_blocks(model.transformer)
+    pairs, test = Pairs(folder), Pairs(held_out)
+    held = test.take(range(min(config.held_out, len(test))))
+
+    def step_once(step: int) -> float:
+        if step % config.rescan == 0:
+            pairs.refresh()
+        rng, generator = state.generators(run.seed, step, run.device)
+        drawn = pairs.take(rng.integers(len(pairs), size=config.flow.batch))
+        batch = batch_of(augmented(drawn, rng, config.flow.size, config.mixed), coder)
+        noise = torch.randn(batch.z.shape, generator=generator, device=run.device)
+        with state.mixed_precision(run.device):
+            v = model(batch.z + config.noise * noise, batch.hints)
+        loss = objective(config, batch, v, coder, rng)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(loss.detach())
+
+    def factor(step: int) -> float:
+        return state.rate(step, run.steps, config.warmup, config.cooldown)
+
+    def report(picture: Path) -> dict[str, float]:
+        return {"pairs": len(pairs), **_report(config, model, coder, held, picture)}
+
+    state.fit(run, run.out / "bridge", model, [optimizer], factor, config.decay, step_once, report)
+    return model
+
+
+def _report(config: BridgeConfig, model: BridgeModel, coder: Coder, held: Pair, picture: Path) -> dict[str, float]:
+    """Mean gains in dB on held-out pairs, and a sheet of previews, of what the bridge makes of them, and of truths."""
+    size, found, rows = config.flow.size, dict[str, list[float]](), list[list[Tensor]]()
+    for first in range(0, len(held.source), 8):
+        parts = (getattr(held, name)[first : first + 8, :size, :size] for name in Pair.__dataclass_fields__)
+        batch = batch_of(Pair(*parts), coder)
+        pictures = bridged(model, coder, batch)
+        rows.append([batch.preview, pictures, batch.truth])
+        for name, values in gains(batch, pictures).items():
+            found.setdefault(name, []).extend(values)
+    state.sheet(picture, rows[0])
+    return {f"{name}_db": float(np.mean(values)) for name, values in found.items() if values}
+
+
+def export(source: Path, start: Path, to: Path, config: FlowConfig | None = None) -> Path:
+    """Write the averaged weights of source/bridge, trained for the exported model in `start`, as one file."""
+    base = _begun(config or FlowConfig(), start)
+    model = BridgeModel(base)
+    state.load_average(source / "bridge" / "state.safetensors", model)
+    write_bridge(to, model.transformer, base.transformer)
+    return to
+
+
+def exported(file: Path, start: Path, config: FlowConfig | None = None) -> BridgeModel:
+    """The bridge that `export` wrote, on the exported model in the folder `start`."""
+    base = _begun(config or FlowConfig(), start)
+    model = BridgeModel(base)
+    model.transformer = read_bridge(file, base.transformer)
+    return model
+
+
+def _begun(config: FlowConfig, start: Path) -> FlowModel:
+    model = FlowModel(config)
+    model.begin_with(start)
+    return model
