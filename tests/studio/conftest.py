@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 from studio_pages import Visitor
-
-from dragflow.core.models import ModelOptions
-from dragflow.http.app import create_app
-from dragflow.http.settings import ServerSettings
-from dragflow.intent.options import ProviderOptions
-from dragflow.service import GuessOptions, ModelPool, Service
-from dragflow.studio.page import mount_studio
+from studio_servers import free_port, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -29,21 +19,8 @@ SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """A studio that runs as long as the tests do."""
-    service = Service(ModelPool())
-    settings = ServerSettings(models=(ModelOptions("nano", device="cpu"),), preview_seconds=0.5)
-    app = mount_studio(create_app(service, settings, GuessOptions(ProviderOptions("rules"), cache=False)), ["nano"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
-    service.close()
+    with served(free_port()) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +42,11 @@ def visit(browser: Browser, address: str) -> Iterator[Any]:
     """Opens the studio in a browser of its own; fails at the end if the page said an error or asked another server."""
     visitors: list[Visitor] = []
 
-    def open_page(device: str = "desk") -> Visitor:
+    def open_page(device: str = "desk", at: str = address, again: Visitor | None = None) -> Visitor:
         width, height = SIZES[device]
-        context = browser.new_context(viewport={"width": width, "height": height}, has_touch=device == "phone")
-        visitors.append(Visitor(context.new_page(), address))
+        size, touch = {"width": width, "height": height}, device == "phone"
+        context = browser.new_context(viewport=size, has_touch=touch) if again is None else again.page.context
+        visitors.append(Visitor(context.new_page(), at))
         return visitors[-1]
 
     yield open_page

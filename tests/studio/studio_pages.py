@@ -33,6 +33,33 @@ class Visitor:
         if not request.url.startswith((self.address, "blob:", "data:")):
             self.complaints.append(f"asked {request.url}")
 
+    def pardon(self, *parts: str) -> None:
+        """Complaints that hold one of these are expected: the browser's own lines about requests that failed."""
+        self.complaints = [text for text in self.complaints if not any(part in text for part in parts)]
+
+    def said(self, part: str, timeout: float = 30_000) -> str:
+        """The page's sentence, once it holds this part."""
+        self.page.wait_for_function(
+            "(part) => document.querySelector('.said').textContent.includes(part)", arg=part, timeout=timeout
+        )
+        return self.page.locator(".said").first.inner_text()
+
+    def dragged(self, file: Path, at: tuple[float, float], by: tuple[float, float] = (50, 0)) -> None:
+        """Open a picture, click on a thing, drag it."""
+        self.open(file)
+        self.page.mouse.click(*self.at(*at))
+        self.wait("c.document.region")
+        self.drag(at, (at[0] + by[0], at[1] + by[1]))
+
+    def preset(self, name: str) -> None:
+        """Choose a preset."""
+        self.page.get_by_label("Preset").click()
+        self.page.get_by_role("option", name=name).click()
+
+    def press(self, name: str) -> None:
+        """A button of the page."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+
     def open(self, file: Path) -> None:
         """Open a picture from disk."""
         self.page.locator("input[type=file]").first.set_input_files(str(file))

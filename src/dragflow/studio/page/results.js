@@ -3,6 +3,7 @@
 /**
  * @typedef {object} Result
  * @property {Blob} before @property {Blob} after @property {string} words @property {number} seed @property {number} seconds
+ * @property {string} from which variant of which edit
  */
 
 export class Results {
@@ -17,8 +18,9 @@ export class Results {
     element.setAttribute("aria-label", "Results");
   }
 
-  /** @param {Result} result */
+  /** A result that is there already is not added again. @param {Result} result */
   add(result) {
+    if (this.all.some((one) => one.from === result.from)) return;
     this.all.push(result);
     this.choose(this.all.length - 1);
   }

@@ -1,12 +1,16 @@
 // One run of an edit: begun, followed by its events, stopped.
 
-import { answered } from "./server.js";
+import { Unreachable, answered, asked } from "./server.js";
 
 /** @typedef {{variant: number, seed: number, seconds: number, picture: Blob}} Made */
 /** @typedef {{text: string, share: number}} Progress */
+/** @typedef {{id: string, events: string, variants: any[]}} Edit what the server says of an edit */
 
 /** What phases are called; their share of the work is guessed from what they cost. */
 const PHASES = { encode: ["reading the picture", 0.02], invert: ["looking at the picture", 0.35], start: ["beginning", 0.37], drag: ["dragging", 0.85], denoise: ["painting", 0.97], decode: ["finishing", 1] };
+const LOST = "the connection is lost: trying again";
+export const FORGOTTEN = "the server does not know this edit any more, as after a restart: what was marked is kept, run it again";
+const AGAIN = 1000;
 
 export class Run {
   /**
@@ -22,42 +26,58 @@ export class Run {
     this.started = false;
     /** @type {Progress | null} */
     this.last = null;
-    /** @type {Set<number>} */
-    this.fetched = new Set();
+    /** @type {Map<number, Promise<void>>} by variant, its result on the way */
+    this.fetched = new Map();
+    /** Settles `followed`. @type {(why: string | null) => void} */
+    this.end = () => undefined;
+    this.over = false;
   }
 
-  /** Begin and wait for the end. @param {object} fields of POST /v1/edits @returns {Promise<string | null>} why nothing was made */
-  async done(fields) {
-    const edit = await (await this.server.post("v1/edits", fields)).json();
+  /** Begin an edit. @param {object} fields of POST /v1/edits @returns {Promise<Edit>} */
+  async submitted(fields) {
+    return (await this.server.post("v1/edits", fields)).json();
+  }
+
+  /** Follow an edit to its end. @param {Edit} edit @returns {Promise<string | null>} why nothing was made */
+  async followed(edit) {
     this.id = edit.id;
     const count = edit.variants.length;
-    return new Promise((resolve, reject) => {
-      const events = new EventSource(edit.events.slice(1));
-      const waiting = setInterval(() => void this.queued(), 1000);
-      const close = () => (clearInterval(waiting), events.close());
-      events.addEventListener("progress", (event) => this.progress(JSON.parse(event.data), count));
-      events.addEventListener("preview", (event) => void this.preview(JSON.parse(event.data)));
-      /** @type {Promise<void>[]} */
-      const fetched = [];
-      events.addEventListener("ended", (event) => fetched.push(this.ended(JSON.parse(event.data))));
-      events.addEventListener("end", (event) => {
-        close();
-        const state = JSON.parse(event.data);
-        const failed = state.variants.find((/** @type {any} */ one) => one.state === "failed");
-        Promise.all(fetched).then(() => resolve(failed?.error ?? (state.state === "cancelled" ? "stopped" : null)), reject);
-      });
-      events.onerror = () => {
-        if (events.readyState !== EventSource.CLOSED) return; // it tries again by itself
-        close();
-        reject(new Error("the server does not answer any more: what was marked is kept, run it again when it does"));
-      };
-    });
+    const events = new EventSource(edit.events.slice(1));
+    const waiting = setInterval(() => void this.queued(), AGAIN);
+    events.addEventListener("progress", (event) => this.progress(JSON.parse(event.data), count));
+    events.addEventListener("preview", (event) => void this.preview(JSON.parse(event.data)));
+    events.addEventListener("ended", (event) => this.ended(JSON.parse(event.data)));
+    events.addEventListener("end", (event) => void this.finished(JSON.parse(event.data)));
+    events.onerror = () => {
+      if (events.readyState === EventSource.CLOSED) void this.lost();
+      else this.listener.progress({ text: LOST, share: this.last?.share ?? 0 }, null); // it tries again by itself
+    };
+    try {
+      return await new Promise((resolve) => (this.end = resolve));
+    } finally {
+      this.over = true;
+      clearInterval(waiting);
+      events.close();
+    }
+  }
+
+  /** @param {any} state of the whole edit */
+  async finished(state) {
+    const failed = state.variants.find((/** @type {any} */ one) => one.state === "failed");
+    const why = await Promise.all(this.fetched.values()).then(() => null, said);
+    this.end(why ?? failed?.error ?? (state.state === "cancelled" ? "stopped" : null));
+  }
+
+  /** The stream was refused. */
+  async lost() {
+    const status = await asked(`v1/edits/${this.id}`).then((answer) => answer.status, said);
+    this.end(status === 404 ? FORGOTTEN : typeof status === "string" ? status : `the server answers ${status}`);
   }
 
   /** Say the place in the queue while the edit waits. */
   async queued() {
-    if (this.started || !this.id) return;
-    const state = await (await fetch(`v1/edits/${this.id}`)).json().catch(() => null);
+    if (this.started || this.over) return;
+    const state = await asked(`v1/edits/${this.id}`).then((answer) => answer.json()).catch(() => null);
     const position = state?.variants?.[0]?.position;
     if (!this.started && position > 0) this.listener.progress({ text: `${position} before this one`, share: 0 }, null);
   }
@@ -81,19 +101,39 @@ export class Run {
 
   /** @param {any} event */
   async preview(event) {
-    const answer = await fetch(event.preview.slice(1));
-    if (answer.ok && this.last) this.listener.progress(this.last, await answer.blob());
+    const picture = await asked(event.preview.slice(1)).then((answer) => (answer.ok ? answer.blob() : null)).catch(() => null);
+    if (picture && this.last) this.listener.progress(this.last, picture);
+  }
+
+  /** Fetch a result, once: a stream that was broken begins from the start again. @param {any} variant */
+  ended(variant) {
+    if (variant.state !== "done" || this.fetched.has(variant.variant)) return;
+    const fetched = this.result(variant);
+    fetched.catch(() => undefined); // it is said at the end
+    this.fetched.set(variant.variant, fetched);
   }
 
   /** @param {any} variant */
-  async ended(variant) {
-    if (variant.state !== "done" || this.fetched.has(variant.variant)) return;
-    this.fetched.add(variant.variant); // a stream that was broken begins from the start again
-    const answer = await answered(await fetch(variant.result.slice(1)));
-    this.listener.made({ variant: variant.variant, seed: variant.seed, seconds: variant.seconds, picture: await answer.blob() });
+  async result(variant) {
+    for (;;) {
+      try {
+        const picture = await (await answered(await asked(variant.result.slice(1)))).blob();
+        return this.listener.made({ variant: variant.variant, seed: variant.seed, seconds: variant.seconds, picture });
+      } catch (error) {
+        if (!(error instanceof Unreachable) || this.over) throw error;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN));
+      }
+    }
   }
 
+  /** End the run; also where the server does not answer. */
   async stop() {
-    if (this.id) await fetch(`v1/edits/${this.id}`, { method: "DELETE" });
+    if (!this.id) return;
+    await asked(`v1/edits/${this.id}`, { method: "DELETE" }).catch(() => this.end("stopped"));
   }
+}
+
+/** @param {unknown} error */
+function said(error) {
+  return error instanceof Error ? error.message : String(error);
 }

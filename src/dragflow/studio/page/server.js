@@ -16,7 +16,7 @@ export class Server {
     // Into memory: a file may be gone or changed by the time that it is sent again.
     this.picture = new Blob([await picture.arrayBuffer()], { type: picture.type });
     const about = await this.upload();
-    const upright = await (await answered(await fetch(`v1/pictures/${about.id}`))).blob();
+    const upright = await (await answered(await asked(`v1/pictures/${about.id}`))).blob();
     return { picture: this.picture, upright, image: await createImageBitmap(upright, { colorSpaceConversion: "none" }) };
   }
 
@@ -25,7 +25,7 @@ export class Server {
     if (!this.picture) throw new Error("open a picture first");
     const form = new FormData();
     form.append("picture", this.picture);
-    const about = await (await answered(await fetch("v1/pictures", { method: "POST", body: form }))).json();
+    const about = await (await answered(await asked("v1/pictures", { method: "POST", body: form }))).json();
     this.id = about.id;
     return about;
   }
@@ -34,7 +34,7 @@ export class Server {
   async post(address, fields) {
     if (!this.id) await this.upload();
     const send = () =>
-      fetch(address, {
+      asked(address, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ picture_id: this.id, ...fields }),
@@ -74,6 +74,21 @@ export class Server {
   /** @param {object} instruction */
   async preview(instruction) {
     return bitmap(await this.post("v1/previews", { instruction }));
+  }
+}
+
+export class Unreachable extends Error {
+  constructor() {
+    super("the server cannot be reached: what was marked is kept, try again when it answers");
+  }
+}
+
+/** A request whose failure is said in a sentence. @param {string} address @param {RequestInit} [options] */
+export async function asked(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch {
+    throw new Unreachable();
   }
 }
 

@@ -4,12 +4,13 @@ import { mount } from "../canvas/canvas.js";
 import { Document } from "../canvas/document.js";
 import { Estimate } from "./estimate.js";
 import { Results, download } from "./results.js";
-import { Run } from "./run.js";
-import { Server, answered, fromBase64 } from "./server.js";
+import { FORGOTTEN, Run } from "./run.js";
+import { Server, answered, asked, fromBase64 } from "./server.js";
 import { restore, save } from "./store.js";
 
 /** @typedef {import("./results.js").Result} Result */
 /** @typedef {{model: string, preset: string, seed: number, variants: number, prompt: string, editPrompt: string}} Choices */
+/** @typedef {{id: string, before: Blob, words: string}} Going an edit that runs, and what its results are shown with */
 
 const KEEP_AFTER = 800;
 
@@ -28,6 +29,8 @@ export class Studio {
     this.shown = null;
     /** @type {Blob | null} the same as the canvas shows it, to be compared with */
     this.upright = null;
+    /** @type {Going | null} the edit that runs, for a page that is opened again meanwhile */
+    this.going = null;
     this.saving = 0;
     this.canvas = mount(part(element, ".canvas"), {
       select: (point) => this.server.select(point),
@@ -73,7 +76,7 @@ export class Studio {
   /** @param {HTMLElement} button */
   async example(button) {
     await this.attempt(async () => {
-      const answer = await answered(await fetch(/** @type {string} */ (button.dataset.example)));
+      const answer = await answered(await asked(/** @type {string} */ (button.dataset.example)));
       await this.openPicture(await answer.blob(), button.textContent ?? "example");
     });
   }
@@ -124,17 +127,49 @@ export class Studio {
   /** @param {object} instruction @param {Choices} choices @param {Blob} before */
   async followed(instruction, choices, before) {
     const words = this.canvas.document.words;
+    const run = this.begun({ before, words });
+    const edit = await run.submitted(fieldsOf(instruction, choices));
+    this.going = { id: edit.id, before, words };
+    await this.save();
+    await this.ended(run, edit);
+  }
+
+  /** Follow an edit that was begun by an earlier visit, or by this page before it was closed. @param {Going} going */
+  async resumed(going) {
+    await this.attempt(async () => {
+      const answer = await asked(`v1/edits/${going.id}`);
+      if (answer.status === 404) throw new Error(FORGOTTEN);
+      this.going = going;
+      await this.ended(this.begun(going), await (await answered(answer)).json());
+    });
+    this.run = null;
+    this.canvas.progress(null);
+  }
+
+  /** A run that fills the strip of results. @param {{before: Blob, words: string}} what */
+  begun({ before, words }) {
     this.say("");
     this.canvas.progress({ text: "begins", share: 0 });
-    this.run = new Run(this.server, {
+    const run = new Run(this.server, {
       progress: (progress, preview) => void this.progress(progress, preview),
-      made: (made) => {
-        this.results.add({ before, after: made.picture, words, seed: made.seed, seconds: made.seconds });
+      made: ({ picture, variant, seed, seconds }) => {
+        this.results.add({ before, after: picture, words, seed, seconds, from: `${run.id} ${variant}` });
         this.keep();
       },
     });
-    const why = await this.run.done(fieldsOf(instruction, choices));
-    if (why) this.say(why, why !== "stopped");
+    this.run = run;
+    return run;
+  }
+
+  /** @param {Run} run @param {import("./run.js").Edit} edit */
+  async ended(run, edit) {
+    try {
+      const why = await run.followed(edit);
+      if (why) this.say(why, why !== "stopped");
+    } finally {
+      this.going = null;
+      this.keep();
+    }
   }
 
   /** @param {import("./run.js").Progress} progress @param {Blob | null} preview */
@@ -216,11 +251,14 @@ export class Studio {
   /** Keep the work for a reload, a little after the last change. */
   keep() {
     clearTimeout(this.saving);
-    this.saving = window.setTimeout(async () => {
-      if (!this.shown) return;
-      const made = await this.canvas.document.saved();
-      await save({ picture: this.shown, name: this.name, made, results: this.results.all }).catch(() => undefined);
-    }, KEEP_AFTER);
+    this.saving = window.setTimeout(() => void this.save(), KEEP_AFTER);
+  }
+
+  async save() {
+    if (!this.shown) return;
+    const made = await this.canvas.document.saved();
+    const work = { picture: this.shown, name: this.name, made, results: this.results.all, going: this.going };
+    await save(work).catch(() => undefined);
   }
 
   async restored() {
@@ -229,6 +267,7 @@ export class Studio {
     await this.openPicture(work.picture, work.name, await Document.restored(work.made, fromBase64));
     this.results.all = work.results ?? [];
     this.results.show();
+    if (work.going) await this.resumed(work.going);
   }
 
   /** @param {() => Promise<void>} act */

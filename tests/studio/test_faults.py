@@ -1,0 +1,103 @@
+"""What goes wrong around the studio: the work stays, one sentence says it, and the next edit runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from studio_servers import free_port, served
+
+from dragflow.world import drag_case
+
+pytestmark = pytest.mark.browser
+
+RUNS = "c.running && c.running.share > 0.05"
+RESULTS = ".results img"
+LONG = 120_000
+
+
+@pytest.fixture(scope="module")
+def scene() -> Any:
+    return drag_case(309, "translate", 256, "test")
+
+
+@pytest.fixture
+def picture(scene: Any, tmp_path: Path) -> Path:
+    Image.fromarray(scene.source).save(tmp_path / "eagle.png")
+    return tmp_path / "eagle.png"
+
+
+@pytest.fixture(scope="module")
+def thing(scene: Any) -> tuple[float, float]:
+    ys, xs = np.nonzero(scene.mask)
+    return float(round(xs.mean())), float(round(ys.mean()))
+
+
+def test_a_tab_is_closed_and_the_next_visit_gets_what_ran(
+    visit: Any, picture: Path, thing: tuple[float, float]
+) -> None:
+    first = visit()
+    first.dragged(picture, thing)
+    first.press("Run")
+    first.wait(RUNS)
+    again = visit(again=first)
+    first.page.close()
+    other = visit()
+    other.dragged(picture, thing, (0, 40))
+    other.preset("fast")
+    other.press("Run")
+    again.page.wait_for_selector(RESULTS, timeout=LONG)
+    again.wait("!c.running")
+    assert "moves 50 px to the right" in again.page.locator(".results button").get_attribute("title")
+    other.page.wait_for_selector(RESULTS, timeout=LONG)
+    assert "moves 40 px down" in other.page.locator(".results button").get_attribute("title")
+    again.page.wait_for_timeout(1200)  # until it is saved
+    again.page.reload()
+    again.page.wait_for_selector(RESULTS)
+    assert again.page.locator(RESULTS).count() == 1
+
+
+def test_a_lost_connection_comes_back(visit: Any, picture: Path, thing: tuple[float, float]) -> None:
+    visitor = visit()
+    visitor.dragged(picture, thing)
+    visitor.press("Run")
+    visitor.wait(RUNS)
+    visitor.page.context.set_offline(True)
+    visitor.wait("c.running.text.includes('trying again')")
+    visitor.page.context.set_offline(False)
+    visitor.page.wait_for_selector(RESULTS, timeout=LONG)
+    visitor.wait("!c.running")
+    assert visitor.page.locator(RESULTS).count() == 1
+    visitor.pardon("ERR_INTERNET_DISCONNECTED")
+
+
+def test_a_server_ends_during_a_run_and_another_one_takes_over(
+    visit: Any, picture: Path, thing: tuple[float, float]
+) -> None:
+    port = free_port()
+    with served(port) as at:
+        visitor = visit(at=at)
+        visitor.dragged(picture, thing)
+        mask = visitor.mask()
+        visitor.press("Run")
+        visitor.wait(RUNS)
+    visitor.wait("c.running && c.running.text.includes('trying again')")
+    with served(port):
+        assert visitor.said("run it again") == (
+            "the server does not know this edit any more, as after a restart: what was marked is kept, run it again"
+        )
+        assert np.array_equal(visitor.mask(), mask)
+        visitor.preset("fast")
+        visitor.press("Run")
+        visitor.page.wait_for_selector(RESULTS, timeout=LONG)
+        visitor.press("Run")
+        visitor.wait(RUNS)
+    visitor.press("Stop")
+    visitor.wait("!c.running")
+    assert visitor.said("stopped") == "stopped"
+    visitor.press("Run")
+    assert visitor.said("cannot be reached").endswith("what was marked is kept, try again when it answers")
+    visitor.pardon("ERR_", "404")
