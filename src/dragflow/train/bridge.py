@@ -209,7 +209,7 @@ def train(config: BridgeConfig, run: Run, start: Path, folder: Path, held_out: P
     torch.manual_seed(run.seed)
     coder = latents.exported(start, config.flow.vae, run.device)
     model = BridgeModel(_begun(config.flow, start)).to(run.device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     if config.flow.compile:
         compile_blocks(model.transformer)
     pairs, test = Pairs(folder), Pairs(held_out)

@@ -111,7 +111,7 @@ def pair(number: int, size: int, split: str = "train") -> Pair:
 def pair_of(task: DragTask, truth: Pixels) -> Pair:
     """The preview of a task, and its truth (H, W, 3)."""
     left = np.logical_or.reduce([op.mask for op in task.operations])
-    target = np.logical_or.reduce([masks.warp_mask(op.mask, op.matrix()) for op in task.operations])
+    target = np.logical_or.reduce([masks.warp_mask(masks.shown(op), op.matrix()) for op in task.operations])
     shown = np.stack([task.area, left, target], axis=2).astype(np.uint8) * 255
     return Pair(task.image, ghost(task), truth, shown)
 

@@ -1,0 +1,143 @@
+"""What a bridge adds to the preview that it starts from, against the truth.
+
+    python benchmarks/bridge.py BRIDGE [--model FOLDER] [--content world] [--scenes 40] [--first 5000] [--sheet FILE]
+
+BRIDGE is a file that `python -m dragflow.train export-bridge` wrote, for the model in FOLDER (nano if none is named).
+Scenes are held out, of the world or, with `--content photograph`, things moved over photographs that no training has
+seen, with regions painted as people paint. Figures are mean differences in dB, paired by scene, with 95 % intervals
+(bootstrap), over all scenes and over those that contain what pasting gets wrong; the preview's own are medians.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from dragflow import backbones
+from dragflow.bench.data.world import as_sample, case_of, drawn
+from dragflow.bench.metrics.truth import psnr, ssim
+from dragflow.bench.statistics import difference
+from dragflow.core.arrays import Mask, Pixels
+from dragflow.core.task import DragTask
+from dragflow.pixels.resolve import resolve
+from dragflow.train import bridge, drags, latents, state
+from dragflow.train.bridge import BridgeModel
+from dragflow.train.drags import Content, Pair
+from dragflow.train.flow import FlowConfig
+from dragflow.train.latents import Coder
+from dragflow.world.cases import part
+
+NANO = Path(backbones.__file__).parent / "nano"
+SIZE = 256
+PLACES = ("area", "target", "vacated")
+MEASURES = (*PLACES, "SSIM")
+Found = dict[str, dict[int, float]]
+"""Of each measure the value of each scene."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A task whose truth is known."""
+
+    task: DragTask
+    truth: Pixels
+    target: Mask
+    """Where what moves is seen in the truth."""
+    left: Mask
+    """Where it was seen in the source."""
+    tags: tuple[str, ...]
+
+
+def main() -> None:
+    """Measure every scene, print a Markdown table."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("bridge", type=Path)
+    parser.add_argument("--model", type=Path, default=NANO)
+    parser.add_argument("--content", choices=("world", "photograph"), default="world")
+    parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--first", type=int, default=5000)
+    parser.add_argument("--sheet", type=Path, help="PNG of source, preview, bridge and truth")
+    args = parser.parse_args()
+    model, coder = bridge.exported(args.bridge, args.model), latents.exported(args.model, FlowConfig().vae, "cpu")
+    own: Found = {name: {} for name in MEASURES}
+    bridged: Found = {name: {} for name in MEASURES}
+    tags: dict[str, set[int]] = {}
+    rows: list[Pixels] = []
+    for number in range(args.first, args.first + args.scenes):
+        case = case_for(args.content, number)
+        pair = drags.pair_of(case.task, case.truth)
+        picture = made(model, coder, pair)
+        for found, shown in ((own, pair.preview), (bridged, picture)):
+            for name, value in zip(MEASURES, scores(case, shown), strict=True):
+                if np.isfinite(value):
+                    found[name][number] = value
+        for tag in ("all", *case.tags):
+            tags.setdefault(tag, set()).add(number)
+        rows.append(np.concatenate([pair.source, pair.preview, picture, pair.truth], axis=1))
+    print(table(own, bridged, tags))
+    if args.sheet is not None:
+        Image.fromarray(np.concatenate(rows)).save(args.sheet)
+
+
+def case_for(content: Content, number: int) -> Case:
+    """Held-out scene `number`."""
+    if content == "world":
+        sample = as_sample(str(number), drawn(case_of(number)))
+        assert sample.truth is not None
+        assert sample.target_mask is not None
+        left = sample.task.operations[0].mask
+        task = resolve(sample.image.pixels, sample.instruction)
+        return Case(task, sample.truth, sample.target_mask, left, sample.tags)
+    rng = np.random.default_rng([number, 37])
+    moved = drags.drag(rng, SIZE, "test", content)
+    target, left = (
+        np.logical_or.reduce([part(scene, index) for index, _ in moved.moves]) for scene in (moved.after, moved.before)
+    )
+    tags = ["shadow"] * moved.before.light.shadows + ["light"] * moved.before.light.varies
+    task = resolve(moved.before.render(), drags.asked(rng, moved))
+    return Case(task, moved.after.render(), target, left, (*tags, "one motion" if len(moved.moves) == 1 else "two"))
+
+
+@torch.no_grad()
+def made(model: BridgeModel, coder: Coder, pair: Pair) -> Pixels:
+    """What the bridge makes of a preview."""
+    one = Pair(*(getattr(pair, name)[None] for name in Pair.__dataclass_fields__))
+    return state.to_pixels(bridge.bridged(model, coder, bridge.batch_of(one, coder)))[0]
+
+
+def scores(case: Case, shown: Pixels) -> list[float]:
+    """PSNR in the area, the target and the vacated part, and SSIM in the area."""
+    area = case.task.area
+    places = (area, area & case.target, area & case.left & ~case.target)
+    return [*(psnr(shown, case.truth, place) for place in places), ssim(shown, case.truth, area)]
+
+
+def table(own: Found, bridged: Found, tags: Mapping[str, set[int]]) -> str:
+    """Gains by what the scenes contain, as Markdown."""
+    lines = [f"| scenes | number |{''.join(f' preview, {m} | gain |' for m in MEASURES)} better in the area |"]
+    lines.append("|---" * (3 + 2 * len(MEASURES)) + "|")
+    for tag, numbers in tags.items():
+        cells = ""
+        for name in MEASURES:
+            before, after = ({n: found[name][n] for n in numbers if n in found[name]} for found in (own, bridged))
+            digits = 3 if name == "SSIM" else 2
+            gain = difference(after, before)
+            interval = f"{gain.value:+.{digits}f} ({gain.low:+.{digits}f} to {gain.high:+.{digits}f})"
+            cells += f" {median(before.values()):.{digits}f} | {interval} |"
+        better = np.mean([bridged["area"][n] > own["area"][n] for n in numbers])
+        lines.append(f"| {tag} | {len(numbers)} |{cells} {better:.0%} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    main()
