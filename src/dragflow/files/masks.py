@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,13 @@ def load_mask(path: Path) -> Mask:
         UserError: not a readable picture, or one whose region is in doubt.
     """
     return reading.read(_opened(path), str(path))
+
+
+def mask_png(mask: Mask) -> bytes:
+    """A mask (H, W) as a black and white PNG."""
+    buffer = io.BytesIO()
+    masks.as_image(mask).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _opened(path: Path) -> Painting:

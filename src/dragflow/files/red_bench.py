@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io as stdio
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from PIL import Image
 from pydantic import Field, TypeAdapter
 
 from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import Motion, Rotate, Translate, motion_matrix
-from dragflow.core.task import Instruction, MaskArray, Operation
+from dragflow.core.fields import Prompt
+from dragflow.core.motion import Motion, Rotate, Translate, apply, motion_matrix
+from dragflow.core.task import MOST_OPERATIONS, MOST_POINTS, Instruction, MaskArray, Operation
 from dragflow.files import schema
 from dragflow.files.atomic import write_folder
-from dragflow.files.masks import load_mask
+from dragflow.files.masks import load_mask, mask_png
 from dragflow.files.pictures import SourceImage, encode_png, load_image
 from dragflow.files.texts import read_text
 from dragflow.pixels import masks
@@ -29,10 +27,14 @@ from dragflow.pixels.resolve import resolve
 IMAGE, REGIONS, AREA, INSTRUCTION = "original_image.png", "operation.png", "mask.png", "instruction.json"
 
 
+Kind = Literal["relocation", "transformation", "deformation", "rotation"]
+"""What the format calls the task of a region."""
+
+
 class RegionOperation(schema.Strict):
     """One region's task, its begin and target centroid, and its anchor."""
 
-    task: Literal["relocation", "transformation", "deformation", "rotation"]
+    task: Kind
     centroids: tuple[Point, Point]
     anchors: Point | None = None
 
@@ -51,6 +53,22 @@ class SampleFile(schema.Strict):
     point_operations: PointOperations = PointOperations()
     background_prompt: str = ""
     editing_prompt: str = ""
+
+
+class SampleFields(schema.Strict):
+    """What a sample says beside its instruction; what is absent follows from that."""
+
+    background_prompt: Prompt | None = Field(None, description="what the picture shows")
+    editing_prompt: Prompt | None = Field(None, description="what the edit does")
+    tasks: Annotated[list[Kind | None], Field(max_length=MOST_OPERATIONS)] = Field(
+        default_factory=list, description="of every operation; null: as its motion says"
+    )
+    begin_points: Annotated[list[Point], Field(max_length=MOST_POINTS)] | None = Field(
+        None, description="points of the same edit for point-based methods; the handles if absent"
+    )
+    target_points: Annotated[list[Point], Field(max_length=MOST_POINTS)] | None = Field(
+        None, description="where these points go, in the same order"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,51 +178,82 @@ def _motion(entry: RegionOperation, name: str) -> Motion:
 
 
 def save_red_bench(folder: Path, source: SourceImage, instruction: Instruction) -> None:
-    """Write a sample folder atomically.
+    """Write a sample folder atomically; see `sample_files`.
 
     Raises:
         UserError: the folder exists and is not empty, or an operation has no ReD Bench task (scaling, affine).
     """
+    write_folder(folder, sample_files(source, instruction))
+
+
+def sample_files(source: SourceImage, instruction: Instruction, fields: SampleFields | None = None) -> dict[str, bytes]:
+    """The files of a sample, by their paths in its folder; regions are as they were painted.
+
+    Raises:
+        UserError: an operation has no ReD Bench task (scaling, affine), or `fields` do not fit the operations.
+    """
+    said = fields or SampleFields()
     task = resolve(source.pixels, instruction.as_painted)
-    entries: dict[str, dict[str, object]] = {}
-    for i, operation in enumerate(task.operations):
-        entries[str(i)] = _entry(operation.motion, operation.handle, f"operation {i}")
-    begins = [entry["centroids"][0] for entry in entries.values()]  # pyright: ignore[reportIndexIssue]
-    targets = [entry["centroids"][1] for entry in entries.values()]  # pyright: ignore[reportIndexIssue]
-    data = {
-        "region_operations": entries,
-        "point_operations": {"begin_points": begins, "target_points": targets},
-        "background_prompt": instruction.prompt,
-        "editing_prompt": instruction.edit_prompt,
+    kinds = _kinds(said, len(task.operations))
+    entries = {
+        str(i): _entry(operation.motion, operation.handle, kind, f"operation {i}")
+        for i, (operation, kind) in enumerate(zip(task.operations, kinds, strict=True))
     }
+    begins, targets = _points(said, list(entries.values()), source.size)
+    data = SampleFile(
+        region_operations=entries,
+        point_operations=PointOperations(begin_points=begins, target_points=targets),
+        background_prompt=instruction.prompt if said.background_prompt is None else said.background_prompt,
+        editing_prompt=instruction.edit_prompt if said.editing_prompt is None else said.editing_prompt,
+    )
     union = np.logical_or.reduce([operation.mask for operation in task.operations])
     files = {
         IMAGE: encode_png(source, source.pixels),
-        REGIONS: _png(union),
-        INSTRUCTION: (json.dumps(data, indent=4, ensure_ascii=False) + "\n").encode(),
+        REGIONS: mask_png(union),
+        INSTRUCTION: (data.model_dump_json(indent=4) + "\n").encode(),
     }
     for i, operation in enumerate(task.operations):  # kept apart, so that regions that touch stay two
-        files[f"temp/mask_orig__{i}.png"] = _png(operation.mask)
+        files[f"temp/mask_orig__{i}.png"] = mask_png(operation.mask)
     if instruction.editable is not None:
-        files[AREA] = _png(task.area)
-    write_folder(folder, files)
+        files[AREA] = mask_png(task.area)
+    return files
 
 
-def _entry(motion: Motion, handle: Point, name: str) -> dict[str, object]:
+def _kinds(said: SampleFields, count: int) -> list[Kind | None]:
+    if said.tasks and len(said.tasks) != count:
+        raise UserError(f"`tasks` has {len(said.tasks)} entries for {count} operations: give one for each, or none")
+    return said.tasks or [None] * count
+
+
+def _points(
+    said: SampleFields, entries: list[RegionOperation], size: tuple[int, int]
+) -> tuple[list[Point], list[Point]]:
+    """Begin and target points; those of the regions where none are said."""
+    begins, targets = said.begin_points, said.target_points
+    if begins is None and targets is None:
+        return [entry.centroids[0] for entry in entries], [entry.centroids[1] for entry in entries]
+    if len(begins or []) != len(targets or []):
+        raise UserError(
+            f"{len(begins or [])} `begin_points` and {len(targets or [])} `target_points` are given: give pairs"
+        )
+    for point in [*(begins or []), *(targets or [])]:
+        if not masks.inside(point, size):
+            raise UserError(f"point {format_point(point)} is outside of the picture ({size[1]} x {size[0]})")
+    return begins or [], targets or []
+
+
+def _entry(motion: Motion, handle: Point, kind: Kind | None, name: str) -> RegionOperation:
     if isinstance(motion, Translate):
-        return {"task": motion.label, "centroids": [list(handle), list(motion.to)], "anchors": None}
+        if kind == "rotation":
+            raise UserError(f"{name} moves without turning: its task is relocation, transformation or deformation")
+        return RegionOperation(task=kind or motion.label or "relocation", centroids=(handle, motion.to))
     if isinstance(motion, Rotate):
-        (a, b, c), (d, e, f) = motion_matrix(motion, handle)
-        target = motion.to or (a * handle[0] + b * handle[1] + c, d * handle[0] + e * handle[1] + f)
+        if kind not in (None, "rotation"):
+            raise UserError(f"{name} turns: its task is rotation, not {kind}")
         if motion.degrees is not None and (math.dist(handle, motion.about) < 1 or abs(motion.degrees) > 180):
             raise UserError(f"{name}: ReD Bench gives the angle by a target point, which cannot express this rotation")
-        return {"task": "rotation", "centroids": [list(handle), list(target)], "anchors": list(motion.about)}
+        target = motion.to or apply(motion_matrix(motion, handle), handle)
+        return RegionOperation(task="rotation", centroids=(handle, target), anchors=motion.about)
     raise UserError(
         f"{name}: ReD Bench has relocation, deformation and rotation only, not {type(motion).__name__.lower()}"
     )
-
-
-def _png(mask: Mask) -> bytes:
-    buffer = stdio.BytesIO()
-    Image.Image.save(masks.as_image(mask), buffer, "PNG")
-    return buffer.getvalue()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dragflow.core.arrays import Map, Pixels
-from dragflow.core.motion import Matrix, compose
-from dragflow.core.task import DragTask, ResolvedOperation
-from dragflow.pixels.elastic import elastic, stretched
-from dragflow.pixels.layers import Layers, layers_of, times
-from dragflow.pixels.matte import cut_out
+from dragflow.core.arrays import Pixels
+from dragflow.core.task import DragTask
+from dragflow.pixels.layers import Layers, times
+from dragflow.pixels.stack import stack_of
 
 
 def ghost(task: DragTask, layers: Layers | None = None) -> Pixels:
@@ -23,35 +21,15 @@ def ghost(task: DragTask, layers: Layers | None = None) -> Pixels:
         task: what moves where.
         layers: of what the task cuts out, if they are made already.
     """
-    parts = layers_of(task) if layers is None else layers
-    operations = [operation for operation in task.operations if operation.is_cut]
-    leaving = [(op, layer, _front(task, op)) for op, layer in zip(operations, parts.regions, strict=True)]
-    result = parts.plate
-    warp = elastic(task)
-    if warp is not None:
-        result = stretched(result, warp.displacement(exact=warp.whole))
-    for operation, layer, front in leaving:
-        if layer.shadow is not None:
-            light = layer.shadow.moved(operation.matrix())
-            result = times(result, light if front is None else 1 - (1 - light) * (1 - front))
-    ys, xs = np.nonzero(task.area)
-    window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))  # the only part that can change
-    to_window: Matrix = ((1.0, 0.0, -float(xs.min())), (0.0, 1.0, -float(ys.min())))
+    stack = stack_of(task, layers)
+    result, window = stack.background, stack.window
+    for moved in stack.moved:
+        light = moved.light()
+        result = result if light is None else times(result, light)
     canvas = result[window].astype(np.float32)
-    for operation, layer, front in leaving:
-        motion = operation.matrix()
-        colours, weight = layer.piece.moved(compose(to_window, motion), (canvas.shape[0], canvas.shape[1]))
-        change = None if parts.light is None else parts.light.change(motion)
-        if change is not None:
-            colours = colours * change[window]
-        if front is not None:
-            weight = weight * (1 - front[window][..., None])
+    for moved in stack.moved:
+        colours, weight = moved.piece()
         canvas += weight * (colours - canvas)
     drawn = task.image.copy()
     drawn[window] = np.where(task.area[window][..., None], np.rint(np.clip(canvas, 0, 255)), drawn[window])
     return drawn
-
-
-def _front(task: DragTask, operation: ResolvedOperation) -> Map | None:
-    """The share (H, W) of each pixel that stays in front of a region; None if nothing does."""
-    return None if operation.front is None else cut_out(task.image, operation.front, "soft").alpha
