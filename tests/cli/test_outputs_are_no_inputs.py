@@ -84,6 +84,17 @@ CASES = (
         READ_BY_ALL | READ_BY_TASK | {"preset": ((*MASK, "--preset", "preset.toml"), "preset.toml")},
     ),
     Case(
+        ("export",),
+        {"--output": ".zip"},
+        ("picture.png", *FORCE),
+        READ_BY_ALL
+        | READ_BY_TASK
+        | {
+            "preset": ((*MASK, "--preset", "preset.toml"), "preset.toml"),
+            "result": ((*MASK, "--result", "result.png"), "result.png"),
+        },
+    ),
+    Case(
         ("intent",),
         {"--output": ".json", "--overlay": ".png"},
         ("picture.png", "--auto", *FORCE),

@@ -10,6 +10,7 @@ import pytest
 from dragflow.core.config import EditConfig, InversionConfig, OptimiseConfig, SubjectConfig
 from dragflow.core.errors import UserError
 from dragflow.files.presets import (
+    as_settings,
     check_config,
     describe_preset,
     dump_config,
@@ -222,3 +223,14 @@ def test_what_is_not_a_file_is_refused_at_once(kind: str, tmp_path: Path) -> Non
 def test_what_is_not_a_name_is_refused_in_a_sentence(name: object) -> None:
     with pytest.raises(UserError):
         load_preset(name)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_configuration_is_told_by_a_preset_and_what_changes_it() -> None:
+    changes = ["optimise.taps=['a.0.out', 'b.\"1\".out']", "kv.rule=none", "size.window=[0, 8, 64, 72]", "seed=7"]
+    for name in preset_names():
+        config = override(load_preset(name), [*changes, "subject.scale=1e-5", "area.detail=true", "kv.sites=null"])
+        preset, told = as_settings(config)
+        assert override(load_preset(preset), [*told, "seed=7"]) == config
+        assert not [setting for setting in told if setting.startswith("seed")]
+    assert as_settings(override(load_preset("fast"), ["seed=3"])) == ("fast", [])
+    assert as_settings(override(load_preset("fast"), ["size.window=whole"])) == ("fast", ['size.window="whole"'])

@@ -18,7 +18,10 @@ from http_makers import SHORT, asked, b64, picture, png
 from dragflow.service import Service
 
 COUNT = 2400
-ADDRESSES = ("/v1/edits", "/v1/previews", "/v1/layers", "/v1/selections", "/v1/intents", "/v1/pictures")
+ADDRESSES = (
+    *("/v1/edits", "/v1/previews", "/v1/layers", "/v1/selections", "/v1/intents", "/v1/pictures"),
+    *("/v1/exports", "/v1/recipes"),
+)
 ODD: tuple[Any, ...] = (
     *(
         None,

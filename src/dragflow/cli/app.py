@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -145,6 +145,41 @@ def preview(
     from dragflow.cli.edit import run_preview
 
     run_preview(image, output, operations, task, area, preset=preset, plain=plain, force=force)
+
+
+@app.command
+def export(
+    image: ImageArg,
+    /,
+    *,
+    output: Annotated[Path, Output],
+    operations: OperationArgs = OperationOptions(),
+    task: TaskArgs = TaskOptions(),
+    area: AreaArgs = AreaOptions(),
+    what: Literal["layers", "red_bench", "all"] | None = None,
+    names: tuple[str, ...] = (),
+    result: Path | None = None,
+    preset: str = "default",
+    force: ForceArg = False,
+) -> None:
+    """Write an edit for other programs, without a model: layers, masks, an OpenRaster file, a ReD Bench folder.
+
+    Parameters
+    ----------
+    output
+        A .zip, or an .ora, which Krita and GIMP open in layers.
+    what
+        What the zip holds. [default: all]
+    names
+        Name of a region, in the order of the operations. Repeatable.
+    result
+        A result of this edit, which goes along.
+    preset
+        Preset whose area settings apply.
+    """
+    from dragflow.cli.export import run_export
+
+    run_export(image, output, operations, task, area, what, names=names, result=result, preset=preset, force=force)
 
 
 @app.command

@@ -36,6 +36,8 @@ _OTHERS = (
     "output",
     "overlay",
     "sidecar",
+    "what",
+    "names",
     "trace",
     "trust",
 )

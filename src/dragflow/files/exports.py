@@ -30,7 +30,6 @@ from dragflow.pixels.stack import Moved, Stack, stack_of
 
 What = Literal["layers", "openraster", "red_bench", "all"]
 """`openraster` is one .ora file, anything else a zip."""
-ZIP_TYPE = "application/zip"
 
 RESULT, INSTRUCTION, RASTER, SAMPLE = "result.png", "instruction.json", "layers.ora", "red_bench"
 _NAMED = 60
@@ -148,6 +147,11 @@ def export(
     given = [*names, *[""] * (len(resolved.operations) - len(names))]
     called = tuple(one_line(name).strip() or _default_name(instruction, i) for i, name in enumerate(given))
     return Export(source, instruction, resolved, called, result, layers)
+
+
+def media_type(what: What) -> str:
+    """Of the file that holds `what`."""
+    return openraster.MEDIA_TYPE if what == "openraster" else "application/zip"
 
 
 def check_result(result: bytes, source: SourceImage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import resources
 from os import PathLike
@@ -106,6 +107,26 @@ def override(config: EditConfig, settings: list[str]) -> EditConfig:
             raise UserError(f"setting {shown(setting)}: {key} is not a known key: see `dragflow presets paper`")
         place[field] = _value(key, text)
     return parse_config(data, "settings")
+
+
+def as_settings(config: EditConfig) -> tuple[str, list[str]]:
+    """The preset that is nearest to a configuration, and what `override` must change in it; the seed is left out."""
+
+    def changes(name: str) -> list[str]:
+        usual = dict(_flat(asdict(load_preset(name))))
+        told = ((key, "null" if value is None else json.dumps(value)) for key, value in wanted if value != usual[key])
+        return [f"{key}={text}" for key, text in told if key != "seed"]
+
+    wanted = list(_flat(asdict(config)))
+    return min(((name, changes(name)) for name in preset_names()), key=lambda found: len(found[1]))
+
+
+def _flat(data: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{group}{key}.")
+        else:
+            yield f"{group}{key}", value
 
 
 def dump_config(config: EditConfig) -> str:

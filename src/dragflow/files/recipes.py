@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
 from pydantic import TypeAdapter
 
 from dragflow.core.arrays import Pixels
@@ -18,7 +19,7 @@ from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import Instruction
 from dragflow.files import schema
 from dragflow.files.instructions import InstructionFile, from_file, to_file
-from dragflow.files.pictures import SourceImage, encode_png, open_checked
+from dragflow.files.pictures import SourceImage, decode_png, encode_png, open_checked
 
 KEY = "dragflow"
 """Keyword of the PNG text chunk."""
@@ -50,10 +51,19 @@ def load_recipe(path: Path | str) -> Recipe:
         UserError: not a readable picture, without a recipe, or with one of a version that this dragflow does not know.
     """
     path = as_path(path)
-    text = getattr(open_checked(path), "text", {}).get(KEY)
+    return _recipe(open_checked(path), str(path))
+
+
+def decode_recipe(data: bytes, name: str) -> Recipe:
+    """The recipe in the bytes of a result's PNG; see `load_recipe`. `name` says which picture, for errors."""
+    return _recipe(decode_png(data, name), f"picture {name}")
+
+
+def _recipe(image: Image.Image, source: str) -> Recipe:
+    text = getattr(image, "text", {}).get(KEY)
     if text is None:
-        raise UserError(f"{path} has no recipe: it was not made by dragflow, or its metadata were stripped")
-    name = f"recipe of {path}"
+        raise UserError(f"{source} has no recipe: it was not made by dragflow, or its metadata were stripped")
+    name = f"recipe of {source}"
     data = schema.load_json(text, name)
     if not isinstance(data, dict) or data.get("version") != VERSION:
         raise UserError(f"{name} is not of version {VERSION}: use the dragflow that made it")

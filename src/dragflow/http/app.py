@@ -12,11 +12,12 @@ from fastapi_offline import FastAPIOffline
 
 import dragflow
 from dragflow.core.errors import UserError
-from dragflow.http import about, drafts, edits
+from dragflow.http import about, drafts, edits, exports, recipes
 from dragflow.http.guard import Guard
 from dragflow.http.pictures import Pictures
 from dragflow.http.problems import add_handlers
 from dragflow.http.settings import LOCAL, TOKEN_VARIABLE, ServerSettings
+from dragflow.pixels.layers import Kept
 from dragflow.service import GuessOptions, Service
 
 _SWEEP = 30.0
@@ -54,9 +55,12 @@ def create_app(service: Service, settings: ServerSettings, guesses: GuessOptions
         title="dragflow", version=dragflow.__version__, description=dragflow.__doc__ or "", lifespan=lifespan
     )
     metrics = about.Metrics(service)
+    begun, kept = edits.Edits(service, settings), Kept(4)
     for routes in (
-        edits.router(edits.Edits(service, settings), pictures, settings),
-        drafts.router(pictures, guesses),
+        edits.router(begun, pictures, settings),
+        drafts.router(pictures, kept, guesses),
+        exports.router(begun, pictures, kept),
+        recipes.router(settings),
         about.router(settings, metrics),
     ):
         app.include_router(routes)

@@ -27,10 +27,9 @@ from dragflow.select import select_at
 from dragflow.service import GuessOptions, choose, guess
 
 
-def router(pictures: Pictures, guesses: GuessOptions | None) -> APIRouter:
+def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None) -> APIRouter:
     """The addresses of drafts; without `guesses` no intent is guessed."""
     routes = APIRouter(tags=["drafts"])
-    kept = Kept(4)
 
     @routes.post("/v1/pictures", status_code=201, openapi_extra=requests.body_schema(requests.PictureRequest))
     async def upload(request: Request) -> dict[str, Any]:

@@ -90,6 +90,17 @@ class Edits:
                 raise not_found("edit")
             return self._edits[name]
 
+    def result(self, name: str, variant: int) -> bytes:
+        """The PNG of a variant, with its recipe.
+
+        Raises:
+            Refused: there is no such edit or variant, or it has no result.
+        """
+        handle = _handle(self.get(name), variant)
+        if handle.state != "done":
+            raise Refused(HTTPStatus.CONFLICT, _why_no_result(handle))
+        return handle.result().png()
+
     def state(self, edit: Edit) -> dict[str, Any]:
         """What `GET /v1/edits/{id}` says."""
         job = edit.handles[0].job
@@ -168,10 +179,7 @@ def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRou
     @routes.get("/v1/edits/{name}/result.png", response_class=Response)
     def result(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:
         """The PNG of a variant, with its recipe."""
-        handle = _handle(edits.get(name), variant)
-        if handle.state != "done":
-            raise Refused(HTTPStatus.CONFLICT, _why_no_result(handle))
-        return Response(handle.result().png(), media_type="image/png")
+        return Response(edits.result(name, variant), media_type="image/png")
 
     @routes.get("/v1/edits/{name}/preview.jpg", response_class=Response)
     def preview(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:

@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Annotated, Any
 
-from annotated_types import Interval, Len
+from annotated_types import Interval, Len, MaxLen
 from fastapi import Request
 from pydantic import Field, TypeAdapter
 from starlette.datastructures import UploadFile
@@ -15,16 +15,21 @@ from starlette.formparsers import MultiPartException
 from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError, shown
 from dragflow.core.fields import Margin, Name, Seed
-from dragflow.core.task import Instruction
+from dragflow.core.task import MOST_OPERATIONS, Instruction
 from dragflow.files import schema
+from dragflow.files.exports import What
 from dragflow.files.instructions import InstructionFile, embedded_instruction
 from dragflow.files.pictures import SourceImage, decode_image
+from dragflow.files.red_bench import SampleFields
 from dragflow.http.pictures import Pictures
 
 MOST_VARIANTS = 8
-_JSON_FIELDS = ("instruction", "settings", "points")
+_LONGEST_NAME = 200
+_JSON_FIELDS = ("instruction", "settings", "points", "names", "sample")
 """Fields of a form that hold JSON."""
-_NUMBERS = ("seed", "variants", "margin", "candidates")
+_FILES = ("picture", "result")
+"""Fields of a form that are files."""
+_NUMBERS = ("seed", "variants", "margin", "candidates", "variant")
 
 
 class PictureRequest(schema.Strict):
@@ -74,6 +79,31 @@ class SelectionRequest(PictureRequest):
     points: Annotated[list[Point], Len(1, 64)] = Field(description="(x, y) in pixels of the upright picture")
 
 
+class ExportRequest(PictureRequest):
+    """What to take away."""
+
+    instruction: dict[str, Any] = Field(description="an instruction file; its masks embedded")
+    what: What = Field("all", description="layers, red_bench and all are a zip, openraster is one .ora file")
+    names: Annotated[list[Annotated[str, MaxLen(_LONGEST_NAME)]], Len(0, MOST_OPERATIONS)] = Field(
+        [], description="of the regions, in the order of the operations"
+    )
+    edit: Name | None = Field(None, description="the id of the edit whose result goes along")
+    variant: Annotated[int, Interval(ge=0, lt=MOST_VARIANTS)] = Field(0, description="which result of that edit")
+    result: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="the result itself, a PNG in base64 (in a form: the file), instead of `edit`"
+    )
+    sample: SampleFields | None = Field(None, description="what the ReD Bench sample says beside the instruction")
+    margin: Margin = Field(0, description="pixels by which the derived editable area is grown")
+
+
+class RecipeRequest(schema.Strict):
+    """A result, of which the recipe is read."""
+
+    picture: Annotated[str, Field(min_length=1)] = Field(
+        description="the PNG of a result in base64 (in a form: the file itself)"
+    )
+
+
 async def read(request: Request, kind: type[schema.Strict]) -> Any:
     """The request's body as one of the types above.
 
@@ -102,14 +132,22 @@ def picture(asked: PictureRequest, pictures: Pictures) -> SourceImage:
         raise UserError("give either `picture` or `picture_id`, not both and not neither")
     if asked.picture_id is not None:
         return pictures.get(asked.picture_id)
+    return decode_image(decoded(asked.picture or "", "picture"), "of the request")
+
+
+def decoded(text: str, field: str) -> bytes:
+    """A file that a field holds in base64.
+
+    Raises:
+        UserError: it does not.
+    """
     try:
-        data = base64.b64decode(asked.picture or "", validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise UserError(f"`picture` is not in base64 ({error}): encode the bytes of the file") from error
-    return decode_image(data, "of the request")
+        raise UserError(f"`{field}` is not in base64 ({error}): encode the bytes of the file") from error
 
 
-def instruction(asked: PreviewRequest | EditRequest | IntentRequest | LayersRequest) -> Instruction:
+def instruction(asked: PreviewRequest | EditRequest | IntentRequest | LayersRequest | ExportRequest) -> Instruction:
     """The instruction of a request.
 
     Raises:
@@ -118,13 +156,14 @@ def instruction(asked: PreviewRequest | EditRequest | IntentRequest | LayersRequ
     return embedded_instruction(asked.instruction, "`instruction`")
 
 
-def body_schema(kind: type[PictureRequest]) -> dict[str, Any]:
+def body_schema(kind: type[schema.Strict]) -> dict[str, Any]:
     """What the OpenAPI page says of a request's body."""
     model = kind.model_json_schema()
     if "instruction" in model["properties"]:
         model["properties"]["instruction"] = InstructionFile.model_json_schema(by_alias=True)
         model["$defs"] = model.get("$defs", {}) | model["properties"]["instruction"].pop("$defs", {})
-    form = {"type": "object", "properties": {"picture": {"type": "string", "format": "binary"}}}
+    files = {name: {"type": "string", "format": "binary"} for name in _FILES if name in model["properties"]}
+    form = {"type": "object", "properties": files}
     return {
         "requestBody": {
             "required": True,
@@ -158,7 +197,9 @@ async def _form(request: Request) -> dict[str, Any]:
     """The fields of a form as JSON would have them."""
     data: dict[str, Any] = {}
     try:
-        async with request.form(max_files=1 + len(_JSON_FIELDS), max_fields=32, max_part_size=32 * 2**20) as form:
+        async with request.form(
+            max_files=len(_FILES) + len(_JSON_FIELDS), max_fields=32, max_part_size=32 * 2**20
+        ) as form:
             for name, value in form.multi_items():
                 if name in data:
                     raise UserError(f"the request: field {shown(name)} is there twice: send it once")
@@ -169,7 +210,7 @@ async def _form(request: Request) -> dict[str, Any]:
 
 
 async def _field(name: str, value: UploadFile | str) -> Any:
-    if name == "picture":
+    if name in _FILES:
         content = await value.read() if isinstance(value, UploadFile) else value.encode()
         return base64.b64encode(content).decode()
     text = value if isinstance(value, str) else (await value.read()).decode("utf-8", "replace")

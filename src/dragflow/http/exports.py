@@ -1,0 +1,43 @@
+"""`/v1/exports`: what is taken away of an edit, as one file."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from dragflow.core.errors import UserError
+from dragflow.files.exports import export, media_type
+from dragflow.http import requests
+from dragflow.http.edits import Edits
+from dragflow.http.pictures import Pictures
+from dragflow.pixels.layers import Kept
+from dragflow.pixels.resolve import resolve
+
+
+def router(edits: Edits, pictures: Pictures, kept: Kept) -> APIRouter:
+    """The address of exports."""
+    routes = APIRouter(tags=["exports"])
+
+    @routes.post("/v1/exports", response_class=Response, openapi_extra=requests.body_schema(requests.ExportRequest))
+    async def take(request: Request) -> Response:
+        """Layers, an OpenRaster file, a ReD Bench sample, or all of them with a result."""
+        asked: requests.ExportRequest = await requests.read(request, requests.ExportRequest)
+        data = await run_in_threadpool(_encoded, asked, edits, pictures, kept)
+        return Response(data, media_type=media_type(asked.what))
+
+    return routes
+
+
+def _encoded(asked: requests.ExportRequest, edits: Edits, pictures: Pictures, kept: Kept) -> bytes:
+    source, instruction, result = requests.picture(asked, pictures), requests.instruction(asked), _result(asked, edits)
+    task = resolve(source.pixels, instruction, margin=asked.margin)
+    taken = export(source, instruction, asked.names, result, task=task, layers=kept.of(task))
+    return taken.encoded(asked.what, asked.sample)
+
+
+def _result(asked: requests.ExportRequest, edits: Edits) -> bytes | None:
+    if asked.edit is not None and asked.result is not None:
+        raise UserError("`edit` and `result` are both given: say the result in one way")
+    if asked.edit is not None:
+        return edits.result(asked.edit, asked.variant)
+    return None if asked.result is None else requests.decoded(asked.result, "result")
