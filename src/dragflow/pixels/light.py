@@ -33,8 +33,10 @@ _FINE, _PATCH = 2.0, 6
 """Blur of what texture is the rest over, and of the amount of texture around each place, in pixels."""
 _TEXTURE, _PATCHES = 0.45, 12
 """Least amount of texture, in levels, and least number of places that show it."""
-_VARIES = 0.08
-"""Least standard deviation of the light, in logarithms."""
+_VARIES = (0.08, 0.27)
+"""Standard deviation of a light in logarithms: what is less does not matter, what is more is no light but things."""
+_APART = 0.6
+"""Largest standard deviation of the difference of both halves, as a share of that of their mean."""
 _FOLLOWS, _SURE = (0.4, 2.0), 0.15
 """How texture must grow with the light, as a power of it, and the largest error of that power."""
 _EVEN = 0.45
@@ -91,7 +93,9 @@ def light_of(image: Pixels, hidden: Mask) -> Light | None:
         return None
     light = Light(size, (halves[0], halves[1]))
     field = (terms @ (halves[0] + halves[1]) / 2).astype(np.float32)
-    return light if _is_even(field) and _followed(image, hidden, field.mean(axis=2)) else None
+    apart = (terms @ (halves[0] - halves[1])).std(axis=(0, 1)).max()
+    agreed = _VARIES[0] < field.mean(axis=2).std() < _VARIES[1] and apart < _APART * field.std(axis=(0, 1)).max()
+    return light if agreed and _is_even(field) and _followed(image, hidden, field.mean(axis=2)) else None
 
 
 def _small(size: tuple[int, int]) -> tuple[int, int]:
@@ -151,9 +155,7 @@ def _is_even(field: Map) -> bool:
 
 
 def _followed(image: Pixels, hidden: Mask, field: Map) -> bool:
-    """Whether the light (h, w), in logarithms, varies, and the picture's texture does with it."""
-    if field.std() < _VARIES:
-        return False
+    """Whether the picture's texture varies with the light (h, w), in logarithms."""
     size = (2 * field.shape[0], 2 * field.shape[1])
     grey = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.float32).mean(axis=2)
     seen = (~_any(hidden, size)).astype(np.float32)

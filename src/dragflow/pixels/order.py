@@ -20,6 +20,7 @@ from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.errors import UserError
 from dragflow.core.task import Operation, Region, ResolvedOperation
 from dragflow.pixels import masks
+from dragflow.pixels.junctions import is_behind
 
 _PIXELS = 32_768
 """The target and its surroundings are looked at at this size at most."""
@@ -57,7 +58,7 @@ def ordered(
 def _front(
     image: Pixels, behind: Region | bool | None, operation: ResolvedOperation, gone: Mask, name: str
 ) -> Mask | None:
-    if behind is None or behind is False:
+    if behind is False or (behind is None and not operation.is_cut):
         return None
     if not operation.is_cut:
         raise UserError(
@@ -65,19 +66,33 @@ def _front(
             "or nothing that it is behind"
         )
     target = masks.warp_mask(operation.mask, operation.matrix())
+    if not target.any():  # which is an error of the motion
+        return None
+    if behind is None:
+        return _guessed(image, operation.mask, target, gone)
     if behind is True:
         found = standing_at(image, target, gone)
-        if found is None:
-            raise UserError(
-                f"{name}: nothing that could stay in front is told from the background where it goes: say what it is "
-                "behind by a region"
-            )
     else:
         size = (target.shape[0], target.shape[1])
         found = masks.rasterise(behind, size, f"{name}: what it is behind") & ~gone
+    if found is None:
+        raise UserError(
+            f"{name}: nothing that could stay in front is told from the background where it goes: say what it is "
+            "behind by a region"
+        )
     if not (target & ~found).any():
         raise UserError(f"{name}: all of the region would be hidden by what it is behind: choose another target")
     return found if (found & target).any() else None
+
+
+def _guessed(image: Pixels, region: Mask, target: Mask, gone: Mask) -> Mask | None:
+    """What stands at the target and is in front of the region where that is now; None if nothing is."""
+    found = standing_at(image, target, gone)
+    if found is None:
+        return None
+    pieces, count = masks.components(found)
+    front = np.isin(pieces, [i for i in range(1, count + 1) if is_behind(region, pieces == i)])
+    return front if (front & target).any() and (target & ~front).any() else None
 
 
 def standing_at(image: Pixels, target: Mask, gone: Mask) -> Mask | None:
@@ -98,7 +113,7 @@ def standing_at(image: Pixels, target: Mask, gone: Mask) -> Mask | None:
         for mask, least in ((target, 0.5), (gone, 0.0))
     )
     found = _found(small, there & ~lost, ~there & ~lost)
-    if found is None:
+    if found is None or (found & there).sum() > _MOST * there.sum():
         return None
     result = np.zeros_like(target)
     edge = np.asarray(cv2.resize(found.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)) > 0.5
@@ -123,8 +138,7 @@ def _found(image: Pixels, there: Mask, around: Mask) -> Mask | None:
     found = _reaching(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)) & known, there, round(_LEAST * there.sum()))
     border = np.ones(found.shape, np.bool_)
     border[1:-1, 1:-1] = False
-    wide = (found & there).sum() > _MOST * there.sum() or (found & border).sum() > _BORDER * border.sum()
-    return None if wide or not found.any() else found
+    return found if found.any() and (found & border).sum() <= _BORDER * border.sum() else None
 
 
 def _joined(lab: Pixels, known: Mask, around: Mask) -> Mask:
