@@ -2,11 +2,11 @@
 
     python benchmarks/order.py [--scenes 300] [--dragged 200] [--first 0]
 
-Told: in drawn scenes of three things one is put partly over or under another one, and then moved on by 12 pixels of 256;
-the share is counted in which what is in front of it is told from the picture alone, and in which something is that is
-not. Dragged: held-out scenes whose thing ends under another one that it did not touch before, which no picture can tell:
-the preview with what is found there in front, and with what a person would mark, less the preview in front of all;
-dB in the area, paired.
+Told: in drawn scenes of three things one is put partly over or under another one, and then moved on by 12 pixels of
+256; the share is counted in which what is in front of it is told from the picture alone, and in which something is that
+is not. Dragged: held-out scenes whose thing ends under another one that it did not touch before, which no picture can
+tell: the preview with what is found there in front, and with what a person would mark, less the preview in front of
+all; dB in the area, paired.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def main() -> None:
     gains = [gain for number in range(args.first, args.first + args.dragged) for gain in dragged(case_of(number))]
     for name, values in zip(("found", "marked"), zip(*gains, strict=True), strict=True):
         print(
-            f"{name}: {np.mean(values):+.2f} dB, median {np.median(values):+.2f}, worst {min(values):+.2f}, {len(values)} scenes"
+            f"{name}: {np.mean(values):+.2f} dB, median {np.median(values):+.2f}, worst {min(values):+.2f}, "
+            f"{len(values)} scenes"
         )
 
 
