@@ -100,4 +100,53 @@ def test_a_server_ends_during_a_run_and_another_one_takes_over(
     assert visitor.said("stopped") == "stopped"
     visitor.press("Run")
     assert visitor.said("cannot be reached").endswith("what was marked is kept, try again when it answers")
+    visitor.page.close()
     visitor.pardon("ERR_", "404")
+
+
+def test_files_that_are_no_pictures_leave_the_work(
+    visit: Any, picture: Path, thing: tuple[float, float], tmp_path: Path
+) -> None:
+    visitor = visit()
+    visitor.dragged(picture, thing)
+    mask = visitor.mask()
+    data = picture.read_bytes()
+    damaged = bytearray(data)
+    damaged[len(data) // 2] ^= 0xFF
+    bad = {
+        "empty": (b"", "empty: choose another file"),
+        "cut": (data[: len(data) // 2], "damaged or truncated (image file is truncated)"),
+        "damaged": (bytes(damaged), "damaged or truncated"),
+        "text": (b"no picture", "not in a format"),
+    }
+    for name, (content, sentence) in bad.items():
+        (tmp_path / f"{name}.png").write_bytes(content)
+        visitor.page.evaluate("document.querySelector('.said').textContent = ''")
+        visitor.page.locator("input[type=file]").first.set_input_files(str(tmp_path / f"{name}.png"))
+        assert "\n" not in visitor.said(sentence)
+        assert np.array_equal(visitor.mask(), mask)
+    visitor.pardon("400")
+    visitor.preset("fast")
+    visitor.press("Run")
+    visitor.page.wait_for_selector(RESULTS, timeout=LONG)
+
+
+def test_nothing_is_run_without_a_region(visit: Any, picture: Path) -> None:
+    visitor = visit()
+    visitor.open(picture)
+    visitor.press("Run")
+    assert visitor.said("mark a region") == "mark a region and drag it, then run"
+
+
+def test_a_picture_that_the_server_forgot_is_sent_again(visit: Any, picture: Path, thing: tuple[float, float]) -> None:
+    with served(free_port(), keep_seconds=1) as at:
+        visitor = visit(at=at)
+        visitor.open(picture)
+        first = visitor.page.evaluate("window.dragflow.server.id")
+        visitor.page.wait_for_timeout(2500)
+        visitor.page.mouse.click(*visitor.at(*thing))
+        visitor.wait("c.document.region")
+        assert visitor.page.evaluate("window.dragflow.server.id") != first
+        assert visitor.page.request.get(f"{at}/v1/pictures/{first}").status == 404
+        visitor.pardon("404")
+        visitor.page.close()

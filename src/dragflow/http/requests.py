@@ -212,6 +212,8 @@ async def _form(request: Request) -> dict[str, Any]:
 async def _field(name: str, value: UploadFile | str) -> Any:
     if name in _FILES:
         content = await value.read() if isinstance(value, UploadFile) else value.encode()
+        if not content:
+            raise UserError("`picture` is empty: choose another file")
         return base64.b64encode(content).decode()
     text = value if isinstance(value, str) else (await value.read()).decode("utf-8", "replace")
     if name in _JSON_FIELDS:

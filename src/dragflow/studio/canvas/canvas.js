@@ -175,7 +175,7 @@ export class Canvas {
   }
 
   async askPreview() {
-    if (this.pointers.busy || !this.document.state.regions.some((region) => !isStill(region.motion))) return;
+    if (this.pointers.busy || !this.document.state.regions.some((region) => region.mask.bounds && !isStill(region.motion))) return;
     const mine = this.asked.preview;
     try {
       const preview = await this.host.preview(await this.document.instruction());

@@ -33,7 +33,7 @@ export class Studio {
     this.going = null;
     this.saving = 0;
     this.canvas = mount(part(element, ".canvas"), {
-      select: (point) => this.server.select(point),
+      select: (point) => this.select(point),
       layers: (instruction) => this.server.layers(instruction),
       preview: (instruction) => this.server.preview(instruction),
       changed: () => (this.keep(), this.estimated()),
@@ -79,6 +79,13 @@ export class Studio {
       const answer = await answered(await asked(/** @type {string} */ (button.dataset.example)));
       await this.openPicture(await answer.blob(), button.textContent ?? "example");
     });
+  }
+
+  /** The thing at a point. @param {{x: number, y: number}} point */
+  async select({ x, y }) {
+    const { width, height } = this.canvas.document;
+    if (!(x >= 0 && y >= 0 && x < width && y < height)) throw new Error("click on a thing in the picture");
+    return this.server.select({ x, y });
   }
 
   /** Begin with a picture. @param {Blob} picture @param {string} name @param {Document} [made] */
