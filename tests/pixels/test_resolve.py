@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dragflow.core.errors import UserError
 from dragflow.core.motion import IDENTITY, Affine, Motion, Rotate, Scale, Translate
 from dragflow.core.task import Box, Instruction, MaskArray, Operation, Region
+from dragflow.pixels.layers import layers_of
 from dragflow.pixels.masks import editable_area, rasterise, warp_mask
 from dragflow.pixels.resolve import resolve
 
@@ -24,7 +25,7 @@ def asked(*operations: Operation, editable: Region | None = None, mode: str = "r
 
 
 def test_a_request_is_rasterised_and_its_handle_is_the_centroid() -> None:
-    task = resolve(IMAGE, asked(Operation(BOX, MOVE)))
+    task = resolve(IMAGE, asked(Operation(BOX, MOVE, cut="hard")))
     (operation,) = task.operations
     assert operation.handle == (15, 15)
     assert operation.matrix() == ((1, 0, 25), (0, 1, 5))
@@ -126,6 +127,7 @@ def test_a_margin_grows_the_derived_area_only() -> None:
     assert np.array_equal(fixed, covered(Box(30, 5, 50, 39)))
 
 
+@settings(deadline=None)
 @given(st.floats(-30, 90), st.floats(-30, 70), st.floats(-180, 180))
 def test_a_checked_task_moves_something_to_somewhere_inside(x: float, y: float, degrees: float) -> None:
     for motion in (Translate((x, y)), Rotate((x, y), degrees=degrees), Scale((x, y), 1.7)):
@@ -137,3 +139,21 @@ def test_a_checked_task_moves_something_to_somewhere_inside(x: float, y: float, 
         target = warp_mask(operation.mask, operation.matrix())
         assert target.any()
         assert not ((operation.mask | target) & ~task.area).any()
+
+
+@pytest.mark.parametrize("side", [120, 1100])
+def test_the_derived_area_holds_the_soft_rim_before_and_after(side: int) -> None:
+    picture = np.full((side, side, 3), 200, np.uint8)
+    ys, xs = np.mgrid[:side, :side]
+    ball = np.hypot(xs - 0.3 * side, ys - 0.3 * side) < 0.1 * side
+    picture[ball] = (40, 60, 90)
+    move = Operation(MaskArray(ball), Translate((0.6 * side, 0.55 * side), "relocation"), cut="soft")
+    task = resolve(picture, Instruction((move,)))
+    piece = layers_of(task).regions[0].piece
+    assert piece.support.sum() > ball.sum()
+    assert not (piece.support & ~task.area).any()
+    _, weight = piece.moved(task.operations[0].matrix(), (side, side))
+    assert not ((weight[..., 0] > 0.02) & ~task.area).any()
+    assert np.array_equal(task.operations[0].mask, ball)
+    hard = resolve(picture, Instruction((move,)).as_painted)
+    assert hard.area.sum() < task.area.sum()

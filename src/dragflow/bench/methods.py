@@ -15,7 +15,7 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 from dragflow.core.motion import Translate
-from dragflow.core.task import Box, Instruction, MaskArray, Operation
+from dragflow.core.task import Box, Instruction, Operation
 from dragflow.pixels import masks
 from dragflow.pixels.layers import layers_of
 from dragflow.pixels.preview import ghost
@@ -40,7 +40,7 @@ def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
 WITHOUT_MODEL: dict[str, Callable[[Sample], Pixels]] = {
     "paste": lambda sample: ghost(sample.task, layers_of(sample.task, _unfilled, shadows=False)),
     "paste-inpaint": lambda sample: ghost(sample.task, layers_of(sample.task, opencv_fill, shadows=False)),
-    "preview": lambda sample: ghost(resolve(sample.image.pixels, sample.instruction)),
+    "preview": lambda sample: ghost(resolve(sample.image.pixels, sample.asked)),
 }
 """The region pasted at its target as it was painted; the same over OpenCV's inpainting; and dragflow's own preview."""
 
@@ -80,7 +80,7 @@ def run_with_model(model: ModelOptions, pool: ModelPool, config: EditConfig, sam
     Raises:
         DragFlowError: the method cannot edit this sample.
     """
-    instruction = as_points(sample) if config.optimise.supervision == "point" else sample.instruction
+    instruction = as_points(sample) if config.optimise.supervision == "point" else sample.asked
     pool.get(model)  # so that loading is not counted
     begun = time.perf_counter()
     job = plan(sample.image, instruction, config, model)
@@ -111,4 +111,4 @@ def as_points(sample: Sample) -> Instruction:
     operations = [
         Operation(Box(x, y, x, y), Translate(to, "relocation"), (x, y), cut="hard") for (x, y), to in pairs.items()
     ]
-    return replace(sample.instruction, operations=tuple(operations), editable=MaskArray(sample.task.area))
+    return replace(sample.asked, operations=tuple(operations))

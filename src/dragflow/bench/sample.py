@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -61,6 +61,17 @@ class Sample:
             UserError: the instruction does not fit its picture.
         """
         return resolve(self.image.pixels, self.instruction.as_painted)
+
+    @cached_property
+    def asked(self) -> Instruction:
+        """The instruction, confined to the editable area that follows from the regions as they were painted.
+
+        Every method may change the same pixels then, and those that scores take for outside stay.
+
+        Raises:
+            UserError: as `task`.
+        """
+        return replace(self.instruction, editable=MaskArray(self.task.area, invert=False), editable_mode="replace")
 
     @cached_property
     def request_sha256(self) -> str:

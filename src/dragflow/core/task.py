@@ -188,8 +188,9 @@ class Instruction:
 
     @property
     def as_painted(self) -> Instruction:
-        """The same with every region cut out as it was painted."""
-        return replace(self, operations=tuple(replace(operation, cut="hard") for operation in self.operations))
+        """The same with every region cut out as it was painted, and in front of all where nothing else is said."""
+        operations = (replace(op, cut="hard", behind=op.behind or False) for op in self.operations)
+        return replace(self, operations=tuple(operations))
 
 
 def as_instruction(asked: Instruction | Operation | Iterable[Operation]) -> Instruction:

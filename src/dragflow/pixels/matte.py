@@ -67,6 +67,11 @@ class CutOut:
         return colours, alpha
 
 
+def rim_width(size: tuple[int, int], cut: Cut) -> int:
+    """How many pixels beyond its region a cut-out of a picture of `size` (h, w) may reach."""
+    return 0 if cut == "hard" else math.ceil(_BAND * max(1.0, min(size) / _SHARP))
+
+
 def cut_out(image: Pixels, region: Mask, cut: Cut) -> CutOut:
     """A region (H, W) of a picture (H, W, 3), as painted (`hard`), or with an estimated rim (otherwise)."""
     if cut == "hard":

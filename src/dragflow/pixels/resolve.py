@@ -15,6 +15,7 @@ from dragflow.core.task import DragTask, Instruction, MaskArray, Operation, Reso
 from dragflow.pixels import masks
 from dragflow.pixels.attachment import attachment
 from dragflow.pixels.masks import format_point
+from dragflow.pixels.matte import rim_width
 from dragflow.pixels.order import ordered
 from dragflow.pixels.shadow import find_shadow
 from dragflow.pixels.snap import snapped
@@ -58,7 +59,7 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
         area=_area(
             instruction,
             [_with_shadow(image, op, pair) for op, pair in zip(operations, pairs, strict=True)],
-            [margin + _room(op) for op in operations],
+            [margin + _room(op) + (rim_width(size, op.cut) if op.is_cut else 0) for op in operations],
             [op.front for op in operations if op.front is not None],
             size,
         ),
