@@ -112,7 +112,9 @@ def drawn_by_the_browser(visitor: Any, instruction: Instruction, matrix: Any) ->
           const canvas = new OffscreenCanvas(width, height);
           const context = canvas.getContext('2d');
           context.drawImage(studio.canvas.picture, 0, 0);
-          new GhostPainter(studio.canvas.picture, last).draw(context, [matrix]);
+          const painter = new GhostPainter(studio.canvas.picture, last);
+          painter.drawStill(context);
+          painter.drawMoving(context, [matrix]);
           const bytes = new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer());
           let text = ''; for (const x of bytes) text += String.fromCharCode(x);
           return btoa(text);

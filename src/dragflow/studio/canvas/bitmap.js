@@ -1,6 +1,7 @@
 // Masks: one byte a pixel, 1 where painted. A pixel counts by its centre.
 
 /** @typedef {import("./host.js").Point} Point */
+/** @typedef {{left: number, top: number, right: number, bottom: number}} Box the last column and row included */
 
 export class Bitmap {
   /** @param {number} width @param {number} height @param {Uint8Array} [data] */
@@ -8,6 +9,8 @@ export class Bitmap {
     this.width = width;
     this.height = height;
     this.data = data ?? new Uint8Array(width * height);
+    /** @type {{bounds: Box | null, centroid: Point | null} | null} until something is painted */
+    this.measured = null;
   }
 
   copy() {
@@ -23,6 +26,25 @@ export class Bitmap {
 
   /** The box of what is painted; null where nothing is. */
   get bounds() {
+    return this.measures.bounds;
+  }
+
+  /** The mean of the painted pixels. */
+  get centroid() {
+    return this.measures.centroid;
+  }
+
+  /** Measured once, as every frame of a drag asks for it. */
+  get measures() {
+    if (this.measured === null) {
+      const bounds = this.box();
+      this.measured = { bounds, centroid: bounds && this.mean(bounds) };
+    }
+    return this.measured;
+  }
+
+  /** @returns {Box | null} */
+  box() {
     const { width, height, data } = this;
     let [left, top, right, bottom] = [width, -1, -1, -1];
     for (let y = 0; y < height; y++) {
@@ -37,10 +59,8 @@ export class Bitmap {
     return top < 0 ? null : { left, top, right, bottom };
   }
 
-  /** The mean of the painted pixels. @returns {Point | null} */
-  get centroid() {
-    const box = this.bounds;
-    if (box === null) return null;
+  /** @param {Box} box @returns {Point} */
+  mean(box) {
     let [x, y, count] = [0, 0, 0];
     for (let row = box.top; row <= box.bottom; row++) {
       for (let column = box.left; column <= box.right; column++) {
@@ -66,6 +86,7 @@ export class Bitmap {
 
   /** @param {Point} from @param {Point} to @param {number} radius @param {0 | 1} value */
   segment(from, to, radius, value) {
+    this.measured = null;
     const { width, height, data } = this;
     const [dx, dy] = [to.x - from.x, to.y - from.y];
     const length = dx * dx + dy * dy;
@@ -88,6 +109,7 @@ export class Bitmap {
    * @param {Point[]} points @param {0 | 1} value
    */
   polygon(points, value) {
+    this.measured = null;
     for (let y = 0; y < this.height; y++) {
       const crossings = [];
       for (let i = 0; i < points.length; i++) {
@@ -105,6 +127,7 @@ export class Bitmap {
 
   /** @param {Bitmap} other @param {0 | 1} value */
   add(other, value) {
+    this.measured = null;
     for (let i = 0; i < this.data.length; i++) if (other.data[i]) this.data[i] = value;
   }
 

@@ -1,5 +1,6 @@
 // The canvas: mount(element, host) puts it into a page. It knows neither the server nor the toolkit around it.
 
+import { Backdrop } from "./backdrop.js";
 import { Bitmap } from "./bitmap.js";
 import { Document, regionMatrix } from "./document.js";
 import { drawHandles } from "./drag.js";
@@ -53,6 +54,7 @@ export class Canvas {
     /** @type {Point | null} where the keyboard points */
     this.cursor = null;
     this.tints = new WeakMap();
+    this.backdrop = new Backdrop();
     this.asked = { ghost: 0, preview: 0 };
     this.timers = { ghost: 0, preview: 0 };
     this.frame = 0;
@@ -175,7 +177,7 @@ export class Canvas {
   }
 
   async askPreview() {
-    if (this.pointers.busy || !this.document.state.regions.some((region) => region.mask.bounds && !isStill(region.motion))) return;
+    if (this.pointers.busy || !this.document.moves) return;
     const mine = this.asked.preview;
     try {
       const preview = await this.host.preview(await this.document.instruction());
@@ -223,24 +225,19 @@ export class Canvas {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.surface.width, this.surface.height);
     if (!view || !picture) return;
-    view.draw(context, ratio);
+    const ghost = this.judging || this.preview || !this.document.moves ? null : this.ghost;
+    this.backdrop.draw(context, view, ratio, ghost);
+    view.enter(context, ratio);
     const line = 1 / view.scale;
     if (this.judging) this.judging.draw(context, now, line);
     else if (this.preview) context.drawImage(this.preview, 0, 0);
-    else this.drawGhost();
+    else ghost?.drawMoving(context, this.document.marked.map(regionMatrix));
     if (!this.judging && !this.running) this.drawMarks(line);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const region = this.document.region;
     const handled = this.tool === "move" || this.tool === "select";
     if (handled && region && !this.judging && !this.running) drawHandles(context, region, view);
     this.drawOver();
-  }
-
-  drawGhost() {
-    const regions = this.document.state.regions.filter((region) => region.mask.bounds);
-    if (this.ghost && regions.some((region) => !isStill(region.motion))) {
-      this.ghost.draw(this.context, regions.map(regionMatrix));
-    }
   }
 
   /** Tints where regions are and where they go, and what is being drawn. @param {number} line */

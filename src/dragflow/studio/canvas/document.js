@@ -45,6 +45,16 @@ export class Document {
     return this.state.regions[this.state.active] ?? null;
   }
 
+  /** The regions in which anything is painted. */
+  get marked() {
+    return this.state.regions.filter((region) => region.mask.bounds);
+  }
+
+  /** Whether anything is dragged. */
+  get moves() {
+    return this.marked.some((region) => !isStill(region.motion));
+  }
+
   /** @param {Partial<State>} change @param {boolean} [lasting] whether it can be undone by itself */
   change(change, lasting = true) {
     if (lasting) this.remember();
@@ -144,7 +154,7 @@ export class Document {
    * @param {boolean} [all]
    */
   async instruction(all = false) {
-    const regions = this.state.regions.filter((region) => region.mask.bounds && (all || !isStill(region.motion)));
+    const regions = this.marked.filter((region) => all || !isStill(region.motion));
     const operations = await Promise.all(
       regions.map(async (region) => ({ ...(await operationOf(region)), ...(all ? {} : await this.order(region)) })),
     );

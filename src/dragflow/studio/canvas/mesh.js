@@ -1,17 +1,19 @@
-// A mesh of triangles that carries the picture under it, drawn by WebGL.
+// A mesh of triangles that carries the picture under it, drawn by WebGL: only what is seen of it, in pixels of the screen.
 
 /** @typedef {import("./host.js").Mesh} Mesh */
 /** @typedef {import("./host.js").Matrix} Matrix */
 
+import { Levels, scaleOf } from "./levels.js";
 import { applied } from "./motion.js";
 
 const VERTEX = `#version 300 es
 in vec2 at, from;
 uniform vec2 size;
+uniform vec4 seen;
 out vec2 place;
 void main() {
   place = from / size;
-  gl_Position = vec4(2.0 * at / size - 1.0, 0.0, 1.0) * vec4(1.0, -1.0, 1.0, 1.0);
+  gl_Position = vec4(2.0 * (at - seen.xy) / seen.zw - 1.0, 0.0, 1.0) * vec4(1.0, -1.0, 1.0, 1.0);
 }`;
 const FRAGMENT = `#version 300 es
 precision highp float;
@@ -26,13 +28,17 @@ export class MeshPainter {
     this.left = left;
     this.top = top;
     this.mesh = mesh;
-    this.canvas = new OffscreenCanvas(picture.width, picture.height);
+    this.levels = new Levels(picture);
+    /** @type {ImageBitmap | OffscreenCanvas | null} the level that WebGL has */
+    this.given = null;
+    this.canvas = new OffscreenCanvas(1, 1);
     const gl = this.canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true, preserveDrawingBuffer: true });
     if (!gl) throw new Error("this browser has no WebGL 2: attached parts are shown when the hand rests");
     this.gl = gl;
     const program = linked(gl);
     gl.useProgram(program);
     gl.uniform2f(gl.getUniformLocation(program, "size"), picture.width, picture.height);
+    this.seen = gl.getUniformLocation(program, "seen");
     const [columns, rows] = [mesh.xs.length, mesh.ys.length];
     this.from = new Float32Array(columns * rows * 2);
     for (let j = 0; j < rows; j++) {
@@ -43,14 +49,39 @@ export class MeshPainter {
     this.moving = buffer(gl, program, "at", this.to);
     this.count = elements(gl, columns, rows);
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
     for (const kind of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, kind, gl.LINEAR);
     for (const axis of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, axis, gl.CLAMP_TO_EDGE);
   }
 
-  /** The picture under the mesh as a motion leaves it, the size of what was given. @param {Matrix} matrix */
-  drawn(matrix) {
-    const { gl, mesh, from, to } = this;
+  /**
+   * Draw the picture under the mesh as a motion leaves it, in pixels of the picture.
+   * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context @param {Matrix} matrix
+   */
+  draw(context, matrix) {
+    const seen = this.window(context);
+    if (seen.width <= 0 || seen.height <= 0) return;
+    const scale = Math.min(1, scaleOf(context));
+    const [width, height] = [Math.ceil(seen.width * scale), Math.ceil(seen.height * scale)];
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    this.carry(matrix);
+    this.render(seen, this.levels.at(scale));
+    context.drawImage(this.canvas, seen.left + this.left, seen.top + this.top, seen.width, seen.height);
+  }
+
+  /** What of the mesh is on a canvas, in whole pixels of the picture from its top left one. @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context */
+  window(context) {
+    const { width, height } = context.canvas;
+    const back = context.getTransform().inverse();
+    const [first, last] = [new DOMPoint(0, 0), new DOMPoint(width, height)].map((corner) => corner.matrixTransform(back));
+    const [left, top] = [Math.max(0, Math.floor(first.x) - this.left), Math.max(0, Math.floor(first.y) - this.top)];
+    const right = Math.min(this.levels.width, Math.ceil(last.x) - this.left);
+    const bottom = Math.min(this.levels.height, Math.ceil(last.y) - this.top);
+    return { left, top, width: right - left, height: bottom - top };
+  }
+
+  /** Where the vertices go. @param {Matrix} matrix */
+  carry(matrix) {
+    const { mesh, from, to } = this;
     const lead = mesh.lead ? { x: mesh.lead[0], y: mesh.lead[1] } : null;
     const led = lead && applied(matrix, lead);
     for (let j = 0, n = 0; j < mesh.ys.length; j++) {
@@ -61,13 +92,20 @@ export class MeshPainter {
         to[n + 1] = from[n + 1] + mesh.weights[j][i] * (there.y - here.y);
       }
     }
+  }
+
+  /** @param {{left: number, top: number, width: number, height: number}} seen @param {ImageBitmap | OffscreenCanvas} picture */
+  render(seen, picture) {
+    const { gl } = this;
+    if (this.given !== picture) gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
+    this.given = picture;
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
+    gl.uniform4f(this.seen, seen.left, seen.top, seen.width, seen.height);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.moving);
-    gl.bufferSubData(gl.ARRAY_BUFFER, 0, to);
+    gl.bufferSubData(gl.ARRAY_BUFFER, 0, this.to);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_INT, 0);
-    return this.canvas;
   }
 
   destroy() {

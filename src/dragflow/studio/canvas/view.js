@@ -1,4 +1,6 @@
-// Where the picture is on the screen: zoom and pan, and a small pyramid so that a large picture is drawn fast.
+// Where the picture is on the screen: zoom and pan.
+
+import { Levels } from "./levels.js";
 
 /** @typedef {import("./host.js").Point} Point */
 
@@ -12,21 +14,12 @@ export class View {
   constructor(picture) {
     this.width = picture.width;
     this.height = picture.height;
-    /** @type {(ImageBitmap | OffscreenCanvas)[]} each half as large as the one before */
-    this.levels = [picture];
+    this.levels = new Levels(picture);
     this.scale = 1;
     this.left = 0;
     this.top = 0;
     /** Whether all of the picture is shown, so that it stays so when the canvas changes its size. */
     this.whole = true;
-    for (let last = /** @type {ImageBitmap | OffscreenCanvas} */ (picture); Math.max(last.width, last.height) > 1024; ) {
-      const half = new OffscreenCanvas(Math.ceil(last.width / 2), Math.ceil(last.height / 2));
-      const context = /** @type {OffscreenCanvasRenderingContext2D} */ (half.getContext("2d"));
-      context.imageSmoothingQuality = "high";
-      context.drawImage(last, 0, 0, half.width, half.height);
-      this.levels.push(half);
-      last = half;
-    }
   }
 
   /** Show all of the picture in a box of `width` x `height`. @param {number} width @param {number} height */
@@ -64,18 +57,10 @@ export class View {
     return { x: (p.x + 0.5) * this.scale + this.left, y: (p.y + 0.5) * this.scale + this.top };
   }
 
-  /** Let what is drawn be in pixels of the picture. @param {CanvasRenderingContext2D} context @param {number} ratio */
+  /** Let what is drawn be in pixels of the picture. @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context @param {number} ratio */
   enter(context, ratio) {
     context.setTransform(this.scale * ratio, 0, 0, this.scale * ratio, this.left * ratio, this.top * ratio);
     context.imageSmoothingEnabled = this.scale * ratio < SQUARES;
     context.imageSmoothingQuality = "medium";
-  }
-
-  /** Draw the picture, from a level that is large enough. @param {CanvasRenderingContext2D} context @param {number} ratio */
-  draw(context, ratio) {
-    this.enter(context, ratio);
-    let level = 0;
-    while (level + 1 < this.levels.length && this.scale * ratio * 2 ** (level + 1) <= 1) level++;
-    context.drawImage(this.levels[level], 0, 0, this.width, this.height);
   }
 }
