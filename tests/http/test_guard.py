@@ -31,7 +31,8 @@ def test_a_token_is_needed_where_there_is_one(guarded: TestClient) -> None:
         {},
         {"Authorization": "Bearer wrong"},
         {"Authorization": TOKEN[:-1]},
-        {"Cookie": "dragflow_token=x"},
+        {"Cookie": "dragflow_session=x"},
+        {"Cookie": f"dragflow_session={TOKEN}"},
     ):
         answer = guarded.get("/v1/models", headers=headers)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from studio_pages import Visitor
 from studio_servers import free_port, served
 
 from dragflow.world import drag_case
@@ -150,3 +151,26 @@ def test_a_picture_that_the_server_forgot_is_sent_again(visit: Any, picture: Pat
         assert visitor.page.request.get(f"{at}/v1/pictures/{first}").status == 404
         visitor.pardon("404")
         visitor.page.close()
+
+
+def test_a_token_is_asked_for_once(browser: Any, picture: Path, thing: tuple[float, float]) -> None:
+    token = "only friends know it"
+    with served(free_port(), token=token) as at:
+        context = browser.new_context(viewport={"width": 390, "height": 844})
+        page = context.new_page()
+        page.goto(at)
+        page.get_by_label("The token of this server").fill("wrong")
+        page.get_by_role("button", name="Open").click()
+        assert page.get_by_role("alert").inner_text() == "This is not the token."
+        page.get_by_label("The token of this server").fill(token)
+        page.get_by_role("button", name="Open").click()
+        page.wait_for_selector(".studio.ready")
+        assert page.url == f"{at}/"
+        assert page.evaluate("document.cookie") == ""
+        visitor = Visitor(page, at)
+        visitor.dragged(picture, thing)
+        visitor.preset("fast")
+        visitor.press("Run")
+        page.wait_for_selector(RESULTS, timeout=LONG)
+        assert visitor.complaints == []
+        context.close()

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dragflow.http import login
 from dragflow.http.problems import as_problem
 from dragflow.http.refused import Refused
 from dragflow.http.settings import TOKEN_VARIABLE, ServerSettings
 
-COOKIE = "dragflow_token"
-"""Cookie that may carry the token, for pages, whose event streams can send no header."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OPEN = ("/healthz",)
 """Paths that need no token."""
@@ -27,6 +25,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app, self._settings = app, settings
+        self._patience = login.Patience()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a problem, or pass the request on."""
@@ -42,8 +41,13 @@ class Guard:
             await send(message)
 
         try:
-            self._check(scope, headers)
-            await self._app(scope, self._limited(receive, headers), sent)
+            self._check_origin(scope, headers)
+            page = await self._login(scope, receive, headers)
+            if page is not None:
+                await page(scope, receive, send)
+                return
+            self._check_token(scope, headers)
+            await self._app(scope, _limited(receive, headers, self._settings.upload_bytes), sent)
         except Refused as error:
             if begun:
                 raise
@@ -52,42 +56,63 @@ class Guard:
                 return
             await as_problem(error)(scope, receive, send)
 
-    def _check(self, scope: Scope, headers: dict[str, str]) -> None:
+    def _check_origin(self, scope: Scope, headers: dict[str, str]) -> None:
         host = headers.get("host", "")
-        if self._settings.token is None:
-            # A page of another site can have its name resolve to this machine; its requests then still carry that name.
-            if _name(host) not in self._settings.hosts:
-                raise Refused(
-                    HTTPStatus.FORBIDDEN,
-                    f"this server is not called {host[:80]!r}: address it as {self._settings.hosts[0]}",
-                )
-        elif scope["path"] not in _OPEN and not _carries(headers, self._settings.token):
+        # A page of another site can have its name resolve to this machine; its requests then still carry that name.
+        if self._settings.token is None and _name(host) not in self._settings.hosts:
             raise Refused(
-                HTTPStatus.UNAUTHORIZED,
-                f"the request has no valid token: send `Authorization: Bearer` and the server's ${TOKEN_VARIABLE}",
-                {"WWW-Authenticate": "Bearer"},
+                HTTPStatus.FORBIDDEN,
+                f"this server is not called {host[:80]!r}: address it as {self._settings.hosts[0]}",
             )
         if scope.get("method") not in _SAFE and _foreign(headers, host):
             raise Refused(
                 HTTPStatus.FORBIDDEN, "the request comes from a page of another site, which may not change anything"
             )
 
-    def _limited(self, receive: Receive, headers: dict[str, str]) -> Receive:
-        limit = self._settings.upload_bytes
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:20]) > limit:
+    async def _login(self, scope: Scope, receive: Receive, headers: dict[str, str]) -> Response | None:
+        """What a browser gets instead of the page that it asks for, until a person has given the token."""
+        token = self._settings.token
+        if token is None:
+            return None
+        if scope["path"] == login.PATH and scope.get("method") == "POST":
+            limited = _limited(receive, headers, login.FORM_BYTES)
+            return await login.given(scope, limited, token, self._patience)
+        return login.form(scope["path"]) if _asks_for_page(scope, headers) and not _knows(headers, token) else None
+
+    def _check_token(self, scope: Scope, headers: dict[str, str]) -> None:
+        token, address = self._settings.token, login.address_of(scope)
+        if token is None or scope["path"] in _OPEN or _knows(headers, token):
+            return
+        given = headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if given:
+            self._patience.check(address)
+            if login.equal(given, token):
+                self._patience.right(address)
+                return
+            self._patience.wrong(address)
+        raise Refused(
+            HTTPStatus.UNAUTHORIZED,
+            f"the request has no valid token: send `Authorization: Bearer` and the server's ${TOKEN_VARIABLE}",
+            {"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _limited(receive: Receive, headers: dict[str, str], limit: int) -> Receive:
+    """The same body, refused where it is longer."""
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) > limit:
+        raise _too_large(limit)
+    total = 0
+
+    async def limited() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
             raise _too_large(limit)
-        total = 0
+        return message
 
-        async def limited() -> Message:
-            nonlocal total
-            message = await receive()
-            total += len(message.get("body", b""))
-            if total > limit:
-                raise _too_large(limit)
-            return message
-
-        return limited
+    return limited
 
 
 def _too_large(limit: int) -> Refused:
@@ -105,15 +130,18 @@ def _name(host: str) -> str:
         return ""
 
 
-def _carries(headers: dict[str, str], token: str) -> bool:
-    given = [headers.get("authorization", "").removeprefix("Bearer ").strip()]
+def _knows(headers: dict[str, str], token: str) -> bool:
+    """Whether the request has the cookie of somebody who gave the token."""
     with suppress(CookieError):
-        given += [morsel.value for key, morsel in SimpleCookie(headers.get("cookie", "")).items() if key == COOKIE]
-    return _any_equal(given, token)
+        cookies = SimpleCookie(headers.get("cookie", ""))
+        return login.COOKIE in cookies and login.equal(cookies[login.COOKIE].value, login.session_of(token))
+    return False
 
 
-def _any_equal(given: Iterable[str], token: str) -> bool:
-    return any(hmac.compare_digest(one.encode(), token.encode()) for one in given)
+def _asks_for_page(scope: Scope, headers: dict[str, str]) -> bool:
+    """Whether a person's browser opens an address, without a token of its own."""
+    page = scope.get("method") == "GET" and "text/html" in headers.get("accept", "")
+    return page and "authorization" not in headers and scope["path"] not in _OPEN
 
 
 def _foreign(headers: dict[str, str], host: str) -> bool:
