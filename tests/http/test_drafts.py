@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -93,3 +95,12 @@ def test_unused_pictures_go_first_when_there_are_too_many_and_all_after_their_ti
     assert [there(name) for name in names] == [True, False, True, True]
     now = 11.0
     assert not any(there(name) for name in names)
+
+
+def test_what_a_first_ghost_needs_is_loaded_before() -> None:
+    script = (
+        "import sys; from dragflow.http.drafts import warm; before = set(sys.modules); warm(); "
+        "print(sorted({'scipy.signal', 'scipy.sparse.linalg'} & (set(sys.modules) - before)))"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told == "['scipy.signal', 'scipy.sparse.linalg']\n"

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
 
 import dragflow
 from dragflow.core.errors import UserError
@@ -43,7 +44,9 @@ def create_app(service: Service, settings: ServerSettings, guesses: GuessOptions
                 _ = service.handles  # which drops what has expired
 
         sweeping = asyncio.create_task(sweep())
+        warming = asyncio.create_task(run_in_threadpool(drafts.warm))
         yield
+        await warming
         sweeping.cancel()
         with suppress(asyncio.CancelledError):
             await sweeping

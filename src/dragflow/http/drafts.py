@@ -14,6 +14,8 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from dragflow.core.fields import Name
+from dragflow.core.motion import Translate
+from dragflow.core.task import Box, Instruction, Operation
 from dragflow.files.instructions import to_file
 from dragflow.files.pictures import encode_png
 from dragflow.http import requests
@@ -99,6 +101,13 @@ def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None) -> APIR
         return await run_in_threadpool(_guessed, asked, pictures, guesses)
 
     return routes
+
+
+def warm() -> None:
+    """Make a small ghost, so that a person's first one does not wait for libraries that are loaded late."""
+    image = np.tile(np.arange(96, dtype=np.uint8)[:, None], (96, 1, 3))
+    region = Box(40, 40, 55, 55)
+    ghost_of(resolve(image, Instruction(Operation(region, Translate((60, 60), label="relocation")))))
 
 
 def _guessed(asked: requests.IntentRequest, pictures: Pictures, options: GuessOptions) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def ghost_of(task: DragTask, *, coarse: bool = False) -> Ghost:
         task: the regions on their picture.
         coarse: with a plate that costs a fraction, and without shadows, which the eye misses last.
     """
-    made = layers_of(task, partial(background_plate, coarse=coarse), shadows=not coarse)
+    made = layers_of(task, partial(background_plate, coarse=coarse), shadows=not coarse, light=False)
     found = iter(made.regions)
     regions = tuple(_region(task, op, next(found) if op.is_cut else None) for op in task.operations)
     return Ghost(_changed(task.image, made.plate), regions, task.instruction)

@@ -47,7 +47,12 @@ class Layers:
 
 
 def layers(
-    image: Pixels, regions: Sequence[tuple[Mask, Cut]], fill: Fill = background_plate, *, shadows: bool = True
+    image: Pixels,
+    regions: Sequence[tuple[Mask, Cut]],
+    fill: Fill = background_plate,
+    *,
+    shadows: bool = True,
+    light: bool = True,
 ) -> Layers:
     """Take a picture (H, W, 3) apart.
 
@@ -56,6 +61,7 @@ def layers(
         regions: those that leave their places, each (H, W), and how it is cut out.
         fill: what fills the hole that they leave.
         shadows: look for the regions' shadows, and leave them out of the plate.
+        light: look for what relights the regions where they go.
     """
     pieces = [cut_out(image, region, cut) for region, cut in regions]
     found = [find_shadow(image, region) if shadows else None for region, _ in regions]
@@ -69,13 +75,14 @@ def layers(
     return Layers(
         fill(lit, hole),
         tuple(Layer(region, piece, shadow) for (region, _), piece, shadow in parts),
-        light_of(lit, hole) if regions else None,
+        light_of(lit, hole) if regions and light else None,
     )
 
 
-def layers_of(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True) -> Layers:
+def layers_of(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True, light: bool = True) -> Layers:
     """The layers of what a task cuts out."""
-    return layers(task.image, [(op.mask, op.cut) for op in task.operations if op.is_cut], fill, shadows=shadows)
+    regions = [(op.mask, op.cut) for op in task.operations if op.is_cut]
+    return layers(task.image, regions, fill, shadows=shadows, light=light)
 
 
 def times(image: Pixels, factor: Map) -> Pixels:

@@ -18,7 +18,7 @@ import { View } from "./view.js";
 /** @typedef {MarkTool | "move" | "area"} Tool */
 
 /** Milliseconds without a change until the program is asked: for a ghost, and for the preview. */
-const [SETTLED, RESTED] = [200, 250];
+const [SETTLED, RESTED] = [60, 250];
 
 export class Canvas {
   /** @param {HTMLElement} element @param {Host} host */
