@@ -39,6 +39,8 @@ NANO = Path(backbones.__file__).parent / "nano"
 SIZE = 256
 PLACES = ("area", "target", "vacated")
 MEASURES = (*PLACES, "SSIM")
+LEAST = 3
+"""Scenes that a row must have."""
 Found = dict[str, dict[int, float]]
 """Of each measure the value of each scene."""
 
@@ -125,6 +127,8 @@ def table(own: Found, bridged: Found, tags: Mapping[str, set[int]]) -> str:
     lines = [f"| scenes | number |{''.join(f' preview, {m} | gain |' for m in MEASURES)} better in the area |"]
     lines.append("|---" * (3 + 2 * len(MEASURES)) + "|")
     for tag, numbers in tags.items():
+        if len(numbers) < LEAST:
+            continue
         cells = ""
         for name in MEASURES:
             before, after = ({n: found[name][n] for n in numbers if n in found[name]} for found in (own, bridged))

@@ -55,9 +55,10 @@ class BridgeConfig:
     """Weight of the decoded error; that of the error in latents is 1."""
     crop: int = 16
     """Latent cells on each side of the part that is decoded."""
-    floor: float = 1e-3
-    """Mean square error in pixels, of [-1, 1], that no preview is held to be better than: about 36 dB."""
-    latent_floor: float = 0.01
+    floor: float = 3e-3
+    """Mean square error in pixels, of [-1, 1], that no preview is held to be better than: about 31 dB. What is wrong
+    with those is mostly what nothing can know, as the sampling of edges, and would be most of the gradient."""
+    latent_floor: float = 0.03
     """The same in latents of variance 1."""
     rescan: int = 100
     """Steps after which pairs that were added are taken in."""

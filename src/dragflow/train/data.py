@@ -28,6 +28,9 @@ TRAIN_PHOTOGRAPHS = (
     "grass",
 )
 
+DRAG_PHOTOGRAPHS = (*TRAIN_PHOTOGRAPHS, "retina", "immunohistochemistry", "moon", "cell")
+"""What the autoencoder was trained on, and more: of the drags over photographs, the training sees crops of these."""
+
 
 def scene_picture(number: int, size: int) -> Pixels:
     """Training scene `number` (size, size, 3)."""

@@ -175,7 +175,7 @@ def _with_second(rng: np.random.Generator, drawn: Drag) -> Drag:
 
 def _over_photograph(rng: np.random.Generator, drawn: Drag, split: str) -> Drag:
     """The same drag over a crop of a photograph, with some of the things cut out of photographs."""
-    names = data.TRAIN_PHOTOGRAPHS if split == "train" else data.TEST_PHOTOGRAPHS
+    names = data.DRAG_PHOTOGRAPHS if split == "train" else data.TEST_PHOTOGRAPHS
     ground = data.photograph_crop(rng, min(drawn.before.size), names)
     chosen = {i: _cut_out(rng, names) for i in drawn.before.objects if rng.uniform() < _CUT_OUTS}
 
