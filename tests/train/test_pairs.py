@@ -10,7 +10,9 @@ import pytest
 
 pytest.importorskip("skimage")
 
+from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
+from dragflow.core.task import DragTask
 from dragflow.train import drags, pairs
 from dragflow.train.drags import Drag, Pair, PhotographScene
 from dragflow.train.pairs import Pairs
@@ -39,6 +41,29 @@ def test_a_pair_is_the_same_every_time_and_changes_in_its_area_alone(number: int
     assert not area.all()
     assert np.array_equal(pair.preview[~area], pair.source[~area])
     assert not np.array_equal(pair.truth[area], pair.source[area])
+
+
+def test_a_request_that_cannot_be_made_is_drawn_again_and_a_fault_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = iter([UserError("overlaps"), ValueError("a fault")])
+
+    drawn, real = drags.pair(0, SIZE), drags.pair_of
+    calls: list[int] = []
+
+    def twice(task: DragTask, truth: Pixels) -> Pair:
+        calls.append(len(calls))
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return real(task, truth)
+
+    monkeypatch.setattr(drags, "pair_of", twice)
+    assert not same(drags.pair(0, SIZE), drawn)
+    assert len(calls) == 3
+    assert [record.getMessage() for record in caplog.records] == ["pair 0, attempt 1, is left out"]
+    monkeypatch.setattr(drags, "_TRIED", 0)
+    with pytest.raises(UserError, match="pair 0 has no request"):
+        drags.pair(0, SIZE)
 
 
 def test_the_splits_share_no_pair() -> None:

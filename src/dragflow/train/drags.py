@@ -6,9 +6,10 @@ regions painted a few pixels too small, too large or beside, one motion or two, 
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -28,6 +29,8 @@ from dragflow.world.things import Thing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
 
 Content = Literal["world", "photograph"]
 
@@ -100,11 +103,13 @@ def pair(number: int, size: int, split: str = "train") -> Pair:
     """Pair `number` of a split (train or test), always the same, with pictures (size, size, 3)."""
     for attempt in range(_TRIED):
         rng = np.random.default_rng([number, attempt, 31])
-        drawn = drag(rng, size, split)
         try:
+            drawn = drag(rng, size, split)
             return pair_of(resolve(drawn.before.render(), asked(rng, drawn)), drawn.after.render())
-        except UserError:  # regions that are too large may overlap, or a derived area may miss the picture
+        except UserError:  # no drag fits, or regions that are painted too large overlap
             continue
+        except Exception:  # a fault of the preview is told, but does not end hours of work
+            _log.exception("pair %d, attempt %d, is left out", number, attempt)
     raise UserError(f"pair {number} has no request that can be made: leave it out")
 
 
@@ -202,5 +207,5 @@ def _cut_out(rng: np.random.Generator, names: tuple[str, ...]) -> NDArray[np.flo
     return np.concatenate([colours * alpha, alpha], axis=2).astype(np.float32)
 
 
-def _values(item: Scene | Thing) -> dict[str, object]:
+def _values(item: Scene | Thing) -> dict[str, Any]:
     return {field.name: getattr(item, field.name) for field in fields(item)}
