@@ -23,6 +23,7 @@ import pytest
             "--provider.timeout has no effect here: the provider file",
         ),
         (("edit", "IMAGE", "--mask", "MASK", "--to", "60,30", "--pick", "1"), "--pick has no effect here: only"),
+        (("serve", "--port", "0", "--cache-size", "5"), "--cache-size has no effect here: name a folder by --cache"),
         (("task", "check", "RED", "IMAGE"), "picture.png has no effect here: the ReD Bench folder"),
         (("task", "convert", "RED", "t.json", "--image", "IMAGE"), "picture.png has no effect here"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,17 @@ def test_a_folder_that_cannot_be_written_costs_the_entry_not_the_edit(
     monkeypatch.setattr("dragflow.editor.stored.save_file", full)
     assert edited(editor, stored, config())[0] == edited(editor, None, config())[0]
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_only_the_owner_reads_what_is_kept(editor: Editor, folder: Path) -> None:
+    edited(editor, StoredInversions(folder), config())
+    assert folder.stat().st_mode & 0o077 == 0
+    folder.chmod(0o755)  # as one that was there before
+    edited(editor, StoredInversions(folder), config("inversion.steps=5"))
+    entries = list(folder.iterdir())
+    assert len(entries) == 2
+    assert all(entry.stat().st_mode & 0o077 == 0 for entry in entries)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

@@ -224,6 +224,14 @@ def test_a_further_edit_of_a_picture_does_not_invert_it_again(job: EditJob, serv
     sharing.close()
 
 
+def test_a_folder_of_inverted_pictures_has_its_size(job: EditJob, tmp_path: Path) -> None:
+    for name, most, count in (("large", 2**26, 1), ("small", 1, 0)):
+        keeping = Service(ModelPool(cache=tmp_path / name, cache_bytes=most))
+        keeping.submit(job).result()
+        keeping.close()
+        assert len(list((tmp_path / name).iterdir())) == count
+
+
 def test_what_is_too_large_is_not_kept(job: EditJob) -> None:
     sharing = Service(ModelPool(inversion_bytes=1))
     handles = [sharing.submit(job) for _ in range(2)]

@@ -44,7 +44,9 @@ class ServerOptions:
     inversions: Annotated[int, Interval(ge=0, le=1_048_576)] = 4096
     """Most MiB of inverted pictures that are kept for further edits of the same picture; 0 for none."""
     cache: Path | None = None
-    """Folder in which inverted pictures are kept, at most 16 GiB, also over a restart."""
+    """Folder in which inverted pictures are kept, also over a restart."""
+    cache_size: Annotated[int, Interval(ge=1, le=16_777_216)] = 16_384
+    """Most MiB of that folder."""
     upload: Annotated[int, Interval(ge=1, le=16_384)] = 128
     """Most MiB of one request."""
 
@@ -95,8 +97,10 @@ def served(
     check_address(server.host, settings)
     if server.cache is not None:
         check_folder(server.cache)
+    elif server.cache_size != ServerOptions.cache_size:
+        raise UserError("`cache_size` has no effect here: name a folder by `cache`")
     limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
-    pool = ModelPool(len(models), server.inversions * MEBI, server.cache)
+    pool = ModelPool(len(models), server.inversions * MEBI, server.cache, server.cache_size * MEBI)
     service = Service(pool, limits, Estimates(cache_folder("estimates", "edits.json")))
     app = mounted(create_app(service, settings, GuessOptions(provider)), models)
     try:

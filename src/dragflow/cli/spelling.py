@@ -19,6 +19,10 @@ _MASKS = ("mask.invert", "mask.label", "area.invert", "area.label")
 """Choices about one mask: fields of its own in Python and in a file, options beside it here."""
 _OTHERS = (
     "method",
+    "host",
+    "port",
+    "cache",
+    "cache_size",
     "label",
     "cut",
     "behind",

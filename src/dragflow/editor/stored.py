@@ -30,21 +30,19 @@ from dragflow.method.kv import KVStore
 _log = logging.getLogger(__name__)
 
 FORMAT = "dragflow.inversion.1"
-FOLDER_BYTES = 16 * 2**30
-"""Most bytes of one folder."""
 _SUFFIX = ".inversion.safetensors"
 
 
 class StoredInversions(Inversions):
     """Inversions in memory, and behind them a folder; several processes may share it."""
 
-    def __init__(self, folder: Path, max_bytes: int | None = None, folder_bytes: int = FOLDER_BYTES) -> None:
+    def __init__(self, folder: Path, max_bytes: int | None = None, folder_bytes: int | None = None) -> None:
         """Use a folder, made if it is missing and then readable by its owner alone.
 
         Args:
             folder: where they are.
             max_bytes: most bytes in memory.
-            folder_bytes: most bytes in the folder; the least recently used entry goes first.
+            folder_bytes: most bytes in the folder, None for any number; the least recently used entry goes first.
 
         Raises:
             UserError: it is a file, or cannot be made.
@@ -82,12 +80,14 @@ class StoredInversions(Inversions):
     def put(self, key: InversionKey, prepared: Prepared, backbone: Backbone) -> None:
         """Keep an inversion, in the folder too if it fits; a full disk costs the entry, never the edit."""
         super().put(key, prepared, backbone)
-        if prepared.nbytes > self._folder_bytes:
+        if self._folder_bytes is not None and prepared.nbytes > self._folder_bytes:
             return
         try:
             with replacing(self._path(key, backbone)) as part:
+                part.touch(mode=0o600)  # the folder may have been there before, and be open to others
                 _write(part, prepared)
-            self._drop_oldest()
+            if self._folder_bytes is not None:
+                self._drop_oldest(self._folder_bytes)
         except (OSError, SafetensorError) as error:
             _log.warning("an inversion is not kept in %s: %s", self._folder, error)
 
@@ -98,11 +98,11 @@ class StoredInversions(Inversions):
         said = json.dumps([FORMAT, asdict(key), made_by], sort_keys=True, default=str)
         return self._folder / f"{sha256(said.encode()).hexdigest()}{_SUFFIX}"
 
-    def _drop_oldest(self) -> None:
+    def _drop_oldest(self, most: int) -> None:
         entries = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.glob(f"*{_SUFFIX}"))
         held = sum(size for _, size, _ in entries)
         for _, size, path in entries:
-            if held <= self._folder_bytes:
+            if held <= most:
                 return
             path.unlink(missing_ok=True)
             held -= size

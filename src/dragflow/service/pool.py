@@ -18,14 +18,19 @@ from dragflow.core.models import ModelOptions
 if TYPE_CHECKING:
     from dragflow.editor.editor import Editor
 
+FOLDER_BYTES = 16 * 2**30
+"""Most bytes of a folder of inverted pictures, where nothing else is said."""
+
 
 class ModelPool:
     """Holds the editors for options; each is loaded once while it is kept."""
 
-    def __init__(self, size: int = 1, inversion_bytes: int = 0, cache: Path | None = None) -> None:
+    def __init__(
+        self, size: int = 1, inversion_bytes: int = 0, cache: Path | None = None, cache_bytes: int = FOLDER_BYTES
+    ) -> None:
         """Keep `size` models at most, and of each so many bytes of inverted pictures, which jobs share.
 
-        In the folder `cache` they are kept for other processes, too.
+        In the folder `cache` they are kept for other processes, too, `cache_bytes` of them at most.
 
         Raises:
             UserError: fewer than one, or less than nothing.
@@ -33,6 +38,7 @@ class ModelPool:
         self._size: int = check(AtLeastOne, size, "ModelPool.size")
         self._inversion_bytes: int = check(Annotated[int, Ge(0)], inversion_bytes, "ModelPool.inversion_bytes")
         self._cache = cache
+        self._cache_bytes: int = check(Annotated[int, Ge(0)], cache_bytes, "ModelPool.cache_bytes")
         self._editors: OrderedDict[ModelOptions, Editor] = OrderedDict()
         self._took: dict[ModelOptions, float] = {}
         self._loading = threading.Lock()
@@ -78,7 +84,7 @@ class ModelPool:
 
         editor = Editor.load(options)
         if self._cache is not None:
-            editor.inversions = StoredInversions(self._cache, self._inversion_bytes)
+            editor.inversions = StoredInversions(self._cache, self._inversion_bytes, self._cache_bytes)
         elif self._inversion_bytes:
             editor.inversions = Inversions(max_bytes=self._inversion_bytes)
         return editor
