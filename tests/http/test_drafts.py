@@ -13,11 +13,13 @@ from http_makers import BALL, asked, b64, opened, picture, png
 
 import dragflow
 from dragflow.core.motion import Translate
-from dragflow.core.task import MaskArray, Operation
+from dragflow.core.task import Instruction, MaskArray, Operation
+from dragflow.files.instructions import to_file
 from dragflow.files.pictures import from_pixels
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
 from dragflow.http.settings import ServerSettings
+from dragflow.pixels.masks import dilate
 
 
 def test_a_picture_is_sent_once_and_then_named(client: TestClient) -> None:
@@ -51,6 +53,17 @@ def test_layers_hold_what_a_page_draws(client: TestClient) -> None:
         assert np.abs(ground.astype(int) - (70, 120, 90)).max() < 20
         assert region["mesh"] is None
         assert found["instruction"]["operations"][0]["motion"]["label"] == "relocation"
+
+
+def test_layers_tell_whether_a_region_was_moved_to_an_edge(client: TestClient) -> None:
+    careless = asked()
+    mask = dilate(BALL, 4)
+    careless["instruction"] = to_file(Instruction(Operation(MaskArray(mask), Translate((80, 48)), cut="snap")))
+    (found,) = client.post("/v1/layers", json=careless).json()["regions"]
+    assert found["snapped"]
+    careless["instruction"]["operations"][0]["cut"] = "hard"
+    (found,) = client.post("/v1/layers", json=careless).json()["regions"]
+    assert not found["snapped"]
 
 
 def test_layers_of_an_attached_part_have_a_mesh(client: TestClient) -> None:

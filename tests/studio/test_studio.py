@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,34 @@ def test_a_region_goes_behind_what_another_one_marks(visit: Any, tmp_path: Path)
     visitor.wait("c.preview")
     assert visitor.value(pixel.format(125))[:3] == [60, 40, 20]
     assert visitor.complaints == []
+
+
+def test_what_was_guessed_is_shown_and_is_what_runs(visit: Any, scene: Any, picture: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.open(picture)
+    kind, cut = (page.get_by_label(name).locator("option").first for name in ("Kind", "Cut out"))
+    x, y = middle(scene.mask)
+    page.mouse.click(*visitor.at(x, y))
+    visitor.wait("c.settled")
+    assert kind.inner_text() == "guessed: moves by itself"
+    assert cut.inner_text().startswith("snap: ")
+    visitor.drag((x, y), (x + 60, y + 20))
+    (operation,) = json.loads(visitor.value("c.instruction().then(JSON.stringify)"))["operations"]
+    assert operation["motion"]["label"] == "relocation"
+    assert operation["cut"] == "soft"
+    ghost = visitor.value("c.settled[0].operation.region.png")
+    assert np.array_equal(decoded(operation["region"]["png"]), decoded(ghost))
+
+    # A piece of something is a part while it is dragged, and stays one, however far it is turned then.
+    visitor.page.get_by_role("button", name="Begin another region").click()
+    visitor.tool("Box")
+    visitor.drag((8, 8), (30, 30))
+    visitor.wait("c.settled && c.settled.length === 2")
+    assert kind.inner_text() == "guessed: part of something"
+    visitor.value("c.move({ motion: { dx: 0, dy: 0, degrees: 120, sx: 1, sy: 1 } })")
+    asked = json.loads(visitor.value("c.instruction().then(JSON.stringify)"))["operations"]
+    assert [one["motion"]["label"] for one in asked] == ["relocation", "deformation"]
+    kind.locator("..").select_option("relocation")
+    asked = json.loads(visitor.value("c.instruction().then(JSON.stringify)"))["operations"]
+    assert [one["motion"]["label"] for one in asked] == ["relocation", "relocation"]

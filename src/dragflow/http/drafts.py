@@ -70,8 +70,8 @@ def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None) -> APIR
         asked: requests.LayersRequest = await requests.read(request, requests.LayersRequest)
 
         def made() -> dict[str, Any]:
-            source = requests.picture(asked, pictures)
-            return _layers(ghost_of(resolve(source.pixels, requests.instruction(asked)), coarse=asked.coarse))
+            source, instruction = requests.picture(asked, pictures), requests.instruction(asked)
+            return _layers(instruction, ghost_of(resolve(source.pixels, instruction), coarse=asked.coarse))
 
         return await run_in_threadpool(made)
 
@@ -130,16 +130,19 @@ def _guessed(asked: requests.IntentRequest, pictures: Pictures, options: GuessOp
     }
 
 
-def _layers(ghost: Ghost) -> dict[str, Any]:
+def _layers(asked: Instruction, ghost: Ghost) -> dict[str, Any]:
+    pairs = zip(asked.operations, ghost.instruction.operations, strict=True)
+    snapped = [settled.region is not operation.region for operation, settled in pairs]
     return {
         "plate": _placed(ghost.plate),
         "instruction": to_file(ghost.instruction),
-        "regions": [_region(region) for region in ghost.regions],
+        "regions": [_region(*pair) for pair in zip(ghost.regions, snapped, strict=True)],
     }
 
 
-def _region(region: GhostRegion) -> dict[str, Any]:
+def _region(region: GhostRegion, snapped: bool) -> dict[str, Any]:
     return {
+        "snapped": snapped,
         "cutout": _placed(region.cutout),
         "shadow": _placed(region.shadow),
         "offset": region.offset,

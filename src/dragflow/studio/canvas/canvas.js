@@ -56,7 +56,11 @@ export class Canvas {
     this.tints = new WeakMap();
     this.backdrop = new Backdrop();
     this.asked = { ghost: 0, preview: 0 };
-    this.timers = { ghost: 0, preview: 0 };
+    this.resting = 0;
+    /** @type {import("./host.js").Settled[] | null} what the program understood of the marked regions, with their ghost */
+    this.settled = null;
+    /** Until the first ghost of the masks as they are is there, or none is. */
+    this.settling = Promise.resolve();
     this.frame = 0;
     this.pointers = new Pointers(this);
     this.surface.addEventListener("keydown", (event) => keyPressed(this, event));
@@ -144,9 +148,8 @@ export class Canvas {
   maskChanged() {
     this.ghost?.destroy();
     this.ghost = null;
-    this.asked.ghost++;
-    clearTimeout(this.timers.ghost);
-    this.timers.ghost = window.setTimeout(() => this.askGhost(), SETTLED);
+    this.settled = null;
+    this.settling = /** @type {Promise<void>} */ (new Promise((done) => void this.askGhost(done)));
     this.moved();
   }
 
@@ -154,33 +157,46 @@ export class Canvas {
   moved() {
     this.preview = null;
     this.asked.preview++;
-    clearTimeout(this.timers.preview);
-    this.timers.preview = window.setTimeout(() => this.askPreview(), RESTED);
+    clearTimeout(this.resting);
+    this.resting = window.setTimeout(() => this.askPreview(), RESTED);
     this.panel.update();
     this.host.changed({ words: this.document.words, document: this.document });
     this.redraw();
   }
 
-  async askGhost() {
-    if (!this.document.state.regions.some((region) => region.mask.bounds) || !this.picture) return;
-    const mine = this.asked.ghost;
+  /** @param {(nothing: void) => void} done when it is known what is drawn */
+  async askGhost(done) {
+    const mine = ++this.asked.ghost;
+    await new Promise((resolve) => setTimeout(resolve, SETTLED));
     try {
+      if (mine !== this.asked.ghost || !this.document.marked.length) return;
       for await (const ghost of this.host.layers(await this.document.instruction(true))) {
         if (mine !== this.asked.ghost || !this.picture) return;
         this.ghost?.destroy();
         this.ghost = new GhostPainter(this.picture, ghost);
+        this.settled = ghost.settled;
+        done();
+        this.panel.update();
         this.redraw();
       }
     } catch (error) {
       if (mine === this.asked.ghost) this.host.said(sentence(error));
+    } finally {
+      done();
     }
+  }
+
+  /** What is asked for, with what the ghost settled: what runs is what was seen. */
+  async instruction() {
+    for (let waited; waited !== this.settling; ) await (waited = this.settling);
+    return this.document.instruction(false, this.settled);
   }
 
   async askPreview() {
     if (this.pointers.busy || !this.document.moves) return;
     const mine = this.asked.preview;
     try {
-      const preview = await this.host.preview(await this.document.instruction());
+      const preview = await this.host.preview(await this.instruction());
       if (mine === this.asked.preview) this.preview = preview;
       this.redraw();
     } catch (error) {

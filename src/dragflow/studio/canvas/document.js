@@ -151,12 +151,14 @@ export class Document {
 
   /**
    * As an instruction file; regions that stay where they are are left out, unless all are wanted for their ghost.
-   * @param {boolean} [all]
+   * @param {boolean} [all] @param {import("./host.js").Settled[] | null} [settled] of all that are marked, where it is known
    */
-  async instruction(all = false) {
-    const regions = this.marked.filter((region) => all || !isStill(region.motion));
+  async instruction(all = false, settled = null) {
+    const regions = this.marked.map((region, i) => ({ region, known: settled?.[i] }));
     const operations = await Promise.all(
-      regions.map(async (region) => ({ ...(await operationOf(region)), ...(all ? {} : await this.order(region)) })),
+      regions
+        .filter(({ region }) => all || !isStill(region.motion))
+        .map(async ({ region, known }) => ({ ...(await operationOf(region, known)), ...(all ? {} : await this.order(region)) })),
     );
     const { area, prompt, editPrompt } = this.state;
     return {
@@ -211,13 +213,17 @@ export function regionMatrix(region) {
   return matrixOf(region.motion, anchorOf(region));
 }
 
-/** @param {Region} region */
-async function operationOf(region) {
+/** @param {Region} region @param {import("./host.js").Settled} [known] */
+async function operationOf(region, known) {
   const handle = region.mask.centroid ?? { x: 0, y: 0 };
   // What only shows a ghost says some motion: a region's label and cut are guessed with it.
   const aside = handle.x + 2 < region.mask.width - 1 ? 2 : -2;
   const still = isStill(region.motion);
   const motion = still ? { type: "translate", to: [handle.x + aside, handle.y] } : asFile(region.motion, anchorOf(region), handle);
+  if (known) {
+    const { label } = known.operation.motion;
+    return { ...known.operation, motion: { ...motion, label }, handle: [handle.x, handle.y], behind: undefined };
+  }
   return {
     region: { type: "png", png: await region.mask.png(), invert: false },
     motion: { ...motion, ...(region.label ? { label: region.label } : {}) },

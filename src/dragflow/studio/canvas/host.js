@@ -26,8 +26,14 @@
  */
 
 /**
- * What is drawn of a picture while its regions are dragged, and the operations as the program understood them.
- * @typedef {{plate: Placed | null, regions: GhostRegion[], operations: object[], coarse: boolean}} Ghost
+ * What the program understood of one region: its operation with nothing left to guess, but for the motion, and whether
+ * the region was moved to an object's edge.
+ * @typedef {{operation: {motion: {label: "relocation" | "deformation"}}, snapped: boolean}} Settled
+ */
+
+/**
+ * What is drawn of a picture while its regions are dragged, and what was understood of each.
+ * @typedef {{plate: Placed | null, regions: GhostRegion[], settled: Settled[], coarse: boolean}} Ghost
  */
 
 /**

@@ -42,6 +42,9 @@ const NUMBERS = [
 const ORDERS = { guessed: null, "in front": false, "behind what is there": true };
 const BEHIND = "behind ";
 
+/** What a label that was guessed says. */
+const GUESSES = { relocation: "guessed: moves by itself", deformation: "guessed: part of something" };
+
 export class Panel {
   /** @param {Canvas} canvas */
   constructor(canvas) {
@@ -109,9 +112,18 @@ export class Panel {
     }
     this.label.select.value = doc.region?.label ?? "guessed";
     this.cut.select.value = doc.region?.cut ?? "snap";
+    this.showGuesses();
     this.showOrder();
     for (const { select } of [this.label, this.cut, this.order]) select.disabled = !doc.region;
     this.list.replaceChildren(...doc.state.regions.map((region, i) => this.entry(region, i)), this.newRegion());
+  }
+
+  /** What the program understood of the active region, once it has said so. */
+  showGuesses() {
+    const { document: doc, settled } = this.canvas;
+    const known = doc.region && settled?.[doc.marked.indexOf(doc.region)];
+    this.label.select.options[0].textContent = known ? GUESSES[known.operation.motion.label] : "guessed";
+    this.cut.select.options[0].textContent = known ? `snap: ${known.snapped ? "at the edge that was found" : "as painted"}` : "snap";
   }
 
   /** What a region can be behind: also what other regions mark, whether or not they move. */

@@ -65,7 +65,10 @@ export class Server {
             shadow: await placed(region.shadow),
           })),
         ),
-        operations: found.instruction.operations,
+        settled: found.regions.map((/** @type {any} */ { snapped }, /** @type {number} */ i) => ({
+          operation: found.instruction.operations[i],
+          snapped,
+        })),
         coarse,
       };
     }

@@ -106,7 +106,7 @@ export class Studio {
     if (this.run) return this.say("an edit is running: stop it, or wait for its end");
     await this.attempt(async () => {
       this.canvas.compare(null, null);
-      const instruction = await this.canvas.document.instruction();
+      const instruction = await this.canvas.instruction();
       if (!this.upright) throw new Error("open a picture first");
       if (!instruction.operations.length) throw new Error("mark a region and drag it, then run");
       await this.followed(instruction, choices, this.upright);
@@ -125,7 +125,7 @@ export class Studio {
   /** Say what a run would take, when the hand rests. */
   estimated() {
     this.estimate.later(async () => {
-      const instruction = await this.canvas.document.instruction();
+      const instruction = await this.canvas.instruction();
       if (!this.upright || !instruction.operations.length) return null;
       return fieldsOf(instruction, this.choices);
     });
@@ -218,7 +218,7 @@ export class Studio {
         if (!this.results.current) throw new Error("there is no result yet to save: run an edit");
         download(this.results.current.after, `${this.name}-edited.png`);
       } else if (what === "instruction") {
-        const instruction = await this.canvas.document.instruction();
+        const instruction = await this.canvas.instruction();
         if (!instruction.operations.length) throw new Error("nothing is dragged yet that could be saved");
         download(new Blob([JSON.stringify(instruction, null, 2)], { type: "application/json" }), `${this.name}.json`);
       } else {
