@@ -35,6 +35,10 @@ _TURNS, _ROUNDS = 3, 3
 _STEP, _BACKGROUND = 4.0, 0.2
 """Levels of Lab from one pixel to the next that make an edge, and the share of the surroundings from which what has
 none in it is background."""
+_LARGE, _GAP, _COMMON, _MIXED = 0.1, 0.6, 0.15, 2
+"""Least size of what is guessed to be in front, as a share of the region's; the largest shares of it that may be within
+the region's convex hull, and of its colours that may be elsewhere around both; and the pixels beside them that may be
+mixed."""
 _MOST, _BORDER, _LEAST = 0.8, 0.3, 0.02
 """Share of the target, and of the border of what is looked at, above which it is no thing, and share of the target
 below which a piece of it does not count."""
@@ -91,8 +95,25 @@ def _guessed(image: Pixels, region: Mask, target: Mask, gone: Mask) -> Mask | No
     if found is None:
         return None
     pieces, count = masks.components(found)
-    front = np.isin(pieces, [i for i in range(1, count + 1) if is_behind(region, pieces == i)])
+    things = (i for i in range(1, count + 1) if _is_thing(image, pieces == i, region))
+    front = np.isin(pieces, [i for i in things if is_behind(region, pieces == i)])
     return front if (front & target).any() and (target & ~front).any() else None
+
+
+def _is_thing(image: Pixels, piece: Mask, region: Mask) -> bool:
+    """Whether a piece is large and not a gap of the region, and has colours of its own, as no tile of a pattern has."""
+    corners = cv2.convexHull(np.argwhere(region)[:, ::-1].astype(np.int32))
+    hull = cv2.fillConvexPoly(np.zeros(region.shape, np.uint8), corners, 1) > 0
+    if piece.sum() < _LARGE * region.sum() or (piece & hull).sum() > _GAP * piece.sum():
+        return False
+    window = masks.window(piece | region, _LEAST_AROUND)
+    lab = np.asarray(cv2.cvtColor(image[window], cv2.COLOR_RGB2LAB))
+    bins, levels = _binned(lab)
+    rest = ~masks.dilate(piece[window] | region[window], _MIXED)
+    if not rest.any():
+        return False
+    own, others = (np.bincount(bins[where], minlength=levels**3) / where.sum() for where in (piece[window], rest))
+    return float(np.minimum(own, others).sum()) < _COMMON
 
 
 def standing_at(image: Pixels, target: Mask, gone: Mask) -> Mask | None:
@@ -157,8 +178,7 @@ def _joined(lab: Pixels, known: Mask, around: Mask) -> Mask:
 
 def _unlike(lab: Pixels, there: Mask, around: Mask, allowed: Mask) -> Mask:
     """What is allowed, reaches into `there`, and has colours that are more frequent there than elsewhere."""
-    levels = 255 // _BIN + 1
-    bins = ((lab // _BIN).astype(np.intp) * (levels**2, levels, 1)).sum(axis=2)
+    bins, levels = _binned(lab)
 
     def frequency(where: Mask) -> NDArray[np.float32]:
         counts = np.bincount(bins[where], minlength=levels**3).reshape(levels, levels, levels)
@@ -176,6 +196,12 @@ def _unlike(lab: Pixels, there: Mask, around: Mask, allowed: Mask) -> Mask:
         if not thing.any() or not ground.any():
             break
     return found
+
+
+def _binned(lab: Pixels) -> tuple[NDArray[np.intp], int]:
+    """The number (h, w) of every pixel's colour in Lab, and how many levels a channel has."""
+    levels = 255 // _BIN + 1
+    return ((lab // _BIN).astype(np.intp) * (levels**2, levels, 1)).sum(axis=2), levels
 
 
 def _reaching(mask: Mask, there: Mask, least: int) -> Mask:
