@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gc
 import subprocess
 import sys
+import time
+import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from fastapi.testclient import TestClient
 from http_makers import BALL, asked, b64, opened, picture, png
 
@@ -15,11 +20,13 @@ import dragflow
 from dragflow.core.motion import Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.files.instructions import to_file
-from dragflow.files.pictures import from_pixels
+from dragflow.files.pictures import SourceImage, from_pixels
+from dragflow.http.app import create_app
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
 from dragflow.http.settings import ServerSettings
 from dragflow.pixels.masks import dilate
+from dragflow.service import Service
 
 
 def test_a_picture_is_sent_once_and_then_named(client: TestClient) -> None:
@@ -117,3 +124,26 @@ def test_what_a_first_ghost_needs_is_loaded_before() -> None:
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert told == "['scipy.signal', 'scipy.sparse.linalg']\n"
+
+
+def test_a_picture_is_freed_after_its_time_though_nobody_asks(
+    service: Service, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[weakref.ref[Any]] = []
+    add = Pictures.add
+
+    def watched(pictures: Pictures, source: SourceImage) -> str:
+        kept.append(weakref.ref(source))
+        return add(pictures, source)
+
+    monkeypatch.setattr(Pictures, "add", watched)
+    app = create_app(service, replace(settings, keep_seconds=1))
+    with TestClient(app, base_url="http://localhost") as client:
+        client.post("/v1/pictures", files={"picture": png(picture())})
+        gc.collect()
+        assert kept[0]() is not None
+        end = time.monotonic() + 20
+        while kept[0]() is not None and time.monotonic() < end:
+            time.sleep(0.1)
+            gc.collect()
+        assert kept[0]() is None
