@@ -17,6 +17,7 @@ _TEMPLATE = """
     <ol><li>Drop a picture here, or open one.</li><li>Click on a thing, and drag it.</li><li>Run.</li></ol>
     <div class="examples">{examples}</div>
   </div>
+  <div class="recipe" role="status"></div>
   <div class="canvas"></div>
   <p class="said" role="alert"></p>
   <div class="guesses"></div>
@@ -36,7 +37,7 @@ if (!page.dataset.started) {{
 
 
 def studio_canvas(examples: Sequence[tuple[str, str]], **options: Any) -> gr.HTML:
-    """The whole page but for the widgets; its value is the guess of an intent that was chosen, with its prompts.
+    """The whole page but for the widgets; its value is what these are to show: prompts that were guessed, or a recipe.
 
     Args:
         examples: pictures to begin with, each with its name and its address.

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
@@ -31,6 +32,11 @@ _FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 """Those of the machine: others would be loaded from elsewhere."""
 _CALL = """(model, preset, seed, variants, prompt, editPrompt) =>
   {{ void window.dragflow{act}({{ model, preset, seed, variants, prompt, editPrompt }}); }}"""
+
+_TASKS = ["as dragged", "relocation", "transformation", "deformation"]
+"""Of a sample: the first as the page's script knows it, the others as the format does."""
+_TAKE = """(background, edit, task, points) =>
+  {{ void window.dragflow.take('{what}', {{ background, edit, task, points }}); }}"""
 
 
 def mount_studio(app: FastAPI, models: Sequence[str]) -> FastAPI:
@@ -72,14 +78,12 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     edit_prompt = gr.Textbox(label="What the edit does", info="May stay empty.")
     suggest = gr.Button("Suggest what the drag means")
     suggest.click(None, [prompt], None, js="(prompt) => { void window.dragflow.suggest(prompt); }")
-    canvas.input(
-        lambda meant: (meant["prompt"] or "", meant["editPrompt"] or ""), [canvas], [prompt, edit_prompt], queue=False
-    )
     model = gr.Dropdown(list(models), label="Model", interactive=True)
     preset = gr.Dropdown(list(preset_names()), value="default", label="Preset", interactive=True)
     seed = gr.Number(0, label="Seed", precision=0, minimum=0)
     variants = gr.Slider(1, 4, 1, step=1, label="Variants")
     choices: list[Component] = [model, preset, seed, variants, prompt, edit_prompt]
+    canvas.input(_told, [canvas], choices, queue=False)
     for widget in (model, preset, seed, variants, prompt, edit_prompt):
         widget.change(None, choices, None, js=_CALL.format(act="?.choose"))
     gr.HTML('<p class="studio-estimate" role="status"></p>')
@@ -89,12 +93,37 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     way = gr.Radio(["slider", "blink", "difference"], value="slider", label="Compare by")
     way.change(None, [way], None, js="(way) => window.dragflow.judge(way)")
     _button("Go on from the result", "window.dragflow.onward()")
+    _button("Save the result", "void window.dragflow.take('result')")
+    with gr.Accordion("Take away", open=False):
+        _take_away()
+
+
+def _take_away() -> None:
     for text, what in (
-        ("Save the result", "result"),
         ("Save the instruction", "instruction"),
         ("Save the mask", "mask"),
+        ("Save layers (zip)", "layers"),
+        ("Save OpenRaster", "openraster"),
     ):
         _button(text, f"void window.dragflow.take('{what}')", size="sm")
+    everything = gr.Button("Save everything", size="sm")
+    with gr.Accordion("ReD Bench sample", open=False):
+        background = gr.Textbox(label="Sample: what the picture shows", info="Empty: as above.")
+        edit = gr.Textbox(label="Sample: what the edit does", info="Empty: as above.")
+        task = gr.Dropdown(
+            _TASKS, value=_TASKS[0], label="Sample: task", info="What turns is a rotation.", interactive=True
+        )
+        points = gr.Textbox(label="Sample: points", info="X,Y > X,Y; X,Y > X,Y. Empty: the middles of the regions.")
+        sample = gr.Button("Save a ReD Bench sample", size="sm")
+    for button, what in ((everything, "all"), (sample, "red_bench")):
+        button.click(None, [background, edit, task, points], None, js=_TAKE.format(what=what))
+
+
+def _told(meant: dict[str, Any]) -> list[Any]:
+    """What the widgets of a run are to show; what is not said stays."""
+    prompts = {name: meant.get(name) or "" for name in ("prompt", "editPrompt")}
+    others = ("model", "preset", "seed", "variants")
+    return [*(meant.get(name, gr.skip()) for name in others), *prompts.values()]
 
 
 def _button(text: str, act: str, **options: str) -> None:

@@ -18,16 +18,22 @@ import { STILL, applied, asFile, inWords, isStill, matrixOf } from "./motion.js"
  * @property {"snap" | "soft" | "hard"} cut
  * @property {boolean | string | null} behind what stays in front of it where it goes: the name of another region, true for
  *   what the program finds there, false for nothing; null: the program guesses
+ * @property {object | null} given the operation of a file that it shows, which is said as it was while nothing is changed
  */
 
-/** @typedef {{regions: readonly Region[], active: number, area: Bitmap | null, prompt: string, editPrompt: string}} State */
+/**
+ * @typedef {object} State
+ * @property {readonly Region[]} regions @property {number} active
+ * @property {Bitmap | null} area @property {"replace" | "extend"} areaMode whether the area replaces what the program derives
+ * @property {string} prompt @property {string} editPrompt
+ */
 
 /** @type {[number, number, number][]} */
 const COLOURS = [[230, 60, 60], [40, 130, 230], [40, 170, 90], [200, 130, 20], [150, 80, 210], [20, 170, 180]];
 const MOST_UNDONE = 60;
 
 /** @type {State} */
-const EMPTY = { regions: [], active: -1, area: null, prompt: "", editPrompt: "" };
+const EMPTY = { regions: [], active: -1, area: null, areaMode: "replace", prompt: "", editPrompt: "" };
 
 export class Document {
   /** @param {number} width @param {number} height */
@@ -52,7 +58,7 @@ export class Document {
 
   /** Whether anything is dragged. */
   get moves() {
-    return this.marked.some((region) => !isStill(region.motion));
+    return this.moving.length > 0;
   }
 
   /** @param {Partial<State>} change @param {boolean} [lasting] whether it can be undone by itself */
@@ -74,8 +80,8 @@ export class Document {
     if (!regions[active]) return;
     const { name: before } = regions[active];
     const changed = regions.map((region, i) => {
-      if (i === active) return { ...region, ...change };
-      return region.behind === before ? { ...region, behind: change.name ?? before } : region;
+      if (i === active) return { ...region, given: null, ...change };
+      return region.behind === before ? { ...region, given: null, behind: change.name ?? before } : region;
     });
     this.change({ regions: changed }, lasting);
   }
@@ -93,6 +99,7 @@ export class Document {
       label: null,
       cut: "snap",
       behind: null,
+      given: null,
     };
     this.change({ regions: [...this.state.regions, region], active: count });
   }
@@ -105,11 +112,11 @@ export class Document {
     }
     const { active } = this.state;
     const regions = this.state.regions.map((region, i) => {
-      if (i === active) return { ...region, mask };
+      if (i === active) return { ...region, mask, given: null };
       if (!overlaps(region.mask, mask)) return region;
       const rest = region.mask.copy();
       rest.add(mask, 0);
-      return { ...region, mask: rest };
+      return { ...region, mask: rest, given: null };
     });
     this.change({ regions });
   }
@@ -119,7 +126,7 @@ export class Document {
     const { name } = this.state.regions[index];
     const regions = this.state.regions
       .filter((_, i) => i !== index)
-      .map((region) => (region.behind === name ? { ...region, behind: null } : region));
+      .map((region) => (region.behind === name ? { ...region, behind: null, given: null } : region));
     this.change({ regions, active: Math.min(this.state.active, regions.length - 1) });
   }
 
@@ -141,9 +148,14 @@ export class Document {
     return after !== undefined;
   }
 
+  /** The regions that an instruction is about, in its order. */
+  get moving() {
+    return this.marked.filter((region) => !isStill(region.motion));
+  }
+
   /** What will happen, in words. */
   get words() {
-    const moving = this.state.regions.filter((region) => !isStill(region.motion));
+    const { moving } = this;
     if (!this.state.regions.length) return "Mark what is to move.";
     if (!moving.length) return "Drag the region to where it is to go.";
     return moving.map((region) => `${region.name} ${inWords(region.motion)}${orderInWords(region)}.`).join(" ");
@@ -158,15 +170,18 @@ export class Document {
     const operations = await Promise.all(
       regions
         .filter(({ region }) => all || !isStill(region.motion))
-        .map(async ({ region, known }) => ({ ...(await operationOf(region, known)), ...(all ? {} : await this.order(region)) })),
+        .map(async ({ region, known }) => {
+          if (region.given && !all) return region.given;
+          return { ...(await operationOf(region, known)), ...(all ? {} : await this.order(region)) };
+        }),
     );
-    const { area, prompt, editPrompt } = this.state;
+    const { area, areaMode, prompt, editPrompt } = this.state;
     return {
       version: 2,
       operations,
       prompt,
       edit_prompt: editPrompt,
-      ...(area ? { editable: { type: "png", png: await area.png(), invert: false } } : {}),
+      ...(area ? { editable: { type: "png", png: await area.png(), invert: false }, editable_mode: areaMode } : {}),
     };
   }
 
@@ -196,6 +211,7 @@ export class Document {
       regions,
       active: data.active,
       area: data.area ? await mask(data.area) : null,
+      areaMode: data.areaMode ?? "replace",
       prompt: data.prompt,
       editPrompt: data.editPrompt,
     };

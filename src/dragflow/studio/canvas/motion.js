@@ -23,6 +23,16 @@ export function matrixOf(motion, anchor) {
   ];
 }
 
+/** The motion whose matrix this is; null where it shears or mirrors. @param {Matrix} m @param {Point} anchor @returns {Motion | null} */
+export function motionOf(m, anchor) {
+  const [[a, b], [d, e]] = m;
+  const sx = Math.hypot(a, d);
+  const sy = (a * e - b * d) / sx;
+  if (!(sy > 0) || Math.abs(a * b + d * e) > LEAST * sx * Math.hypot(b, e)) return null;
+  const to = applied(m, anchor);
+  return { dx: to.x - anchor.x, dy: to.y - anchor.y, degrees: (Math.atan2(d, a) * 180) / Math.PI, sx, sy };
+}
+
 /** @param {Matrix} m @param {Point} p @returns {Point} */
 export function applied(m, p) {
   return { x: m[0][0] * p.x + m[0][1] * p.y + m[0][2], y: m[1][0] * p.x + m[1][1] * p.y + m[1][2] };

@@ -3,7 +3,7 @@
 /**
  * @typedef {object} Result
  * @property {Blob} before @property {Blob} after @property {string} words @property {number} seed @property {number} seconds
- * @property {string} from which variant of which edit
+ * @property {string} from which variant of which edit @property {string | null} source digest of the picture that it was made from
  */
 
 export class Results {

@@ -15,19 +15,30 @@ export class Server {
   async open(picture) {
     // Into memory: a file may be gone or changed by the time that it is sent again.
     this.picture = new Blob([await picture.arrayBuffer()], { type: picture.type });
-    const about = await this.upload();
-    const upright = await (await answered(await asked(`v1/pictures/${about.id}`))).blob();
-    return { picture: this.picture, upright, image: await createImageBitmap(upright, { colorSpaceConversion: "none" }) };
+    const { id, sha256 } = await this.upload();
+    const upright = await (await answered(await asked(`v1/pictures/${id}`))).blob();
+    const image = await createImageBitmap(upright, { colorSpaceConversion: "none" });
+    return { picture: this.picture, sha256, upright, image };
   }
 
   /** @returns {Promise<{id: string, width: number, height: number, sha256: string}>} */
   async upload() {
     if (!this.picture) throw new Error("open a picture first");
-    const form = new FormData();
-    form.append("picture", this.picture);
-    const about = await (await answered(await asked("v1/pictures", { method: "POST", body: form }))).json();
+    const about = await sent("v1/pictures", this.picture);
     this.id = about.id;
     return about;
+  }
+
+  /** What a picture is that is not worked on. @param {Blob} picture @returns {Promise<{width: number, height: number, sha256: string}>} */
+  async about(picture) {
+    const about = await sent("v1/pictures", picture);
+    await asked(`v1/pictures/${about.id}`, { method: "DELETE" });
+    return about;
+  }
+
+  /** What a result was made with. @param {Blob} result @returns {Promise<import("./recipe.js").Recipe>} */
+  recipe(result) {
+    return sent("v1/recipes", result);
   }
 
   /** Post about the picture; once more if the server has forgotten it. @param {string} address @param {object} fields */
@@ -95,6 +106,13 @@ export async function asked(address, options) {
   }
 }
 
+/** What the server says of a file. @param {string} address @param {Blob} picture */
+async function sent(address, picture) {
+  const form = new FormData();
+  form.append("picture", picture);
+  return (await answered(await asked(address, { method: "POST", body: form }))).json();
+}
+
 /** An answer, or its problem as an error. @param {Response} answer */
 export async function answered(answer) {
   if (answer.ok) return answer;
@@ -117,4 +135,14 @@ async function placed(piece) {
 export async function fromBase64(png) {
   const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
   return createImageBitmap(new Blob([bytes], { type: "image/png" }), { colorSpaceConversion: "none" });
+}
+
+/** @param {Blob} blob @returns {Promise<string>} */
+export function toBase64(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, "")); // a data: address
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
 }

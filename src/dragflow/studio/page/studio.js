@@ -3,14 +3,18 @@
 import { mount } from "../canvas/canvas.js";
 import { Document } from "../canvas/document.js";
 import { Estimate } from "./estimate.js";
-import { Results, download } from "./results.js";
+import { suggest } from "./guesses.js";
+import { Recipes } from "./recipe.js";
+import { Results } from "./results.js";
 import { FORGOTTEN, Run } from "./run.js";
 import { Server, answered, asked, fromBase64 } from "./server.js";
 import { restore, save } from "./store.js";
+import { take } from "./take.js";
 
 /** @typedef {import("./results.js").Result} Result */
 /** @typedef {{model: string, preset: string, seed: number, variants: number, prompt: string, editPrompt: string}} Choices */
-/** @typedef {{id: string, before: Blob, words: string}} Going an edit that runs, and what its results are shown with */
+/** @typedef {{before: Blob, source: string | null, words: string}} Shown what results are shown with */
+/** @typedef {Shown & {id: string}} Going an edit that runs */
 
 const KEEP_AFTER = 800;
 
@@ -29,6 +33,10 @@ export class Studio {
     this.shown = null;
     /** @type {Blob | null} the same as the canvas shows it, to be compared with */
     this.upright = null;
+    /** @type {string | null} digest of its pixels */
+    this.source = null;
+    /** @type {{preset: string, settings: string[]} | null} what a recipe changes in its preset, as long as that is chosen */
+    this.settled = null;
     /** @type {Going | null} the edit that runs, for a page that is opened again meanwhile */
     this.going = null;
     this.saving = 0;
@@ -43,8 +51,9 @@ export class Studio {
       compare: (result) => void this.compare(result),
       onward: (result) => void this.openPicture(result.after, this.name),
     });
+    this.recipes = new Recipes(part(element, ".recipe"), this);
     this.file = /** @type {HTMLInputElement} */ (part(element, "input[type=file]"));
-    this.file.addEventListener("change", () => this.file.files?.[0] && void this.openPicture(this.file.files[0], this.file.files[0].name));
+    this.file.addEventListener("change", () => this.file.files?.[0] && void this.given(this.file.files[0]));
     element.addEventListener("dragover", (event) => event.preventDefault());
     element.addEventListener("drop", (event) => this.dropped(event));
     for (const example of element.querySelectorAll("[data-example]")) {
@@ -70,7 +79,7 @@ export class Studio {
   dropped(event) {
     event.preventDefault();
     const file = event.dataTransfer?.files[0];
-    if (file) void this.openPicture(file, file.name);
+    if (file) void this.given(file);
   }
 
   /** @param {HTMLElement} button */
@@ -88,17 +97,43 @@ export class Studio {
     return this.server.select({ x, y });
   }
 
+  /** A file of the person: a picture, or a result of which the recipe is asked for. @param {File} file */
+  async given(file) {
+    await this.attempt(async () => {
+      if (!(await this.recipes.takes(file))) await this.begin(file, file.name);
+    });
+  }
+
   /** Begin with a picture. @param {Blob} picture @param {string} name @param {Document} [made] */
   async openPicture(picture, name, made) {
-    await this.attempt(async () => {
-      const { image, upright, picture: kept } = await this.server.open(picture);
-      this.name = name.replace(/\.[^.]*$/, "") || "picture";
-      this.shown = kept;
-      this.upright = upright;
-      this.canvas.load(image, made);
-      this.element.classList.add("open");
-      this.say("");
-    });
+    await this.attempt(() => this.begin(picture, name, made));
+  }
+
+  /** The same, failing if it fails. @param {Blob} picture @param {string} name @param {Document} [made] */
+  async begin(picture, name, made) {
+    const { image, upright, sha256, picture: kept } = await this.server.open(picture);
+    this.name = name.replace(/\.[^.]*$/, "") || "picture";
+    this.shown = kept;
+    this.source = sha256;
+    this.upright = upright;
+    this.settled = null;
+    this.recipes.clear();
+    this.canvas.load(image, made);
+    this.element.classList.add("open");
+    this.say("");
+  }
+
+  /** The canvas shows what a recipe tells: let the widgets and the next run do so, too. @param {import("./recipe.js").Recipe} recipe */
+  restoredFrom({ served, preset, settings, seed, instruction }) {
+    this.settled = { preset, settings };
+    const { prompt, edit_prompt: editPrompt } = instruction;
+    this.told({ prompt, editPrompt, preset, seed, variants: 1, ...(served ? { model: served } : {}) });
+    this.say("the edit is restored: run it again, or change it", false);
+  }
+
+  /** Let the widgets of the page show something. @param {Partial<Choices>} choices */
+  told(choices) {
+    this.element.dispatchEvent(new CustomEvent("meant", { detail: choices }));
   }
 
   /** Run an edit with what the widgets of the page say. @param {Choices} choices */
@@ -127,16 +162,29 @@ export class Studio {
     this.estimate.later(async () => {
       const instruction = await this.canvas.instruction();
       if (!this.upright || !instruction.operations.length) return null;
-      return fieldsOf(instruction, this.choices);
+      return this.fields(instruction, this.choices);
     });
+  }
+
+  /** What is asked for, with the prompts of the widgets. @param {boolean} [painted] with the regions as they were painted */
+  async instruction(painted = false) {
+    const made = painted ? this.canvas.document.instruction() : this.canvas.instruction();
+    return withPrompts(await made, this.choices);
+  }
+
+  /** Of POST /v1/edits and /v1/estimates. @param {object} instruction @param {Partial<Choices>} choices */
+  fields(instruction, choices) {
+    const { prompt: _, editPrompt: __, ...others } = choices;
+    const settings = this.settled?.preset === choices.preset ? { settings: this.settled?.settings } : {};
+    return { instruction: withPrompts(instruction, choices), ...others, ...settings };
   }
 
   /** @param {object} instruction @param {Choices} choices @param {Blob} before */
   async followed(instruction, choices, before) {
-    const words = this.canvas.document.words;
-    const run = this.begun({ before, words });
-    const edit = await run.submitted(fieldsOf(instruction, choices));
-    this.going = { id: edit.id, before, words };
+    const shown = { before, source: this.source, words: this.canvas.document.words };
+    const run = this.begun(shown);
+    const edit = await run.submitted(this.fields(instruction, choices));
+    this.going = { id: edit.id, ...shown };
     await this.save();
     await this.ended(run, edit);
   }
@@ -153,14 +201,14 @@ export class Studio {
     this.canvas.progress(null);
   }
 
-  /** A run that fills the strip of results. @param {{before: Blob, words: string}} what */
-  begun({ before, words }) {
+  /** A run that fills the strip of results. @param {Shown} what */
+  begun({ before, source, words }) {
     this.say("");
     this.canvas.progress({ text: "begins", share: 0 });
     const run = new Run(this.server, {
       progress: (progress, preview) => void this.progress(progress, preview),
       made: ({ picture, variant, seed, seconds }) => {
-        this.results.add({ before, after: picture, words, seed, seconds, from: `${run.id} ${variant}` });
+        this.results.add({ before, after: picture, words, seed, seconds, from: `${run.id} ${variant}`, source });
         this.keep();
       },
     });
@@ -211,48 +259,14 @@ export class Studio {
     else this.say("there is no result yet to go on from: run an edit");
   }
 
-  /** Save the chosen result, or what is marked. @param {"result" | "instruction" | "mask"} what */
-  async take(what) {
-    await this.attempt(async () => {
-      if (what === "result") {
-        if (!this.results.current) throw new Error("there is no result yet to save: run an edit");
-        download(this.results.current.after, `${this.name}-edited.png`);
-      } else if (what === "instruction") {
-        const instruction = await this.canvas.instruction();
-        if (!instruction.operations.length) throw new Error("nothing is dragged yet that could be saved");
-        download(new Blob([JSON.stringify(instruction, null, 2)], { type: "application/json" }), `${this.name}.json`);
-      } else {
-        const region = this.canvas.document.region;
-        if (!region) throw new Error("nothing is marked yet that could be saved");
-        const bytes = Uint8Array.from(atob(await region.mask.png()), (letter) => letter.charCodeAt(0));
-        download(new Blob([bytes], { type: "image/png" }), `${this.name}-mask.png`);
-      }
-    });
+  /** Save something. @param {import("./take.js").What} what @param {import("./take.js").Sample} [sample] */
+  async take(what, sample) {
+    await this.attempt(async () => this.say(await take(this, what, sample), false));
   }
 
   /** What the drag may mean, to choose from. @param {string} prompt */
   async suggest(prompt) {
-    await this.attempt(async () => {
-      const instruction = await this.canvas.document.instruction();
-      if (!instruction.operations.length) throw new Error("mark a region and drag it first");
-      Object.assign(instruction, { prompt });
-      const said = await (await this.server.post("v1/intents", { instruction })).json();
-      const list = part(this.element, ".guesses");
-      list.replaceChildren(...said.candidates.map((/** @type {any} */ guess) => this.guess(guess, said.background_prompt)));
-    });
-  }
-
-  /** @param {any} guess @param {string} background */
-  guess(guess, background) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = `${guess.label}: ${guess.prompt || background || "as it is"}`;
-    button.addEventListener("click", () => {
-      this.element.dispatchEvent(new CustomEvent("meant", { detail: { prompt: background, editPrompt: guess.prompt } }));
-      const anchor = guess.anchor && { x: guess.anchor[0], y: guess.anchor[1] };
-      if (anchor) this.canvas.move({ anchor });
-    });
-    return button;
+    await this.attempt(() => suggest(this, part(this.element, ".guesses"), prompt));
   }
 
   /** Keep the work for a reload, a little after the last change. */
@@ -287,9 +301,9 @@ export class Studio {
   }
 }
 
-/** Of POST /v1/edits and /v1/estimates. @param {object} instruction @param {Partial<Choices>} choices */
-function fieldsOf(instruction, { prompt, editPrompt, ...others }) {
-  return { instruction: { ...instruction, prompt, edit_prompt: editPrompt }, ...others };
+/** @template {object} I @param {I} instruction @param {Partial<Choices>} choices */
+function withPrompts(instruction, { prompt, editPrompt }) {
+  return { ...instruction, prompt, edit_prompt: editPrompt };
 }
 
 /** @param {HTMLElement} element @param {string} selector @returns {HTMLElement} */
