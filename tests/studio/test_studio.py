@@ -197,6 +197,10 @@ def test_fingers_mark_and_pinch_on_a_phone(visit: Any, scene: Any, picture: Path
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     assert visitor.value("c.view.scale") > 1.5 * before
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    visitor.wait("c.ghost && !c.ghost.ghost.coarse")
+    page.wait_for_timeout(200)
+    beyond = "[...document.querySelectorAll('.dragflow, .dragflow *')].map((e) => e.getBoundingClientRect())"
+    assert page.evaluate(f"{beyond}.filter((box) => box.width && box.right > window.innerWidth + 1).length") == 0
 
 
 def test_a_region_goes_behind_what_another_one_marks(visit: Any, tmp_path: Path) -> None:
