@@ -136,15 +136,16 @@ def test_an_openraster_file_is_laid_out_as_its_specification_says() -> None:
 def test_the_zip_holds_layers_masks_result_and_everything_else() -> None:
     source = picture()
     result = encode_png(source, 255 - source.pixels)
-    data = export(source, asked(), ["The ball"], result).encoded("all")
-    assert data == export(source, asked(), ["The ball"], result).encoded("all")
+    called = ["The ball", "../../etc/a\\b"]
+    data = export(source, asked(), called, result).encoded("all")
+    assert data == export(source, asked(), called, result).encoded("all")
     with ZipFile(io.BytesIO(data)) as file:
         names = file.namelist()
         assert names[:6] == [
             "result.png",
             "instruction.json",
             "masks/1-the-ball.png",
-            "masks/2-region-2.png",
+            "masks/2-etc-a-b.png",
             "layers/0-background.png",
             "layers/1-the-ball.png",
         ]
