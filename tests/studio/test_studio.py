@@ -270,3 +270,70 @@ def test_what_was_guessed_is_shown_and_is_what_runs(visit: Any, scene: Any, pict
     kind.locator("..").select_option("relocation")
     asked = json.loads(visitor.value("c.instruction().then(JSON.stringify)"))["operations"]
     assert [one["motion"]["label"] for one in asked] == ["relocation", "relocation"]
+
+
+def test_variants_stand_side_by_side_and_going_on_is_undone(visit: Any, scene: Any, picture: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.dragged(picture, middle(scene.mask))
+    visitor.preset("fast")
+    page.get_by_label("number input for Variants").fill("2")
+    page.get_by_label("number input for Variants").press("Tab")
+    visitor.press("Run")
+    page.wait_for_function("() => document.querySelectorAll('.results img').length === 2", timeout=240_000)
+    visitor.wait("c.judging && !c.running")
+    page.get_by_label("side by side").check()
+    visitor.wait("c.judging.way === 'side by side'")
+    assert visitor.value("c.judging.sheet.map((one) => one.text)") == ["before", "seed 0", "seed 1"]
+    cells = visitor.value("[0, 1, 2].map((i) => c.judging.cell(i))")
+    assert all(one["width"] == one["height"] > 100 for one in cells)
+    page.evaluate("window.scrollTo(0, 0)")
+    page.mouse.click(*visitor.at(cells[1]["left"] + 60, cells[1]["top"] + 60))
+    visitor.wait("c.judging.way === 'slider'")
+    assert visitor.value("window.dragflow.results.chosen") == 0
+    share = visitor.value("c.judging.share")
+    page.keyboard.press("Shift+ArrowRight")
+    assert visitor.value("c.judging.share") > share
+
+    mask, source = visitor.mask(), visitor.blob("window.dragflow.upright")
+    visitor.press("Go on from the result")
+    visitor.wait("!c.judging && c.document.state.regions.length === 0")
+    result = visitor.blob("window.dragflow.upright")
+    assert result != source
+    visitor.tool("Undo")
+    visitor.wait("c.document.state.regions.length === 1")
+    assert visitor.blob("window.dragflow.upright") == source
+    assert np.array_equal(visitor.mask(), mask)
+    assert visitor.words() == "Region 1 moves 50 px to the right."
+    assert page.locator(".results img").count() == 2
+    visitor.tool("Redo")
+    visitor.wait("c.document.state.regions.length === 0")
+    assert visitor.blob("window.dragflow.upright") == result
+
+    page.wait_for_timeout(1500)
+    page.reload()
+    page.wait_for_selector(".studio.open")
+    page.locator(".results button").nth(1).click()
+    visitor.wait("c.judging")
+    visitor.press("Restore what it was made with")
+    visitor.wait("c.document.state.regions.length === 1 && !c.judging")
+    assert visitor.blob("window.dragflow.upright") == source
+    assert visitor.words() == "Region 1 moves 50 px to the right."
+    page.wait_for_function("() => window.dragflow.choices.seed === 1 && window.dragflow.choices.variants === 1")
+    assert visitor.value("window.dragflow.choices.preset") == "fast"
+    page.locator(".dragflow canvas").focus()
+    page.keyboard.press("Control+z")
+    visitor.wait("c.document.state.regions.length === 0")
+    page.keyboard.press("Control+z")
+    visitor.wait("c.document.state.regions.length === 1")
+
+
+def test_redo_ends_where_something_else_was_made(visit: Any, scene: Any, picture: Path) -> None:
+    visitor = visit()
+    visitor.dragged(picture, middle(scene.mask))
+    visitor.value("window.dragflow.openPicture(window.dragflow.shown, 'again')")
+    visitor.wait("c.document.state.regions.length === 0")
+    visitor.tool("Undo")
+    visitor.wait("c.document.state.regions.length === 1 && window.dragflow.journey.redoable")
+    visitor.press("Put back")
+    visitor.wait("!window.dragflow.journey.redoable")

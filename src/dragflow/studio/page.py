@@ -90,9 +90,10 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     run = gr.Button("Run", variant="primary")
     run.click(None, choices, None, js=_CALL.format(act=".edit"))
     _button("Stop", "window.dragflow.stop()", variant="stop")
-    way = gr.Radio(["slider", "blink", "difference"], value="slider", label="Compare by")
-    way.change(None, [way], None, js="(way) => window.dragflow.judge(way)")
-    _button("Go on from the result", "window.dragflow.onward()")
+    way = gr.Radio(["slider", "blink", "difference", "side by side"], value="slider", label="Compare by")
+    way.change(None, [way], None, js="(way) => window.dragflow.judge.by(way)")
+    _button("Go on from the result", "window.dragflow.judge.onward()")
+    _button("Restore what it was made with", "void window.dragflow.judge.again()")
     _button("Save the result", "void window.dragflow.take('result')")
     with gr.Accordion("Take away", open=False):
         _take_away()

@@ -132,11 +132,15 @@ export class Canvas {
   }
 
   undo() {
+    this.judging = null; // what is undone is seen
     if (this.document.undo()) this.maskChanged();
+    else this.host.beyond?.undo();
   }
 
   redo() {
+    this.judging = null;
     if (this.document.redo()) this.maskChanged();
+    else this.host.beyond?.redo();
   }
 
   /** Put the active region back to where it was. */
@@ -196,7 +200,9 @@ export class Canvas {
     if (this.pointers.busy || !this.document.moves) return;
     const mine = this.asked.preview;
     try {
-      const preview = await this.host.preview(await this.instruction());
+      const asked = await this.instruction();
+      if (mine !== this.asked.preview) return; // another change came meanwhile, or another picture
+      const preview = await this.host.preview(asked);
       if (mine === this.asked.preview) this.preview = preview;
       this.redraw();
     } catch (error) {
@@ -211,9 +217,13 @@ export class Canvas {
     this.redraw();
   }
 
-  /** Show a result beside what it was made from; null to go on marking. @param {ImageBitmap | null} before @param {ImageBitmap | null} after @param {import("./judge.js").Way} [way] */
-  compare(before, after, way = "slider") {
-    this.judging = before && after ? new Judging(before, after, way) : null;
+  /**
+   * Show a result beside what it was made from; null to go on marking.
+   * @param {ImageBitmap | null} before @param {ImageBitmap | null} after @param {import("./judge.js").Way} [way]
+   * @param {import("./judge.js").Sheet} [sheet] what is shown side by side, where it is not these two
+   */
+  compare(before, after, way = "slider", sheet) {
+    this.judging = before && after ? new Judging(before, after, way, sheet) : null;
     this.panel.update();
     this.redraw();
   }

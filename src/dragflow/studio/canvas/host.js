@@ -37,6 +37,11 @@
  */
 
 /**
+ * What is undone and redone beyond a picture, as going on from a result.
+ * @typedef {{undo: () => void, redo: () => void, readonly undoable: boolean, readonly redoable: boolean}} Beyond
+ */
+
+/**
  * The program around a canvas.
  * @typedef {object} Host
  * @property {(point: Point) => Promise<ImageBitmap>} select the thing at a point, white on black
@@ -44,6 +49,8 @@
  * @property {(instruction: object) => Promise<ImageBitmap>} preview the picture with what depends on the target
  * @property {(change: object) => void} changed after every change: words, regions, whether undo and redo are possible
  * @property {(sentence: string) => void} said what went wrong, for the person
+ * @property {Beyond} [beyond]
+ * @property {(index: number) => void} [picked] one of the pictures that are shown side by side
  */
 
 export {};

@@ -1,34 +1,56 @@
-// Before and after: a slider between them, one and the other in turn, or their difference.
+// Before and after: a slider between them, one and the other in turn, their difference, or all variants side by side.
 
-/** @typedef {"slider" | "blink" | "difference"} Way */
+/** @typedef {"slider" | "blink" | "difference" | "side by side"} Way */
+
+/**
+ * Pictures to be looked at side by side.
+ * @typedef {{image: ImageBitmap, text: string}[]} Sheet
+ */
 
 const BLINK = 700;
+/** Share of a cell that stays free, and height of its text in pixels of the screen. */
+const [GAP, TEXT] = [0.02, 14];
 
 export class Judging {
-  /** @param {ImageBitmap} before @param {ImageBitmap} after @param {Way} way */
-  constructor(before, after, way) {
+  /** @param {ImageBitmap} before @param {ImageBitmap} after @param {Way} way @param {Sheet} [sheet] where it is not these two */
+  constructor(before, after, way, sheet) {
     this.before = before;
     this.after = after;
     this.way = way;
+    this.sheet = sheet ?? [{ image: before, text: "before" }, { image: after, text: "after" }];
     /** Share of the width that shows the picture before. */
     this.share = 0.5;
   }
 
+  /** How it is shown, in words. */
+  get words() {
+    if (this.way === "side by side") return "Click on a picture to compare it. Escape goes on marking.";
+    if (this.way === "slider") return "Before on the left, after on the right. Escape goes on marking.";
+    return this.way === "blink" ? "Before and after in turn. Escape goes on marking." : "What differs. Escape goes on marking.";
+  }
+
   /** Draw in pixels of the picture. @param {CanvasRenderingContext2D} context @param {number} now in milliseconds @param {number} line width of a pixel of the screen */
   draw(context, now, line) {
+    if (this.way === "side by side") this.drawSheet(context, line);
+    else if (this.way === "blink") context.drawImage(Math.floor(now / BLINK) % 2 ? this.before : this.after, 0, 0);
+    else {
+      context.drawImage(this.after, 0, 0);
+      if (this.way === "slider") this.drawSlider(context, line);
+      else this.drawDifference(context);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} context */
+  drawDifference(context) {
+    context.save();
+    context.globalCompositeOperation = "difference";
+    context.drawImage(this.before, 0, 0);
+    context.restore();
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} line */
+  drawSlider(context, line) {
     const { width, height } = this.after;
-    if (this.way === "blink") {
-      context.drawImage(Math.floor(now / BLINK) % 2 ? this.before : this.after, 0, 0);
-      return;
-    }
-    context.drawImage(this.after, 0, 0);
-    if (this.way === "difference") {
-      context.save();
-      context.globalCompositeOperation = "difference";
-      context.drawImage(this.before, 0, 0);
-      context.restore();
-      return;
-    }
     const x = this.share * width;
     context.save();
     context.beginPath();
@@ -41,5 +63,45 @@ export class Judging {
     context.beginPath();
     context.arc(x, height / 2, 9 * line, 0, 2 * Math.PI);
     context.fill();
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} line */
+  drawSheet(context, line) {
+    context.fillStyle = "rgb(40 42 48)";
+    context.fillRect(0, 0, this.after.width, this.after.height);
+    context.font = `${TEXT * line}px system-ui, sans-serif`;
+    this.sheet.forEach(({ image, text }, i) => {
+      const { left, top, width, height } = this.cell(i);
+      context.drawImage(image, left, top, width, height);
+      context.fillStyle = "rgb(0 0 0 / 65%)";
+      context.fillRect(left, top, context.measureText(text).width + TEXT * line, 1.6 * TEXT * line);
+      context.fillStyle = "white";
+      context.fillText(text, left + 0.5 * TEXT * line, top + 1.15 * TEXT * line);
+    });
+  }
+
+  /** Where one of the sheet is, in pixels of the picture: all are as large as they can be in its box. @param {number} index */
+  cell(index) {
+    const [count, { width, height }] = [this.sheet.length, this.after];
+    let columns = 1;
+    const share = (/** @type {number} */ n) => 1 / Math.max(n, Math.ceil(count / n));
+    for (let n = 2; n <= count; n++) if (share(n) > share(columns)) columns = n;
+    const rows = Math.ceil(count / columns);
+    const scale = share(columns) * (1 - GAP);
+    const [x, y] = [(index % columns) + 0.5, Math.floor(index / columns) + 0.5];
+    return {
+      left: (x * width) / columns - (scale * width) / 2,
+      top: (y * height) / rows - (scale * height) / 2,
+      width: scale * width,
+      height: scale * height,
+    };
+  }
+
+  /** Which of the sheet is at a point; -1 for none. @param {import("./host.js").Point} point */
+  at({ x, y }) {
+    return this.sheet.findIndex((_, i) => {
+      const { left, top, width, height } = this.cell(i);
+      return x >= left && y >= top && x < left + width && y < top + height;
+    });
   }
 }

@@ -17,7 +17,7 @@ export const KEYS = [
   ["Shift and drag", "one direction, steps of 15 degrees, width and height apart"],
   ["A", "paint the editable area (Alt takes away)"],
   ["[ and ]", "smaller and larger brush"],
-  ["arrows", "move the region by 1 px, with Shift by 10; in Select: move the cursor"],
+  ["arrows", "move the region by 1 px, with Shift by 10; in Select: move the cursor; in a comparison: its slider"],
   ["Enter", "select what is at the cursor; close the polygon; show the preview"],
   ["Escape", "put the region back"],
   ["Delete", "remove the region"],
@@ -71,6 +71,10 @@ function plain(canvas, event) {
 /** @param {Canvas} canvas @param {[number, number]} direction @param {number} step */
 function arrow(canvas, [x, y], step) {
   const { region } = canvas.document;
+  if (canvas.judging) {
+    canvas.judging.share = Math.min(1, Math.max(0, canvas.judging.share + (x * step) / 100));
+    return;
+  }
   if (canvas.tool === "select" || !region) {
     const { width, height } = canvas.document;
     const at = canvas.cursor ?? { x: Math.floor(width / 2), y: Math.floor(height / 2) };

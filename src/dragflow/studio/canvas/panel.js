@@ -101,9 +101,9 @@ export class Panel {
     const { canvas } = this;
     const { document: doc } = canvas;
     for (const [tool, button] of this.buttons) button.ariaPressed = String(tool === canvas.tool);
-    this.undo.disabled = !doc.past.length;
-    this.redo.disabled = !doc.future.length;
-    this.status.textContent = canvas.judging ? "Before on the left, after on the right. Escape goes on marking." : doc.words;
+    this.undo.disabled = !doc.past.length && !canvas.host.beyond?.undoable;
+    this.redo.disabled = !doc.future.length && !canvas.host.beyond?.redoable;
+    this.status.textContent = canvas.judging?.words ?? doc.words;
     const motion = doc.region?.motion ?? STILL;
     for (const [name, , factor] of NUMBERS) {
       const input = /** @type {HTMLInputElement} */ (this.numbers.get(name));

@@ -66,6 +66,8 @@ export class Pointers {
     if (canvas.judging) {
       this.sliding = canvas.judging.way === "slider";
       this.slide(point);
+      const picked = canvas.judging.way === "side by side" ? canvas.judging.at(point) : -1;
+      if (picked >= 0) canvas.host.picked?.(picked);
     } else if (canvas.tool === "move" || (canvas.tool === "select" && this.onRegion(event, place))) {
       this.grab(event, place, point);
     } else this.mark(event, point);

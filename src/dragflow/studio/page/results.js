@@ -2,12 +2,15 @@
 
 /**
  * @typedef {object} Result
+ * @property {Blob} picture the one that was edited, as it was given @property {string} name of it
+ * @property {any} made what was marked, as `Document.saved` gives it @property {Partial<import("./studio.js").Choices>} choices
+ * @property {{preset: string, settings: string[]} | null} settled what a recipe changed in the preset
  * @property {Blob} before @property {Blob} after @property {string} words @property {number} seed @property {number} seconds
  * @property {string} from which variant of which edit @property {string | null} source digest of the picture that it was made from
  */
 
 export class Results {
-  /** @param {HTMLElement} element @param {{compare: (result: Result) => void, onward: (result: Result) => void}} acts */
+  /** @param {HTMLElement} element @param {{compare: (result: Result, way?: import("../canvas/judge.js").Way) => void, onward: (result: Result) => void}} acts */
   constructor(element, acts) {
     this.element = element;
     this.acts = acts;
@@ -25,15 +28,21 @@ export class Results {
     this.choose(this.all.length - 1);
   }
 
-  /** @param {number} index */
-  choose(index) {
+  /** @param {number} index @param {import("../canvas/judge.js").Way} [way] */
+  choose(index, way) {
     this.chosen = index;
     this.show();
-    this.acts.compare(this.all[index]);
+    this.acts.compare(this.all[index], way);
   }
 
   get current() {
     return this.all[this.chosen] ?? null;
+  }
+
+  /** The variants of the edit that made a result. @param {Result} result */
+  variants(result) {
+    const edit = (/** @type {Result} */ one) => one.from.split(" ")[0];
+    return this.all.filter((one) => edit(one) === edit(result));
   }
 
   show() {

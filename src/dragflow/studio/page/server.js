@@ -14,11 +14,13 @@ export class Server {
   /** Send a picture; gives it upright. @param {Blob} picture */
   async open(picture) {
     // Into memory: a file may be gone or changed by the time that it is sent again.
-    this.picture = new Blob([await picture.arrayBuffer()], { type: picture.type });
-    const { id, sha256 } = await this.upload();
+    const kept = new Blob([await picture.arrayBuffer()], { type: picture.type });
+    const { id, sha256 } = await sent("v1/pictures", kept);
     const upright = await (await answered(await asked(`v1/pictures/${id}`))).blob();
     const image = await createImageBitmap(upright, { colorSpaceConversion: "none" });
-    return { picture: this.picture, sha256, upright, image };
+    // From here on requests are about it: before, the page still shows the other one.
+    Object.assign(this, { picture: kept, id });
+    return { picture: kept, sha256, upright, image };
   }
 
   /** @returns {Promise<{id: string, width: number, height: number, sha256: string}>} */

@@ -4,6 +4,8 @@ import { mount } from "../canvas/canvas.js";
 import { Document } from "../canvas/document.js";
 import { Estimate } from "./estimate.js";
 import { suggest } from "./guesses.js";
+import { Journey } from "./journey.js";
+import { Judge } from "./judge.js";
 import { Recipes } from "./recipe.js";
 import { Results } from "./results.js";
 import { FORGOTTEN, Run } from "./run.js";
@@ -13,8 +15,8 @@ import { take } from "./take.js";
 
 /** @typedef {import("./results.js").Result} Result */
 /** @typedef {{model: string, preset: string, seed: number, variants: number, prompt: string, editPrompt: string}} Choices */
-/** @typedef {{before: Blob, source: string | null, words: string}} Shown what results are shown with */
-/** @typedef {Shown & {id: string}} Going an edit that runs */
+/** @typedef {Omit<Result, "after" | "seed" | "seconds" | "from">} Asked what results are shown with, and restored from */
+/** @typedef {Asked & {id: string}} Going an edit that runs */
 
 const KEEP_AFTER = 800;
 
@@ -40,15 +42,19 @@ export class Studio {
     /** @type {Going | null} the edit that runs, for a page that is opened again meanwhile */
     this.going = null;
     this.saving = 0;
+    this.journey = new Journey(this);
+    this.judge = new Judge(this);
     this.canvas = mount(part(element, ".canvas"), {
       select: (point) => this.select(point),
       layers: (instruction) => this.server.layers(instruction),
       preview: (instruction) => this.server.preview(instruction),
       changed: () => (this.keep(), this.estimated()),
       said: (sentence) => this.say(sentence),
+      beyond: this.journey,
+      picked: (index) => this.judge.picked(index),
     });
     this.results = new Results(part(element, ".results"), {
-      compare: (result) => void this.compare(result),
+      compare: (result, way) => void this.judge.compare(result, way),
       onward: (result) => void this.openPicture(result.after, this.name),
     });
     this.recipes = new Recipes(part(element, ".recipe"), this);
@@ -104,14 +110,16 @@ export class Studio {
     });
   }
 
-  /** Begin with a picture. @param {Blob} picture @param {string} name @param {Document} [made] */
+  /** Begin with a picture. @param {Blob} picture @param {string} name @param {Document} [made] @returns {Promise<boolean>} whether it was possible */
   async openPicture(picture, name, made) {
-    await this.attempt(() => this.begin(picture, name, made));
+    return this.attempt(() => this.begin(picture, name, made));
   }
 
   /** The same, failing if it fails. @param {Blob} picture @param {string} name @param {Document} [made] */
   async begin(picture, name, made) {
+    const here = await this.journey.here();
     const { image, upright, sha256, picture: kept } = await this.server.open(picture);
+    this.journey.leave(here);
     this.name = name.replace(/\.[^.]*$/, "") || "picture";
     this.shown = kept;
     this.source = sha256;
@@ -181,10 +189,11 @@ export class Studio {
 
   /** @param {object} instruction @param {Choices} choices @param {Blob} before */
   async followed(instruction, choices, before) {
-    const shown = { before, source: this.source, words: this.canvas.document.words };
-    const run = this.begun(shown);
+    const { picture, name, made } = /** @type {import("./journey.js").Chapter} */ (await this.journey.here());
+    const origin = { before, picture, name, made, choices, source: this.source, settled: this.settled, words: this.canvas.document.words };
+    const run = this.begun(origin);
     const edit = await run.submitted(this.fields(instruction, choices));
-    this.going = { id: edit.id, ...shown };
+    this.going = { id: edit.id, ...origin };
     await this.save();
     await this.ended(run, edit);
   }
@@ -201,14 +210,14 @@ export class Studio {
     this.canvas.progress(null);
   }
 
-  /** A run that fills the strip of results. @param {Shown} what */
-  begun({ before, source, words }) {
+  /** A run that fills the strip of results. @param {Asked} origin */
+  begun(origin) {
     this.say("");
     this.canvas.progress({ text: "begins", share: 0 });
     const run = new Run(this.server, {
       progress: (progress, preview) => void this.progress(progress, preview),
       made: ({ picture, variant, seed, seconds }) => {
-        this.results.add({ before, after: picture, words, seed, seconds, from: `${run.id} ${variant}`, source });
+        this.results.add({ ...origin, after: picture, seed, seconds, from: `${run.id} ${variant}` });
         this.keep();
       },
     });
@@ -237,28 +246,6 @@ export class Studio {
     void this.run?.stop();
   }
 
-  /** @param {Result} result @param {import("../canvas/judge.js").Way} [way] */
-  async compare(result, way) {
-    const [before, after] = await Promise.all([opened(result.before), opened(result.after)]);
-    this.canvas.compare(before, after, way ?? this.way);
-  }
-
-  /** @type {import("../canvas/judge.js").Way} */
-  way = "slider";
-
-  /** @param {import("../canvas/judge.js").Way} way */
-  judge(way) {
-    this.way = way;
-    if (this.results.current) void this.compare(this.results.current, way);
-  }
-
-  /** Go on from the chosen result. */
-  onward() {
-    const result = this.results.current;
-    if (result) void this.openPicture(result.after, this.name);
-    else this.say("there is no result yet to go on from: run an edit");
-  }
-
   /** Save something. @param {import("./take.js").What} what @param {import("./take.js").Sample} [sample] */
   async take(what, sample) {
     await this.attempt(async () => this.say(await take(this, what, sample), false));
@@ -278,25 +265,29 @@ export class Studio {
   async save() {
     if (!this.shown) return;
     const made = await this.canvas.document.saved();
-    const work = { picture: this.shown, name: this.name, made, results: this.results.all, going: this.going };
+    const past = this.journey.saved();
+    const work = { picture: this.shown, name: this.name, made, past, results: this.results.all, going: this.going };
     await save(work).catch(() => undefined);
   }
 
   async restored() {
     const work = await restore().catch(() => null);
     if (!work?.picture || this.shown) return;
+    this.journey.past = work.past ?? [];
     await this.openPicture(work.picture, work.name, await Document.restored(work.made, fromBase64));
     this.results.all = work.results ?? [];
     this.results.show();
     if (work.going) await this.resumed(work.going);
   }
 
-  /** @param {() => Promise<void>} act */
+  /** @param {() => Promise<void>} act @returns {Promise<boolean>} whether it was done */
   async attempt(act) {
     try {
       await act();
+      return true;
     } catch (error) {
       this.say(error instanceof Error ? error.message : String(error));
+      return false;
     }
   }
 }
@@ -311,11 +302,6 @@ function part(element, selector) {
   const found = element.querySelector(selector);
   if (!(found instanceof HTMLElement)) throw new Error(`the page has no ${selector}`);
   return found;
-}
-
-/** @param {Blob} picture */
-function opened(picture) {
-  return createImageBitmap(picture, { colorSpaceConversion: "none" });
 }
 
 /** @param {{width: number, height: number}} size @returns {ImageBitmapOptions} */
