@@ -153,12 +153,12 @@ def _note(folder: Path, size: int, split: str) -> None:
 
 def commit() -> str:
     """The last commit that changed the package, or its version where it is no checkout."""
-    command = ["git", "log", "-1", "--format=%h", "--", "."]
+    command = ["git", "rev-list", "-1", "HEAD", "."]
     try:
         done = subprocess.run(command, cwd=Path(dragflow.__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return version("dragflow")
-    return done.stdout.strip() or version("dragflow")
+    return done.stdout.strip()[:12] or version("dragflow")
 
 
 def one_thread() -> None:
