@@ -31,7 +31,8 @@ def router(edits: Edits, pictures: Pictures, kept: Kept) -> APIRouter:
 def _encoded(asked: requests.ExportRequest, edits: Edits, pictures: Pictures, kept: Kept) -> bytes:
     source, instruction, result = requests.picture(asked, pictures), requests.instruction(asked), _result(asked, edits)
     task = resolve(source.pixels, instruction, margin=asked.margin)
-    taken = export(source, instruction, asked.names, result, task=task, layers=kept.of(task))
+    layers = None if asked.what == "red_bench" else kept.of(task)  # a sample has none
+    taken = export(source, instruction, asked.names, result, task=task, layers=layers)
     return taken.encoded(asked.what, asked.sample)
 
 
