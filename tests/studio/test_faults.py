@@ -173,4 +173,7 @@ def test_a_token_is_asked_for_once(browser: Any, picture: Path, thing: tuple[flo
         visitor.press("Run")
         page.wait_for_selector(RESULTS, timeout=LONG)
         assert visitor.complaints == []
+        context.clear_cookies()
+        visitor.press("Run")
+        assert visitor.said("token") == "the server asks for its token: load the page again to give it"
         context.close()

@@ -118,6 +118,7 @@ async function sent(address, picture) {
 /** An answer, or its problem as an error. @param {Response} answer */
 export async function answered(answer) {
   if (answer.ok) return answer;
+  if (answer.status === 401) throw new Error("the server asks for its token: load the page again to give it");
   const problem = await answer.json().catch(() => null);
   throw new Error(problem?.detail ?? `the server answers ${answer.status}`);
 }
