@@ -75,7 +75,7 @@ def _front(
     if behind is None:
         return _guessed(image, operation.mask, target, gone)
     if behind is True:
-        found = standing_at(image, target, gone)
+        found = _things(image, target, gone, operation.mask)
     else:
         size = (target.shape[0], target.shape[1])
         found = masks.rasterise(behind, size, f"{name}: what it is behind") & ~gone
@@ -91,21 +91,35 @@ def _front(
 
 def _guessed(image: Pixels, region: Mask, target: Mask, gone: Mask) -> Mask | None:
     """What stands at the target and is in front of the region where that is now; None if nothing is."""
+    found = _things(image, target, gone, region)
+    if found is None:
+        return None
+    pieces, count = masks.components(found)
+    front = np.isin(
+        pieces, [i for i in range(1, count + 1) if _is_apart(pieces == i, region) and is_behind(region, pieces == i)]
+    )
+    return front if (front & target).any() and (target & ~front).any() else None
+
+
+def _things(image: Pixels, target: Mask, gone: Mask, region: Mask) -> Mask | None:
+    """What stands at the target and is no tile of a pattern; None if nothing is."""
     found = standing_at(image, target, gone)
     if found is None:
         return None
     pieces, count = masks.components(found)
-    things = (i for i in range(1, count + 1) if _is_thing(image, pieces == i, region))
-    front = np.isin(pieces, [i for i in things if is_behind(region, pieces == i)])
-    return front if (front & target).any() and (target & ~front).any() else None
+    things = np.isin(pieces, [i for i in range(1, count + 1) if _is_alone(image, pieces == i, region)])
+    return things if (things & target).any() else None
 
 
-def _is_thing(image: Pixels, piece: Mask, region: Mask) -> bool:
-    """Whether a piece is large and not a gap of the region, and has colours of its own, as no tile of a pattern has."""
+def _is_apart(piece: Mask, region: Mask) -> bool:
+    """Whether a piece is large beside the region and not one of its gaps."""
     corners = cv2.convexHull(np.argwhere(region)[:, ::-1].astype(np.int32))
     hull = cv2.fillConvexPoly(np.zeros(region.shape, np.uint8), corners, 1) > 0
-    if piece.sum() < _LARGE * region.sum() or (piece & hull).sum() > _GAP * piece.sum():
-        return False
+    return bool(piece.sum() >= _LARGE * region.sum() and (piece & hull).sum() <= _GAP * piece.sum())
+
+
+def _is_alone(image: Pixels, piece: Mask, region: Mask) -> bool:
+    """Whether a piece has colours of its own, which are not around it and the region as those of a tile are."""
     window = masks.window(piece | region, _LEAST_AROUND)
     lab = np.asarray(cv2.cvtColor(image[window], cv2.COLOR_RGB2LAB))
     bins, levels = _binned(lab)
