@@ -182,6 +182,24 @@ def test_the_keyboard_alone_does_it(visit: Any, scene: Any, picture: Path) -> No
     page.keyboard.press("Escape")
 
 
+def test_the_focus_stays_where_the_keyboard_is(visit: Any, picture: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.open(picture)
+    visitor.tool("Box")
+    visitor.drag((20, 20), (60, 60))
+    page.get_by_role("button", name="Begin another region").focus()
+    page.keyboard.press("Enter")
+    focused = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
+    assert page.evaluate(focused) == "Begin another region"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate(focused) == "Region 1"
+    assert visitor.value("c.document.state.active") == 0
+    for box in page.locator(".dragflow button, .dragflow input, .dragflow select, .dragflow canvas").all():
+        assert box.evaluate("(e) => e.ariaLabel || e.textContent.trim() || e.labels?.[0]?.textContent")
+
+
 def test_fingers_mark_and_pinch_on_a_phone(visit: Any, scene: Any, picture: Path) -> None:
     visitor = visit("phone")
     page = visitor.page

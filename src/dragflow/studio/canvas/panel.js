@@ -77,7 +77,8 @@ export class Panel {
     });
     this.order = chosen("Order", [], (value) => canvas.move({ behind: value in ORDERS ? ORDERS[value] : value.slice(BEHIND.length) }));
     this.fields.append(this.label.field, this.cut.field, this.order.field, pressed("Put back", "Escape", () => canvas.revert()), this.list);
-    this.dialog = made("dialog", { className: "keys" });
+    this.listed = "";
+    this.dialog = made("dialog", { className: "keys", ariaLabel: "Keys" });
   }
 
   /** @param {keyof Motion} name @param {string} text @param {number} factor @param {number} step */
@@ -115,7 +116,19 @@ export class Panel {
     this.showGuesses();
     this.showOrder();
     for (const { select } of [this.label, this.cut, this.order]) select.disabled = !doc.region;
-    this.list.replaceChildren(...doc.state.regions.map((region, i) => this.entry(region, i)), this.newRegion());
+    this.listRegions();
+  }
+
+  /** The list is made again when it changes, not in every frame of a drag, and keeps the focus of the keyboard. */
+  listRegions() {
+    const { regions, active } = this.canvas.document.state;
+    const listed = JSON.stringify([active, ...regions.map(({ name, colour }) => [name, colour])]);
+    if (listed === this.listed) return;
+    this.listed = listed;
+    const focused = [...this.list.children].indexOf(/** @type {Element} */ (document.activeElement));
+    this.list.replaceChildren(...regions.map((region, i) => this.entry(region, i)), this.newRegion());
+    const entry = this.list.children[Math.min(focused, regions.length)];
+    if (focused >= 0 && entry instanceof HTMLElement) entry.focus();
   }
 
   /** What the program understood of the active region, once it has said so. */
