@@ -30,7 +30,7 @@ def face(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "motion",
-    [("--to", "55,40"), ("--about", "46,36", "--degrees", "60"), ("--about", "46,36", "--scale", "1.4"),
+    [("--to", "55,40"), ("--about", "46,36", "--degrees", "60"), ("--about", "46,36", "--scale", "1.8"),
      ("--matrix", "1,0.2,0,0,1,5")],
 )  # fmt: skip
 def test_every_motion_is_labelled_by_the_picture_or_by_the_option(
