@@ -129,7 +129,8 @@ def test_the_area_of_a_deformation_has_room_to_stretch_and_a_given_one_does_not_
     image = painted(dilate(BALL, 50))
     motion = Translate((140, 100), "deformation")
     wide = resolve(image, Instruction(Operation(MaskArray(BALL), motion))).area
-    tight = resolve(image, Instruction(Operation(MaskArray(BALL), Translate((140, 100), "relocation"), cut="hard"))).area
+    whole = Operation(MaskArray(BALL), Translate((140, 100), "relocation"), cut="hard")
+    tight = resolve(image, Instruction(whole)).area
     assert np.array_equal(wide, dilate(tight, 10))
     box = Box(80, 60, 180, 140)
     assert resolve(image, Instruction(Operation(MaskArray(BALL), motion), editable=box)).area.sum() == 101 * 81
