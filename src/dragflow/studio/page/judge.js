@@ -9,14 +9,17 @@ export class Judge {
     this.studio = studio;
     /** @type {Way} */
     this.way = "slider";
+    this.asked = 0;
   }
 
   /** @param {Result} result @param {Way} [way] */
   async compare(result, way = this.way) {
     const { results, canvas } = this.studio;
+    const [mine, { picture }] = [++this.asked, canvas];
     const variants = results.variants(result);
     const [before, ...all] = await Promise.all([result.before, ...variants.map((one) => one.after)].map(opened));
     const sheet = all.map((image, i) => ({ image, text: `seed ${variants[i].seed}` }));
+    if (mine !== this.asked || picture !== canvas.picture) return; // something else is shown meanwhile
     canvas.compare(before, all[variants.indexOf(result)], way, [{ image: before, text: "before" }, ...sheet]);
   }
 
