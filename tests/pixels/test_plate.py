@@ -165,3 +165,16 @@ def test_a_speck_in_a_large_picture_is_filled() -> None:
     speck = np.zeros(truth.shape[:2], np.bool_)
     speck[700, 801] = True
     assert worst(background_plate(with_object(truth, speck), speck), truth) <= 1
+
+
+def test_a_hole_of_a_large_picture_is_filled_from_what_is_around_it() -> None:
+    rng = np.random.default_rng(4)
+    picture = np.kron(rng.integers(60, 200, (60, 80, 3)), np.ones((20, 20, 1), int)).astype(np.uint8)  # 1200 x 1600
+    hole = np.zeros(picture.shape[:2], np.bool_)
+    hole[500:560, 700:760] = True
+    window = (slice(500 - 64, 560 + 64), slice(700 - 64, 760 + 64))
+    filled = background_plate(picture, hole)
+    assert np.array_equal(filled[window], background_plate(picture[window], hole[window]))
+    elsewhere = np.ones_like(hole)
+    elsewhere[window] = False
+    assert np.array_equal(filled[elsewhere], picture[elsewhere])

@@ -23,6 +23,8 @@ from dragflow.pixels.fill.rim import with_blurred_rim
 _LARGEST, _SEARCHED, _TRIAL = 1_000_000, 200_000, 66_000
 """Most pixels of the picture that is filled, in which copies are searched for, and in which trust is measured; what is
 finer comes from the rim alone."""
+_AROUND, _LEAST_AROUND = 1.0, 64
+"""Of a larger picture, what is looked at around the hole: in square roots of its area, and in pixels at least."""
 _SECTORS = 2
 """Parts of the ring that are hidden at a time; as many between them are seen."""
 _NOISE = 1.0
@@ -41,6 +43,12 @@ def background_plate(image: Pixels, hole: Mask, *, coarse: bool = False) -> Pixe
     """
     if not hole.any():
         return image.copy()
+    if hole.size > _LARGEST:
+        window = masks.window(hole, max(_LEAST_AROUND, round(_AROUND * math.sqrt(hole.sum()))))
+        if hole[window].size < hole.size:  # what is far away costs time, and the hole its detail
+            result = image.copy()
+            result[window] = background_plate(image[window], hole[window], coarse=coarse)
+            return result
     values = image.astype(np.float32)
     hole = with_blurred_rim(values, hole)
     if hole.all():
