@@ -38,7 +38,7 @@ from dragflow.service.run import run
 
 Picture = NDArray[np.uint8]
 H, W, CELL = 300, 400, 16
-MOVE = Operation(Box(210, 150, 229, 169), Translate((235, 166), label="relocation"))
+MOVE = Operation(Box(210, 150, 229, 169), Translate((235, 166), label="relocation"), cut="hard")
 SMALL = SizeConfig(max_pixels=96 * 96)
 WINDOW: Window = (176, 112, 272, 208)
 """96 x 96: exactly the working size, so that nothing is resampled."""
@@ -106,7 +106,7 @@ def test_a_small_window_is_worked_on_pixel_for_pixel() -> None:
 
 
 def test_context_grows_with_what_is_needed() -> None:
-    task = task_of(Operation(Box(400, 400, 599, 499), Translate((520, 460))), size=(2000, 3000))
+    task = task_of(Operation(Box(400, 400, 599, 499), Translate((520, 460)), cut="hard"), size=(2000, 3000))
     left, top, right, bottom = box_of(task, SizeConfig(max_pixels=4096))
     wide, tall = np.ptp(np.nonzero(task.area)[1]) + 1, np.ptp(np.nonzero(task.area)[0]) + 1
     assert right - left == pytest.approx(1.5 * wide, abs=CELL + 4)
@@ -204,7 +204,7 @@ def test_a_large_picture_waits_for_the_instruction_and_a_window_is_inverted_once
     assert phases.count("invert") == 1
     opened.edit(replace(MOVE, motion=Translate((237, 166), label="relocation")), CONFIG, observe)
     assert phases.count("invert") == 1
-    opened.edit(Operation(Box(20, 20, 39, 39), Translate((45, 40))), CONFIG, observe)
+    opened.edit(Operation(Box(20, 20, 39, 39), Translate((45, 40)), cut="hard"), CONFIG, observe)
     assert phases.count("invert") == 2
 
 

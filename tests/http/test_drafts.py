@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from fastapi.testclient import TestClient
 from http_makers import BALL, asked, b64, opened, picture, png
 
 import dragflow
+from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.motion import Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.files.instructions import to_file
@@ -26,6 +28,7 @@ from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
 from dragflow.http.settings import ServerSettings
 from dragflow.pixels.masks import dilate
+from dragflow.select import Selector
 from dragflow.service import Service
 
 
@@ -137,13 +140,26 @@ def test_a_picture_is_freed_after_its_time_though_nobody_asks(
         return add(pictures, source)
 
     monkeypatch.setattr(Pictures, "add", watched)
-    app = create_app(service, replace(settings, keep_seconds=1))
+    app = create_app(service, replace(settings, keep_seconds=5))
     with TestClient(app, base_url="http://localhost") as client:
         client.post("/v1/pictures", files={"picture": png(picture())})
         gc.collect()
         assert kept[0]() is not None
-        end = time.monotonic() + 20
+        end = time.monotonic() + 40
         while kept[0]() is not None and time.monotonic() < end:
             time.sleep(0.1)
             gc.collect()
         assert kept[0]() is None
+
+
+def test_what_finds_things_is_told_and_used(service: Service, settings: ServerSettings) -> None:
+    def corner(image: Pixels, points: Sequence[Point]) -> Mask:
+        found = np.zeros(image.shape[:2], np.bool_)
+        found[: round(points[0][1]), : round(points[0][0])] = True
+        return found
+
+    app = create_app(service, settings, selector=Selector("corners", corner))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/v1/models").json()["selects_by"] == "corners"
+        answer = client.post("/v1/selections", files={"picture": png(picture())}, data={"points": "[[7, 5]]"})
+    assert (opened(answer.content) > 0).sum() == 35

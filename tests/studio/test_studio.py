@@ -39,6 +39,7 @@ def test_a_person_drags_and_gets_the_edit(visit: Any, scene: Any, picture: Path,
     visitor = visit()
     page = visitor.page
     visitor.open(picture)
+    assert page.get_by_role("button", name="Select", exact=True).get_attribute("title").endswith("colours and edges")
     x, y = middle(scene.mask)
     page.mouse.click(*visitor.at(x, y))
     visitor.wait("c.ghost && !c.ghost.ghost.coarse")

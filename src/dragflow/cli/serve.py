@@ -47,6 +47,8 @@ class ServerOptions:
     """Folder in which inverted pictures are kept, also over a restart."""
     cache_size: Annotated[int, Interval(ge=1, le=16_777_216)] = 16_384
     """Most MiB of that folder."""
+    sam2: Path | None = None
+    """Folder of a SAM 2.1 checkpoint that finds things under a click; by default that of the hub's cache, if there."""
     upload: Annotated[int, Interval(ge=1, le=16_384)] = 128
     """Most MiB of one request."""
 
@@ -85,6 +87,7 @@ def served(
         from dragflow.http.app import check_address, create_app, run_server
         from dragflow.http.settings import TOKEN_VARIABLE, ServerSettings, models_of
     from dragflow.files.cache import cache_folder
+    from dragflow.select import selector
     from dragflow.service import GuessOptions, ModelPool, Service
     from dragflow.service.estimates import Estimates
     from dragflow.service.limits import Limits
@@ -102,7 +105,8 @@ def served(
     limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
     pool = ModelPool(len(models), server.inversions * MEBI, server.cache, server.cache_size * MEBI)
     service = Service(pool, limits, Estimates(cache_folder("estimates", "edits.json")))
-    app = mounted(create_app(service, settings, GuessOptions(provider)), models)
+    selects = selector(server.sam2, model.device)
+    app = mounted(create_app(service, settings, GuessOptions(provider), selects), models)
     try:
         run_server(app, server.host, server.port, listens)
     except (KeyboardInterrupt, Cancelled):

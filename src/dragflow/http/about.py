@@ -52,8 +52,8 @@ class Counted:
         await self._app(scope, receive, counted if scope["type"] == "http" else send)
 
 
-def router(settings: ServerSettings, metrics: Metrics) -> APIRouter:
-    """The addresses about the server."""
+def router(settings: ServerSettings, metrics: Metrics, selects: str) -> APIRouter:
+    """The addresses about the server; `selects` is what finds things under points."""
     routes = APIRouter(tags=["server"])
 
     @routes.get("/v1/models")
@@ -62,6 +62,7 @@ def router(settings: ServerSettings, metrics: Metrics) -> APIRouter:
         return {
             "models": [_about(model, model is settings.models[0]) for model in settings.models],
             "presets": [{"name": name, "description": describe_preset(name)} for name in preset_names()],
+            "selects_by": selects,
         }
 
     @routes.get("/healthz")

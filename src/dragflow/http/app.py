@@ -19,19 +19,23 @@ from dragflow.http.pictures import Pictures
 from dragflow.http.problems import add_handlers
 from dragflow.http.settings import LOCAL, TOKEN_VARIABLE, ServerSettings
 from dragflow.pixels.layers import Kept
+from dragflow.select import BUILT_IN, Selector
 from dragflow.service import GuessOptions, Service
 
 _SWEEP = 30.0
 """Seconds between looks for what is kept too long."""
 
 
-def create_app(service: Service, settings: ServerSettings, guesses: GuessOptions | None = None) -> FastAPI:
+def create_app(
+    service: Service, settings: ServerSettings, guesses: GuessOptions | None = None, selector: Selector = BUILT_IN
+) -> FastAPI:
     """An application over a service; other pages may be mounted on it before it runs.
 
     Args:
         service: does the edits, and bounds and keeps them.
         settings: models, limits, token.
         guesses: which provider guesses intents; None for none.
+        selector: finds the thing under points.
     """
     pictures = Pictures(settings)
 
@@ -61,10 +65,10 @@ def create_app(service: Service, settings: ServerSettings, guesses: GuessOptions
     begun, kept = edits.Edits(service, settings), Kept(4)
     for routes in (
         edits.router(begun, pictures, settings),
-        drafts.router(pictures, kept, guesses),
+        drafts.router(pictures, kept, guesses, selector),
         exports.router(begun, pictures, kept),
         recipes.router(settings),
-        about.router(settings, metrics),
+        about.router(settings, metrics, selector.name),
     ):
         app.include_router(routes)
     add_handlers(app)

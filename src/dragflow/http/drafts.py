@@ -25,11 +25,11 @@ from dragflow.pixels.ghost import Ghost, GhostRegion, Mesh, Placed, ghost_of
 from dragflow.pixels.layers import Kept
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
-from dragflow.select import select_at
+from dragflow.select import Selector
 from dragflow.service import GuessOptions, choose, guess
 
 
-def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None) -> APIRouter:
+def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None, selector: Selector) -> APIRouter:
     """The addresses of drafts; without `guesses` no intent is guessed."""
     routes = APIRouter(tags=["drafts"])
 
@@ -88,7 +88,7 @@ def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None) -> APIR
             outside = [(x, y) for x, y in asked.points if not (0 <= x < w and 0 <= y < h)]
             if outside:
                 raise Refused(HTTPStatus.BAD_REQUEST, f"point {outside[0]} is outside of the picture ({w} x {h})")
-            return _png(select_at(source.pixels, asked.points).astype(np.uint8) * 255)
+            return _png(selector.select(source.pixels, asked.points).astype(np.uint8) * 255)
 
         return await run_in_threadpool(found)
 

@@ -97,6 +97,12 @@ export class Panel {
     return field;
   }
 
+  /** Add to what a tool says of itself. @param {Tool} tool @param {string} more */
+  explain(tool, more) {
+    const button = this.buttons.get(tool);
+    if (button) button.title = `${button.title}; ${more}`;
+  }
+
   /** Show the state as it is. */
   update() {
     const { canvas } = this;

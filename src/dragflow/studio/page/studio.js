@@ -67,6 +67,7 @@ export class Studio {
     }
     element.classList.add("ready");
     void this.restored();
+    void this.selecting();
   }
 
   /** @param {string} sentence @param {boolean} [wrong] */
@@ -268,6 +269,12 @@ export class Studio {
     const past = this.journey.saved();
     const work = { picture: this.shown, name: this.name, made, past, results: this.results.all, going: this.going };
     await save(work).catch(() => undefined);
+  }
+
+  /** Say at the tool what finds the thing under a click. */
+  async selecting() {
+    const about = await fetch("v1/models").then((answer) => (answer.ok ? answer.json() : null), () => null);
+    if (about) this.canvas.panel.explain("select", `found by ${about.selects_by}`);
   }
 
   async restored() {
