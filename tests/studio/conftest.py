@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from studio_pages import Visitor
+from PIL import Image
+from studio_pages import Visitor, middle
 from studio_servers import free_port, served
+
+from dragflow.world import drag_case
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="session")
+def scene() -> Any:
+    """A drawn scene with an eagle that is moved."""
+    return drag_case(309, "translate", 256, "test")
+
+
+@pytest.fixture
+def picture(scene: Any, tmp_path: Path) -> Path:
+    """The scene in a file."""
+    Image.fromarray(scene.source).save(tmp_path / "eagle.png")
+    return tmp_path / "eagle.png"
+
+
+@pytest.fixture(scope="session")
+def thing(scene: Any) -> tuple[float, float]:
+    """The middle of the eagle."""
+    return middle(scene.mask)
 
 
 @pytest.fixture(scope="session")

@@ -127,6 +127,12 @@ class Visitor:
         )
 
 
+def middle(mask: Any) -> tuple[float, float]:
+    """The centroid (x, y) of a mask in whole pixels."""
+    ys, xs = np.nonzero(mask)
+    return float(round(xs.mean())), float(round(ys.mean()))
+
+
 def decoded(png: str) -> Any:
     """A picture from base64, (h, w, 3)."""
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))

@@ -7,34 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from studio_pages import Visitor
 from studio_servers import free_port, served
-
-from dragflow.world import drag_case
 
 pytestmark = pytest.mark.browser
 
 RUNS = "c.running && c.running.share > 0.05"
 RESULTS = ".results img"
 LONG = 120_000
-
-
-@pytest.fixture(scope="module")
-def scene() -> Any:
-    return drag_case(309, "translate", 256, "test")
-
-
-@pytest.fixture
-def picture(scene: Any, tmp_path: Path) -> Path:
-    Image.fromarray(scene.source).save(tmp_path / "eagle.png")
-    return tmp_path / "eagle.png"
-
-
-@pytest.fixture(scope="module")
-def thing(scene: Any) -> tuple[float, float]:
-    ys, xs = np.nonzero(scene.mask)
-    return float(round(xs.mean())), float(round(ys.mean()))
 
 
 def test_a_tab_is_closed_and_the_next_visit_gets_what_ran(

@@ -10,29 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from studio_pages import decoded
+from studio_pages import decoded, middle
 
 from dragflow.cli.app import main
-from dragflow.world import drag_case
 
 pytestmark = pytest.mark.browser
 ESTIMATE = ".studio-estimate"
-
-
-@pytest.fixture(scope="module")
-def scene() -> Any:
-    return drag_case(309, "translate", 256, "test")
-
-
-@pytest.fixture
-def picture(scene: Any, tmp_path: Path) -> Path:
-    Image.fromarray(scene.source).save(tmp_path / "eagle.png")
-    return tmp_path / "eagle.png"
-
-
-def middle(mask: Any) -> tuple[float, float]:
-    ys, xs = np.nonzero(mask)
-    return float(round(xs.mean())), float(round(ys.mean()))
 
 
 def test_a_person_drags_and_gets_the_edit(visit: Any, scene: Any, picture: Path, tmp_path: Path) -> None:

@@ -19,29 +19,11 @@ from dragflow.files.recipes import load_recipe
 from dragflow.files.red_bench import load_red_bench
 from dragflow.pixels.preview import ghost
 from dragflow.pixels.resolve import resolve
-from dragflow.world import drag_case
 
 pytestmark = pytest.mark.browser
 RESULTS = ".results img"
 LONG = 120_000
 SHOWS = re.compile(r"^\s*What the picture shows")
-
-
-@pytest.fixture(scope="module")
-def scene() -> Any:
-    return drag_case(309, "translate", 256, "test")
-
-
-@pytest.fixture
-def picture(scene: Any, tmp_path: Path) -> Path:
-    Image.fromarray(scene.source).save(tmp_path / "eagle.png")
-    return tmp_path / "eagle.png"
-
-
-@pytest.fixture(scope="module")
-def thing(scene: Any) -> tuple[float, float]:
-    ys, xs = np.nonzero(scene.mask)
-    return float(round(xs.mean())), float(round(ys.mean()))
 
 
 def saved(visitor: Any, button: str, folder: Path) -> Path:
