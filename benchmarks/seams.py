@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from dataclasses import replace
+from itertools import product
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ def main() -> None:
     for number in range(args.first, args.first + args.scenes):
         sample = as_sample(str(number), drawn(case_of(number)))
         regions = painted(sample.task.operations[0].mask, args.pixels)
-        for name, cut in ((name, cut) for name in REGIONS for cut in CUTS):
+        for name, cut in product(REGIONS, CUTS):
             task = with_region(sample, regions[name], cut)
             if any(operation.is_cut for operation in task.operations):
                 for blend in (False, True):
@@ -54,7 +55,7 @@ def main() -> None:
                             found.setdefault((name, cut, measure, blend), {})[number] = value
     print("| region | cut |" + "".join(f" {measure}, dB | median |" for measure in MEASURES))
     print("|---|---|" + "---|---|" * len(MEASURES))
-    for name, cut in ((name, cut) for name in REGIONS for cut in CUTS):
+    for name, cut in product(REGIONS, CUTS):
         cells = ""
         for measure in MEASURES:
             pair = found[name, cut, measure, True], found[name, cut, measure, False]

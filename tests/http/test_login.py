@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -88,7 +89,7 @@ def test_wrong_tokens_make_an_address_wait_and_nothing_of_them_is_logged(
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         for number in range(FREE_GUESSES):
-            way = (
+            way: dict[str, Any] = (
                 {"data": {"token": f"guess-{number}"}}
                 if number % 2
                 else {"headers": {"Authorization": f"Bearer guess-{number}"}}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 from studio_pages import Visitor, middle
-from studio_servers import free_port, served
+from studio_servers import free_port, join_workers, served
 
 from dragflow.world import drag_case
 
@@ -44,6 +44,7 @@ def address() -> Iterator[str]:
     """A studio that runs as long as the tests do."""
     with served(free_port()) as address:
         yield address
+    join_workers()
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +68,11 @@ def visit(browser: Browser, address: str) -> Iterator[Any]:
 
     def open_page(device: str = "desk", at: str = address, again: Visitor | None = None) -> Visitor:
         width, height = SIZES[device]
-        size, touch = {"width": width, "height": height}, device == "phone"
-        context = browser.new_context(viewport=size, has_touch=touch) if again is None else again.page.context
+        touch = device == "phone"
+        if again is None:
+            context = browser.new_context(viewport={"width": width, "height": height}, has_touch=touch)
+        else:
+            context = again.page.context
         visitors.append(Visitor(context.new_page(), at))
         return visitors[-1]
 

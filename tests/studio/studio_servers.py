@@ -43,3 +43,10 @@ def served(port: int, **settings: Any) -> Iterator[str]:
     for handle in service.handles:
         handle.cancel()
     service.close()
+
+
+def join_workers() -> None:
+    """Wait for what ended servers still compute: a thread inside a library aborts the program at its end."""
+    for worker in threading.enumerate():
+        if worker.name.startswith("AnyIO worker"):
+            worker.join(60)

@@ -58,16 +58,16 @@ class SampleFile(schema.Strict):
 class SampleFields(schema.Strict):
     """What a sample says beside its instruction; what is absent follows from that."""
 
-    background_prompt: Prompt | None = Field(None, description="what the picture shows")
-    editing_prompt: Prompt | None = Field(None, description="what the edit does")
+    background_prompt: Prompt | None = Field(default=None, description="what the picture shows")
+    editing_prompt: Prompt | None = Field(default=None, description="what the edit does")
     tasks: Annotated[list[Kind | None], Field(max_length=MOST_OPERATIONS)] = Field(
         default_factory=list, description="of every operation; null: as its motion says"
     )
     begin_points: Annotated[list[Point], Field(max_length=MOST_POINTS)] | None = Field(
-        None, description="points of the same edit for point-based methods; the handles if absent"
+        default=None, description="points of the same edit for point-based methods; the handles if absent"
     )
     target_points: Annotated[list[Point], Field(max_length=MOST_POINTS)] | None = Field(
-        None, description="where these points go, in the same order"
+        default=None, description="where these points go, in the same order"
     )
 
 

@@ -62,11 +62,13 @@ def _region(operation: Operation, size: tuple[int, int]) -> dict[str, Any]:
     """What a canvas shows of an operation, whatever its kinds of region and motion are."""
     mask = rasterise(operation.region, size, "a region of the recipe")
     behind = operation.behind
-    shown = behind is None or isinstance(behind, bool)
+    front = None
+    if behind is not None and not isinstance(behind, bool):
+        front = _png(rasterise(behind, size, "what a region of the recipe is behind"))
     return {
         "mask": _png(mask),
         "matrix": motion_matrix(operation.motion, operation.handle or centroid(mask)),
-        "front": None if shown else _png(rasterise(behind, size, "what a region of the recipe is behind")),
+        "front": front,
     }
 
 

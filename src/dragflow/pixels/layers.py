@@ -81,7 +81,7 @@ def layers(
 
 def layers_of(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True, light: bool = True) -> Layers:
     """The layers of what a task cuts out."""
-    regions = [(op.mask, op.cut) for op in task.operations if op.is_cut]
+    regions: list[tuple[Mask, Cut]] = [(op.mask, op.cut) for op in task.operations if op.is_cut]
     return layers(task.image, regions, fill, shadows=shadows, light=light)
 
 

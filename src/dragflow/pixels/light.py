@@ -143,7 +143,7 @@ def _robust(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
         weighted = a * weight[:, None]
         found = np.linalg.solve(weighted.T @ a + 1e-7 * len(a) * np.eye(a.shape[1]), weighted.T @ b)
         weight = 1 / (1 + ((b - a @ found) / _TYPICAL) ** 2) ** 2
-    return found
+    return np.asarray(found, np.float64)
 
 
 def _is_even(field: Map) -> bool:
@@ -165,7 +165,7 @@ def _followed(image: Pixels, hidden: Mask, field: Map) -> bool:
     places = (slice(None, None, _PATCH),) * 2
     clear = share[places] > 0.6
     amounts = amount[places][clear]
-    lights = np.asarray(cv2.resize(field, size[::-1]))[places][clear]
+    lights = np.asarray(cv2.resize(field, size[::-1]), np.float32)[places][clear]
     if len(amounts) < _PATCHES or np.median(amounts) < _TEXTURE:
         return False
     power, error = _power(lights, np.log(amounts + 0.3))

@@ -102,9 +102,11 @@ def shown(operation: ResolvedOperation) -> Mask:
     """The part of an operation's region (H, W) that is seen where it goes."""
     if operation.front is None:
         return operation.mask
-    (a, b, c), (d, e, f) = operation.matrix()
-    back = np.linalg.inv([[a, b, c], [d, e, f], [0, 0, 1]])[:2]
-    return operation.mask & ~warp_mask(operation.front, back)
+    h, w = operation.mask.shape
+    # The inverse of the map: what is in front is looked up where each pixel of the region goes.
+    way = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    hidden = cv2.warpAffine(operation.front.astype(np.uint8), np.array(operation.matrix()), (w, h), flags=way) > 0
+    return operation.mask & ~hidden
 
 
 def editable_area(pairs: list[tuple[Mask, Mask]], margin: int = 0) -> Mask:

@@ -121,7 +121,7 @@ def _is_apart(piece: Mask, region: Mask) -> bool:
 def _is_alone(image: Pixels, piece: Mask, region: Mask) -> bool:
     """Whether a piece has colours of its own, which are not around it and the region as those of a tile are."""
     window = masks.window(piece | region, _LEAST_AROUND)
-    lab = np.asarray(cv2.cvtColor(image[window], cv2.COLOR_RGB2LAB))
+    lab = np.asarray(cv2.cvtColor(image[window], cv2.COLOR_RGB2LAB), np.uint8)
     bins, levels = _binned(lab)
     rest = ~masks.dilate(piece[window] | region[window], _MIXED)
     if not rest.any():
@@ -197,7 +197,7 @@ def _unlike(lab: Pixels, there: Mask, around: Mask, allowed: Mask) -> Mask:
     def frequency(where: Mask) -> NDArray[np.float32]:
         counts = np.bincount(bins[where], minlength=levels**3).reshape(levels, levels, levels)
         spread = ndimage.gaussian_filter(counts.astype(np.float32), _SPREAD)
-        return (spread / max(float(spread.sum()), 1.0)).ravel()[bins] + 1e-5
+        return np.asarray((spread / max(float(spread.sum()), 1.0)).ravel()[bins] + 1e-5, np.float32)
 
     thing, ground = there, around
     found = np.zeros_like(there)

@@ -91,7 +91,8 @@ class Sam2:
         if self._seen is None or self._seen[0] != digest:
             way = cv2.INTER_AREA if min(image.shape[:2]) > side else cv2.INTER_LINEAR
             small = np.asarray(cv2.resize(image, (side, side), interpolation=way), np.float32) / 255
-            values = torch.from_numpy((small - np.float32(_MEAN)) / np.float32(_SPREAD)).permute(2, 0, 1)[None]
+            normal = (small - np.array(_MEAN, np.float32)) / np.array(_SPREAD, np.float32)
+            values = torch.from_numpy(normal).permute(2, 0, 1)[None]
             self._seen = digest, self._model.get_image_embeddings(values.to(self._model.device, self._model.dtype))
         return self._seen[1]
 
@@ -103,9 +104,10 @@ class Sam2:
             from dragflow.backbones.devices import pick_device
 
             try:
-                model, report = Sam2Model.from_pretrained(
+                loaded: Any = Sam2Model.from_pretrained(
                     self._folder, local_files_only=True, use_safetensors=True, output_loading_info=True
                 )
+                model, report = loaded
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 raise UserError(f"{self._folder} cannot be loaded as SAM 2.1: {error}") from error
             lacking = sorted(report["missing_keys"])

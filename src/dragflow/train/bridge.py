@@ -95,7 +95,8 @@ class BridgeModel(nn.Module):
     def __init__(self, base: FlowModel) -> None:
         """Begin with a model's weights, and with the velocity zero."""
         super().__init__()
-        self.transformer: Any = bridge_of(base.transformer, base.transformer.config.in_channels + _PATCH * MASKS)
+        channels: int = base.transformer.config["in_channels"]
+        self.transformer: Any = bridge_of(base.transformer, channels + _PATCH * MASKS)
         with torch.no_grad():
             pooled, sequence = base.text(*Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())([""]))
         self.register_buffer("pooled", pooled)

@@ -76,7 +76,7 @@ def exported(folder: Path, config: VaeConfig, device: str) -> Coder:
     """The autoencoder of an exported model, frozen."""
     model = vae.build(config).requires_grad_(False)
     vae.begin_with(model, folder)
-    nn.Module.to(model, device, memory_format=torch.channels_last)
+    nn.Module.to(model, device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     about = json.loads((folder / "vae" / "config.json").read_text())
     return Coder(model, Scaling(about["scaling_factor"], about["shift_factor"]), device)
 
