@@ -21,7 +21,7 @@ from dragflow.bench.sample import Sample
 from dragflow.bench.statistics import difference
 from dragflow.core.arrays import Mask
 from dragflow.core.task import Cut, MaskArray
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.train.drags import painted
 
@@ -67,7 +67,7 @@ def scores(sample: Sample, region: Mask, cut: Cut) -> list[float]:
     """PSNR in the area, the target and the vacated part."""
     (asked,), exact = sample.instruction.operations, sample.task.operations[0]
     operation = replace(asked, region=MaskArray(region), handle=exact.handle, cut=cut)
-    shown = ghost(resolve(sample.image.pixels, replace(sample.instruction, operations=(operation,))))
+    shown = draw_preview(resolve(sample.image.pixels, replace(sample.instruction, operations=(operation,))))
     assert sample.truth is not None
     assert sample.target_mask is not None
     places = (sample.task.area, sample.target_mask, exact.mask & ~sample.target_mask)

@@ -23,7 +23,7 @@ from dragflow.bench.sample import Sample
 from dragflow.bench.statistics import Estimate, difference, estimate
 from dragflow.core.motion import Label
 from dragflow.core.task import DragTask, Instruction
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.world import DragCase, drag_case
 
@@ -65,7 +65,7 @@ def measured(samples: Iterator[Sample]) -> tuple[Scores, Scores]:
         tasks: dict[str, DragTask] = {
             way: resolve(sample.image.pixels, labelled(sample.instruction, label)) for way, label in WAYS.items()
         }
-        shown = {"left as it is": sample.image.pixels} | {way: ghost(task) for way, task in tasks.items()}
+        shown = {"left as it is": sample.image.pixels} | {way: draw_preview(task) for way, task in tasks.items()}
         area = tasks["cut out"].area
         for way, image in shown.items():
             dbs[way][sample.id] = psnr(image, truth, area)

@@ -26,7 +26,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.motion import Affine
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.pixels import masks
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.world import DragCase, motion
 from dragflow.world.scenes import scene
@@ -101,7 +101,7 @@ def dragged(case: DragCase) -> Iterator[tuple[float, float]]:
     def shown(behind: MaskArray | bool) -> float:
         operations = tuple(replace(operation, behind=behind) for operation in asked.operations)
         try:
-            drawn = ghost(resolve(image, replace(asked, operations=operations)))
+            drawn = draw_preview(resolve(image, replace(asked, operations=operations)))
         except UserError:  # nothing is found
             return base
         return psnr(drawn, case.target, case.area)

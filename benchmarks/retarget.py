@@ -22,7 +22,7 @@ from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.motion import Label, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.pixels.layers import Kept
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 
@@ -62,7 +62,7 @@ def seconds(image: Pixels, mask: Mask, label: Label, targets: int) -> tuple[floa
 
     def shown(operation: Operation) -> Operation:
         task = resolve(image, Instruction((operation,)))
-        ghost(task, kept.of(task))
+        draw_preview(task, kept.of(task))
         return task.instruction.operations[0]
 
     settled, first = timed(lambda: shown(moved(0)))

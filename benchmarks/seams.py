@@ -29,7 +29,7 @@ from dragflow.pixels import masks
 from dragflow.pixels.fill.membrane import membrane
 from dragflow.pixels.layers import layers_of
 from dragflow.pixels.matte import CutOut
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 REGIONS = ("exact", "large", "shifted")
@@ -74,12 +74,12 @@ def with_region(sample: Sample, region: Mask, cut: Cut) -> DragTask:
 def drawing(task: DragTask, *, blend: bool) -> Pixels:
     """The preview, with what moved blended in if so."""
     layers = layers_of(task)
-    shown = ghost(task, layers)
+    shown = draw_preview(task, layers)
     if not blend:
         return shown
     (layer,), (operation,) = layers.regions, task.operations
     nothing = replace(layer, piece=CutOut(layer.piece.alpha * 1e-6, layer.piece.colours))
-    under = ghost(task, replace(layers, regions=(nothing,))).astype(np.float32)
+    under = draw_preview(task, replace(layers, regions=(nothing,))).astype(np.float32)
     colours, share = layer.piece.moved(operation.matrix(), task.area.shape)
     inside = (share[..., 0] > 0.5) & task.area
     return np.where(inside[..., None], blended(colours, under, inside), shown)

@@ -18,14 +18,14 @@ EXAMPLES = ("move-eagle", "turn-guitar")
 
 
 def main() -> None:
-    """Edit, measure, write before | ghost preview | after | truth."""
+    """Edit, measure, write before | preview | after | truth."""
     logging.disable(logging.WARNING)
     OUT.mkdir(exist_ok=True)
     print("Loading the built-in model `nano`: small, and trained on procedural scenes only.")
     editor = dragflow.Editor.load("nano")
     for name in EXAMPLES:
         _run(editor, name)
-    print(f"\nOpen {OUT}/*-sheet.png: before | ghost preview (no model) | after | truth.")
+    print(f"\nOpen {OUT}/*-sheet.png: before | preview (no model) | after | truth.")
     print("Drag pictures of your own: .venv/bin/dragflow studio --model nano")
 
 
@@ -47,7 +47,7 @@ def _run(editor: dragflow.Editor, name: str) -> None:
     print(f"  seconds:           {seconds:.1f} (open and edit)")
     print(f"  landing error:     {landing_error(result.pixels, truth, target):.1f} px")
     print(f"  PSNR to the truth: {psnr(result.pixels, truth, result.area):.1f} dB in the editable area")
-    print(f"                     {psnr(preview, truth, result.area):.1f} dB by the ghost preview, without a model")
+    print(f"                     {psnr(preview, truth, result.area):.1f} dB by the preview, without a model")
     outside = bool((result.pixels == source)[~result.area].all())
     print(f"  outside the area:  {'identical' if outside else 'CHANGED'}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,6 +17,8 @@ from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.editor.editor import Editor
 from dragflow.files.pictures import from_pixels
 from dragflow.files.presets import load_preset, override
+from dragflow.pixels import masks
+from dragflow.pixels.layers import layers_of
 from dragflow.pixels.resolve import resolve
 from dragflow.service.pool import ModelPool
 
@@ -48,6 +51,30 @@ def test_pasting_leaves_the_source_and_inpainting_takes_it_away() -> None:
     assert (red(run_without_model("paste", sample).image) == (here | there)).all()
     for method in ("paste-inpaint", "preview"):
         assert (red(run_without_model(method, sample).image) == there).all()
+
+
+def test_a_baseline_neither_moves_the_shadow_nor_relights() -> None:
+    side, slide = 192, 80
+    mask = np.zeros((side, side), np.bool_)
+    mask[80:116, 30:66] = True
+    tiles = np.kron(np.random.default_rng(3).uniform(100, 140, (side // 4, side // 4, 1)), np.ones((4, 4, 3)))
+    lit = tiles * np.exp(np.linspace(-0.3, 0.3, side))[None, :, None]  # brighter to the right
+    shadow = cv2.GaussianBlur(np.roll(mask, (5, 6), (0, 1)).astype(np.float64), (0, 0), 3)[..., None]
+    pixels = np.rint(np.where(mask[..., None], (40.0, 90.0, 160.0), lit * (1 - 0.5 * shadow))).astype(np.uint8)
+    move = Instruction(Operation(MaskArray(mask), Translate((47.5 + slide, 97.5), "relocation"), cut="hard"))
+    sample = Sample("lit", "", from_pixels(pixels), move, ((47.5, 97.5),), ((47.5 + slide, 97.5),))
+    previewed = layers_of(sample.task)
+    assert previewed.light is not None
+    assert previewed.regions[0].shadow is not None
+
+    there = np.roll(mask, slide, axis=1)
+    pasted = pixels.copy()
+    pasted[there] = pixels[mask]
+    rim = masks.dilate(there, 2) & masks.dilate(~there, 2)  # blurred a little
+    refilled = masks.dilate(mask, 4)
+    for method, unknown in (("paste", rim), ("paste-inpaint", rim | refilled)):
+        shown = run_without_model(method, sample).image
+        np.testing.assert_array_equal(shown[~unknown], pasted[~unknown])
 
 
 @pytest.mark.parametrize("method", WITHOUT_MODEL)

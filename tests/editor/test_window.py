@@ -163,7 +163,9 @@ def test_an_edit_in_a_window_is_that_of_the_smaller_picture(
     label: Label, start: str, editor: Editor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The preview is of the whole picture; this one is the same in any window of it.
-    monkeypatch.setattr(session, "ghost", lambda task, _: np.where(task.area[..., None], 255 - task.image, task.image))
+    monkeypatch.setattr(
+        session, "draw_preview", lambda task, _: np.where(task.area[..., None], 255 - task.image, task.image)
+    )
     config = windowed(WINDOW).with_(area={"detail": True}, start={"mode": start}, optimise={"stretch": True})
     area = Box(200, 140, 250, 185)
     asked = Instruction(replace(MOVE, motion=replace(MOVE.motion, label=label)), prompt="a cat", editable=area)
@@ -246,7 +248,7 @@ def test_the_subject_is_what_the_model_sees(
 
 def test_the_preview_is_drawn_in_the_whole_picture(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[DragTask] = []
-    monkeypatch.setattr(session, "ghost", lambda task, _: drawn.append(task) or task.image)
+    monkeypatch.setattr(session, "draw_preview", lambda task, _: drawn.append(task) or task.image)
     config = windowed(WINDOW).with_(start={"mode": "preview"})
     editor.open(picture(), config=config).edit(MOVE, config)
     assert [task.area.shape for task in drawn] == [(H, W)]

@@ -27,7 +27,9 @@ from dragflow.http.app import create_app
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
 from dragflow.http.settings import ServerSettings
+from dragflow.pixels import layers
 from dragflow.pixels.masks import dilate
+from dragflow.pixels.matte import cut_out
 from dragflow.select import Selector
 from dragflow.service import Service
 
@@ -63,6 +65,16 @@ def test_layers_hold_what_a_page_draws(client: TestClient) -> None:
         assert np.abs(ground.astype(int) - (70, 120, 90)).max() < 20
         assert region["mesh"] is None
         assert found["instruction"]["operations"][0]["motion"]["label"] == "relocation"
+
+
+def test_refined_layers_are_made_once_for_ghost_and_preview(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Mask] = []
+    monkeypatch.setattr(layers, "cut_out", lambda image, mask, cut: made.append(mask) or cut_out(image, mask, cut))
+    for path in ("/v1/layers", "/v1/previews"):
+        assert client.post(path, json=asked()).status_code == 200
+    assert len([mask for mask in made if mask.shape == BALL.shape]) == 1  # others are of the ghost that warms up
 
 
 def test_layers_tell_whether_a_region_was_moved_to_an_edge(client: TestClient) -> None:

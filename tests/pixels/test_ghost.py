@@ -10,6 +10,7 @@ import pytest
 from dragflow.core.motion import IDENTITY, Label, Translate, apply
 from dragflow.core.task import DragTask, Instruction, MaskArray, Operation
 from dragflow.pixels.ghost import draw, ghost_of, mesh_around, moved_vertices, shadow_motion
+from dragflow.pixels.layers import coarse_layers
 from dragflow.pixels.resolve import resolve
 
 ys, xs = np.mgrid[:100, :140]
@@ -69,6 +70,7 @@ def test_a_shadow_keeps_its_offset_while_its_region_turns() -> None:
 
 
 def test_a_coarse_ghost_has_a_plate_and_no_shadow() -> None:
-    found = ghost_of(task("relocation"), coarse=True)
+    asked = task("relocation")
+    found = ghost_of(asked, coarse_layers(asked))
     assert found.plate is not None
     assert found.regions[0].shadow is None

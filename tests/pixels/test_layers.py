@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +14,8 @@ import pytest
 from dragflow.core.motion import Rotate, Translate
 from dragflow.core.task import DragTask, Instruction, MaskArray, Operation
 from dragflow.pixels import layers as module
-from dragflow.pixels.layers import Kept, layers_of
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.layers import Kept, Layers, layers_of
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 ys, xs = np.mgrid[:90, :120]
@@ -41,7 +44,7 @@ def test_a_new_target_of_the_same_regions_needs_no_new_layers(monkeypatch: pytes
     first, second = task(Translate((60, 40))), task(Rotate((50, 50), degrees=90))
     assert kept.of(first) is kept.of(second)
     assert len(made) == 1
-    np.testing.assert_array_equal(ghost(second, kept.of(second)), ghost(second))
+    np.testing.assert_array_equal(draw_preview(second, kept.of(second)), draw_preview(second))
 
 
 def test_other_pixels_regions_and_cuts_have_layers_of_their_own() -> None:
@@ -50,6 +53,39 @@ def test_other_pixels_regions_and_cuts_have_layers_of_their_own() -> None:
     hard = replace(asked, operations=(replace(asked.operations[0], cut="hard"),))
     different = [asked, hard, task(Translate((60, 40)), seed=1), task(Translate((60, 40)), Translate((90, 60)))]
     assert len({id(kept.of(one)) for one in different}) == len(different)
+
+
+def test_several_who_ask_at_once_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[DragTask] = []
+    asking = threading.Barrier(2)
+
+    def slow(task: DragTask) -> Layers:
+        made.append(task)
+        time.sleep(0.3)  # longer than the other needs to ask
+        return layers_of(task)
+
+    def ask() -> Layers:
+        asking.wait()
+        return kept.of(asked)
+
+    monkeypatch.setattr(module, "layers_of", slow)
+    kept, asked = Kept(2), task(Translate((60, 40)))
+    with ThreadPoolExecutor(2) as threads:
+        first, second = (answer.result() for answer in [threads.submit(ask) for _ in range(2)])
+    assert first is second
+    assert len(made) == 1
+
+
+def test_a_failure_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(task: DragTask) -> Layers:
+        raise MemoryError
+
+    kept, asked = Kept(2), task(Translate((60, 40)))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "layers_of", failing)
+        with pytest.raises(MemoryError):
+            kept.of(asked)
+    assert len(kept.of(asked).regions) == 1
 
 
 def test_only_the_last_ones_are_kept() -> None:

@@ -9,7 +9,7 @@ from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.pixels.light import light_of
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 SIZE = 192
@@ -86,7 +86,7 @@ def test_a_moved_thing_has_the_light_of_its_new_place() -> None:
         for where in (region, target)
     )
     move = Operation(MaskArray(region), Translate((139.5, 89.5), label="relocation"), cut="soft")
-    drawn = ghost(resolve(source, Instruction((move,))))
+    drawn = draw_preview(resolve(source, Instruction((move,))))
     inner = (slice(75, 105), slice(125, 155))
     # As it was, it would be too dark by a quarter: 30 levels of the brightest colour.
     assert np.abs(drawn[inner].astype(int) - truth[inner]).max() <= 6

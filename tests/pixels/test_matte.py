@@ -11,7 +11,7 @@ from dragflow.core.motion import Translate
 from dragflow.core.task import Cut, Instruction, MaskArray, Operation
 from dragflow.pixels.layers import layers_of
 from dragflow.pixels.matte import CutOut, cut_out
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 GREEN, RED = np.array([30.0, 160.0, 60.0]), np.array([220.0, 40.0, 50.0])
@@ -68,7 +68,7 @@ def test_moved_to_another_background_no_halo_of_the_old_one_goes_along(cut: Cut,
     after = np.roll(before, 96, axis=1)
     move = Operation(MaskArray(before > 0.5), Translate((136, 48), "relocation"), (40, 48), cut)
     asked = resolve(picture(before, behind), Instruction(move), margin=4)
-    shown = ghost(asked, layers_of(asked, shadows=False))
+    shown = draw_preview(asked, layers_of(asked, plain=True))
     near = cv2.dilate((after > 0).astype(np.uint8), np.ones((3, 3))) > 0
     off = np.abs(shown.astype(float) - picture(after, behind)).max(axis=2)[near & (after < 1)]
     assert least <= off.mean() < most
@@ -100,7 +100,7 @@ def test_the_hole_reaches_as_far_as_the_soft_rim() -> None:
         filled.append(hole)
         return image.copy()
 
-    layers_of(asked, fill, shadows=False)
+    layers_of(asked, fill, plain=True)
     assert not (cut_out(picture(share), share > 0.5, "soft").support & ~filled[0]).any()
     assert (filled[0] & (share <= 0.5)).any()
 

@@ -11,7 +11,7 @@ from dragflow.core.motion import Translate
 from dragflow.core.task import Box, DragTask, Instruction, MaskArray, Operation
 from dragflow.pixels import masks
 from dragflow.pixels.order import standing_at
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 H, W = 120, 200
@@ -58,12 +58,12 @@ def test_what_leaves_its_place_does_not_stand_there() -> None:
 @pytest.mark.parametrize("behind", [True, MaskArray(post())])
 def test_what_is_in_front_stays_as_it_is(behind: MaskArray | bool) -> None:
     asked = task(behind)
-    drawn, source = ghost(asked), scene()
+    drawn, source = draw_preview(asked), scene()
     inner = (slice(0, H), slice(122, 130))
     assert (drawn[inner] == source[inner]).all()
     beside = (slice(50, 70), slice(113, 118))
     assert np.abs(drawn[beside].astype(int) - (40, 90, 210)).max() <= 2
-    covered = ghost(task(False))
+    covered = draw_preview(task(False))
     assert np.abs(covered[50:70, 122:130].astype(int) - (40, 90, 210)).max() <= 2
 
 

@@ -10,7 +10,7 @@ from dragflow.core.motion import Motion, Rotate, Scale, Translate
 from dragflow.core.task import Box, DragTask, Instruction, Operation, Region
 from dragflow.pixels.drawing import marks, overlay
 from dragflow.pixels.plate import background_plate
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -28,18 +28,18 @@ def task(motion: Motion, region: Region = BOX, image: NDArray[np.uint8] = IMAGE)
 )
 def test_nothing_outside_of_the_area_changes(motion: Motion) -> None:
     asked = task(motion)
-    shown = ghost(asked)
+    shown = draw_preview(asked)
     assert np.array_equal(shown[~asked.area], IMAGE[~asked.area])
     assert (shown != IMAGE)[asked.area].any()
 
 
 def test_a_shift_by_whole_pixels_carries_the_pixels_themselves() -> None:
-    shown = ghost(task(Translate((47.5, 30.5))))  # by (30, 3); the two outermost pixels are blended
+    shown = draw_preview(task(Translate((47.5, 30.5))))  # by (30, 3); the two outermost pixels are blended
     assert np.array_equal(shown[25:37, 42:54], IMAGE[22:34, 12:24])
 
 
 def test_a_quarter_turn_carries_the_pixels_themselves() -> None:
-    shown = ghost(task(Rotate((40, 40), degrees=180)))
+    shown = draw_preview(task(Rotate((40, 40), degrees=180)))
     inner = np.s_[22:34, 12:24]
     assert np.array_equal(shown[80 - 33 : 80 - 21, 80 - 23 : 80 - 11], IMAGE[inner][::-1, ::-1])
 
@@ -47,7 +47,7 @@ def test_a_quarter_turn_carries_the_pixels_themselves() -> None:
 def test_the_hole_of_a_uniform_picture_is_filled_with_its_colour() -> None:
     image = np.full((60, 80, 3), 200, np.uint8)
     image[20:36, 10:26] = (255, 0, 0)
-    shown = ghost(task(Translate((60, 28)), image=image))
+    shown = draw_preview(task(Translate((60, 28)), image=image))
     assert (np.abs(shown[20:36, 10:26].astype(int) - 200) <= 4).all()
     assert (shown[22:34, 54:66] == (255, 0, 0)).all()
 
@@ -62,7 +62,7 @@ def test_the_overlay_has_the_size_of_the_picture_and_leaves_it_alone() -> None:
     drawn = overlay(asked)
     assert drawn.shape == IMAGE.shape
     assert np.array_equal(IMAGE, before)
-    assert not np.array_equal(drawn, ghost(asked))
+    assert not np.array_equal(drawn, draw_preview(asked))
 
 
 def test_marks_tint_source_and_target_and_leave_the_rest() -> None:

@@ -11,7 +11,7 @@ from dragflow.core.motion import Affine, Rotate, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.pixels.layers import layers_of
 from dragflow.pixels.masks import centroid, dilate
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.pixels.shadow import find_shadow
 
@@ -100,8 +100,8 @@ def test_the_preview_throws_the_shadow_where_the_region_goes(motion: object, aft
     everywhere[0, 0] = False  # a region that is the whole picture is refused
     asked = Instruction((Operation(MaskArray(region()), motion),), editable=MaskArray(everywhere))  # pyright: ignore[reportArgumentType]
     task = resolve(source, asked)
-    flat = layers_of(task, shadows=False)
-    with_shadow, without = error(ghost(task), truth), error(ghost(task, flat), truth)
+    flat = layers_of(task, plain=True)
+    with_shadow, without = error(draw_preview(task), truth), error(draw_preview(task, flat), truth)
     assert with_shadow < 0.5 * without
 
 

@@ -17,7 +17,7 @@ from dragflow.files.instructions import parse_instruction
 from dragflow.files.pictures import load_image
 from dragflow.files.recipes import load_recipe
 from dragflow.files.red_bench import load_red_bench
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 pytestmark = pytest.mark.browser
@@ -61,7 +61,7 @@ def test_layers_openraster_and_sample_are_saved_and_read_again(
 
     layers = saved(visitor, "Save layers (zip)", tmp_path)
     asked = parse_instruction(visitor.value("window.dragflow.instruction().then(JSON.stringify)"), "page")
-    shown = ghost(resolve(load_image(picture).pixels, asked)).astype(int)
+    shown = draw_preview(resolve(load_image(picture).pixels, asked)).astype(int)
     with ZipFile(layers) as file:
         names = [name for name in file.namelist() if name.startswith("layers/")]
         laid = opened(file.read(names[0]))

@@ -18,7 +18,7 @@ from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, Operation
 from dragflow.pixels import masks
 from dragflow.pixels.layers import layers_of
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.service.jobs import plan
 from dragflow.service.pool import ModelPool
@@ -38,9 +38,9 @@ def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
 
 
 WITHOUT_MODEL: dict[str, Callable[[Sample], Pixels]] = {
-    "paste": lambda sample: ghost(sample.task, layers_of(sample.task, _unfilled, shadows=False)),
-    "paste-inpaint": lambda sample: ghost(sample.task, layers_of(sample.task, opencv_fill, shadows=False)),
-    "preview": lambda sample: ghost(resolve(sample.image.pixels, sample.asked)),
+    "paste": lambda sample: draw_preview(sample.task, layers_of(sample.task, _unfilled, plain=True)),
+    "paste-inpaint": lambda sample: draw_preview(sample.task, layers_of(sample.task, opencv_fill, plain=True)),
+    "preview": lambda sample: draw_preview(resolve(sample.image.pixels, sample.asked)),
 }
 """The region pasted at its target as it was painted; the same over OpenCV's inpainting; and dragflow's own preview."""
 

@@ -131,7 +131,7 @@ def preview(
     plain: bool = False,
     force: ForceArg = False,
 ) -> None:
-    """Draw what an edit is going to do, without a model: ghost, outlines, arrows, anchors, editable area.
+    """Draw what an edit is going to do, without a model: moved regions, outlines, arrows, anchors, editable area.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def preview(
     preset
         Preset whose area settings apply.
     plain
-        The ghost alone, nothing drawn on it.
+        Without outlines, arrows and anchors.
     """
     from dragflow.cli.edit import run_preview
 

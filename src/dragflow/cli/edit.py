@@ -26,7 +26,7 @@ from dragflow.files.pictures import check_png_name, load_image, save_png
 from dragflow.files.presets import load_preset
 from dragflow.files.recipes import dump_sidecar, load_recipe
 from dragflow.pixels.drawing import overlay
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.service.jobs import EditJob, plan, repeat
 from dragflow.service.pool import ModelPool
@@ -123,7 +123,7 @@ def run_preview(
     check_outputs(output, inputs=named_files(image, operations.mask, task.task, area, preset, asked), force=force)
     source = load_image(image)
     drawn = resolve(source.pixels, asked, margin=load_preset(preset).area.margin)
-    save_png(output, source, ghost(drawn) if plain else overlay(drawn))
+    save_png(output, source, draw_preview(drawn) if plain else overlay(drawn))
     tell(asked, drawn.instruction)
 
 

@@ -35,7 +35,7 @@ from dragflow.ops import masks
 from dragflow.pixels.elastic import elastic
 from dragflow.pixels.layers import Kept
 from dragflow.pixels.masks import shown
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.subject.base import SubjectAdapter
 
@@ -97,7 +97,7 @@ class Session:
             prepared = self._prepare(task.prompt, config, box, observer)
             inversion = prepared.inversion
             # Drawn in the whole picture, then cropped: shadows and what fills the hole may lie outside of the window.
-            preview = cache(lambda: frames.shown(ghost(task, self._layers.of(task)), window))
+            preview = cache(lambda: frames.shown(draw_preview(task, self._layers.of(task)), window))
             edit = self._as_drag(seen, config, (inversion.z.shape[-2], inversion.z.shape[-1]), preview, box)
             z, losses = drag(self._backbone, inversion, edit, config, show=self._show(window), observer=timer)
             with phase("decode", 1, timer) as meter:

@@ -22,8 +22,8 @@ from dragflow.http import requests
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
 from dragflow.pixels.ghost import Ghost, GhostRegion, Mesh, Placed, ghost_of
-from dragflow.pixels.layers import Kept
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.layers import Kept, coarse_layers
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.select import Selector
 from dragflow.service import GuessOptions, choose, guess
@@ -60,7 +60,7 @@ def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None, selecto
         def drawn() -> bytes:
             source = requests.picture(asked, pictures)
             task = resolve(source.pixels, requests.instruction(asked), margin=asked.margin)
-            return encode_png(source, ghost(task, kept.of(task)))
+            return encode_png(source, draw_preview(task, kept.of(task)))
 
         return Response(await run_in_threadpool(drawn), media_type="image/png")
 
@@ -71,7 +71,8 @@ def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None, selecto
 
         def made() -> dict[str, Any]:
             source, instruction = requests.picture(asked, pictures), requests.instruction(asked)
-            return _layers(instruction, ghost_of(resolve(source.pixels, instruction), coarse=asked.coarse))
+            task = resolve(source.pixels, instruction)
+            return _layers(instruction, ghost_of(task, coarse_layers(task) if asked.coarse else kept.of(task)))
 
         return await run_in_threadpool(made)
 

@@ -12,7 +12,7 @@ from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.motion import Rotate, Scale, apply
 from dragflow.core.task import DragTask
 from dragflow.pixels import masks
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 
 _SOURCE, _TARGET, _AREA = (66, 135, 245), (52, 199, 89), (255, 204, 0)
 _TINT = 0.35
@@ -22,8 +22,8 @@ Draw = Callable[[int, tuple[int, int, int]], object]
 
 
 def overlay(task: DragTask) -> Pixels:
-    """The preview for people (H, W, 3): ghost, source outline blue, target green, editable area, arrows, anchors."""
-    canvas = ghost(task).copy()
+    """The preview for people (H, W, 3), with source outline blue, target green, editable area, arrows, anchors."""
+    canvas = draw_preview(task).copy()
     canvas[~task.area] = (canvas[~task.area] * 0.65).astype(np.uint8)
     _outline(canvas, task.area, _AREA, _thickness(task))
     _mark(canvas, task)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -19,8 +18,7 @@ from dragflow.core.arrays import Map, Mask, Pixels, Point
 from dragflow.core.motion import Matrix, apply, compose
 from dragflow.core.task import DragTask, Instruction, ResolvedOperation
 from dragflow.pixels import masks
-from dragflow.pixels.layers import Layer, layers_of
-from dragflow.pixels.plate import background_plate
+from dragflow.pixels.layers import Layer, Layers, layers_of
 
 _REACH = 0.6
 """How far what is around an attached part stretches, in square roots of the part's area."""
@@ -80,14 +78,14 @@ class Ghost:
     """With every region, label and cut settled."""
 
 
-def ghost_of(task: DragTask, *, coarse: bool = False) -> Ghost:
+def ghost_of(task: DragTask, layers: Layers | None = None) -> Ghost:
     """The ghost of a task's regions; its motions only tell labels that were not given.
 
     Args:
         task: the regions on their picture.
-        coarse: with a plate that costs a fraction, and without shadows, which the eye misses last.
+        layers: of what the task cuts out, if they are made already.
     """
-    made = layers_of(task, partial(background_plate, coarse=coarse), shadows=not coarse, light=False)
+    made = layers_of(task) if layers is None else layers
     found = iter(made.regions)
     regions = tuple(_region(task, op, next(found) if op.is_cut else None) for op in task.operations)
     return Ghost(_changed(task.image, made.plate), regions, task.instruction)

@@ -10,7 +10,9 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -32,7 +34,7 @@ class Layer:
     region: Mask
     piece: CutOut
     shadow: Shadow | None
-    """None: it casts none that can be recognised."""
+    """None: it casts none that can be recognised, or none was looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Layers:
     """(H, W, 3)."""
     regions: tuple[Layer, ...]
     light: Light | None
-    """None: it does not vary, as far as the background tells."""
+    """None: it does not vary, as far as the background tells, or was not looked for."""
 
 
 def layers(
@@ -51,8 +53,7 @@ def layers(
     regions: Sequence[tuple[Mask, Cut]],
     fill: Fill = background_plate,
     *,
-    shadows: bool = True,
-    light: bool = True,
+    plain: bool = False,
 ) -> Layers:
     """Take a picture (H, W, 3) apart.
 
@@ -60,11 +61,10 @@ def layers(
         image: the picture.
         regions: those that leave their places, each (H, W), and how it is cut out.
         fill: what fills the hole that they leave.
-        shadows: look for the regions' shadows, and leave them out of the plate.
-        light: look for what relights the regions where they go.
+        plain: look neither for the regions' shadows, which then stay in the plate, nor for the picture's light.
     """
     pieces = [cut_out(image, region, cut) for region, cut in regions]
-    found = [find_shadow(image, region) if shadows else None for region, _ in regions]
+    found = [None if plain else find_shadow(image, region) for region, _ in regions]
     covered = [region | piece.support for (region, _), piece in zip(regions, pieces, strict=True)]
     hole = np.logical_or.reduce([np.zeros(image.shape[:2], np.bool_), *covered])
     lit = image
@@ -75,14 +75,19 @@ def layers(
     return Layers(
         fill(lit, hole),
         tuple(Layer(region, piece, shadow) for (region, _), piece, shadow in parts),
-        light_of(lit, hole) if regions and light else None,
+        light_of(lit, hole) if regions and not plain else None,
     )
 
 
-def layers_of(task: DragTask, fill: Fill = background_plate, *, shadows: bool = True, light: bool = True) -> Layers:
+def layers_of(task: DragTask, fill: Fill = background_plate, *, plain: bool = False) -> Layers:
     """The layers of what a task cuts out."""
     regions: list[tuple[Mask, Cut]] = [(op.mask, op.cut) for op in task.operations if op.is_cut]
-    return layers(task.image, regions, fill, shadows=shadows, light=light)
+    return layers(task.image, regions, fill, plain=plain)
+
+
+def coarse_layers(task: DragTask) -> Layers:
+    """The same at a fraction of the cost: with a coarse plate, and without shadows, which the eye misses last."""
+    return layers_of(task, partial(background_plate, coarse=True), plain=True)
 
 
 def times(image: Pixels, factor: Map) -> Pixels:
@@ -95,22 +100,27 @@ class Kept:
 
     def __init__(self, count: int = 2) -> None:
         self._count = count
-        self._layers: OrderedDict[bytes, Layers] = OrderedDict()
+        self._layers: OrderedDict[bytes, Future[Layers]] = OrderedDict()
         self._changing = threading.Lock()
 
     def of(self, task: DragTask) -> Layers:
-        """The layers of what a task cuts out; made if they are not among the last ones."""
+        """The layers of what a task cuts out; made, once for all who ask, if they are not among the last ones."""
         key = _key(task)
         with self._changing:
-            if key in self._layers:
-                self._layers.move_to_end(key)
-                return self._layers[key]
-        made = layers_of(task)
-        with self._changing:
-            self._layers[key] = made
+            known = self._layers.get(key)
+            layers = self._layers[key] = Future[Layers]() if known is None else known
+            self._layers.move_to_end(key)
             while len(self._layers) > self._count:
                 self._layers.popitem(last=False)
-        return made
+        if known is None:
+            try:
+                layers.set_result(layers_of(task))
+            except BaseException as error:
+                with self._changing:  # whoever asks later tries again
+                    if self._layers.get(key) is layers:
+                        del self._layers[key]
+                layers.set_exception(error)
+        return layers.result()
 
 
 def _key(task: DragTask) -> bytes:

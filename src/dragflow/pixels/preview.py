@@ -10,7 +10,7 @@ from dragflow.pixels.layers import Layers, times
 from dragflow.pixels.stack import stack_of
 
 
-def ghost(task: DragTask, layers: Layers | None = None) -> Pixels:
+def draw_preview(task: DragTask, layers: Layers | None = None) -> Pixels:
     """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes.
 
     A region that leaves its place takes its shadow along, if it casts one (`dragflow.pixels.shadow`), and the light of

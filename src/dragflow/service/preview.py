@@ -13,7 +13,7 @@ from dragflow.core.fields import Margin
 from dragflow.core.task import Instruction, Operation
 from dragflow.files.instructions import given_instruction
 from dragflow.files.pictures import as_source
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 
 if TYPE_CHECKING:
@@ -34,4 +34,4 @@ def preview(
         UserError: a picture or an instruction that breaks a rule.
     """
     asked, margin = given_instruction(instruction), check(Margin, margin, "margin")
-    return Image.fromarray(ghost(resolve(as_source(image).pixels, asked, margin=margin)))
+    return Image.fromarray(draw_preview(resolve(as_source(image).pixels, asked, margin=margin)))

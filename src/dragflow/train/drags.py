@@ -18,7 +18,7 @@ from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.errors import UserError
 from dragflow.core.task import DragTask, Instruction, MaskArray, Operation
 from dragflow.pixels import masks
-from dragflow.pixels.preview import ghost
+from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.train import data
 from dragflow.world import atlas
@@ -118,7 +118,7 @@ def pair_of(task: DragTask, truth: Pixels) -> Pair:
     left = np.logical_or.reduce([op.mask for op in task.operations])
     target = np.logical_or.reduce([masks.warp_mask(masks.shown(op), op.matrix()) for op in task.operations])
     shown = np.stack([task.area, left, target], axis=2).astype(np.uint8) * 255
-    return Pair(task.image, ghost(task), truth, shown)
+    return Pair(task.image, draw_preview(task), truth, shown)
 
 
 def drag(rng: np.random.Generator, size: int, split: str = "train", content: Content | None = None) -> Drag:
