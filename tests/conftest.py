@@ -88,6 +88,14 @@ def dummy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def kontext_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FLUX.1 Kontext pipeline with small random weights, saved in diffusers layout."""
+    from dragflow.backbones.dummy import write_dummy
+
+    return write_dummy(tmp_path_factory.mktemp("model") / "kontext-dummy", pipeline="FluxKontextPipeline")
+
+
+@pytest.fixture(scope="session")
 def instantcharacter(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
     """InstantCharacter in its real layout for that model, and both encoders, small and random."""
     from dragflow.subject.dummy import write_encoders, write_instantcharacter

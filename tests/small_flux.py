@@ -77,9 +77,24 @@ def refusal(options: SubjectOptions, backbone: Flux1) -> str:
     return str(raised.value)
 
 
+def write_lora(folder: Path, file: Path, rank: int, seed: int) -> Path:
+    """A LoRA of random weights for the keys of a model."""
+    from diffusers import FluxTransformer2DModel
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    transformer = FluxTransformer2DModel.from_pretrained(folder, subfolder="transformer")
+    torch.manual_seed(seed)
+    transformer.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=["to_k"], init_lora_weights=False))
+    layers: dict[str, torch.Tensor] = get_peft_model_state_dict(transformer)
+    save_file({f"transformer.{name}": tensor for name, tensor in layers.items()}, file)
+    return file
+
+
 @torch.no_grad()
 def diffusers_velocity(transformer: Any, z: Tensor, cond: Any, **more: Any) -> Tensor:
-    """What diffusers' own forward pass of a transformer gives."""
+    """What diffusers' own forward pass of a transformer gives, without references."""
     out = transformer(
         hidden_states=pack(z),
         encoder_hidden_states=cond.text.tokens,

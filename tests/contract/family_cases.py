@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.flux1.load import LAYOUT
+from dragflow.backbones.flux1_kontext.load import LAYOUT as KONTEXT_LAYOUT
 from dragflow.backbones.load import Layout
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.registry import load_backbone
@@ -66,5 +67,11 @@ FLUX1 = FamilyCase(
         ("text_encoder_2/model.safetensors", "encoder.block.0.layer.0.SelfAttention.q.weight"),
     ),
 )
-CASES = (FLUX1,)
+FLUX1_KONTEXT = replace(
+    FLUX1,
+    name="flux1-kontext",
+    layout=KONTEXT_LAYOUT,
+    write=lambda folder: write_dummy(folder, pipeline="FluxKontextPipeline"),
+)
+CASES = (FLUX1, FLUX1_KONTEXT)
 """Add a family here, and every check runs on it."""

@@ -86,7 +86,7 @@ def test_a_subject_acts_in_it_as_in_the_exact_model(
     options: SubjectOptions = request.getfixturevalue(kind)
     found: list[Tensor] = []
     for model in (quantised, exact):
-        cond = model.condition("a cat", load_subject(options, model).encode(picture(1)), guidance=3.5)
+        cond = model.condition("a cat", subject=load_subject(options, model).encode(picture(1)), guidance=3.5)
         found.append(model.velocity(z, TIME, cond))
         assert error(found[-1], model.velocity(z, TIME, replace(cond, subject=None))) > 1e-2
         assert gradient(model, z, cond).isfinite().all()

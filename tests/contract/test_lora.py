@@ -14,6 +14,7 @@ from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 from dragflow.method.backbone import Backbone
+from small_flux import write_lora
 
 
 def test_a_lora_changes_the_features_in_proportion_to_its_scale(dummy_folder: Path, tmp_path: Path) -> None:
@@ -44,21 +45,6 @@ def test_a_lora_changes_the_features_in_proportion_to_its_scale(dummy_folder: Pa
     twice = load_backbone(ModelOptions.of(dummy_folder, lora=(f"{file}:0.5", f"{file}:0.5")))
     assert torch.allclose(feature(twice), feature(on), atol=1e-5)
     assert on.weights.fingerprint != plain.weights.fingerprint
-
-
-def write_lora(folder: Path, file: Path, rank: int, seed: int) -> Path:
-    """A LoRA of random weights for the keys of a model."""
-    from diffusers import FluxTransformer2DModel
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
-    from safetensors.torch import save_file
-
-    transformer = FluxTransformer2DModel.from_pretrained(folder, subfolder="transformer")
-    torch.manual_seed(seed)
-    transformer.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=["to_k"], init_lora_weights=False))
-    layers: dict[str, torch.Tensor] = get_peft_model_state_dict(transformer)
-    save_file({f"transformer.{name}": tensor for name, tensor in layers.items()}, file)
-    return file
 
 
 def test_several_loras_add_up_each_at_its_rank_and_scale(dummy_folder: Path, tmp_path: Path) -> None:

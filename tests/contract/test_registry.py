@@ -41,7 +41,7 @@ def test_a_package_brings_a_family(install: Callable[[str, str, dict[str, str]],
     with pytest.raises(CapabilityError, match="FarPipeline"):
         wrap_pipeline(FarPipeline(), options)
     install(FAR, "dragflow.backbones", {"FarPipeline": ""})
-    assert FAMILIES.names == ("FluxPipeline", "FarPipeline")
+    assert FAMILIES.names == ("FluxPipeline", "FluxKontextPipeline", "FarPipeline")
     assert load_backbone(options) == ("loaded", tmp_path, "cpu")
     assert footprint(options).transformer == 3
     pipeline = FarPipeline()

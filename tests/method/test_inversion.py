@@ -15,7 +15,7 @@ from dragflow.core.errors import NumericalError
 from dragflow.core.events import Event, Stepped, silent
 from dragflow.core.models import ModelOptions, WeightsId
 from dragflow.core.motion import Translate
-from dragflow.method.backbone import BackboneSpec, KVControl, Schedule, Site, Subject
+from dragflow.method.backbone import BackboneSpec, KVControl, Schedule, Site
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion, invert
 from dragflow.method.supervision.region import RegionMotion
@@ -42,7 +42,7 @@ class Toy:
     def decode(self, z: Tensor) -> Tensor:
         return z[:, [0, 1, 1]].sigmoid()
 
-    def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> float:
+    def condition(self, prompt: str, *, guidance: float, **more: object) -> float:
         return guidance
 
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:

@@ -113,7 +113,9 @@ def test_velocities_are_those_of_the_layout(
 
 def test_the_text_attends_to_it_too(backbone: Flux1, adapter: IpAdapter, subject: EncodedImage, z: Tensor) -> None:
     blind = replace(subject, adapter=replace(adapter, place=replace(adapter.place, text=False)))
-    seen, unseen = (backbone.velocity(z, TIME, backbone.condition("a cat", x, guidance=1.0)) for x in (subject, blind))
+    seen, unseen = (
+        backbone.velocity(z, TIME, backbone.condition("a cat", subject=x, guidance=1.0)) for x in (subject, blind)
+    )
     assert error(seen, unseen) > 1e-4
 
 
@@ -136,7 +138,7 @@ def test_keys_are_computed_once_for_all_times(
         for block, module in adapter.token_kv.items()
     ]
     for scale in (None, 0.3):
-        cond = backbone.condition("a cat", subject.under(SubjectConfig(scale=scale)), guidance=1.0)
+        cond = backbone.condition("a cat", subject=subject.under(SubjectConfig(scale=scale)), guidance=1.0)
         for t in (TIME, 0.4):
             backbone.velocity(z, t, cond)
     for handle in handles:
@@ -147,7 +149,7 @@ def test_keys_are_computed_once_for_all_times(
 def test_gradients_reach_the_latent_and_nothing_of_the_subject(
     dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: EncodedImage, z: Tensor
 ) -> None:
-    cond = backbone.condition("a cat", subject, guidance=3.5)
+    cond = backbone.condition("a cat", subject=subject, guidance=3.5)
     check_gradients(backbone, load(dummy_folder, checkpointing=True), z, cond)
     kept = [subject.tokens, *(x for pair in subject.kv.values() for x in pair)]
     assert len(kept) == 7  # of the blocks before the last tap
@@ -161,8 +163,8 @@ def test_in_bfloat16_all_of_it_is_bfloat16(
 ) -> None:
     model = load(dummy_folder, dtype="bfloat16")
     rough = load_adapter(instantx, model).encode(picture(1))
-    v = model.velocity(z, TIME, model.condition("a cat", rough, guidance=1.0))
-    assert error(v, backbone.velocity(z, TIME, backbone.condition("a cat", subject, guidance=1.0))) < 0.3
+    v = model.velocity(z, TIME, model.condition("a cat", subject=rough, guidance=1.0))
+    assert error(v, backbone.velocity(z, TIME, backbone.condition("a cat", subject=subject, guidance=1.0))) < 0.3
     assert {x.dtype for x in (rough.tokens, *rough.kv["single.0"])} == {torch.bfloat16}
 
 

@@ -157,7 +157,7 @@ def test_keys_are_computed_once_for_all_times_and_strengths(
     ]
     handles.append(adapter.projection.register_forward_hook(lambda *_: calls.append("projection")))
     for scale in (None, 0.3):
-        cond = backbone.condition("a cat", subject.under(SubjectConfig(scale=scale)), guidance=1.0)
+        cond = backbone.condition("a cat", subject=subject.under(SubjectConfig(scale=scale)), guidance=1.0)
         backbone.features(z, TIME, cond, taps=("double.0.out",))
         for t in (TIME, 0.4):
             backbone.velocity(z, t, cond)
@@ -188,7 +188,7 @@ def test_truncated_features_see_it(
 def test_gradients_reach_the_latent_and_nothing_of_the_subject(
     dummy_folder: Path, backbone: Flux1, adapter: IpAdapter, subject: EncodedImage, z: Tensor
 ) -> None:
-    cond = backbone.condition("a cat", subject, guidance=3.5)
+    cond = backbone.condition("a cat", subject=subject, guidance=3.5)
     check_gradients(backbone, load(dummy_folder, checkpointing=True), z, cond)
     weights = [*adapter.projection.parameters(), *adapter.encoder.model.parameters()]
     weights += [x for reader in adapter.token_kv.values() for x in reader.parameters()]
@@ -212,7 +212,7 @@ def test_the_gradient_is_the_slope(subject: EncodedImage) -> None:
 
 
 def test_keys_and_values_are_controlled_in_the_same_block(backbone: Flux1, subject: EncodedImage, z: Tensor) -> None:
-    cond = backbone.condition("a cat", subject, guidance=1.0)
+    cond = backbone.condition("a cat", subject=subject, guidance=1.0)
     v = backbone.velocity(z, TIME, cond)
 
     class Silent:
@@ -240,7 +240,7 @@ def test_with_a_lora_velocities_are_those_of_diffusers_with_both(
     FluxPipeline.save_lora_weights(tmp_path, layers)
     file = tmp_path / "pytorch_lora_weights.safetensors"
     model = load(dummy_folder, lora=(str(file),))
-    cond = model.condition("a cat", load_adapter(ip_adapter, model).encode(picture(1)), guidance=3.5)
+    cond = model.condition("a cat", subject=load_adapter(ip_adapter, model).encode(picture(1)), guidance=3.5)
     expected = Diffusers(dummy_folder, ip_adapter, file).velocity(z, cond, picture(1), 0.7)
     assert error(model.velocity(z, TIME, cond), expected) <= 1e-5
     assert error(load(dummy_folder).velocity(z, TIME, cond), expected) > 1e-3
@@ -259,11 +259,11 @@ def test_in_bfloat16_and_quantised_all_of_it_is_bfloat16(
         pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
     model = load(dummy_folder, dtype="bfloat16", quantize=quantize)
     rough = load_adapter(ip_adapter, model).encode(picture(1))
-    v = model.velocity(z, TIME, model.condition("a cat", rough, guidance=1.0))
-    exact = backbone.velocity(z, TIME, backbone.condition("a cat", subject, guidance=1.0))
+    v = model.velocity(z, TIME, model.condition("a cat", subject=rough, guidance=1.0))
+    exact = backbone.velocity(z, TIME, backbone.condition("a cat", subject=subject, guidance=1.0))
     assert error(v, exact) < 0.3
     assert {x.dtype for x in (rough.tokens, *rough.kv["double.0"])} == {torch.bfloat16}
-    assert gradient(model, z, model.condition("a cat", rough, guidance=1.0)).isfinite().all()
+    assert gradient(model, z, model.condition("a cat", subject=rough, guidance=1.0)).isfinite().all()
 
 
 def test_an_offloaded_encoder_sees_the_same(backbone: Flux1, subject: EncodedImage, ip_adapter: SubjectOptions) -> None:

@@ -138,7 +138,7 @@ def test_the_exported_adapter_acts_as_the_trained_one(model: Path, trained: Path
     session = editor.open(picture, "a ball")
     z: Tensor = editor.backbone.encode((state.to_tensor(picture[None]) + 1) / 2)
     with_it, without = (
-        editor.backbone.velocity(z, 0.7, editor.backbone.condition("a ball", used, guidance=1.0))
+        editor.backbone.velocity(z, 0.7, editor.backbone.condition("a ball", subject=used, guidance=1.0))
         for used in (subject, None)
     )
     assert not torch.equal(with_it, without)

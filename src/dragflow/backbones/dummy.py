@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dragflow.files.cache import cache_folder
 
@@ -36,11 +36,13 @@ def write_dummy(
     heads: int = 2,
     head_dim: int = 32,
     guidance: bool = True,
+    pipeline: Literal["FluxPipeline", "FluxKontextPipeline"] = "FluxPipeline",
     seed: int = 0,
 ) -> Path:
     """Save a whole pipeline in diffusers layout, about 3 MB; the same arguments give the same weights."""
+    import diffusers
     import torch
-    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -77,7 +79,7 @@ def write_dummy(
         base_image_seq_len=256,
         max_image_seq_len=4096,
     )
-    FluxPipeline(
+    getattr(diffusers, pipeline)(
         scheduler=scheduler,
         vae=vae,
         text_encoder=clip,

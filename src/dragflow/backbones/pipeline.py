@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, Protocol, Self, TypeVar
@@ -24,7 +24,17 @@ from dragflow.backbones.hooks import refuse_fused
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
-from dragflow.method.backbone import BackboneSpec, Conditioning, Features, Image, KVControl, Latent, Schedule, Subject
+from dragflow.method.backbone import (
+    BackboneSpec,
+    Conditioning,
+    Features,
+    Image,
+    KVControl,
+    Latent,
+    Reference,
+    Schedule,
+    Subject,
+)
 from dragflow.ops import flow
 
 R = TypeVar("R")
@@ -36,7 +46,7 @@ class Stream(Protocol):
 
     @property
     def image(self) -> Float[Tensor, "b n d"]:
-        """The image tokens, in row-major order on the token grid."""
+        """The image tokens alone, in row-major order on the token grid."""
         ...
 
 
@@ -81,7 +91,14 @@ class PipelineBackbone(ABC):
         """The facts of this model."""
 
     @abstractmethod
-    def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> Conditioning:
+    def condition(
+        self,
+        prompt: str,
+        *,
+        subject: Subject | None = None,
+        references: tuple[Reference, ...] = (),
+        guidance: float,
+    ) -> Conditioning:
         """See `Backbone.condition`; `_text` gives the prompt as it was encoded, of the last few without an encoder."""
 
     @abstractmethod
@@ -231,6 +248,19 @@ class PipelineBackbone(ABC):
     def _on_device(self, *modules: nn.Module) -> AbstractContextManager[None]:
         """Bring offloaded parts to the transformer's device while they work."""
         return on_device(modules, self.device, offload=self._offload)
+
+
+def check_references(spec: BackboneSpec, references: Sequence[Reference]) -> None:
+    """Check that a model takes so many references.
+
+    Raises:
+        CapabilityError: it takes fewer.
+    """
+    if len(references) > spec.references:
+        raise CapabilityError(
+            f"{len(references)} references are given, but models of family {spec.family} take "
+            f"{spec.references or 'none'}: leave some out, or use an edit model"
+        )
 
 
 def vae_affine(vae: Any) -> tuple[float, float]:

@@ -15,7 +15,14 @@ from dragflow.core.models import DUMMY, NANO, ModelOptions
 from dragflow.core.plugins import Plugins
 from dragflow.method.backbone import Backbone
 
-FAMILIES = Plugins("pipeline", "dragflow.backbones", {"FluxPipeline": "dragflow.backbones.flux1.load"})
+FAMILIES = Plugins(
+    "pipeline",
+    "dragflow.backbones",
+    {
+        "FluxPipeline": "dragflow.backbones.flux1.load",
+        "FluxKontextPipeline": "dragflow.backbones.flux1_kontext.load",
+    },
+)
 """Class of a pipeline, as in `model_index.json`, to a `Family`."""
 _PUBLISHED = "FluxPipeline"
 """That of the model which is loaded where none is named."""

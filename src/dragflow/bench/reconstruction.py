@@ -91,7 +91,7 @@ def reconstruct(
         return frames.as_pixels(backbone.decode(z))
 
     def condition(prompt: str, guidance: float) -> Conditioning:
-        return backbone.condition(prompt, subject, guidance=guidance)
+        return backbone.condition(prompt, subject=subject, guidance=guidance)
 
     source = condition(sample.instruction.prompt, config.inversion.guidance)
     recorded = any(setting.kv for setting in settings.values())

@@ -181,7 +181,7 @@ class Session:
         with phase("encode", 1, timer) as meter:
             z = self._backbone.encode(self._as_image(frames.shown(self.source.pixels, window), config))
             subject = self._subject.inverting(config, box)
-            cond = self._backbone.condition(prompt, subject, guidance=config.inversion.guidance)
+            cond = self._backbone.condition(prompt, subject=subject, guidance=config.inversion.guidance)
             meter.step()
         schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
         inversion = invert(
@@ -235,7 +235,7 @@ class Session:
             return self._backbone.encode(self._as_image(preview(), config))
 
         def target(subject: Subject | None) -> Callable[[float], Conditioning]:
-            return lambda guidance: self._backbone.condition(task.target_prompt, subject, guidance=guidance)
+            return lambda guidance: self._backbone.condition(task.target_prompt, subject=subject, guidance=guidance)
 
         return Drag(
             regions=tuple(

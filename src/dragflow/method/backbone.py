@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from dragflow.core.config import InversionConfig, SubjectConfig
@@ -88,6 +88,20 @@ class Subject(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A picture that a model looks at while it draws: tokens of a latent, each at a position in the image."""
+
+    z: Latent
+    """(1, c, h, w)."""
+    tokens: Int[Tensor, " n"]
+    """Which tokens of its grid the model is given, row-major; some may be left out, and some given twice."""
+    positions: Float[Tensor, "n 2"]
+    """(row, column) of each on the image's token grid: where it was taken from, or where it was moved to."""
+    index: int = 1
+    """From 1; tells it from the other references, and from the image, which has 0."""
+
+
 @dataclass(frozen=True)
 class BackboneSpec:
     """The facts of a model that the method needs."""
@@ -112,6 +126,8 @@ class BackboneSpec:
     """Whether guidance is an input; a model that does not take it ignores it."""
     subject_heads: tuple[int, int] | None = None
     """Number and size of the heads of the attentions into which a subject can be injected; None if it cannot."""
+    references: int = 0
+    """Most references that a model of this family takes; 0 if none."""
 
     def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the token grid for a latent of (h, w)."""
@@ -159,11 +175,21 @@ class Backbone(Protocol):
         """The picture of a latent, float32 in [0, 1]."""
         ...
 
-    def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> Conditioning:
+    def condition(
+        self,
+        prompt: str,
+        *,
+        subject: Subject | None = None,
+        references: tuple[Reference, ...] = (),
+        guidance: float,
+    ) -> Conditioning:
         """Everything the model is given besides z and t.
 
+        Controls of keys and values, and a subject, see the image's tokens alone, never those of a reference.
+
         Raises:
-            CapabilityError: a subject is given, but `spec.subject_heads` is None.
+            CapabilityError: a subject is given, but `spec.subject_heads` is None; or more references than
+                `spec.references`.
         """
         ...
 

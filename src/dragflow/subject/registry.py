@@ -31,11 +31,11 @@ class AdapterSpec:
     """Weights that come with it."""
 
 
-INSTANTCHARACTER = AdapterSpec("dragflow.subject.instantcharacter.adapter", ("flux1",), ("siglip", "dinov2"))
-IP_ADAPTER = AdapterSpec("dragflow.subject.ip_adapter.load", ("flux1",), ("clip", "siglip"))
-NANO = AdapterSpec(
-    "dragflow.subject.nano.adapter", ("flux1",), (), Path(__file__).parent / "nano" / "adapter.safetensors"
-)
+_FLUX1 = ("flux1", "flux1-kontext")
+"""Families with the transformer of FLUX.1."""
+INSTANTCHARACTER = AdapterSpec("dragflow.subject.instantcharacter.adapter", _FLUX1, ("siglip", "dinov2"))
+IP_ADAPTER = AdapterSpec("dragflow.subject.ip_adapter.load", _FLUX1, ("clip", "siglip"))
+NANO = AdapterSpec("dragflow.subject.nano.adapter", _FLUX1, (), Path(__file__).parent / "nano" / "adapter.safetensors")
 ADAPTERS = Plugins(
     "subject adapter",
     "dragflow.subjects",

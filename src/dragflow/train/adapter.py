@@ -197,9 +197,9 @@ def subject_injection(model: FlowModel, control: FunctionControl, text_tokens: i
     """Let a control act in every block of the model."""
     with ExitStack() as stack:
         for i, block in enumerate(model.transformer.transformer_blocks):
-            stack.enter_context(subject_hooks(block, f"double.{i}", 0, control))
+            stack.enter_context(subject_hooks(block, f"double.{i}", slice(0, None), control))
         for i, block in enumerate(model.transformer.single_transformer_blocks):
-            stack.enter_context(subject_hooks(block, f"single.{i}", text_tokens, control))
+            stack.enter_context(subject_hooks(block, f"single.{i}", slice(text_tokens, None), control))
         yield
 
 

@@ -14,10 +14,16 @@ from dragflow.method.backbone import SubjectControl
 
 
 @contextmanager
-def subject_hooks(block: Any, name: str, text_tokens: int, subject: SubjectControl | None) -> Iterator[None]:
+def subject_hooks(block: Any, name: str, image: slice, subject: SubjectControl | None) -> Iterator[None]:
     """Add a subject's features to the tokens that read them while one block runs; see `SubjectControl.place`.
 
     Attentions of double blocks have an output projection, and it takes the sum; those of single blocks have none.
+
+    Args:
+        block: of the transformer.
+        name: of the block.
+        image: where the image tokens are among those that are attended to together; text comes before them.
+        subject: what is added.
 
     Raises:
         CapabilityError: projections were fused after the model was loaded.
@@ -27,26 +33,25 @@ def subject_hooks(block: Any, name: str, text_tokens: int, subject: SubjectContr
         return
     attention, place = block.attn, subject.place
     refuse_fused(attention)
-    skipped = 0 if place.text else text_tokens
+    readers = slice(0 if place.text else image.start, image.stop)
     queries: list[Tensor] = []
 
     def see(_: nn.Module, __: Any, out: Tensor) -> None:
-        queries.append(out[:, skipped:].flatten(2))  # the norm's output has the heads apart
+        queries.append(out[:, readers].flatten(2))  # the norm's output has the heads apart
 
-    def read() -> Tensor:
-        return subject(name, queries.pop())
-
-    def add(out: Tensor) -> Tensor:
-        return torch.cat([out[:, :skipped], out[:, skipped:] + read()], dim=1) if skipped else out + read()
+    def add(out: Tensor, start: int) -> Tensor:
+        read = subject(name, queries.pop())
+        stop = start + read.shape[1]
+        return torch.cat([out[:, :start], out[:, start:stop] + read, out[:, stop:]], dim=1)
 
     with ExitStack() as stack:
         seen = (attention.norm_q if place.normed else attention.to_q).register_forward_hook(see)
         stack.callback(seen.remove)
-        if place.output == "block":
-            change = block.register_forward_hook(lambda _, __, out: (out[0], out[1] + read()))
-        elif text_tokens:
-            change = attention.register_forward_hook(lambda _, __, out: add(out))
+        if place.output == "block":  # which gives text and image apart
+            change = block.register_forward_hook(lambda _, __, out: (out[0], add(out[1], 0)))
+        elif image.start:
+            change = attention.register_forward_hook(lambda _, __, out: add(out, readers.start))
         else:
-            change = attention.to_out[0].register_forward_pre_hook(lambda _, args: (add(args[0]), *args[1:]))
+            change = attention.to_out[0].register_forward_pre_hook(lambda _, args: (add(args[0], 0), *args[1:]))
         stack.callback(change.remove)
         yield

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from dragflow.backbones.configs import Config
 from dragflow.backbones.pipeline import at_share
 from dragflow.core.errors import UserError
-from dragflow.method.backbone import BackboneSpec, Latent
+from dragflow.method.backbone import BackboneSpec, Latent, Reference
 
 # The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); other sizes take the same share at the same depths,
 # unless a sweep of their own has chosen better: nano, 4 + 8 (docs/world-bench.md). The taps are the last two double
@@ -39,6 +40,11 @@ def image_ids(h: int, w: int, device: torch.device) -> Float[Tensor, "n 3"]:
     """Rotary positions (0, row, column) of the image tokens."""
     rows, columns = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
+
+
+def reference_ids(reference: Reference) -> Float[Tensor, "n 3"]:
+    """Rotary positions (index, row, column) of the tokens of a reference."""
+    return F.pad(reference.positions, (1, 0), value=float(reference.index))
 
 
 def spec_of(transformer: Any, stride: int) -> BackboneSpec:

@@ -1,7 +1,8 @@
 """FLUX.1 in diffusers layout (dev, schnell, every fine-tune): sign, time, packing, guidance and token order end here.
 
 The model predicts v itself and takes t (multiplied by 1000 inside). Double blocks project image tokens alone; single
-blocks project text tokens first, then image tokens. Latents are packed by 2 x 2 patches.
+blocks project text tokens first, then image tokens, in both followed by those of references, if the model takes any.
+Latents are packed by 2 x 2 patches.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.backbones.flux1.hooks import subject_hooks
-from dragflow.backbones.flux1.layout import image_ids, pack, spec_of, unpack
+from dragflow.backbones.flux1.layout import image_ids, pack, reference_ids, spec_of, unpack
 from dragflow.backbones.hooks import kv_hooks, norm_hook
-from dragflow.backbones.pipeline import PipelineBackbone
-from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Subject, SubjectControl
+from dragflow.backbones.pipeline import PipelineBackbone, check_references
+from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Reference, Subject, SubjectControl
 from dragflow.ops import flow
 
 _TEXT_TOKENS = 512
@@ -32,11 +33,12 @@ class Text:
 
 @dataclass(frozen=True, eq=False)
 class FluxConditioning:
-    """A prompt, a guidance, and the subject to keep."""
+    """A prompt, a guidance, the subject to keep, and the pictures to look at."""
 
     text: Text
     guidance: float
     subject: Subject | None = None
+    references: tuple[Reference, ...] = ()
 
 
 class Flux1(PipelineBackbone):
@@ -46,9 +48,17 @@ class Flux1(PipelineBackbone):
         return spec_of(self._transformer, 8 if self._pipeline is None else self._pipeline.vae_scale_factor)
 
     @torch.no_grad()
-    def condition(self, prompt: str, subject: Subject | None = None, *, guidance: float) -> FluxConditioning:
+    def condition(
+        self,
+        prompt: str,
+        *,
+        subject: Subject | None = None,
+        references: tuple[Reference, ...] = (),
+        guidance: float,
+    ) -> FluxConditioning:
         """See `Backbone.condition`."""
-        return FluxConditioning(self._text(prompt), guidance, subject)
+        check_references(self.spec, references)
+        return FluxConditioning(self._text(prompt), guidance, subject, references)
 
     def _encode_prompt(self, prompt: str) -> Text:
         pipeline = self._parts()
@@ -71,10 +81,12 @@ class Flux1(PipelineBackbone):
         times = [torch.as_tensor(t, dtype=torch.float32, device=device).expand(z.shape[0]) * 1000]
         if transformer.config.guidance_embeds:
             times.append(torch.full((z.shape[0],), cond.guidance, device=device) * 1000)
-        ids = torch.cat([torch.zeros(cond.text.tokens.shape[1], 3, device=device), image_ids(h, w, device)])
+        text_ids = torch.zeros(cond.text.tokens.shape[1], 3, device=device)
+        ids = torch.cat([text_ids, image_ids(h, w, device), *(reference_ids(each) for each in cond.references)])
+        told = [pack(each.z)[:, each.tokens].expand(z.shape[0], -1, -1) for each in cond.references]
         return _Stream(
             grid=(h, w),
-            image=transformer.x_embedder(pack(z).to(dtype)),
+            tokens=transformer.x_embedder(torch.cat([pack(z), *told], dim=1).to(dtype)),
             text=transformer.context_embedder(cond.text.tokens.to(dtype)),
             temb=transformer.time_text_embed(*times, pooled),
             rotary=transformer.pos_embed(ids),
@@ -86,21 +98,22 @@ class Flux1(PipelineBackbone):
         double = kind == "double"
         blocks = self._transformer.transformer_blocks if double else self._transformer.single_transformer_blocks
         block = blocks[int(index)]
-        text_tokens = 0 if double else stream.text.shape[1]
+        first = 0 if double else stream.text.shape[1]
+        image = slice(first, first + stream.image_tokens)
 
-        def run(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def run(tokens: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             with (
-                kv_hooks(block.attn, name, slice(text_tokens, None), kv),
-                subject_hooks(block, name, text_tokens, stream.subject),
+                kv_hooks(block.attn, name, image, kv),
+                subject_hooks(block, name, image, stream.subject),
                 norm_hook(block.norm1 if double else block.norm) as seen,
             ):
-                text, image = block(
-                    hidden_states=image, encoder_hidden_states=text, temb=stream.temb, image_rotary_emb=stream.rotary
+                text, tokens = block(
+                    hidden_states=tokens, encoder_hidden_states=text, temb=stream.temb, image_rotary_emb=stream.rotary
                 )
-            return text, image, seen[0][:, text_tokens:]
+            return text, tokens, seen[0][:, image]
 
-        text, image, norm = self._checkpointed(run, stream.image, stream.text)
-        return replace(stream, image=image, text=text), norm
+        text, tokens, norm = self._checkpointed(run, stream.tokens, stream.text)
+        return replace(stream, tokens=tokens, text=text), norm
 
     def _project(self, stream: _Stream) -> Latent:
         transformer = self._transformer
@@ -113,8 +126,19 @@ class _Stream:
 
     grid: tuple[int, int]
     """Rows and columns of the image tokens."""
-    image: Float[Tensor, "b n d"]
+    tokens: Float[Tensor, "b n+r d"]
+    """Of the image, and after them those of its references."""
     text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
     rotary: tuple[Tensor, Tensor] = field(repr=False)
     subject: SubjectControl | None
+
+    @property
+    def image_tokens(self) -> int:
+        """How many tokens the image has."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def image(self) -> Float[Tensor, "b n d"]:
+        """See `Stream.image`."""
+        return self.tokens[:, : self.image_tokens]

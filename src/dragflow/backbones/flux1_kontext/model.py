@@ -1,0 +1,19 @@
+"""FLUX.1 Kontext: FLUX.1 whose references are tokens after the image's, told apart by the first rotary axis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dragflow.backbones.flux1.model import Flux1
+from dragflow.method.backbone import BackboneSpec
+
+_REFERENCES = 2
+"""The model's report (arXiv 2506.15742) numbers any number of pictures on the first axis; the published weights were
+trained with one."""
+
+
+class Flux1Kontext(Flux1):
+    """A `Backbone` on a `FluxTransformer2DModel` and the rest of its `FluxKontextPipeline`."""
+
+    def _facts(self) -> BackboneSpec:
+        return replace(super()._facts(), family="flux1-kontext", references=_REFERENCES)
