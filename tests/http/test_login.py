@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from dragflow.http.app import create_app
-from dragflow.http.login import COOKIE, FREE_GUESSES, LONGEST, Patience, session_of
+from dragflow.http.login import COOKIE, FREE_GUESSES, LONGEST, Patience, address_of, session_of
 from dragflow.http.refused import Refused
 from dragflow.http.settings import ServerSettings
 from dragflow.service import Service
@@ -30,14 +32,14 @@ def guarded(service: Service, settings: ServerSettings) -> Iterator[TestClient]:
 def test_a_page_asks_for_the_token_and_opens_with_it(guarded: TestClient) -> None:
     asked = guarded.get("/docs", headers=HTML)
     assert asked.status_code == 401
-    assert '<form method="post" action="/login">' in asked.text
+    assert '<form method="post" action="/login?page=/docs">' in asked.text
     assert "<script" not in asked.text
     assert asked.headers["cache-control"] == "no-store"
     assert TOKEN not in asked.text
-    wrong = guarded.post("/login", data={"token": "wrong", "page": "/docs"})
+    wrong = guarded.post("/login?page=/docs", data={"token": "wrong"})
     assert (wrong.status_code, "This is not the token." in wrong.text) == (401, True)
     assert "set-cookie" not in wrong.headers
-    right = guarded.post("/login", data={"token": f" {TOKEN} ", "page": "/docs"})
+    right = guarded.post("/login?page=/docs", data={"token": f" {TOKEN} "})
     assert (right.status_code, right.headers["location"]) == (303, "/docs")
     cookie = right.headers["set-cookie"]
     assert cookie.startswith(f"{COOKIE}=")
@@ -65,11 +67,47 @@ def test_the_cookie_is_not_sent_unencrypted_where_the_page_was_not(service: Serv
         assert "Secure" in client.post("/login", data={"token": TOKEN}).headers["set-cookie"]
 
 
+def sent_to(text: str) -> str:
+    """Where the form of a page is sent."""
+    found = re.search(r'action="([^"]+)"', text)
+    assert found is not None
+    return unescape(found[1])
+
+
 @pytest.mark.parametrize(
-    "page", ["https://evil.example", "//evil.example", "/\\evil.example", "", "/\r\nx: y", "javascript:1"]
+    ("opened", "landed"),
+    [
+        ("/login", "/"),
+        ("/login?page=/login", "/"),
+        ("/login?page=/docs%3Fa%3D1", "/docs?a=1"),
+        ("/?__theme=dark&name=a%26b", "/?__theme=dark&name=a%26b"),
+        ("/docs?next=//evil.example", "/docs?next=//evil.example"),
+        ("/caf%C3%A9?x=%C3%A9", "/caf%C3%A9?x=%C3%A9"),
+    ],
+)
+def test_a_person_lands_on_the_page_that_was_opened(guarded: TestClient, opened: str, landed: str) -> None:
+    asked = guarded.get(opened, headers=HTML)
+    assert asked.status_code == 401
+    wrong = guarded.post(sent_to(asked.text), data={"token": "wrong"})
+    again = guarded.get(sent_to(wrong.text), headers=HTML)  # as when the address is opened once more
+    right = guarded.post(sent_to(again.text), data={"token": TOKEN})
+    assert (right.status_code, right.headers["location"]) == (303, landed)
+
+
+def test_whoever_is_known_is_led_on_from_the_form(guarded: TestClient) -> None:
+    guarded.cookies.set(COOKIE, session_of(TOKEN))
+    for opened, landed in (("/login", "/"), ("/login?page=/docs%3Fa%3D1", "/docs?a=1"), ("/login?page=//evil", "/")):
+        answer = guarded.get(opened, headers=HTML)
+        assert (answer.status_code, answer.headers["location"]) == (303, landed)
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["https://evil.example", "//evil.example", "/\\evil.example", "", "/\r\nx: y", "/\t/evil.example", "javascript:1"],
 )
 def test_the_form_leads_to_no_other_server(guarded: TestClient, page: str) -> None:
-    assert guarded.post("/login", data={"token": TOKEN, "page": page}).headers["location"] == "/"
+    answer = guarded.post("/login", params={"page": page}, data={"token": TOKEN})
+    assert answer.headers["location"] == "/"
 
 
 def test_a_page_of_another_site_cannot_send_the_form(guarded: TestClient) -> None:
@@ -133,6 +171,31 @@ def test_each_wrong_token_costs_twice_the_time_of_the_last() -> None:
     for _ in range(FREE_GUESSES - 1):
         patience.wrong("guesser")
     assert waits() == 0
+
+
+@pytest.mark.parametrize(
+    ("client", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_a_client_of_ipv6_is_its_network(client: str, counted: str) -> None:
+    assert address_of({"client": (client, 1234)}) == counted
+
+
+def test_another_address_of_the_same_network_waits_too(service: Service, settings: ServerSettings) -> None:
+    app = create_app(service, replace(settings, token=TOKEN))
+    for number in range(FREE_GUESSES + 1):
+        client = TestClient(app, client=(f"2001:db8::{number + 1:x}", 1), headers={"Authorization": "Bearer wrong"})
+        assert client.get("/v1/models").status_code == (401 if number < FREE_GUESSES else 429)
+    elsewhere = TestClient(app, client=("2001:db8:0:1::1", 1), headers={"Authorization": f"Bearer {TOKEN}"})
+    assert elsewhere.get("/v1/models").status_code == 200
 
 
 def test_the_addresses_that_are_counted_are_bounded() -> None:

@@ -138,12 +138,15 @@ def test_a_token_is_asked_for_once(browser: Any, picture: Path, thing: tuple[flo
     with served(free_port(), token=token) as at:
         context = browser.new_context(viewport={"width": 390, "height": 844})
         page = context.new_page()
-        page.goto(at)
+        page.goto(f"{at}/?__theme=dark")
         page.get_by_label("The token of this server").fill("wrong")
         page.get_by_role("button", name="Open").click()
         assert page.get_by_role("alert").inner_text() == "This is not the token."
         page.get_by_label("The token of this server").fill(token)
         page.get_by_role("button", name="Open").click()
+        page.wait_for_selector(".studio.ready")
+        assert page.url == f"{at}/?__theme=dark"
+        page.goto(f"{at}/login")
         page.wait_for_selector(".studio.ready")
         assert page.url == f"{at}/"
         assert page.evaluate("document.cookie") == ""

@@ -77,7 +77,11 @@ class Guard:
         if scope["path"] == login.PATH and scope.get("method") == "POST":
             limited = _limited(receive, headers, login.FORM_BYTES)
             return await login.given(scope, limited, token, self._patience)
-        return login.form(scope["path"]) if _asks_for_page(scope, headers) and not _knows(headers, token) else None
+        if not _asks_for_page(scope, headers):
+            return None
+        if not _knows(headers, token):
+            return login.form(login.wanted(scope))
+        return login.onward(scope) if scope["path"] == login.PATH else None
 
     def _check_token(self, scope: Scope, headers: dict[str, str]) -> None:
         token, address = self._settings.token, login.address_of(scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import math
 import threading
 import time
@@ -11,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from html import escape
 from http import HTTPStatus
+from urllib.parse import parse_qs, quote
 
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -24,9 +26,11 @@ from dragflow.http.settings import TOKEN_VARIABLE
 COOKIE = "dragflow_session"
 """Cookie that stands for the token, for pages, whose event streams can send no header."""
 PATH = "/login"
-"""Where the form is sent."""
+"""Where the form is, and is sent; its query names the page that is opened afterwards."""
 FREE_GUESSES = 5
 """Wrong tokens of an address that cost nothing: people mistype."""
+_NETWORK = 64
+"""Bits of an IPv6 address that are counted: a client may choose the others at will."""
 LONGEST = 60.0
 """Most seconds that an address waits after a wrong token."""
 _FORGOTTEN = 900.0
@@ -45,12 +49,11 @@ _PAGE = """<!doctype html>
   :root {{ color-scheme: light dark; }}
   body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 24em; margin: 18vh auto 0; padding: 0 1em; }}
   input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: 0.5em; margin-top: 0.5em; }}
-  p {{ color: #c8332b; min-height: 1.5em; }}
+  p {{ color: light-dark(#b3261e, #ff8a80); min-height: 1.5em; }}
 </style>
-<form method="post" action="{path}">
+<form method="post" action="{action}">
   <label for="token">The token of this server (its ${variable})</label>
   <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
-  <input name="page" type="hidden" value="{page}">
   <button>Open</button>
   <p role="alert">{said}</p>
 </form>
@@ -118,16 +121,17 @@ class Patience:
 def form(
     page: str, said: str = "", status: HTTPStatus = HTTPStatus.UNAUTHORIZED, headers: dict[str, str] | None = None
 ) -> Response:
-    """The page that asks for the token; `page` is the path that is opened then."""
-    text = _PAGE.format(path=PATH, variable=TOKEN_VARIABLE, page=escape(page), said=escape(said))
+    """The page that asks for the token; `page` is the address that is opened then."""
+    action = f"{PATH}?page={quote(page, safe='/')}"
+    text = _PAGE.format(action=escape(action), variable=TOKEN_VARIABLE, said=escape(said))
     return HTMLResponse(text, status, _HEADERS | (headers or {}))
 
 
 async def given(scope: Scope, receive: Receive, token: str, patience: Patience) -> Response:
     """The answer to a sent form: the way to the page with its cookie, or the form again."""
-    address, page = address_of(scope), "/"
+    address, page = address_of(scope), wanted(scope)
     try:
-        said, page = await _sent(Request(scope, receive))
+        said = await _sent(Request(scope, receive))
         patience.check(address)  # nothing is awaited from here on, so that no two guesses are one
     except Refused as error:
         return form(page, str(error), error.status, error.headers)
@@ -135,22 +139,47 @@ async def given(scope: Scope, receive: Receive, token: str, patience: Patience) 
         patience.wrong(address)
         return form(page, "This is not the token.")
     patience.right(address)
-    answer = RedirectResponse(page, HTTPStatus.SEE_OTHER, _HEADERS)
+    answer = onward(scope)
     answer.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=scope["scheme"] == "https")
     return answer
 
 
+def onward(scope: Scope) -> Response:
+    """The way from the form to the page that a person wanted."""
+    return RedirectResponse(wanted(scope), HTTPStatus.SEE_OTHER, _HEADERS)
+
+
+def wanted(scope: Scope) -> str:
+    """The address that a person wants to open, with its query: never one of another server, nor the form itself."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    if scope["path"] == PATH:
+        page = parse_qs(query).get("page", ["/"])[0]
+    else:
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        page = path.decode("latin-1") + (f"?{query}" if query else "")
+    # Browsers read a backslash as a slash, and two of them at the beginning as another server.
+    inside = page.startswith("/") and not page.startswith(("//", "/\\")) and page.isascii() and page.isprintable()
+    return page if inside and page.partition("?")[0] != PATH else "/"
+
+
 def address_of(scope: Scope) -> str:
-    """Of the client; all whose address is not known are one."""
-    return scope["client"][0] if scope.get("client") else ""
+    """Of the client, for IPv6 its network of /64; all whose address is not known are one."""
+    said = scope["client"][0] if scope.get("client") else ""
+    try:
+        address = ipaddress.ip_address(said)
+    except ValueError:
+        return said
+    if isinstance(address, ipaddress.IPv4Address):
+        return said
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), _NETWORK), strict=False))
 
 
-async def _sent(request: Request) -> tuple[str, str]:
-    """The token of a form, and the path that is to be opened, which never leads to another server."""
+async def _sent(request: Request) -> str:
+    """The token of a form."""
     try:
         fields = await request.form(max_files=0, max_fields=4)
     except (HTTPException, MultiPartException) as error:
         raise Refused(HTTPStatus.BAD_REQUEST, "the form is not whole: send it again") from error
-    page = str(fields.get("page", "/"))
-    inside = page.startswith("/") and not page.startswith(("//", "/\\")) and page.isascii() and page.isprintable()
-    return str(fields.get("token", "")).strip(), page if inside else "/"
+    return str(fields.get("token", "")).strip()
