@@ -15,7 +15,8 @@ from dragflow.core.models import ModelOptions
 from dragflow.http.app import create_app
 from dragflow.http.settings import ServerSettings
 from dragflow.service import Service
-from dragflow.studio.page import EXAMPLES, mount_studio
+from dragflow.studio.page import mount_studio
+from dragflow.world import EXAMPLES
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,8 @@ from PIL import Image
 
 from dragflow.files.presets import preset_names
 from dragflow.studio.component import ADDRESS, studio_canvas
-from dragflow.world import drag_case
+from dragflow.world import EXAMPLES
 
-EXAMPLES = {
-    "Move a boat": ("translate", 308),
-    "Move an eagle": ("translate", 309),
-    "Turn a guitar": ("rotate", 308),
-    "Shrink a house": ("scale", 310),
-    "Stretch an eagle": ("stretch", 309),
-}
-"""Names of the built-in pictures: the kind of motion and the seed of their scenes of the procedural world."""
 _SIDE = 512
 _FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 """Those of the machine: others would be loaded from elsewhere."""
@@ -51,8 +43,7 @@ def mount_studio(app: FastAPI, models: Sequence[str]) -> FastAPI:
 
     @app.get(f"{ADDRESS}/examples/{{number}}.png", response_class=Response, include_in_schema=False)
     def example(number: int) -> Response:
-        scenes = list(EXAMPLES.values())
-        return Response(_drawn(*scenes[number % len(scenes)]), media_type="image/png")
+        return Response(_drawn(number % len(EXAMPLES)), media_type="image/png")
 
     theme = gr.themes.Default(font=_FONT, font_mono=_MONO)
     return gr.mount_gradio_app(app, blocks(models), path="/", theme=theme, footer_links=[], show_error=True)
@@ -60,7 +51,7 @@ def mount_studio(app: FastAPI, models: Sequence[str]) -> FastAPI:
 
 def blocks(models: Sequence[str]) -> gr.Blocks:
     """The widgets."""
-    examples = [(name, f"{ADDRESS}/examples/{number}.png") for number, name in enumerate(EXAMPLES)]
+    examples = [(one.title, f"{ADDRESS}/examples/{number}.png") for number, one in enumerate(EXAMPLES)]
     head = "".join(
         f'<link rel="stylesheet" href="{ADDRESS}/{place}">' for place in ("canvas/canvas.css", "page/studio.css")
     )
@@ -132,7 +123,7 @@ def _button(text: str, act: str, **options: str) -> None:
 
 
 @cache
-def _drawn(kind: str, seed: int) -> bytes:
+def _drawn(number: int) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(drag_case(seed, kind, _SIDE, "test").source).save(buffer, "PNG")
+    Image.fromarray(EXAMPLES[number].case(_SIDE).source).save(buffer, "PNG")
     return buffer.getvalue()
