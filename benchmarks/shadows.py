@@ -3,7 +3,7 @@
     python benchmarks/shadows.py --samples ../shared/samples
 
 On the world an offset counts as right within 2.5 % of the picture's smaller side. Photographs get the random regions of
-`benchmarks/holes.py`, which are no objects and cast nothing, and the painted regions that samples bring.
+`benchmarks/holes.py`, which are not objects and cast nothing, and the painted regions that samples bring.
 """
 
 from __future__ import annotations

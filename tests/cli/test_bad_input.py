@@ -241,7 +241,7 @@ def test_a_picture_that_cannot_be_used(kind: str, run: Any, desk: Any, dummy_fol
     if kind == "empty":
         bad.touch()
     elif kind == "text":
-        bad.write_text("this is no picture")
+        bad.write_text("this is not a picture")
     elif kind == "truncated":
         bad.write_bytes(desk.image.read_bytes()[:5000])
     elif kind == "sixteen":

@@ -232,7 +232,7 @@ def test_what_the_person_can_mend_is_said_and_not_tried_again(server: ChatServer
     assert isinstance(error, IntentError if status == 413 else UserError)
 
 
-# Replies that are no answer
+# Replies that do not answer
 
 
 def test_a_server_without_response_format_is_asked_in_plain_words(server: ChatServer) -> None:

@@ -24,7 +24,7 @@ def test_coverage_is_the_share_of_the_pixels_of_a_cell() -> None:
 
 @given(st.integers(16, 60), st.integers(16, 60), st.integers(1, 9), st.integers(1, 9), st.data())
 def test_a_cell_has_any_pixel_where_it_has_a_share(h: int, w: int, gh: int, gw: int, data: st.DataObject) -> None:
-    """Also for sizes that are no multiple of the grid: not a single pixel of the mask is lost."""
+    """Also for sizes that are not multiples of the grid: not a single pixel of the mask is lost."""
     y, x = data.draw(st.integers(0, h - 1)), data.draw(st.integers(0, w - 1))
     mask = rectangle((h, w), y, x, y + 1, x + 1)
     found = any_cells(mask, (gh, gw))

@@ -1,4 +1,4 @@
-"""A region takes its shadow along, and nothing that is none."""
+"""A region takes its shadow along, and nothing else."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def cause(error: BaseException, what: str, model: str, revision: str | None) -> 
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether a copy in the cache is no answer: another revision was asked for than there is."""
+    """Whether a copy in the cache does not help: another revision was asked for than there is."""
     return any(_is(one, "RevisionNotFoundError") for one in _chain(error))
 
 

@@ -40,7 +40,7 @@ class PublishedTable:
     source: str
     """Paper and number of the table."""
     data: str
-    """Name of the data set; "" if it is none of ours."""
+    """Name of the data set; "" if it is not one of ours."""
     columns: tuple[Metric, ...]
     rows: tuple[PublishedRow, ...]
 
@@ -89,5 +89,5 @@ def published_for(data_name: str) -> tuple[PublishedTable, ...]:
 
 
 def published_elsewhere() -> tuple[PublishedTable, ...]:
-    """The tables whose data set is none of ours."""
+    """The tables whose data set is not one of ours."""
     return tuple(table for table in published_tables() if not table.data)

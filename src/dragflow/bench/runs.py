@@ -166,7 +166,7 @@ def read_records(folder: Path) -> tuple[RunRecord, ...]:
     """The records of a run; of several for one sample the last counts.
 
     Raises:
-        UserError: a line that is no record.
+        UserError: a line that is not a record.
     """
     with _by_this_version(folder):
         lines = _lines(RunRecord, folder, RECORDS, "delete this line, and its sample is made again")

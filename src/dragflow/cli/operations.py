@@ -132,7 +132,7 @@ def _region(draft: _Draft, options: dict[str, str]) -> Region:
         return Box(*_numbers(kind, text, 4))
     values = _numbers(kind, text.replace(";", ","), None)
     if len(values) % 2:
-        raise UserError(f"--polygon {text}: {len(values)} numbers are no points: write X,Y;X,Y;X,Y")
+        raise UserError(f"--polygon {text}: {len(values)} numbers do not make points: write X,Y;X,Y;X,Y")
     return Polygon(tuple(zip(values[::2], values[1::2], strict=True)))
 
 

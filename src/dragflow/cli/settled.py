@@ -88,9 +88,9 @@ def fronts(asked: Instruction, settled: Instruction) -> list[Front]:
     """What was found, and not given, to stay in front of the regions of an instruction."""
     pairs = zip(asked.operations, settled.operations, strict=True)
     return [
-        Front(i, int((np.asarray(given.behind.array) > 0).sum()))
+        Front(i, int((np.asarray(given.front.array) > 0).sum()))
         for i, (one, given) in enumerate(pairs)
-        if one.behind in (None, True) and isinstance(given.behind, MaskArray)
+        if one.behind in (None, True) and isinstance(given.front, MaskArray)
     ]
 
 

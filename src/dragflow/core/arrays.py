@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     """(H, W)."""
     Map = NDArray[np.floating[Any]]
     """(H, W), or (H, W, C) with channels."""
-else:  # names alone are no reason to import numpy
+else:  # numpy is not imported for names alone
     Pixels = Mask = Map = Any
 
 

@@ -148,6 +148,11 @@ class Operation:
             behind = as_region(behind)
         _set(self, region=as_region(region), motion=motion, handle=handle, cut=cut, behind=behind)
 
+    @property
+    def front(self) -> Region | None:
+        """The region that is said to stay in front of it; None if none is."""
+        return None if isinstance(self.behind, bool) else self.behind
+
 
 @dataclass(frozen=True, init=False)
 class Instruction:
@@ -300,7 +305,7 @@ class DragTask:
     def regions(self) -> tuple[Region, ...]:
         """Every region of the instruction, the editable area too."""
         operations, editable = self.instruction.operations, self.instruction.editable
-        fronts = [op.behind for op in operations if op.behind is not None and not isinstance(op.behind, bool)]
+        fronts = [op.front for op in operations if op.front is not None]
         return (*(op.region for op in operations), *fronts, *(() if editable is None else (editable,)))
 
     @property

@@ -155,7 +155,7 @@ def media_type(what: What) -> str:
 
 
 def check_result(result: bytes, source: SourceImage) -> None:
-    """Refuse what is no PNG of the picture's size.
+    """Refuse anything but a PNG of the picture's size.
 
     Raises:
         UserError: for that.

@@ -143,7 +143,7 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None, *, sett
             raise UserError(f"{source}: {place}: {error}") from error
 
     def operation(op: OperationFile, place: str) -> Operation:
-        behind = op.behind if op.behind is None or isinstance(op.behind, bool) else region(op.behind, f"{place}.behind")
+        behind = op.behind if isinstance(op.behind, bool | None) else region(op.behind, f"{place}.behind")
         return Operation(region(op.region, f"{place}.region"), op.motion, op.handle, op.cut, behind)
 
     return Instruction(
@@ -185,7 +185,7 @@ def to_file(instruction: Instruction) -> dict[str, Any]:
                 motion=op.motion,
                 handle=op.handle,
                 cut=op.cut,
-                behind=op.behind if op.behind is None or isinstance(op.behind, bool) else _embedded(op.behind),
+                behind=op.behind if isinstance(op.behind, bool | None) else _embedded(op.behind),
             )
             for op in instruction.operations
         ],

@@ -28,9 +28,7 @@ def freeze(instruction: Instruction) -> Instruction:
         return region if isinstance(region, Polygon | Box) else frozen(region, name, area=area)
 
     def owned(op: Operation, name: str) -> Operation:
-        behind = op.behind
-        if behind is not None and not isinstance(behind, bool):
-            behind = own(behind, f"what {name} is behind")
+        behind = op.behind if op.front is None else own(op.front, f"what {name} is behind")
         return replace(op, region=own(op.region, name), behind=behind)
 
     return replace(

@@ -53,7 +53,7 @@ def check_writable(path: Path, *, inputs: Iterable[Path] = (), force: bool = Tru
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to replace what is no file: root could put a file in the place of a device of the system.
+    """Refuse to replace anything but a file: root could put a file in the place of a device of the system.
 
     Raises:
         UserError: it is a device or a pipe.

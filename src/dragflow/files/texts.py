@@ -36,7 +36,7 @@ def read_text(path: Path, what: str, fix: str = "check the path") -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether this is a folder; a name that no file can have is none."""
+    """Whether this is a folder; False for a name that no file can have."""
     try:
         return path.is_dir()
     except OSError:

@@ -82,7 +82,7 @@ class Edits:
         """An edit by its id.
 
         Raises:
-            Refused: none has this id, or it is no longer kept.
+            Refused: no edit has this id, or it is no longer kept.
         """
         with self._changing:
             self._drop_expired()
@@ -211,7 +211,7 @@ def sentence(error: BaseException | None) -> str:
 def _job(asked: requests.EditRequest, pictures: Pictures, settings: ServerSettings) -> EditJob:
     source, instruction = requests.picture(asked, pictures), requests.instruction(asked)
     model = settings.model(asked.model)
-    if asked.preset not in preset_names():  # a preset may also be a file, which is none of a client's business
+    if asked.preset not in preset_names():  # a preset may also be a file, which is not a client's business
         raise Refused(
             HTTPStatus.BAD_REQUEST,
             f"preset {asked.preset[:60]!r} is not known: choose one of {', '.join(preset_names())}",

@@ -34,7 +34,7 @@ class Pictures:
         """A picture by its id.
 
         Raises:
-            Refused: none has this id, or it is no longer kept.
+            Refused: no picture has this id, or it is no longer kept.
         """
         with self._changing:
             self._drop()

@@ -61,14 +61,11 @@ def _told(asked: requests.RecipeRequest, settings: ServerSettings) -> dict[str, 
 def _region(operation: Operation, size: tuple[int, int]) -> dict[str, Any]:
     """What a canvas shows of an operation, whatever its kinds of region and motion are."""
     mask = rasterise(operation.region, size, "a region of the recipe")
-    behind = operation.behind
-    front = None
-    if behind is not None and not isinstance(behind, bool):
-        front = _png(rasterise(behind, size, "what a region of the recipe is behind"))
+    front = operation.front
     return {
         "mask": _png(mask),
         "matrix": motion_matrix(operation.motion, operation.handle or centroid(mask)),
-        "front": front,
+        "front": None if front is None else _png(rasterise(front, size, "what a region of the recipe is behind")),
     }
 
 

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.motion import Label
 from dragflow.pixels import masks
+from dragflow.pixels.colours import means
 from dragflow.pixels.fill.membrane import membrane
 from dragflow.pixels.joint import joint_points
+from dragflow.pixels.reduced import fitting, nearest_mask, reduced, reduced_mask
 
 _PIXELS = 65_536
 """A rim is looked at at this size at most."""
@@ -64,8 +66,8 @@ class Attachment:
 
 def attachment(image: Pixels, region: Mask) -> Attachment:
     """What the rim of a region (H, W) of a picture (H, W, 3) says."""
-    size = (region.shape[1], region.shape[0])
-    image, small = _shrunk(image, region)
+    size = (region.shape[0], region.shape[1])
+    image, small = _reduced(image, region)
     if not small.any() or small.all() or image[masks.dilate(small, 2)].std(axis=0).max() < _EMPTY:
         return Attachment("relocation", None)
     points, normals = rim(small)
@@ -79,10 +81,10 @@ def attachment(image: Pixels, region: Mask) -> Attachment:
     alike = joint_points(image, small, points)
     if not alike.any():
         return Attachment("relocation", None)
-    joint, share = _longest(points[alike], (small.shape[1], small.shape[0]), len(points))
+    joint, share = _longest(points[alike], small.shape, len(points))
     if share < _RUN:
         return Attachment("relocation", None)
-    return Attachment("deformation", np.asarray(cv2.resize(joint, size, interpolation=cv2.INTER_NEAREST)) > 0)
+    return Attachment("deformation", nearest_mask(joint, size))
 
 
 def _encloses(image: Pixels, region: Mask) -> bool:
@@ -115,16 +117,13 @@ def differing(image: Pixels, region: Mask) -> Mask:
 
 def unstepped(image: Pixels, region: Mask) -> float:
     """Share of the rim of a region (H, W) of a picture (H, W, 3) that has no coarse edge near it."""
-    image, small = _shrunk(image, region)
+    image, small = _reduced(image, region)
     return float(_without_step(image, small, rim(small)[0]).mean()) if small.any() and not small.all() else 1.0
 
 
-def _shrunk(image: Pixels, region: Mask) -> tuple[Pixels, Mask]:
-    h, w = region.shape
-    shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
-    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
-    small = np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8), small
+def _reduced(image: Pixels, region: Mask) -> tuple[Pixels, Mask]:
+    size = fitting(region.shape, _PIXELS)
+    return reduced(image, size), reduced_mask(region, size)
 
 
 def rim(region: Mask) -> tuple[Points, Points]:
@@ -160,22 +159,22 @@ def _without_step(image: Pixels, region: Mask, points: Points) -> Flags:
         if offset > 0 and offset + band > depth.max():
             continue  # the region has no such inside
         sigma = band + abs(offset)
-        within = masks.means(both, (depth > offset) & (depth <= offset + band + 0.5), sigma)[y, x]
-        beyond = masks.means(both, (depth < offset) & (depth >= offset - band - 0.5), sigma)[y, x]
+        within = means(both, (depth > offset) & (depth <= offset + band + 0.5), sigma)[y, x]
+        beyond = means(both, (depth < offset) & (depth >= offset - band - 0.5), sigma)[y, x]
         spread = np.sqrt(np.maximum(within[:, 3:] - within[:, :3] ** 2 + beyond[:, 3:] - beyond[:, :3] ** 2, 0) / 2)
         stepped |= (np.abs(within[:, :3] - beyond[:, :3]) - _SPREAD * spread).max(axis=1) > _EDGE
     return ~stepped
 
 
-def _longest(points: Points, size: tuple[int, int], count: int) -> tuple[NDArray[np.uint8], float]:
-    """The longest run of points of a rim, drawn on a picture of `size` (w, h), and its share of all `count` points."""
-    marked = np.zeros((size[1], size[0]), np.bool_)
+def _longest(points: Points, size: tuple[int, ...], count: int) -> tuple[Mask, float]:
+    """The longest run of points of a rim, drawn on a picture of `size` (h, w), and its share of all `count` points."""
+    marked = np.zeros(size, np.bool_)
     x, y = np.rint(points).astype(np.intp).T
     marked[y, x] = True
     labels, _ = masks.components(masks.dilate(marked, 1))
     counts = np.bincount(labels[y, x])
     best = int(counts.argmax())
-    return (labels == best).astype(np.uint8), float(counts[best] / count)
+    return labels == best, float(counts[best] / count)
 
 
 def _step(piece: Points) -> int:

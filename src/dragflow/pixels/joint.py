@@ -16,6 +16,7 @@ from scipy.spatial import KDTree
 
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.pixels import masks
+from dragflow.pixels.colours import as_lab
 
 _WIDTH = (0.02, 0.12)
 """Width of the ring that is looked at: at most these shares of the picture's shorter side, and of the region's own."""
@@ -51,7 +52,7 @@ def joint_points(image: Pixels, region: Mask, points: NDArray[np.float64]) -> ND
 
 
 def _apart(colours: Map, others: Map) -> Map:
-    """Distances (n, m) of colours (n, 3) to others (m, 3), each in the light or in shadow: a shadow is no joint."""
+    """Distances (n, m) of colours (n, 3) to others (m, 3), each in the light or in shadow: a shadow is not a joint."""
     light = np.clip(colours @ others.T / np.maximum((others**2).sum(axis=1), 1.0), _DARKEST, 1.0)
     return np.linalg.norm(_lab(colours)[:, None] - _lab(light[..., None] * others), axis=-1)
 
@@ -59,7 +60,7 @@ def _apart(colours: Map, others: Map) -> Map:
 def _lab(colours: Map) -> Map:
     """RGB in 8 bits (..., 3) as CIELAB in 8 bits."""
     flat = np.rint(colours).astype(np.uint8).reshape(1, -1, 3)
-    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2LAB), np.float32).reshape(colours.shape)
+    return as_lab(flat).astype(np.float32).reshape(colours.shape)
 
 
 def _some(colours: Map, count: int) -> Map:

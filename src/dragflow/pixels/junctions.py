@@ -6,18 +6,17 @@ outline, its stem another one that has a corner there. The two ends of the conta
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dragflow.core.arrays import Mask
+from dragflow.pixels.reduced import fitting, reduced_mask
 
 _PIXELS = 65_536
 """Outlines are looked at at this size at most."""
 _NEAR, _GAP, _RUN = 3, 5, 5
-"""Pixels between outlines that touch; along a contact, the longest gap that is none, and its least length."""
+"""Pixels between outlines that touch; the longest gap that does not end a contact, and a contact's least length."""
 _CONTACT = (0.06, 0.7)
 """Share of the outline that is in contact: less is chance, more is one thing inside of the other."""
 _ARM, _AROUND = 6, 4
@@ -32,20 +31,15 @@ Outline = NDArray[np.float64]
 
 def is_behind(region: Mask, other: Mask) -> bool:
     """Whether a region (H, W) touches another one (H, W) and is behind it, as far as their outlines tell."""
-    h, w = region.shape
-    shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
-    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
-    masks = [
-        np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
-        for mask in (region, other)
-    ]
-    own, others = (_outline(mask) for mask in masks)
+    h, w = size = fitting(region.shape, _PIXELS)
+    region, other = (reduced_mask(mask, size) for mask in (region, other))
+    own, others = _outline(region), _outline(other)
     if min(len(own), len(others)) < 3 * _ARM:
         return False
     turns = [
         _turn(own, at) - _turn(others, int(np.argmin(((others - own[at]) ** 2).sum(axis=1))))
-        for at in _ends(_touching(own, masks[1]))
-        if _BORDER <= own[at][0] < size[0] - _BORDER and _BORDER <= own[at][1] < size[1] - _BORDER
+        for at in _ends(_touching(own, other))
+        if _BORDER <= own[at][0] < w - _BORDER and _BORDER <= own[at][1] < h - _BORDER
     ]
     return bool(turns) and float(np.mean(turns)) > _CORNER
 

@@ -102,7 +102,7 @@ def pick(found: Levels, label: str, named: NDArray[Any]) -> Mask | None:
 
 
 def frayed(mask: Mask, values: NDArray[Any]) -> bool:
-    """Whether so many pixels along one label have a value that is no label's that the edge of its region is unclear."""
+    """Whether so many pixels along one label have a value of no label that the edge of its region is unclear."""
     coded = codes(values)
     if coded is None:
         return True

@@ -8,7 +8,9 @@ or there is none, nothing is known of the light, and nothing is relit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix
+from dragflow.pixels.reduced import enlarged, reduced, reduced_mask, scaled
 
 _SIDE = 96
 """The shorter side, in pixels, of the picture that slopes are read in; texture is read in one twice as large."""
@@ -34,7 +37,7 @@ _FINE, _PATCH = 2.0, 6
 _TEXTURE, _PATCHES = 0.45, 12
 """Least amount of texture, in levels, and least number of places that show it."""
 _VARIES = (0.08, 0.27)
-"""Standard deviation of a light in logarithms: what is less does not matter, what is more is no light but things."""
+"""Standard deviation of a light in logarithms: what is less does not matter, what is more is not light but things."""
 _APART = 0.6
 """Largest standard deviation of the difference of both halves, as a share of that of their mean."""
 _FOLLOWS, _SURE = (0.4, 2.0), 0.15
@@ -64,8 +67,7 @@ class Light:
         change = told**3 / np.maximum(told**2 + (first - second) ** 2, 1e-9)
         if np.abs(change).max() < _LEAST:
             return None
-        h, w = self.size
-        large = cv2.resize(change.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)
+        large = enlarged(change.astype(np.float32), self.size)
         return np.asarray(np.exp(np.clip(large, -_MOST, _MOST)), np.float32)
 
     def _moved(self, coefficients: NDArray[np.float64], motion: Matrix) -> NDArray[np.float64]:
@@ -82,8 +84,8 @@ def light_of(image: Pixels, hidden: Mask) -> Light | None:
     """The light of a picture (H, W, 3), told by all but what is hidden (H, W); None if it tells of none that varies."""
     size = (hidden.shape[0], hidden.shape[1])
     h, w = _small(size)
-    small = np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.float32)
-    known = ~_any(hidden, (h, w)) & (small.min(axis=2) > _DARK) & (small.max(axis=2) < _BRIGHT)
+    small = reduced(image, (h, w)).astype(np.float32)
+    known = ~reduced_mask(hidden, (h, w), 0.0) & (small.min(axis=2) > _DARK) & (small.max(axis=2) < _BRIGHT)
     y, x = (np.mgrid[:h, :w] + 0.5) * (size[1] / w) - 0.5
     terms, logarithm = _terms(x, y, size), np.log(small + _FLOOR)
     rows, columns = np.indices(known.shape) // _SQUARE
@@ -99,13 +101,7 @@ def light_of(image: Pixels, hidden: Mask) -> Light | None:
 
 
 def _small(size: tuple[int, int]) -> tuple[int, int]:
-    shrink = min(1.0, _SIDE / min(size))
-    return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
-
-
-def _any(mask: Mask, size: tuple[int, int]) -> Mask:
-    """The pixels of a smaller picture (h, w) that have some of a mask in them."""
-    return np.asarray(cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)) > 0
+    return scaled(size, min(1.0, _SIDE / min(size)))
 
 
 def _terms(x: NDArray[np.float64], y: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
@@ -127,7 +123,7 @@ def _fitted(terms: NDArray[np.float64], logarithm: Map, known: Mask, part: Mask)
     a, b = np.concatenate(slopes), np.concatenate(changes)
     if len(a) < _PATCHES * terms.shape[-1]:
         return None
-    return np.stack([_robust(a, b[:, channel]) for channel in range(3)], axis=-1)
+    return np.stack([_reweighted(a, b[:, channel], _agreeing, 1e-7 * len(a)) for channel in range(3)], axis=-1)
 
 
 def _pairs(step: int) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
@@ -136,13 +132,23 @@ def _pairs(step: int) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
     return [((every, first), (every, last)), ((first, every), (last, every))]
 
 
-def _robust(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The least-squares solution of a x = b, each row weighted by how well it agrees (Geman and McClure)."""
+def _agreeing(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of slopes by their errors (Geman and McClure): one that is far off counts for nothing."""
+    return 1 / (1 + (errors / _TYPICAL) ** 2) ** 2
+
+
+def _reweighted(
+    a: NDArray[np.float64],
+    b: NDArray[np.floating[Any]],
+    weigh: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    ridge: float,
+) -> NDArray[np.float64]:
+    """The solution (n) of a x = b by least squares, where each row weighs what its error in the last round says."""
     weight, found = np.ones(len(a)), np.zeros(a.shape[1])
     for _ in range(_ROUNDS):
         weighted = a * weight[:, None]
-        found = np.linalg.solve(weighted.T @ a + 1e-7 * len(a) * np.eye(a.shape[1]), weighted.T @ b)
-        weight = 1 / (1 + ((b - a @ found) / _TYPICAL) ** 2) ** 2
+        found = np.linalg.solve(weighted.T @ a + ridge * np.eye(a.shape[1]), weighted.T @ b)
+        weight = weigh(b - a @ found)
     return np.asarray(found, np.float64)
 
 
@@ -157,15 +163,15 @@ def _is_even(field: Map) -> bool:
 def _followed(image: Pixels, hidden: Mask, field: Map) -> bool:
     """Whether the picture's texture varies with the light (h, w), in logarithms."""
     size = (2 * field.shape[0], 2 * field.shape[1])
-    grey = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.float32).mean(axis=2)
-    seen = (~_any(hidden, size)).astype(np.float32)
+    grey = reduced(image, size).astype(np.float32).mean(axis=2)
+    seen = (~reduced_mask(hidden, size, 0.0)).astype(np.float32)
     fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), _FINE)) * seen
     share = cv2.GaussianBlur(seen, (0, 0), _PATCH)
     amount = cv2.GaussianBlur(fine, (0, 0), _PATCH) / np.maximum(share, 1e-3)
     places = (slice(None, None, _PATCH),) * 2
     clear = share[places] > 0.6
     amounts = amount[places][clear]
-    lights = np.asarray(cv2.resize(field, size[::-1]), np.float32)[places][clear]
+    lights = enlarged(field, size)[places][clear]
     if len(amounts) < _PATCHES or np.median(amounts) < _TEXTURE:
         return False
     power, error = _power(lights, np.log(amounts + 0.3))
@@ -175,10 +181,6 @@ def _followed(image: Pixels, hidden: Mask, field: Map) -> bool:
 def _power(lights: NDArray[np.float32], amounts: NDArray[np.float32]) -> tuple[float, float]:
     """The slope, in the mean of sizes of deviations, of one logarithm over another, and its error."""
     a = np.stack([np.ones_like(lights), lights], axis=-1).astype(np.float64)
-    weight, found = np.ones(len(a)), np.zeros(2)
-    for _ in range(_ROUNDS):
-        weighted = a * weight[:, None]
-        found = np.linalg.solve(weighted.T @ a + 1e-9 * np.eye(2), weighted.T @ amounts)
-        weight = 1 / np.maximum(np.abs(amounts - a @ found), 0.05)
+    found = _reweighted(a, amounts, lambda errors: 1 / np.maximum(np.abs(errors), 0.05), 1e-9)
     deviation = 1.5 * float(np.median(np.abs(amounts - a @ found)))
     return float(found[1]), deviation / (np.sqrt(len(a)) * max(float(lights.std()), 1e-6))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dragflow.core.arrays import Map, Mask, Point, Window
+from dragflow.core.arrays import Mask, Point, Window
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Matrix, inside
 from dragflow.core.task import Box, MaskArray, Polygon, Region, ResolvedOperation
@@ -134,7 +134,7 @@ def dilate(mask: Mask, pixels: int) -> Mask:
 
 
 def depth(region: Mask) -> NDArray[np.float32]:
-    """Distance of every pixel from the rim: positive inside. The border of the picture is no rim."""
+    """Distance of every pixel from the rim: positive inside. The border of the picture is not a rim."""
     sides = [np.pad(side.astype(np.uint8), 1, mode="edge") for side in (region, ~region)]
     inner, outer = (np.asarray(cv2.distanceTransform(s, cv2.DIST_L2, 5), np.float32)[1:-1, 1:-1] for s in sides)
     return np.where(region, inner - 0.5, 0.5 - outer).astype(np.float32)
@@ -142,9 +142,10 @@ def depth(region: Mask) -> NDArray[np.float32]:
 
 def window(region: Mask, margin: int) -> tuple[slice, slice]:
     """The box around a region, grown by `margin` pixels as far as the picture goes."""
-    ys, xs = np.nonzero(region)
-    top, left = max(int(ys.min()) - margin, 0), max(int(xs.min()) - margin, 0)
-    return slice(top, int(ys.max()) + margin + 1), slice(left, int(xs.max()) + margin + 1)
+    left, top, right, bottom = bounds(region)
+    h, w = region.shape
+    rows = slice(max(top - margin, 0), min(bottom + margin, h))
+    return rows, slice(max(left - margin, 0), min(right + margin, w))
 
 
 def feather(mask: Mask, pixels: float) -> NDArray[np.float32]:
@@ -200,14 +201,6 @@ def nearness(mask: Mask, pixels: float) -> NDArray[np.float32]:
         return mask.astype(np.float32)
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.clip(1 - distance / (pixels + 1), 0, 1).astype(np.float32)
-
-
-def means(values: Map, where: Mask, sigma: float) -> Map:
-    """Means of values (H, W, C) in a neighbourhood, over the pixels of a mask alone."""
-    weight = where.astype(np.float32)
-    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-4)
-    channels = [cv2.GaussianBlur(values[..., c] * weight, (0, 0), sigma) / total for c in range(values.shape[2])]
-    return np.stack(channels, axis=2)
 
 
 def as_image(mask: Mask) -> Image.Image:

@@ -18,6 +18,7 @@ from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix
 from dragflow.core.task import Cut
 from dragflow.pixels import masks
+from dragflow.pixels.colours import means
 
 _BAND, _SHARP = 1.5, 512
 """Half of the width of the rim in pixels, up to a shorter side of so many; above, edges are wider in proportion."""
@@ -90,7 +91,7 @@ def rim_shares(image: Map, region: Mask, scale: float) -> tuple[Map, Pixels]:
     depth, band = masks.depth(region), _BAND * scale
     # Where a region is thinner than its rim, or fills the window, all of that side counts a little.
     inside, outside = ((side * depth >= band) + 1e-3 * (side * depth > 0) for side in (1, -1))
-    mine, other = _mean(image, inside, scale), _mean(image, outside, scale)
+    mine, other = (means(image, side, scale, least=1e-6) for side in (inside, outside))
     apart = mine - other
     contrast = (apart**2).sum(axis=2)
     share = np.clip(((image - other) * apart).sum(axis=2) / np.maximum(contrast, 1e-3), 0, 1)
@@ -107,9 +108,3 @@ def rim_shares(image: Map, region: Mask, scale: float) -> tuple[Map, Pixels]:
     near = depth > -band - 2 * scale  # beyond, nothing is read
     colours = np.where(near[..., None], colours, image)
     return alpha[..., 0].astype(np.float32), np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
-
-
-def _mean(image: Map, weight: Map, sigma: float) -> Map:
-    weight = weight.astype(np.float32)
-    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6)
-    return np.asarray(cv2.GaussianBlur(image * weight[..., None], (0, 0), sigma) / total[..., None], np.float32)

@@ -2,8 +2,8 @@
 
 The colours of what stands there are those that are more frequent at the target than around it, learned in turns: what
 has such colours and reaches into the target is put aside, and what is left tells the background more clearly. What is
-joined to the surroundings without an edge is background, whatever its colour. GrabCut (Rother, Kolmogorov, Blake 2004)
-then draws the edge.
+joined to the surroundings without an edge is background, whatever its colour. GrabCut then draws the edge
+(`dragflow.pixels.colours`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.errors import UserError
 from dragflow.core.task import Operation, Region, ResolvedOperation
 from dragflow.pixels import masks
+from dragflow.pixels.colours import Palette, as_lab, separated
 from dragflow.pixels.junctions import is_behind
+from dragflow.pixels.reduced import enlarged_mask, fitting, reduced, reduced_mask
 
 _PIXELS = 32_768
 """The target and its surroundings are looked at at this size at most."""
@@ -40,7 +42,7 @@ _LARGE, _GAP, _COMMON, _MIXED = 0.1, 0.6, 0.15, 2
 the region's convex hull, and of its colours that may be elsewhere around both; and the pixels beside them that may be
 mixed."""
 _MOST, _BORDER, _LEAST = 0.8, 0.3, 0.02
-"""Share of the target, and of the border of what is looked at, above which it is no thing, and share of the target
+"""Share of the target, and of the border of what is looked at, above which it is not a thing, and share of the target
 below which a piece of it does not count."""
 
 
@@ -102,7 +104,7 @@ def _guessed(image: Pixels, region: Mask, target: Mask, gone: Mask) -> Mask | No
 
 
 def _things(image: Pixels, target: Mask, gone: Mask, region: Mask) -> Mask | None:
-    """What stands at the target and is no tile of a pattern; None if nothing is."""
+    """What stands at the target and is not a tile of a pattern; None if nothing is."""
     found = standing_at(image, target, gone)
     if found is None:
         return None
@@ -121,13 +123,8 @@ def _is_apart(piece: Mask, region: Mask) -> bool:
 def _is_alone(image: Pixels, piece: Mask, region: Mask) -> bool:
     """Whether a piece has colours of its own, which are not around it and the region as those of a tile are."""
     window = masks.window(piece | region, _LEAST_AROUND)
-    lab = np.asarray(cv2.cvtColor(image[window], cv2.COLOR_RGB2LAB), np.uint8)
-    bins, levels = _binned(lab)
     rest = ~masks.dilate(piece[window] | region[window], _MIXED)
-    if not rest.any():
-        return False
-    own, others = (np.bincount(bins[where], minlength=levels**3) / where.sum() for where in (piece[window], rest))
-    return float(np.minimum(own, others).sum()) < _COMMON
+    return bool(rest.any()) and Palette.of(as_lab(image[window]), _BIN).in_common(piece[window], rest) < _COMMON
 
 
 def standing_at(image: Pixels, target: Mask, gone: Mask) -> Mask | None:
@@ -140,19 +137,13 @@ def standing_at(image: Pixels, target: Mask, gone: Mask) -> Mask | None:
     """
     window = masks.window(target, max(_LEAST_AROUND, round(_AROUND * float(np.sqrt(target.sum())))))
     h, w = target[window].shape
-    shrink = min(1.0, float(np.sqrt(_PIXELS / (h * w))))
-    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
-    small = np.asarray(cv2.resize(image[window], size, interpolation=cv2.INTER_AREA), np.uint8)
-    there, lost = (
-        np.asarray(cv2.resize(mask[window].astype(np.float32), size, interpolation=cv2.INTER_AREA)) > least
-        for mask, least in ((target, 0.5), (gone, 0.0))
-    )
-    found = _found(small, there & ~lost, ~there & ~lost)
+    size = fitting((h, w), _PIXELS)
+    there, lost = reduced_mask(target[window], size), reduced_mask(gone[window], size, 0.0)
+    found = _found(reduced(image[window], size), there & ~lost, ~there & ~lost)
     if found is None or (found & there).sum() > _MOST * there.sum():
         return None
     result = np.zeros_like(target)
-    edge = np.asarray(cv2.resize(found.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)) > 0.5
-    result[window] = edge & ~gone[window]
+    result[window] = enlarged_mask(found, (h, w)) & ~gone[window]
     return result if (result & target).any() else None
 
 
@@ -161,16 +152,13 @@ def _found(image: Pixels, there: Mask, around: Mask) -> Mask | None:
     if not there.any() or not around.any():
         return None
     known = there | around
-    lab = np.asarray(cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.0), cv2.COLOR_RGB2LAB), np.uint8)
+    lab = as_lab(np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.uint8))
     ground = _joined(lab, known, around)
     start = _unlike(lab, there, around, known & ~ground)
     if not start.any():
         return None
-    labels = np.where(start, cv2.GC_PR_FGD, np.where(known & ~ground, cv2.GC_PR_BGD, cv2.GC_BGD)).astype(np.uint8)
-    cv2.setRNGSeed(0)  # it begins by clustering the colours at random
-    unused = (0, 0, 1, 1)  # a rectangle in place of the labels
-    cv2.grabCut(image, labels, unused, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    found = _reaching(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)) & known, there, round(_LEAST * there.sum()))
+    apart = separated(image, start, known & ~ground, _ROUNDS)
+    found = _reaching(apart, there, round(_LEAST * there.sum()))
     border = np.ones(found.shape, np.bool_)
     border[1:-1, 1:-1] = False
     return found if found.any() and (found & border).sum() <= _BORDER * border.sum() else None
@@ -192,12 +180,12 @@ def _joined(lab: Pixels, known: Mask, around: Mask) -> Mask:
 
 def _unlike(lab: Pixels, there: Mask, around: Mask, allowed: Mask) -> Mask:
     """What is allowed, reaches into `there`, and has colours that are more frequent there than elsewhere."""
-    bins, levels = _binned(lab)
+    palette = Palette.of(lab, _BIN)
 
     def frequency(where: Mask) -> NDArray[np.float32]:
-        counts = np.bincount(bins[where], minlength=levels**3).reshape(levels, levels, levels)
+        counts = palette.counts(where).reshape((palette.levels,) * 3)
         spread = ndimage.gaussian_filter(counts.astype(np.float32), _SPREAD)
-        return np.asarray((spread / max(float(spread.sum()), 1.0)).ravel()[bins] + 1e-5, np.float32)
+        return np.asarray((spread / max(float(spread.sum()), 1.0)).ravel()[palette.numbers] + 1e-5, np.float32)
 
     thing, ground = there, around
     found = np.zeros_like(there)
@@ -210,12 +198,6 @@ def _unlike(lab: Pixels, there: Mask, around: Mask, allowed: Mask) -> Mask:
         if not thing.any() or not ground.any():
             break
     return found
-
-
-def _binned(lab: Pixels) -> tuple[NDArray[np.intp], int]:
-    """The number (h, w) of every pixel's colour in Lab, and how many levels a channel has."""
-    levels = 255 // _BIN + 1
-    return ((lab // _BIN).astype(np.intp) * (levels**2, levels, 1)).sum(axis=2), levels
 
 
 def _reaching(mask: Mask, there: Mask, least: int) -> Mask:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
 from dragflow.core.arrays import Map, Mask, Pixels
@@ -19,6 +18,7 @@ from dragflow.pixels.fill.copies import copied, repeats, ring_of
 from dragflow.pixels.fill.edges import READINGS, continued
 from dragflow.pixels.fill.membrane import fitted, shrunk
 from dragflow.pixels.fill.rim import with_blurred_rim
+from dragflow.pixels.reduced import fitting, resampled
 
 _LARGEST, _SEARCHED, _TRIAL = 1_000_000, 200_000, 66_000
 """Most pixels of the picture that is filled, in which copies are searched for, and in which trust is measured; what is
@@ -56,7 +56,7 @@ def background_plate(image: Pixels, hole: Mask, *, coarse: bool = False) -> Pixe
     small, empty = _reduced(values, hole, _LARGEST)
     filled = continued(small, empty, READINGS[:1]) if coarse else _filled(small, empty)
     if small is not values:
-        filled = fitted(_resized(filled, hole), values, hole)
+        filled = fitted(resampled(filled, (hole.shape[0], hole.shape[1])), values, hole)
     return np.where(hole[..., None], np.rint(np.clip(filled, 0, 255)), image).astype(np.uint8)
 
 
@@ -66,24 +66,14 @@ def _filled(image: Map, hole: Mask) -> Map:
     if trust < _WORTH:
         return base
     small, empty = _reduced(image, hole, _SEARCHED)
-    smooth = base if small is image else _resized(base, empty)
+    smooth = base if small is image else resampled(base, (empty.shape[0], empty.shape[1]))
     gain = copied(small, empty, repeats(small, empty, ring_of(empty)), smooth) - smooth
-    return base + trust * (gain if small is image else _resized(gain, hole))
+    return base + trust * (gain if small is image else resampled(gain, (hole.shape[0], hole.shape[1])))
 
 
 def _reduced(image: Map, hole: Mask, pixels: int) -> tuple[Map, Mask]:
     """The picture and its hole with at most so many pixels."""
-    h, w = hole.shape
-    shrink = math.sqrt(pixels / (h * w))
-    if shrink >= 1:
-        return image, hole
-    return shrunk(image, hole, (max(1, round(w * shrink)), max(1, round(h * shrink))), 0.25)
-
-
-def _resized(image: Map, like: Mask) -> Map:
-    smaller = like.size < image.shape[0] * image.shape[1]
-    way = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, like.shape[::-1], interpolation=way), dtype=np.float32)
+    return (image, hole) if hole.size <= pixels else shrunk(image, hole, fitting(hole.shape, pixels), 0.25)
 
 
 def _trust_in_copies(image: Map, hole: Mask) -> float:

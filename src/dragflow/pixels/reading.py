@@ -113,7 +113,7 @@ def _checked(painting: Painting, name: str) -> Painting:
         raise UserError(f"mask {name} holds values that are not finite, or absurdly large or small: give 0 and 1")
     if values.dtype.kind in "if" and values.min() < 0:
         raise UserError(
-            f"mask {name} holds values from {values.min():g} to {values.max():g}: values below 0 are no paint; "
+            f"mask {name} holds values from {values.min():g} to {values.max():g}: paint has no values below 0; "
             "threshold it first, as in `array > 0`"
         )
     if values.ndim == 3 and np.array_equal(values[..., 0], values[..., 1]):

@@ -100,8 +100,9 @@ def _settled(
 def _better(painted: ResolvedOperation, snapped: ResolvedOperation) -> ResolvedOperation:
     """The snapped operation where it is an object, else the painted one.
 
-    What turns out to be a part all around is none. A region inside of something, as a handle on a face, becomes an
-    object only if that is much of what was painted, and never another part, whose joint nobody meant.
+    A region that is a part all around once it is snapped stays as it was painted. A region inside of something, as a
+    handle on a face, becomes an object only if that is much of what was painted, and never another part, whose joint
+    nobody meant.
     """
     if not snapped.is_cut:
         return painted

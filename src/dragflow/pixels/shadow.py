@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.pixels import masks
+from dragflow.pixels.reduced import enlarged, fitting, reduced, reduced_mask
 
 _PIXELS = 65_536
 """A shadow is soft: it is searched for at this size at most."""
@@ -72,15 +73,13 @@ class Shadow:
 def find_shadow(image: Pixels, region: Mask) -> Shadow | None:
     """The shadow of a region (H, W) of a picture (H, W, 3); None if it casts none that can be recognised."""
     h, w = region.shape
-    shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
-    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    seen = np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
-    shadow = _detected(small.tobytes(), np.packbits(seen).tobytes(), (size[1], size[0]))
+    size = fitting((h, w), _PIXELS)
+    small, seen = reduced(image, size), reduced_mask(region, size)
+    shadow = _detected(small.tobytes(), np.packbits(seen).tobytes(), size)
     if shadow is None:
         return None
-    light = np.asarray(cv2.resize(shadow.light, (w, h), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-    return Shadow(light, (shadow.offset[0] * w / size[0], shadow.offset[1] * h / size[1]))
+    dx, dy = shadow.offset
+    return Shadow(enlarged(shadow.light, (h, w)), (dx * w / size[1], dy * h / size[0]))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Snapping a carelessly painted region to the edge of its object, where one is near.
 
-GrabCut (Rother, Kolmogorov, Blake 2004) separates the two sides within a tolerance of the painted rim. What it learns
+GrabCut separates the two sides within a tolerance of the painted rim (`dragflow.pixels.colours`). What it learns
 depends on where it starts, so it starts twice: from all that is within the tolerance, and from what differs there from
 the surroundings. The result that has the fewest colours in common with what is beside it counts, if the rim then runs
 along a clearly stronger edge, or the colours tell the sides apart that they did not before, and if nearly all of the
@@ -17,7 +17,9 @@ import numpy as np
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.pixels import masks
 from dragflow.pixels.attachment import differing, unstepped
+from dragflow.pixels.colours import Palette, as_lab, separated
 from dragflow.pixels.matte import rim_shares
+from dragflow.pixels.reduced import enlarged_mask, nearest_mask, reduced, reduced_mask, scaled, shrinkage
 
 _PIXELS = 32_768
 """The region and its surroundings are looked at at this size at most."""
@@ -55,19 +57,16 @@ def snapped(image: Pixels, region: Mask, barred: Mask | None = None) -> Mask:
     tolerance = max(2.0, _TOLERANCE * min(region.shape))
     window = masks.window(region, math.ceil((_PASSES + _AROUND) * tolerance))
     painted = region[window]
-    h, w = painted.shape
-    shrink = min(1.0, math.sqrt(_PIXELS / (h * w)))
-    size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
-    small = np.asarray(cv2.resize(image[window], size, interpolation=cv2.INTER_AREA), np.uint8)
-    before = np.asarray(cv2.resize(painted.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0.5
+    size = (painted.shape[0], painted.shape[1])
+    shrink = shrinkage(size, _PIXELS)
+    small, before = reduced(image[window], scaled(size, shrink)), reduced_mask(painted, scaled(size, shrink))
     after = _fitted(small, before, max(2, round(tolerance * shrink)))
     common = _in_common(small, after)
     if not _is_better(small, before, after, common):
         return region
     # Only what changed is taken from the smaller size: elsewhere the rim stays as it was painted.
-    changed = np.asarray(cv2.resize((after ^ before).astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST)) > 0
-    smooth = np.asarray(cv2.resize(after.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)) > 0.5
-    found = np.where(masks.dilate(changed, math.ceil(1 / shrink) - 1), smooth, painted)
+    changed = masks.dilate(nearest_mask(after ^ before, size), math.ceil(1 / shrink) - 1)
+    found = np.where(changed, enlarged_mask(after, size), painted)
     result = region.copy()
     result[window] = found if shrink == 1 else _unmixed(image[window], found, 1 / shrink)
     if barred is not None:
@@ -98,12 +97,7 @@ def _found(image: Pixels, region: Mask, reach: int) -> Mask:
 
 def _cut(image: Pixels, core: Mask, wide: Mask, start: Mask) -> Mask:
     """What has the colours of the start, within `wide` and joined to the core, which is inside for certain."""
-    labels = np.select([core, start & wide, wide], [cv2.GC_FGD, cv2.GC_PR_FGD, cv2.GC_PR_BGD], cv2.GC_BGD)
-    labels = labels.astype(np.uint8)
-    cv2.setRNGSeed(0)  # it begins by clustering the colours at random
-    unused = (0, 0, 1, 1)  # a rectangle in place of the labels
-    cv2.grabCut(image, labels, unused, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    pieces, _ = masks.components((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    pieces, _ = masks.components(separated(image, start, wide, _ROUNDS, core))
     return _unmixed(image, np.isin(pieces, np.unique(pieces[core])), 1.0)
 
 
@@ -114,12 +108,7 @@ def _unmixed(image: Pixels, region: Mask, scale: float) -> Mask:
 
 def _in_common(image: Pixels, mask: Mask) -> float:
     """Share of the colours inside that are beside it too."""
-    lab = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2LAB)) // _BIN
-    levels = 255 // _BIN + 1
-    bins = (lab.astype(np.intp) * (levels**2, levels, 1)).sum(axis=2)
-    sides = (mask, masks.dilate(mask, _BESIDE) & ~mask)
-    inner, outer = (np.bincount(bins[side], minlength=levels**3) / max(1, side.sum()) for side in sides)
-    return float(np.minimum(inner, outer).sum())
+    return Palette.of(as_lab(image), _BIN).in_common(mask, masks.dilate(mask, _BESIDE) & ~mask)
 
 
 def _core(region: Mask, reach: int) -> Mask:

@@ -28,7 +28,7 @@ def selector(folder: Path | None = None, device: str | None = None) -> Selector:
     """SAM 2.1 of a folder or else of the hub's cache, or what needs no weights if neither is there.
 
     Raises:
-        UserError: the folder is no checkpoint.
+        UserError: the folder is not a checkpoint.
     """
     found = cached_weights() if folder is None else folder
     return BUILT_IN if found is None else Selector("SAM 2.1", Sam2(found, device).select)

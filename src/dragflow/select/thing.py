@@ -1,6 +1,6 @@
 """The thing under points, without a model: of several guesses the one whose rim runs along edges.
 
-A guess starts from where the thing may be, and learns the colours there and around it (GrabCut: Rother et al. 2004).
+A guess starts from where the thing may be, and learns the colours there and around it (GrabCut).
 Starts are: what is reached from the points before an edge (a watershed), fine or coarse, and all that is given. The
 first finds one thing among others, the last a thing of many colours.
 """
@@ -17,7 +17,9 @@ import numpy as np
 from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.errors import UserError
 from dragflow.pixels import masks
+from dragflow.pixels.colours import Palette, as_lab, means, separated
 from dragflow.pixels.masks import format_point
+from dragflow.pixels.reduced import enlarged_mask, fitting, nearest_mask, reduced
 
 _PIXELS = 65_536
 """The window that is searched is looked at in this size at most."""
@@ -31,7 +33,7 @@ _ROUNDS = 3
 """In which GrabCut learns the colours; more change nothing."""
 _FINE, _COARSE = 1.0, 3.0
 """Blur, in pixels of the view, of the pictures that are flooded."""
-_BINS = 16
+_BIN = 16
 """Levels of a channel of Lab that count as one colour, where colours are counted."""
 _NEAR, _CLEAR = 2.0, 40.0
 """Pixels over which the sides of a rim are compared, and the levels of Lab from which an edge is as clear as any."""
@@ -95,28 +97,17 @@ class _View:
     def back(self, mask: Mask) -> Mask:
         """A mask of the view on the picture."""
         rows, columns = self.window
-        size = (columns.stop - columns.start, rows.stop - rows.start)
         whole = np.zeros(self.size, np.bool_)
-        whole[self.window] = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5  # pyright: ignore[reportOperatorIssue]
+        whole[self.window] = enlarged_mask(mask, (rows.stop - rows.start, columns.stop - columns.start))
         return whole
 
 
 def _view(image: Pixels, given: Mask) -> _View:
-    h, w = given.shape
-    ys, xs = np.nonzero(given)
-    top, bottom, left, right = int(ys.min()), int(ys.max()) + 1, int(xs.min()), int(xs.max()) + 1
-    around = math.ceil(_AROUND * max(bottom - top, right - left)) + 2
-    window = (
-        slice(max(top - around, 0), min(bottom + around, h)),
-        slice(max(left - around, 0), min(right + around, w)),
-    )
-    part, where = image[window], given[window].astype(np.uint8)
-    shrink = math.sqrt(_PIXELS / where.size)
-    if shrink < 1:
-        size = (max(1, round(where.shape[1] * shrink)), max(1, round(where.shape[0] * shrink)))
-        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        where = cv2.resize(where, size, interpolation=cv2.INTER_NEAREST)
-    return _View(np.ascontiguousarray(part, np.uint8), np.asarray(where) > 0, window, (h, w))
+    left, top, right, bottom = masks.bounds(given)
+    window = masks.window(given, math.ceil(_AROUND * max(bottom - top, right - left)) + 2)
+    size = fitting(given[window].shape, _PIXELS)
+    whole = (given.shape[0], given.shape[1])
+    return _View(reduced(image[window], size), nearest_mask(given[window], size), window, whole)
 
 
 def _inside_border(size: tuple[int, int]) -> Mask:
@@ -139,7 +130,7 @@ def _seeds(points: Sequence[tuple[int, int]], given: Mask) -> Mask:
 
 def _guesses(view: _View, seeds: Mask, *, drawn: bool) -> list[Mask]:
     """What the thing may be, each connected with the seeds; the whole area is one start if somebody has drawn it."""
-    lab = np.ascontiguousarray(cv2.cvtColor(view.image, cv2.COLOR_RGB2LAB), np.uint8)
+    lab = as_lab(view.image)
     fine, coarse = (_flood(view, seeds, blur) for blur in (_FINE, _COARSE))
     # What is outside of the area is background, except where it looks like what was flooded: an area that is drawn
     # around a head leaves the body outside.
@@ -147,7 +138,8 @@ def _guesses(view: _View, seeds: Mask, *, drawn: bool) -> list[Mask]:
     starts = [(fine, ~view.given)]
     if drawn:
         starts += [(start | free, ~view.given & ~free) for start in (coarse, view.given)]
-    found = [_by_colours(lab, seeds, start, outside) for start, outside in starts]
+    # It has the colours of the start rather than those around it.
+    found = [separated(lab, start, ~outside, _ROUNDS, seeds) for start, outside in starts]
     return [_connected((guess & view.given) | seeds, seeds) for guess in found]
 
 
@@ -161,31 +153,17 @@ def _flood(view: _View, seeds: Mask, blur: float) -> Mask:
 
 def _alike(lab: Pixels, inside: Mask, outside: Mask) -> Mask:
     """Pixels outside whose colours are a larger share of those inside."""
-    light, a, b = (lab // _BINS).astype(np.intp).transpose(2, 0, 1)
-    bins = (light * _BINS + a) * _BINS + b
-    shares = [np.bincount(bins[side], minlength=_BINS**3) / max(1, side.sum()) for side in (inside, outside)]
-    return outside & (shares[0] > shares[1])[bins]
-
-
-def _by_colours(lab: Pixels, seeds: Mask, start: Mask, outside: Mask) -> Mask:
-    """What has the colours of the start rather than those around it."""
-    labels = np.where(start, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[outside], labels[seeds] = cv2.GC_BGD, cv2.GC_FGD
-    if not np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)).any():
-        return start
-    cv2.setRNGSeed(0)  # GrabCut starts with k-means, which draws: equal pictures give equal things
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(lab, labels, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    palette = Palette.of(lab, _BIN)
+    return outside & (palette.shares(inside) > palette.shares(outside))[palette.numbers]
 
 
 def _credit(view: _View, guess: Mask) -> float:
-    """How clear the edges along the rim of a guess are, and a little, its size; the border of the picture is no rim."""
+    """How clear the edges along the rim of a guess are, and a little, its size; the picture's border is not a rim."""
     rim = guess & masks.dilate(~guess, 1)
     if not rim.any():
         return 0.0
-    lab = np.asarray(cv2.cvtColor(view.image, cv2.COLOR_RGB2LAB), np.float32)
-    step = np.abs(masks.means(lab, guess, _NEAR) - masks.means(lab, ~guess, _NEAR)).max(axis=2)
+    lab = as_lab(view.image).astype(np.float32)
+    step = np.abs(means(lab, guess, _NEAR) - means(lab, ~guess, _NEAR)).max(axis=2)
     return float(np.minimum(step[rim], _CLEAR).mean() * guess.sum() ** _LARGER)
 
 

@@ -152,7 +152,7 @@ def _note(folder: Path, size: int, split: str) -> None:
 
 
 def commit() -> str:
-    """The last commit that changed the package, or its version where it is no checkout."""
+    """The last commit that changed the package, or its version where it is not a checkout."""
     command = ["git", "rev-list", "-1", "HEAD", "."]
     try:
         done = subprocess.run(command, cwd=Path(dragflow.__file__).parent, capture_output=True, text=True, check=True)

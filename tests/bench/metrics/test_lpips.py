@@ -1,4 +1,4 @@
-"""LPIPS against the formula written out anew, and its weights in the layout in which they are published."""
+"""LPIPS against the formula written out again, and its weights in the layout in which they are published."""
 
 from __future__ import annotations
 

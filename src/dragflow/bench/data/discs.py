@@ -1,4 +1,4 @@
-"""Regions around handles, for want of better: a disc for each, or the grown hull of all."""
+"""Regions around handles where nothing better is known: a disc for each, or the grown hull of all."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ def explain(
     """The simplest motion that carries begin points to their targets; None if no single motion does.
 
     Tried in turn: translation, rotation about some point, similarity, affine map. `share` of the mean displacement is
-    what may be left over. Points on a line that close on each other are no similarity: nothing says that what is beside
-    the line shrinks, and an eye that closes does not get narrower.
+    what may be left over. Points on a line that close on each other are not a similarity: nothing says that what is
+    beside the line shrinks, and an eye that closes does not get narrower.
     """
     displacement = float(np.hypot(*(targets - begins).T).mean())
     allowed = min(max(RESIDUAL, share * displacement), RESIDUAL_MOST * displacement)

@@ -14,7 +14,7 @@ import scipy  # its signal module is loaded when it is first used
 
 from dragflow.core.arrays import Map, Mask
 from dragflow.pixels import masks
-from dragflow.pixels.fill.membrane import membrane, window_of
+from dragflow.pixels.fill.membrane import membrane
 
 _RING, _SMOOTH = 0.055, 0.04
 """Width of the surroundings compared, and of the blur that separates detail, in shares of the smaller side."""
@@ -43,7 +43,7 @@ def ring_of(hole: Mask) -> Mask:
 
 def copied(image: Map, hole: Mask, shifts: list[Shift], base: Map) -> Map:
     """The hole of the picture (H, W, 3) filled with its copies under the shifts; with the base where there are none."""
-    window = window_of(hole, 1)
+    window = masks.window(hole, 1)
     inside = hole[window]
     fits: list[Map] = []
     usable: list[Mask] = []

@@ -17,7 +17,9 @@ import numpy as np
 import scipy  # its sparse solver is loaded when it is first used
 
 from dragflow.core.arrays import Map, Mask
-from dragflow.pixels.fill.membrane import fitted, membrane, shrunk, window_of
+from dragflow.pixels import masks
+from dragflow.pixels.fill.membrane import fitted, membrane, shrunk
+from dragflow.pixels.reduced import enlarged, resampled, scaled
 
 _HOLE, _WINDOW = 5_000, 100_000
 """Most pixels of the hole, and of the box around it, that are solved for. What is finer comes from the rim alone."""
@@ -71,16 +73,16 @@ def continued(image: Map, hole: Mask, readings: tuple[Reading, ...] = READINGS) 
     if not hole.any():
         return image
     shrink = min(1.0, math.sqrt(_HOLE / hole.sum()))
-    window = window_of(hole, math.ceil(_MARGIN / shrink))
+    window = masks.window(hole, math.ceil(_MARGIN / shrink))
     inside, within = image[window], hole[window]
     h, w = within.shape
     shrink = min(shrink, math.sqrt(_WINDOW / (h * w)))
-    small = (max(2, round(w * shrink)), max(2, round(h * shrink)))
+    small = scaled((h, w), shrink, least=2)
     values, empty = (inside.astype(np.float32), within) if shrink == 1 else shrunk(inside, within, small, 0.25)
     guess = np.mean([_solved(values, empty, reading) for reading in readings], axis=0)
     result = image.astype(np.float32)
     if shrink < 1:
-        guess = fitted(np.asarray(cv2.resize(guess, (w, h), interpolation=cv2.INTER_CUBIC), np.float32), inside, within)
+        guess = fitted(resampled(guess, (h, w)), inside, within)
     result[window] = np.where(within[..., None], guess, inside)
     return result
 
@@ -90,8 +92,8 @@ def _solved(image: Map, hole: Mask, reading: Reading) -> Map:
     if hole.sum() < _SMALLEST:
         result = membrane(image, hole)
     else:
-        values, empty = shrunk(image, hole, ((w + 1) // 2, (h + 1) // 2), 0.25)
-        coarse = np.asarray(cv2.resize(_solved(values, empty, reading), (w, h)), np.float32)
+        values, empty = shrunk(image, hole, ((h + 1) // 2, (w + 1) // 2), 0.25)
+        coarse = enlarged(_solved(values, empty, reading), (h, w))
         result = np.where(hole[..., None], coarse, image)
     if not hole.any() or hole.all() or min(h, w) < 2:
         return result

@@ -6,28 +6,22 @@ import cv2
 import numpy as np
 
 from dragflow.core.arrays import Map, Mask
-from dragflow.pixels.masks import bounds
+from dragflow.pixels import masks
+from dragflow.pixels.reduced import Size, enlarged
 
-Window = tuple[slice, slice]
 _SWEEPS = 16
 """Relaxations on every level of the membrane; few, because the coarser level already brought the smooth part."""
 
 
-def window_of(mask: Mask, margin: int) -> Window:
-    """The box around a mask that is not empty, grown by a margin inside of the picture."""
-    left, top, right, bottom = bounds(mask)
-    return slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
-
-
-def shrunk(image: Map, hole: Mask, size: tuple[int, int], least: float) -> tuple[Map, Mask]:
-    """The picture at a smaller size (w, h), and its hole: cells with at most this share of known pixels.
+def shrunk(image: Map, hole: Mask, size: Size, least: float) -> tuple[Map, Mask]:
+    """The picture at a smaller size (h, w), and its hole: cells with at most this share of known pixels.
 
     A cell has the mean of its known pixels, so nothing of what fills the hole now gets into it. If no cell has more
     than that share, any known pixel will do.
     """
     known = (~hole).astype(np.float32)
-    weight = np.asarray(cv2.resize(known, size, interpolation=cv2.INTER_AREA))
-    sums = np.asarray(cv2.resize(image * known[..., None], size, interpolation=cv2.INTER_AREA))
+    weight = np.asarray(cv2.resize(known, size[::-1], interpolation=cv2.INTER_AREA))
+    sums = np.asarray(cv2.resize(image * known[..., None], size[::-1], interpolation=cv2.INTER_AREA))
     means = sums.reshape(*weight.shape, -1) / np.maximum(weight, 1e-6)[..., None]
     empty = weight <= least
     return means.astype(np.float32), weight <= 0 if empty.all() else empty
@@ -39,8 +33,8 @@ def membrane(image: Map, hole: Mask) -> Map:
         return image
     h, w = hole.shape
     # The coarse hole is where nothing is known: it shrinks with every level, and the recursion ends when it is gone.
-    coarse = membrane(*shrunk(image, hole, ((w + 1) // 2, (h + 1) // 2), 0.0))
-    guess = np.asarray(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_LINEAR)).reshape(image.shape)
+    coarse = membrane(*shrunk(image, hole, ((h + 1) // 2, (w + 1) // 2), 0.0))
+    guess = enlarged(coarse, (h, w)).reshape(image.shape)
     result = np.where(hole[..., None], guess, image)
     cross = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], dtype=np.float32)
     for _ in range(_SWEEPS):
@@ -54,7 +48,7 @@ def fitted(guess: Map, image: Map, hole: Mask) -> Map:
 
     Its error at the rim is spread over the hole by a membrane (Poisson cloning, Perez et al. 2003).
     """
-    window = window_of(hole, 1)
+    window = masks.window(hole, 1)
     inside = hole[window][..., None]
     error = np.where(inside, 0, image[window] - guess[window])
     result = image.copy()
