@@ -16,10 +16,11 @@ from PIL import Image
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Affine, Rotate, Scale, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
-from dragflow.files.exports import export
+from dragflow.files import exports
+from dragflow.files.exports import Result, decode_result, export, load_result
 from dragflow.files.instructions import parse_instruction
 from dragflow.files.openraster import RasterLayer, flattened
-from dragflow.files.pictures import SourceImage, encode_png, from_pixels
+from dragflow.files.pictures import SourceImage, decode_image, encode_png, from_pixels
 from dragflow.files.red_bench import SampleFields, load_red_bench
 from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
@@ -135,7 +136,7 @@ def test_an_openraster_file_is_laid_out_as_its_specification_says() -> None:
 
 def test_the_zip_holds_layers_masks_result_and_everything_else() -> None:
     source = picture()
-    result = encode_png(source, 255 - source.pixels)
+    result = Result(encode_png(source, 255 - source.pixels), 255 - source.pixels)
     called = ["The ball", "../../etc/a\\b"]
     data = export(source, asked(), called, result).encoded("all")
     assert data == export(source, asked(), called, result).encoded("all")
@@ -149,7 +150,7 @@ def test_the_zip_holds_layers_masks_result_and_everything_else() -> None:
             "layers/0-background.png",
             "layers/1-the-ball.png",
         ]
-        assert file.read("result.png") == result
+        assert file.read("result.png") == result.png
         task = resolve(source.pixels, asked())
         again = resolve(source.pixels, parse_instruction(file.read("instruction.json").decode(), "zip"))
         for number, name in enumerate(names[2:4]):
@@ -192,7 +193,7 @@ def test_a_sample_says_what_was_entered(tmp_path: Path) -> None:
         ({"tasks": ["rotation", None]}, "operation 0 moves without turning"),
         ({"tasks": [None, "relocation"]}, "operation 1 turns"),
         ({"begin_points": [(4, 4)]}, "1 `begin_points` and 0 `target_points`"),
-        ({"begin_points": [(4, 4)], "target_points": [(400, 4)]}, "(400, 4) is outside"),
+        ({"begin_points": [(4, 4)], "target_points": [(400, 4)]}, "`target_points.0`: (400, 4) is outside"),
     ],
 )
 def test_a_sample_that_contradicts_its_operations_is_refused(fields: dict[str, Any], words: str) -> None:
@@ -212,6 +213,23 @@ def test_what_red_bench_cannot_say_is_left_out_of_everything_with_its_reason(mot
             taken.encoded(what, fields)  # pyright: ignore[reportArgumentType]
 
 
+def test_a_result_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = picture()
+    (tmp_path / "made.png").write_bytes(encode_png(source, 255 - source.pixels))
+    decoded: list[str] = []
+    monkeypatch.setattr(exports, "decode_image", lambda data, name: decoded.append(name) or decode_image(data, name))
+    assert export(source, asked(), result=load_result(tmp_path / "made.png")).encoded("all")
+    assert decoded == [str(tmp_path / "made.png")]
+
+
+def test_a_sample_needs_neither_guesses_nor_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(exports, "resolve", never)
+    assert export(picture(), asked(), layers=never).encoded("red_bench")
+
+
 def test_what_is_transparent_stays_so() -> None:
     opaque = picture()
     alpha = np.where(xs < 64, 255, 0).astype(np.uint8)
@@ -221,10 +239,11 @@ def test_what_is_transparent_stays_so() -> None:
 
 def test_a_result_of_another_picture_and_surplus_names_are_refused() -> None:
     other = from_pixels(np.zeros((50, 60, 3), np.uint8))
-    with pytest.raises(UserError, match="the result is 60 x 50, the picture 128 x 96"):
-        export(picture(), asked(), result=encode_png(other, other.pixels))
-    with pytest.raises(UserError, match="not a PNG"):
-        export(picture(), asked(), result=b"GIF89a")
+    with pytest.raises(UserError, match="`result` is 60 x 50, the picture 128 x 96"):
+        export(picture(), asked(), result=Result(encode_png(other, other.pixels), other.pixels))
+    for data, words in ((b"GIF89a", "is not a PNG: give the file"), (b"\x89PNG", "is damaged|cannot|can be read")):
+        with pytest.raises(UserError, match=f"picture in `result` .*({words})"):
+            decode_result(data, "in `result`")
     with pytest.raises(UserError, match="3 `names` are given for 2 regions"):
         export(picture(), asked(), ["a", "b", "c"])
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -24,6 +25,9 @@ from dragflow.files.pictures import from_pixels
 from dragflow.files.presets import load_preset, override
 from dragflow.files.recipes import encode_result
 from dragflow.files.red_bench import load_red_bench
+from dragflow.http.app import create_app
+from dragflow.http.settings import ServerSettings
+from dragflow.service import Service
 
 
 def done(client: TestClient, edit: dict[str, Any]) -> bytes:
@@ -83,7 +87,8 @@ def test_a_form_takes_away_a_sample_and_an_openraster_file(client: TestClient, t
         ({"edit": "none"}, 404, "no such edit"),
         ({"edit": "none", "result": "AAAA"}, 400, "say the result in one way"),
         ({"result": "?"}, 400, "`result` is not in base64"),
-        ({"result": "AAAA"}, 400, "not a PNG"),
+        ({"result": "AAAA"}, 400, "picture in `result` is not a PNG"),
+        ({"picture": "AAAA"}, 400, "picture in `picture` is not in a format"),
         ({"names": ["x" * 300]}, 400, "names.0"),
         ({"names": ["a", "b"]}, 400, "2 `names` are given for 1 regions"),
         ({"sample": {"tasks": ["flight"]}}, 400, "sample.tasks.0"),
@@ -93,6 +98,51 @@ def test_a_form_takes_away_a_sample_and_an_openraster_file(client: TestClient, t
 def test_what_cannot_be_taken_away_is_said(client: TestClient, more: Any, status: int, words: str) -> None:
     answer = client.post("/v1/exports", json=asked(**more))
     assert (answer.status_code, words in answer.json()["detail"]) == (status, True), answer.text
+
+
+def test_an_empty_file_is_called_by_its_field(client: TestClient) -> None:
+    form = {"instruction": json.dumps(asked()["instruction"])}
+    answer = client.post("/v1/exports", files={"picture": png(picture()), "result": b""}, data=form)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "`result` is empty: choose another file")
+
+
+@pytest.mark.parametrize(
+    ("served", "made", "offered"),
+    [
+        (ModelOptions("a/b"), ModelOptions("a/b", "abc", None, "bfloat16"), True),
+        (ModelOptions("a/b"), ModelOptions("c/b"), False),
+        (ModelOptions("/srv/mine"), ModelOptions("/home/anna/mine"), True),
+        (ModelOptions("/srv/mine"), ModelOptions("models/mine"), True),
+        (ModelOptions("/srv/mine"), ModelOptions("models/notmine"), False),
+        (ModelOptions("dummy"), ModelOptions("/home/anna/dummy"), False),
+        (ModelOptions("a/b", dtype="float32"), ModelOptions("a/b", dtype="float32"), True),
+        (ModelOptions("a/b", dtype="float32"), ModelOptions("a/b", dtype="bfloat16"), False),
+        (ModelOptions("a/b", "abc"), ModelOptions("a/b", "def"), False),
+        (ModelOptions("a/b", quantize="gguf:q8.gguf"), ModelOptions("a/b", quantize="gguf:/home/anna/q8.gguf"), True),
+        (ModelOptions("a/b", quantize="gguf:q8.gguf"), ModelOptions("a/b", quantize="gguf:/home/anna/q4.gguf"), False),
+        (
+            ModelOptions("a/b", lora=("mine/cat.safetensors:0.5",)),
+            ModelOptions("a/b", lora=("cat.safetensors:0.5",)),
+            True,
+        ),
+        (ModelOptions("a/b", lora=("cat.safetensors:0.5",)), ModelOptions("a/b", lora=("cat.safetensors:0.7",)), False),
+        (ModelOptions("a/b", lora=("cat.safetensors",)), ModelOptions("a/b"), False),
+    ],
+)
+def test_a_served_model_is_known_by_its_names_and_its_dtype(
+    service: Service, settings: ServerSettings, served: ModelOptions, made: ModelOptions, offered: bool
+) -> None:
+    asked = Instruction(Operation(MaskArray(BALL), Translate((80, 48), "relocation"), None, "soft", False))
+    body = {"picture": b64(result(asked, EditConfig(), **vars(made)))}
+    with TestClient(create_app(service, replace(settings, models=(served,))), base_url="http://localhost") as client:
+        assert (client.post("/v1/recipes", json=body).json()["served"] is not None) == offered
+
+
+def test_a_broken_recipe_says_which_region_is_wrong(client: TestClient) -> None:
+    outside = Operation(Box(300, 0, 310, 10), Translate((80, 48), "relocation"), (40, 50), "soft", False)
+    body = {"picture": b64(result(Instruction(outside), EditConfig(), "dummy"))}
+    answer = client.post("/v1/recipes", json=body)
+    assert (answer.status_code, "`operations.0.region` has the point" in answer.json()["detail"]) == (400, True)
 
 
 def test_an_edit_that_its_recipe_describes_has_the_same_bytes(client: TestClient) -> None:

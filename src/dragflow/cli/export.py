@@ -9,9 +9,9 @@ from dragflow.cli.options import AreaOptions, OperationOptions, TaskOptions
 from dragflow.cli.settled import tell
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes
-from dragflow.files.exports import What, export
+from dragflow.files.exports import What, export, load_result
 from dragflow.files.outputs import check_outputs, named_files
-from dragflow.files.pictures import load_image, open_checked
+from dragflow.files.pictures import load_image
 from dragflow.files.presets import load_preset
 
 
@@ -37,9 +37,7 @@ def run_export(
     asked = instruction(operations, task, area)
     inputs = named_files(image, operations.mask, task.task, area, preset, result, asked)
     check_outputs(output, inputs=inputs, force=force)
-    if result is not None:
-        open_checked(result)
-    made = None if result is None else result.read_bytes()
+    made = None if result is None else load_result(result)
     taken = export(load_image(image), asked, names, made, margin=load_preset(preset).area.margin)
     write_bytes(output, taken.encoded(kind))
     tell(asked, taken.task.instruction)

@@ -42,6 +42,7 @@ _OTHERS = (
     "sidecar",
     "what",
     "names",
+    "result",
     "trace",
     "trust",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +20,11 @@ from dragflow.files import openraster
 from dragflow.files.instructions import dump_instruction
 from dragflow.files.masks import mask_png
 from dragflow.files.openraster import RasterLayer
-from dragflow.files.pictures import SourceImage, decode_image
+from dragflow.files.pictures import SourceImage, decode_image, read_picture
 from dragflow.files.red_bench import SampleFields, sample_files
 from dragflow.files.zips import zipped
 from dragflow.pixels import masks
-from dragflow.pixels.layers import Layers
+from dragflow.pixels.layers import Layers, layers_of
 from dragflow.pixels.resolve import resolve
 from dragflow.pixels.stack import Moved, Stack, stack_of
 
@@ -37,25 +37,44 @@ _NAMED = 60
 
 
 @dataclass(frozen=True, eq=False)
+class Result:
+    """What an edit gave."""
+
+    png: bytes
+    """With its recipe, if it has one."""
+    pixels: Pixels
+    """(H, W, 3), upright."""
+
+
+@dataclass(frozen=True, eq=False)
 class Export:
     """An edit that is taken away."""
 
     source: SourceImage
     instruction: Instruction
     """As it was asked for."""
-    task: DragTask
     names: tuple[str, ...]
     """Of the regions, one for each operation."""
-    result: bytes | None
-    """A PNG, with its recipe if it has one."""
-    layers: Layers | None
+    result: Result | None
+    margin: int
+    """Pixels by which the derived editable area is grown."""
+    layers: Callable[[DragTask], Layers]
+
+    @cached_property
+    def task(self) -> DragTask:
+        """The instruction on its picture, resolved when it is first asked for: a sample needs no guesses.
+
+        Raises:
+            UserError: an instruction that breaks a rule.
+        """
+        return resolve(self.source.pixels, self.instruction, margin=self.margin)
 
     @cached_property
     def stack(self) -> tuple[RasterLayer, ...]:
         """The layers from the lowest to the highest: the picture, hidden; what is shown; the result, hidden."""
         alpha = self.source.alpha
         whole = np.full(self.source.size, 255, np.uint8) if alpha is None else alpha
-        stack = stack_of(self.task, self.layers)
+        stack = stack_of(self.task, self.layers(self.task))
         ground = np.where(stack.area[..., None], stack.background, self.source.pixels)
         found = [
             RasterLayer("Picture", np.dstack([self.source.pixels, whole]), visible=False),
@@ -69,8 +88,7 @@ class Export:
         ]
         found += [_piece(self.names[moved.number], moved, stack, whole) for moved in stack.moved]
         if self.result is not None:
-            result = decode_image(self.result, "of the result")
-            found.append(RasterLayer("Result", np.dstack([result.pixels, whole]), visible=False))
+            found.append(RasterLayer("Result", np.dstack([self.result.pixels, whole]), visible=False))
         return tuple(found)
 
     def layer_files(self) -> dict[str, bytes]:
@@ -96,13 +114,14 @@ class Export:
         """The bytes of the file that holds `what`.
 
         Raises:
-            UserError: a sample that ReD Bench cannot express; of everything, it is left out unless `fields` are given.
+            UserError: an instruction that breaks a rule, or a sample that ReD Bench cannot express; of everything, that
+                is left out unless `fields` are given.
         """
         if what == "openraster":
             return self.openraster()
         if what == "red_bench":
             return zipped(self.sample_files(fields))
-        files = {} if self.result is None else {RESULT: self.result}
+        files = {} if self.result is None else {RESULT: self.result.png}
         files |= self.layer_files()
         return zipped(files if what == "layers" else files | {RASTER: self.openraster()} | self._sample_if_any(fields))
 
@@ -119,11 +138,10 @@ def export(
     source: SourceImage,
     instruction: Instruction,
     names: Sequence[str] = (),
-    result: bytes | None = None,
+    result: Result | None = None,
     *,
-    task: DragTask | None = None,
-    layers: Layers | None = None,
     margin: int = 0,
+    layers: Callable[[DragTask], Layers] = layers_of,
 ) -> Export:
     """What an edit is taken away as.
 
@@ -131,22 +149,22 @@ def export(
         source: the picture.
         instruction: what was asked for.
         names: of the regions; that of its mask's file, or its number, for one that has none.
-        result: the PNG of a result of this edit.
-        task: the instruction on its picture, if it is resolved already.
-        layers: of what the task cuts out, if they are made already.
-        margin: pixels by which the derived editable area is grown, where there is no `task`.
+        result: of this edit.
+        margin: pixels by which the derived editable area is grown.
+        layers: gives the layers of what a task cuts out; they are not needed for a sample.
 
     Raises:
-        UserError: an instruction that breaks a rule, more names than regions, or a result of another size.
+        UserError: more names than regions, or a result of another size.
     """
-    resolved = resolve(source.pixels, instruction, margin=margin) if task is None else task
-    if len(names) > len(resolved.operations):
-        raise UserError(f"{len(names)} `names` are given for {len(resolved.operations)} regions: give one for each")
-    if result is not None:
-        check_result(result, source)
-    given = [*names, *[""] * (len(resolved.operations) - len(names))]
+    count = len(instruction.operations)
+    if len(names) > count:
+        raise UserError(f"{len(names)} `names` are given for {count} regions: give one for each")
+    if result is not None and result.pixels.shape != source.pixels.shape:
+        (h, w), (own_h, own_w) = result.pixels.shape[:2], source.size
+        raise UserError(f"`result` is {w} x {h}, the picture {own_w} x {own_h}: it was made from another picture")
+    given = [*names, *[""] * (count - len(names))]
     called = tuple(one_line(name).strip() or _default_name(instruction, i) for i, name in enumerate(given))
-    return Export(source, instruction, resolved, called, result, layers)
+    return Export(source, instruction, called, result, margin, layers)
 
 
 def media_type(what: What) -> str:
@@ -154,17 +172,24 @@ def media_type(what: What) -> str:
     return openraster.MEDIA_TYPE if what == "openraster" else "application/zip"
 
 
-def check_result(result: bytes, source: SourceImage) -> None:
-    """Refuse anything but a PNG of the picture's size.
+def decode_result(png: bytes, name: str) -> Result:
+    """A result from the bytes of its file; `name` says which picture, for errors.
 
     Raises:
-        UserError: for that.
+        UserError: not a PNG, or one that cannot be read.
     """
-    if not result.startswith(b"\x89PNG"):
-        raise UserError("the result is not a PNG: send the file that the edit gave")
-    (h, w), (own_h, own_w) = decode_image(result, "of the result").size, source.size
-    if (h, w) != (own_h, own_w):
-        raise UserError(f"the result is {w} x {h}, the picture {own_w} x {own_h}: it was made from another picture")
+    if not png.startswith(b"\x89PNG"):
+        raise UserError(f"picture {name} is not a PNG: give the file that the edit made")
+    return Result(png, decode_image(png, name).pixels)
+
+
+def load_result(path: Path) -> Result:
+    """A result from its file.
+
+    Raises:
+        UserError: as `decode_result`, or no such file.
+    """
+    return decode_result(read_picture(path), str(path))
 
 
 def _default_name(instruction: Instruction, number: int) -> str:

@@ -87,6 +87,17 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
     return _read(path, path)
 
 
+def read_picture(path: Path) -> bytes:
+    """The bytes of a picture's file, of which nothing is checked but that there are some.
+
+    Raises:
+        UserError: missing, empty, not a file, or one that may not be read.
+    """
+    with _reading(path):
+        _check_file(path)
+        return path.read_bytes()
+
+
 def decode_image(data: bytes, name: str) -> SourceImage:
     """A picture from the bytes of its file; the same formats and rules as for `load_image`.
 
@@ -163,14 +174,7 @@ def _open(
 ) -> Image.Image:
     """A picture whose header is read and checked, but no pixel yet."""
     if isinstance(source, Path):
-        if not source.exists():
-            raise UserError(f"picture {name} does not exist: check the path")
-        if source.is_dir():
-            raise UserError(f"picture {name} is a folder: name a picture file")
-        if not source.is_file():
-            raise UserError(f"picture {name} is a device or a pipe: name a picture file")
-        if source.stat().st_size == 0:
-            raise UserError(f"picture {name} is empty (0 bytes): export it again")
+        _check_file(source)
     image = Image.open(source, formats=formats)
     if image.size[0] * image.size[1] > MAX_PIXELS:
         check_size(name, (image.height, image.width))
@@ -179,6 +183,17 @@ def _open(
     if not deep and any(";16" in str(part) for tile in image.tile for part in tile):
         _refuse_mode(name, "16 bits")  # Pillow would silently cut 16-bit colour to 8
     return image
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"picture {path} does not exist: check the path")
+    if path.is_dir():
+        raise UserError(f"picture {path} is a folder: name a picture file")
+    if not path.is_file():
+        raise UserError(f"picture {path} is a device or a pipe: name a picture file")
+    if path.stat().st_size == 0:
+        raise UserError(f"picture {path} is empty (0 bytes): export it again")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import Instruction
 from dragflow.files import schema
 from dragflow.files.instructions import InstructionFile, from_file, to_file
-from dragflow.files.pictures import SourceImage, decode_png, encode_png, open_checked
+from dragflow.files.pictures import SourceImage, decode_png, encode_png, open_checked, upright
 
 KEY = "dragflow"
 """Keyword of the PNG text chunk."""
@@ -54,9 +54,19 @@ def load_recipe(path: Path | str) -> Recipe:
     return _recipe(open_checked(path), str(path))
 
 
-def decode_recipe(data: bytes, name: str) -> Recipe:
-    """The recipe in the bytes of a result's PNG; see `load_recipe`. `name` says which picture, for errors."""
-    return _recipe(decode_png(data, name), f"picture {name}")
+def decode_recipe(data: bytes, name: str) -> tuple[Recipe, tuple[int, int]]:
+    """The recipe in the bytes of a result's PNG, and the size (h, w) of that, upright.
+
+    Args:
+        data: the PNG.
+        name: which picture it is, for errors.
+
+    Raises:
+        UserError: as `load_recipe`.
+    """
+    image = decode_png(data, name)
+    w, h = upright(image, name).size
+    return _recipe(image, f"picture {name}"), (h, w)
 
 
 def _recipe(image: Image.Image, source: str) -> Recipe:

@@ -236,9 +236,11 @@ def _points(
         raise UserError(
             f"{len(begins or [])} `begin_points` and {len(targets or [])} `target_points` are given: give pairs"
         )
-    for point in [*(begins or []), *(targets or [])]:
-        if not masks.inside(point, size):
-            raise UserError(f"point {format_point(point)} is outside of the picture ({size[1]} x {size[0]})")
+    for name, points in (("begin_points", begins or []), ("target_points", targets or [])):
+        for i, point in enumerate(points):
+            if not masks.inside(point, size):
+                at = format_point(point)
+                raise UserError(f"`{name}.{i}`: {at} is outside of the picture ({size[1]} x {size[0]})")
     return begins or [], targets or []
 
 

@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from dragflow.core.errors import Cancelled, DragFlowError
 from dragflow.core.events import Event, Stepped
 from dragflow.core.fields import Name
+from dragflow.editor.result import EditResult
 from dragflow.files.presets import load_preset, override, preset_names
 from dragflow.http import requests
 from dragflow.http.pictures import Pictures
@@ -90,8 +91,8 @@ class Edits:
                 raise not_found("edit")
             return self._edits[name]
 
-    def result(self, name: str, variant: int) -> bytes:
-        """The PNG of a variant, with its recipe.
+    def result(self, name: str, variant: int) -> EditResult:
+        """What a variant gave.
 
         Raises:
             Refused: there is no such edit or variant, or it has no result.
@@ -99,7 +100,7 @@ class Edits:
         handle = _handle(self.get(name), variant)
         if handle.state != "done":
             raise Refused(HTTPStatus.CONFLICT, _why_no_result(handle))
-        return handle.result().png()
+        return handle.result()
 
     def state(self, edit: Edit) -> dict[str, Any]:
         """What `GET /v1/edits/{id}` says."""
@@ -179,7 +180,7 @@ def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRou
     @routes.get("/v1/edits/{name}/result.png", response_class=Response)
     def result(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:
         """The PNG of a variant, with its recipe."""
-        return Response(edits.result(name, variant), media_type="image/png")
+        return Response(edits.result(name, variant).png(), media_type="image/png")
 
     @routes.get("/v1/edits/{name}/preview.jpg", response_class=Response)
     def preview(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:

@@ -6,12 +6,11 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from dragflow.core.errors import UserError
-from dragflow.files.exports import export, media_type
+from dragflow.files.exports import Result, decode_result, export, media_type
 from dragflow.http import requests
 from dragflow.http.edits import Edits
 from dragflow.http.pictures import Pictures
 from dragflow.pixels.layers import Kept
-from dragflow.pixels.resolve import resolve
 
 
 def router(edits: Edits, pictures: Pictures, kept: Kept) -> APIRouter:
@@ -30,15 +29,14 @@ def router(edits: Edits, pictures: Pictures, kept: Kept) -> APIRouter:
 
 def _encoded(asked: requests.ExportRequest, edits: Edits, pictures: Pictures, kept: Kept) -> bytes:
     source, instruction, result = requests.picture(asked, pictures), requests.instruction(asked), _result(asked, edits)
-    task = resolve(source.pixels, instruction, margin=asked.margin)
-    layers = None if asked.what == "red_bench" else kept.of(task)  # a sample has none
-    taken = export(source, instruction, asked.names, result, task=task, layers=layers)
+    taken = export(source, instruction, asked.names, result, margin=asked.margin, layers=kept.of)
     return taken.encoded(asked.what, asked.sample)
 
 
-def _result(asked: requests.ExportRequest, edits: Edits) -> bytes | None:
+def _result(asked: requests.ExportRequest, edits: Edits) -> Result | None:
     if asked.edit is not None and asked.result is not None:
         raise UserError("`edit` and `result` are both given: say the result in one way")
     if asked.edit is not None:
-        return edits.result(asked.edit, asked.variant)
-    return None if asked.result is None else requests.decoded(asked.result, "result")
+        made = edits.result(asked.edit, asked.variant)
+        return Result(made.png(), made.pixels)
+    return None if asked.result is None else decode_result(requests.decoded(asked.result, "result"), "in `result`")

@@ -10,19 +10,17 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from dragflow.core.arrays import Mask
-from dragflow.core.models import ModelOptions
+from dragflow.core.models import BUILT_IN, GGUF, ModelOptions
 from dragflow.core.motion import motion_matrix
+from dragflow.core.result import Recipe
 from dragflow.core.task import Operation
 from dragflow.files.instructions import to_file
 from dragflow.files.masks import mask_png
-from dragflow.files.pictures import decode_image
 from dragflow.files.presets import as_settings
 from dragflow.files.recipes import decode_recipe
 from dragflow.http import requests
 from dragflow.http.settings import ServerSettings, public_name
 from dragflow.pixels.masks import centroid, rasterise
-
-_NAME = "of the request"
 
 
 def router(settings: ServerSettings) -> APIRouter:
@@ -39,57 +37,74 @@ def router(settings: ServerSettings) -> APIRouter:
 
 
 def _told(asked: requests.RecipeRequest, settings: ServerSettings) -> dict[str, Any]:
-    data = requests.decoded(asked.picture, "picture")
-    recipe, size = decode_recipe(data, _NAME), decode_image(data, _NAME).size
-    made, subject = recipe.weights.options, recipe.subject
-    model = _asked(made, made.name, None if subject is None else subject.options.adapter)
+    recipe, size = decode_recipe(requests.decoded(asked.picture, "picture"), "in `picture`")
     preset, changes = as_settings(recipe.config)
     editable = recipe.instruction.editable
     return {
-        "model": model,
-        "served": next((public_name(served) for served in settings.models if _offers(served, model)), None),
+        "model": _model(recipe),
+        "served": next((public_name(served) for served in settings.models if _offers(served, recipe)), None),
         "preset": preset,
         "settings": changes,
         "seed": recipe.config.seed,
         "instruction": to_file(recipe.instruction),
-        "regions": [_region(operation, size) for operation in recipe.instruction.operations],
-        "area": None if editable is None else _png(rasterise(editable, size, "the area of the recipe", whole=True)),
+        "regions": [_region(operation, size, i) for i, operation in enumerate(recipe.instruction.operations)],
+        "area": None if editable is None else _png(rasterise(editable, size, "`editable`", whole=True)),
         "source": {"sha256": recipe.source_sha256, "width": size[1], "height": size[0]},
     }
 
 
-def _region(operation: Operation, size: tuple[int, int]) -> dict[str, Any]:
+def _region(operation: Operation, size: tuple[int, int], index: int) -> dict[str, Any]:
     """What a canvas shows of an operation, whatever its kinds of region and motion are."""
-    mask = rasterise(operation.region, size, "a region of the recipe")
-    front = operation.front
+    mask, front = rasterise(operation.region, size, f"`operations.{index}.region`"), operation.front
     return {
         "mask": _png(mask),
         "matrix": motion_matrix(operation.motion, operation.handle or centroid(mask)),
-        "front": None if front is None else _png(rasterise(front, size, "what a region of the recipe is behind")),
+        "front": None if front is None else _png(rasterise(front, size, f"`operations.{index}.behind`")),
     }
 
 
-def _asked(options: ModelOptions, name: str, adapter: str | None) -> dict[str, Any]:
-    """What a model consists of; of paths, which mean nothing on another machine, the last part."""
+def _model(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe's model consists of; of paths, which mean nothing on another machine, the last part."""
+    made, subject = recipe.weights.options, recipe.subject
+    path = PureWindowsPath(made.name)
+    is_path = path.anchor or len(path.parts) > 2 or made.name.startswith((".", "~"))  # a hub's name has two parts
     return {
-        "name": _last(name),
-        "revision": options.revision,
-        "quantize": None if options.quantize is None else _last(options.quantize),
-        "lora": [_last(file) for file in options.lora],
-        "subject": adapter,
+        "name": path.name if is_path else made.name,
+        "revision": made.revision,
+        "dtype": made.dtype,
+        "quantize": _quantised(made),
+        "lora": _loras(made),
+        "subject": None if subject is None else subject.options.adapter,
     }
 
 
-def _offers(served: ModelOptions, asked: dict[str, Any]) -> bool:
-    """Whether a model is the one that is asked for, by names; a served one without a revision is that of any."""
-    own = _asked(served, public_name(served), None if served.subject is None else served.subject.adapter)
-    return asked == own | ({} if served.revision else {"revision": asked["revision"]})
+def _offers(served: ModelOptions, recipe: Recipe) -> bool:
+    """Whether a model is the one that made a result, by names; without a revision or a dtype it is that of any."""
+    made = recipe.weights.options
+    adapter = None if recipe.subject is None else recipe.subject.options.adapter
+    return (
+        _is_called(made.name, public_name(served))
+        and served.revision in (None, made.revision)
+        and served.dtype in (None, made.dtype)
+        and (_quantised(served), _loras(served)) == (_quantised(made), _loras(made))
+        and adapter == (None if served.subject is None else served.subject.adapter)
+    )
 
 
-def _last(name: str) -> str:
-    """A name on a hub as it is; of a path, the last part."""
-    path = PureWindowsPath(name)
-    return path.name if path.anchor or len(path.parts) > 2 or name.startswith((".", "~")) else name
+def _is_called(name: str, public: str) -> bool:
+    """Whether a model, by its path or its name on a hub, is the one of a public name: whether it ends in that."""
+    if public in BUILT_IN:
+        return name == public
+    parts, end = PureWindowsPath(name).parts, PureWindowsPath(public).parts
+    return parts[-len(end) :] == end
+
+
+def _quantised(options: ModelOptions) -> str | None:
+    return options.quantize if options.gguf is None else GGUF + PureWindowsPath(options.gguf).name
+
+
+def _loras(options: ModelOptions) -> list[str]:
+    return [PureWindowsPath(lora).name for lora in options.lora]
 
 
 def _png(mask: Mask) -> str:

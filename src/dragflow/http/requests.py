@@ -132,7 +132,7 @@ def picture(asked: PictureRequest, pictures: Pictures) -> SourceImage:
         raise UserError("give either `picture` or `picture_id`, not both and not neither")
     if asked.picture_id is not None:
         return pictures.get(asked.picture_id)
-    return decode_image(decoded(asked.picture or "", "picture"), "of the request")
+    return decode_image(decoded(asked.picture or "", "picture"), "in `picture`")
 
 
 def decoded(text: str, field: str) -> bytes:
@@ -213,7 +213,7 @@ async def _field(name: str, value: UploadFile | str) -> Any:
     if name in _FILES:
         content = await value.read() if isinstance(value, UploadFile) else value.encode()
         if not content:
-            raise UserError("`picture` is empty: choose another file")
+            raise UserError(f"`{name}` is empty: choose another file")
         return base64.b64encode(content).decode()
     text = value if isinstance(value, str) else (await value.read()).decode("utf-8", "replace")
     if name in _JSON_FIELDS:

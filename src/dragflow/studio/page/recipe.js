@@ -9,7 +9,7 @@ import { fromBase64 } from "./server.js";
 /**
  * What the server tells of a recipe.
  * @typedef {object} Recipe
- * @property {{name: string, revision: string | null, quantize: string | null, lora: string[], subject: string | null}} model
+ * @property {{name: string, revision: string | null, dtype: string | null, quantize: string | null, lora: string[], subject: string | null}} model
  * @property {string | null} served the name of the model that the server offers for it
  * @property {string} preset @property {string[]} settings @property {number} seed
  * @property {any} instruction @property {{mask: string, matrix: import("../canvas/host.js").Matrix, front: string | null}[]} regions
