@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_editor import config_of
+from test_editor import able, config_of, edit_model
 
 from dragflow import Box, Cancelled, EditConfig, Editor, Event, Instruction, Operation, Rotate, Stepped, Translate
 from dragflow.backbones.flux1.model import Flux1
@@ -22,6 +22,8 @@ from dragflow.files.pictures import from_pixels
 from dragflow.files.presets import preset_names
 from dragflow.lora.config import LoraConfig
 from dragflow.lora.train import train_lora
+
+__all__ = ["able", "edit_model"]  # fixtures
 
 T = TypeVar("T")
 GRID = ("inversion.steps=3", "inversion.skip=1", "kv.rule=mapped")
@@ -70,9 +72,9 @@ def same(found: Sequence[NDArray[np.uint8]], expected: Sequence[NDArray[np.uint8
 
 
 @pytest.mark.parametrize("preset", preset_names())
-def test_two_sessions_of_one_editor(preset: str, editor: Editor) -> None:
+def test_two_sessions_of_one_editor(preset: str, able: Editor) -> None:
     config = config_of(preset, *GRID)
-    works = [lambda i=i: edited(editor, i, config) for i in range(2)]
+    works = [lambda i=i: edited(able, i, config) for i in range(2)]
     expected = [work() for work in works]
     assert same(together(*works), expected)
 
@@ -82,11 +84,11 @@ def edited(editor: Editor, i: int, config: EditConfig) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("preset", preset_names())
-def test_both_in_one_session(preset: str, editor: Editor) -> None:
+def test_both_in_one_session(preset: str, able: Editor) -> None:
     config = config_of(preset, *GRID)
-    one = editor.open(picture(0), "an animal", config=config)
+    one = able.open(picture(0), "an animal", config=config)
     expected = [one.edit(asked, config).pixels for asked in ASKED]
-    shared = editor.open(picture(0), "an animal", config=config)
+    shared = able.open(picture(0), "an animal", config=config)
     assert same(together(*(lambda asked=asked: shared.edit(asked, config).pixels for asked in ASKED)), expected)
 
 

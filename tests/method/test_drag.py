@@ -50,9 +50,10 @@ def edited(config: EditConfig) -> Tensor:
     mask[0:8, 8:16] = True
     region = RegionMotion(mask, Translate((27.5, 3.5)), (11.5, 3.5), 1.0)
     area = torch.ones(GRID, dtype=torch.bool)
-    request = Drag(
-        (region,), area, cells, cells, lambda guidance: None, lambda guidance: None, lambda: torch.zeros(1, 1, *GRID)
-    )
+
+    def cond(guidance: float) -> None: ...
+
+    request = Drag((region,), area, cells, cells, cond, cond, cond, lambda: torch.zeros(1, 1, *GRID))
     inversion = Inversion(Schedule(TIMES, 0), states(), None)
     model: Any = Still()
     z, _ = drag(model, inversion, request, config, show=lambda z: z.numpy(), observer=silent)

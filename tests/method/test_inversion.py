@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,9 +18,9 @@ from dragflow.core.models import ModelOptions, WeightsId
 from dragflow.core.motion import Translate
 from dragflow.method.backbone import BackboneSpec, KVControl, Schedule, Site
 from dragflow.method.drag import Drag, drag
-from dragflow.method.inversion import Inversion, invert
+from dragflow.method.inversion import Inversion, invert, noise
 from dragflow.method.supervision.region import RegionMotion
-from dragflow.ops.flow import time_grid
+from dragflow.ops.flow import noise_part, time_grid
 from dragflow.ops.geometry import identity_map, move_cells
 
 SIZE = (6, 8)
@@ -104,6 +105,7 @@ def request() -> Drag:
         latent_cells=cells,
         token_cells=cells,
         target=lambda guidance: guidance,
+        still=lambda guidance: guidance,
         inverting=lambda guidance: guidance,
         proposal=lambda: torch.zeros_like(IMAGE),
     )
@@ -208,3 +210,64 @@ def test_only_a_resampled_background_costs_calls(background: str, calls: int) ->
     assert len(toy.asked) == calls
     assert [guidance for _, guidance in toy.asked].count(3.5) == 5
     assert len([event for event in events if isinstance(event, Stepped)]) == calls
+
+
+# -- noised, not inverted ----------------------------------------------------------------------------------------------
+
+
+def noised(toy: Toy, seed: int = 0, *, kv: bool = False, observer: Any = silent) -> Inversion:
+    schedule = toy.schedule(InversionConfig(5, 1), SIZE)
+    blocks = ("double.0",) if kv else None
+    return noise(toy, IMAGE, 1.0, schedule, seed=seed, kv_blocks=blocks, show=show, observer=observer)
+
+
+def test_a_noised_picture_has_one_noise_at_all_times_and_costs_no_call() -> None:
+    toy, events = Toy(), list[Event]()
+    found = noised(toy, observer=events.append)
+    assert found.image is IMAGE
+    assert not toy.asked
+    assert not events
+    parts = [noise_part(z, IMAGE, t) for z, t in zip(found.states[:-1], found.schedule.used, strict=False)]
+    assert all(torch.allclose(part, parts[0], atol=1e-5) for part in parts)
+    assert parts[0].std() == pytest.approx(1, abs=0.2)
+    assert torch.equal(noised(Toy()).z, found.z)
+    assert not torch.allclose(noised(Toy(), 1).z, found.z, atol=0.1)
+
+
+def test_fresh_noise_is_not_the_noise_of_the_picture_again() -> None:
+    found = noised(Toy())
+    fresh = torch.randn(IMAGE.shape, generator=torch.Generator().manual_seed(0))
+    assert not torch.allclose(noise_part(found.z, IMAGE, found.schedule.edit_time), fresh, atol=0.5)
+
+
+def test_another_picture_under_the_same_noise() -> None:
+    found, t = noised(Toy()), 0.8
+    other = IMAGE.clone()
+    other[..., :3] += 1
+    assert torch.equal(found.noised(other)[..., 3:], found.z[..., 3:])
+    expected = (1 - t) * other + t * noise_part(found.z, IMAGE, t)
+    assert torch.allclose(found.noised(other), expected, atol=1e-5)
+
+
+def test_a_record_of_the_noised_picture_is_made_at_the_times_of_the_way_back() -> None:
+    toy = Toy()
+    found = noised(toy, kv=True)
+    assert found.kv is not None
+    recorded = sorted(found.kv.times)
+    assert len(toy.asked) == len(recorded) == 5
+    config = replace(CONFIG, inversion=InversionConfig(5, 1, mode="noised"), start=StartConfig("preview"))
+    toy.asked.clear()
+    drag(toy, found, request(), config, show=show, observer=silent)
+    assert sorted(t for t, _ in toy.asked) == pytest.approx(recorded, abs=1e-5)
+
+
+def test_a_noised_preview_costs_no_call_and_the_background_ends_in_the_picture() -> None:
+    toy, asked = Toy(), replace(request(), proposal=lambda: IMAGE + 1)
+    config = replace(
+        CONFIG, inversion=InversionConfig(5, 1, mode="noised"), start=StartConfig("preview"), kv=KVConfig("none")
+    )
+    phases = Counter[str]()
+    z, _ = drag(toy, noised(toy), asked, config, show=show, observer=lambda event: phases.update([event.phase]))
+    assert set(phases) == {"denoise"}
+    assert len(toy.asked) == 5
+    assert torch.equal(z[..., ~asked.area], IMAGE[..., ~asked.area])

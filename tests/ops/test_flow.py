@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dragflow.ops.flow import fireflow_step, flux_mu, image_estimate, integrate, noise_part, time_grid
+from dragflow.ops.flow import call_times, fireflow_step, flux_mu, image_estimate, integrate, noise_part, time_grid
 
 START = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64).reshape(1, 1, 2, 2)
 
@@ -118,3 +118,16 @@ def test_noise_and_image_are_told_apart_on_a_straight_path() -> None:
     z = 0.3 * image + 0.7 * noise
     assert torch.allclose(noise_part(z, image, 0.7), noise)
     assert torch.allclose(image_estimate(z, noise - image, 0.7), image)
+
+
+def test_the_times_of_a_walks_calls_are_known_before() -> None:
+    times, asked = time_grid(5, 0.7), list[float]()
+
+    def velocity(z: torch.Tensor, t: float) -> torch.Tensor:
+        asked.append(t)
+        return z
+
+    for grid in (times, times[::-1], times[2:4]):
+        asked.clear()
+        integrate(velocity, torch.zeros(1, 1, 1, 1), grid)
+        assert tuple(asked) == call_times(grid)

@@ -34,11 +34,13 @@ RUN = Measured(
 )
 
 
-def job(scale: int = 1, settings: tuple[str, ...] = (), preset: str = "default") -> EditJob:
+def job(
+    scale: int = 1, settings: tuple[str, ...] = (), preset: str = "default", model: ModelOptions = MODEL
+) -> EditJob:
     source = from_pixels(np.random.default_rng(0).integers(0, 256, (64 * scale, 80 * scale, 3), dtype=np.uint8))
     asked = Instruction(Operation(Box(10, 10, 30, 30), Translate((50, 40))), "a cat")
     short = ["inversion.steps=4", "inversion.skip=1", "start.stride=1", "optimise.refining=1", *settings]
-    return plan(source, asked, override(load_preset(preset), short), MODEL)
+    return plan(source, asked, override(load_preset(preset), short), model)
 
 
 def known(*runs: Measured) -> Estimates:
@@ -126,8 +128,11 @@ def test_the_oldest_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("preset", preset_names())
-def testmodel_calls_are_those_that_edits_make(preset: str) -> None:
-    service, asked = Service(), job(preset=preset, settings=("optimise.moving=1",))
+@pytest.mark.parametrize("rule", ["none", "mapped"])
+def test_model_calls_are_those_that_edits_make(preset: str, rule: str, kontext_folder: Path) -> None:
+    model = ModelOptions.of(kontext_folder, device="cpu") if load_preset(preset).references else MODEL
+    settings = ("optimise.moving=1", f"kv.rule={rule}", "size.max_pixels=4096")
+    service, asked = Service(), job(preset=preset, settings=settings, model=model)
     result = service.submit(asked).result()
     service.close()
     assert {timing.phase: timing.calls for timing in result.provenance.timings} == dict(model_calls(asked.config))

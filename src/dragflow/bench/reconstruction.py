@@ -83,7 +83,7 @@ def reconstruct(
         distance: LPIPS.
     """
     pixels = sample.image.pixels
-    size = frames.working_size(sample.image.size, config.size.max_pixels, backbone.spec.pixel_multiple)
+    size = frames.model_size(backbone.spec, sample.image.size, config.size.max_pixels)
     z = backbone.encode(frames.as_image(pixels, size))
     schedule = backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
 

@@ -56,6 +56,9 @@ class InversionConfig(Checked, called="inversion.{}"):
     """Intervals s left out at the noise end, fewer than `steps`; the edit happens at time t_s."""
     guidance: Guidance = 1.0
     """Guidance while inverting, with the source prompt."""
+    mode: Literal["inverted", "noised"] = "inverted"
+    """`inverted`: solved back from the picture by the model (paper). `noised`: the picture under one noise, drawn from
+    the seed, at every time; no model call but those that record keys and values, where any are."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,9 @@ class AreaConfig(Checked, called="area.{}"):
     """Put the source's own pixels back outside the area; off only for experiments that measure the model's drift."""
 
 
+ReferenceKind = Literal["source", "preview", "moved"]
+
+
 @dataclass(frozen=True)
 class EditConfig(Checked, called="{}"):
     """One complete setting of the method; the defaults are the paper's (preset `paper`)."""
@@ -180,6 +186,10 @@ class EditConfig(Checked, called="{}"):
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     area: AreaConfig = field(default_factory=AreaConfig)
+    references: tuple[ReferenceKind, ...] = ()
+    """Pictures that an edit model looks at, the first of them the one that it was trained for; no more than the model
+    takes. `source`: the picture; also while it is inverted. `preview`: the pixel preview. `moved`: the picture's own
+    tokens, moved to their targets by position alone."""
     seed: Seed = 0
     """Seed of all fresh noise; the same seed gives the same bytes on the same machine."""
 

@@ -15,11 +15,25 @@ from dragflow.core.arrays import Pixels, Window
 from dragflow.core.config import EditConfig
 from dragflow.core.motion import seen_from
 from dragflow.core.task import DragTask, ResolvedOperation
-from dragflow.method.backbone import Image
+from dragflow.method.backbone import BackboneSpec, Image
 from dragflow.method.supervision.region import Stretch, Stretched
 from dragflow.ops import geometry, masks
 from dragflow.pixels.elastic import Elastic
 from dragflow.pixels.masks import feather, nearness, warp_mask
+
+
+def model_size(spec: BackboneSpec, size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+    """(h, w) at which a model works on a picture of (h, w).
+
+    A model with sizes of its own gets the one whose aspect is nearest, also where the picture is smaller, and scaled
+    down only if `max_pixels` leaves no room for any.
+    """
+    if not spec.sizes:
+        return working_size(size, max_pixels, spec.pixel_multiple)
+    nearest = min(spec.sizes, key=lambda own: abs(size[1] / size[0] - own[1] / own[0]))
+    if max_pixels >= min(h * w for h, w in spec.sizes):
+        return nearest
+    return working_size(nearest, max_pixels, spec.pixel_multiple)
 
 
 def working_size(size: tuple[int, int], max_pixels: int, multiple: int) -> tuple[int, int]:

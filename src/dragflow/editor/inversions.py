@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from dragflow.core.config import InversionConfig, SizeConfig
+from dragflow.core.config import InversionConfig, ReferenceKind, SizeConfig
 from dragflow.core.models import WeightsId
 from dragflow.core.result import Timing
 from dragflow.editor.subject import SubjectKey
@@ -27,7 +27,16 @@ class InversionKey:
     sites: tuple[str, ...] | None
     """Blocks whose K/V are recorded."""
     subject: SubjectKey | None
+    references: tuple[ReferenceKind, ...]
+    """What the model was told of while it inverted."""
+    seed: int | None
+    """Of the noise; None if it was found by inversion."""
     weights: WeightsId
+
+    @property
+    def calls_model(self) -> bool:
+        """Whether the model is called to make it."""
+        return self.seed is None or self.sites is not None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-import torch
 
 from dragflow.core.arrays import Pixels, Window
 from dragflow.core.checked import check, expect
@@ -17,24 +16,24 @@ from dragflow.core.events import Observer, silent
 from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
+from dragflow.editor.checks import check_names, kv_blocks
 from dragflow.editor.inversions import InversionKey, Inversions, Prepared
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
+from dragflow.editor.request import as_drag
 from dragflow.editor.result import EditResult
 from dragflow.editor.subject import SessionSubject, subject_box
 from dragflow.editor.versions import versions
 from dragflow.editor.window import settled
+from dragflow.editor.wording import worded
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.files.presets import check_config, load_preset
-from dragflow.method.backbone import Backbone, Conditioning, Image, Latent, Subject
-from dragflow.method.drag import Drag, drag
-from dragflow.method.inversion import invert
+from dragflow.method.backbone import Backbone, Conditioning, Image, Latent
+from dragflow.method.drag import drag
+from dragflow.method.inversion import invert, noise
 from dragflow.method.phases import phase
-from dragflow.method.supervision.region import RegionMotion
-from dragflow.ops import masks
-from dragflow.pixels.elastic import elastic
+from dragflow.method.references import UNMOVED, unmoved
 from dragflow.pixels.layers import Kept
-from dragflow.pixels.masks import shown
 from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.subject.base import SubjectAdapter
@@ -87,6 +86,7 @@ class Session:
             NumericalError: the latent is no longer finite.
         """
         config, observer = as_config(config), check(Callable, observer, "observer")
+        check_names(config, self._backbone.spec)
         task = self._task(instruction, config)
         config = self._settled(config, task)
         recipe, window = self._recipe(task, config), config.size.box
@@ -98,7 +98,15 @@ class Session:
             inversion = prepared.inversion
             # Drawn in the whole picture, then cropped: shadows and what fills the hole may lie outside of the window.
             preview = cache(lambda: frames.shown(draw_preview(task, self._layers.of(task)), window))
-            edit = self._as_drag(seen, config, (inversion.z.shape[-2], inversion.z.shape[-1]), preview, box)
+            edit = as_drag(
+                self._backbone,
+                seen,
+                config,
+                inversion,
+                proposal=cache(lambda: self._backbone.encode(self._as_image(preview(), config))),
+                sampling=self._subject.sampling(config, box),
+                inverting=self._subject.inverting(config, box),
+            )
             z, losses = drag(self._backbone, inversion, edit, config, show=self._show(window), observer=timer)
             with phase("decode", 1, timer) as meter:
                 decoded = self._backbone.decode(z)
@@ -127,7 +135,8 @@ class Session:
 
     def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
         """Do the work that edits with this configuration share, unless it depends on what is dragged."""
-        config = self._settled(expect(EditConfig, config), None)
+        check_names(expect(EditConfig, config), self._backbone.spec)
+        config = self._settled(config, None)
         if config.size.window != "whole" or self._subject.waits(config):
             return  # a window that was given waits too: whether the edit fits in it is said before any work
         with self._backbone.lock:
@@ -151,23 +160,25 @@ class Session:
         if isinstance(instruction, DragTask):
             if not np.array_equal(instruction.image, self.source.pixels):
                 raise UserError("the task was resolved on another picture than the session's: resolve it on this one")
-            return replace(instruction, instruction=asked)
-        return resolve(self.source.pixels, asked, margin=config.area.margin)
+            return worded(replace(instruction, instruction=asked), self._backbone.spec)
+        return worded(resolve(self.source.pixels, asked, margin=config.area.margin), self._backbone.spec)
 
     def _key(self, prompt: str, config: EditConfig, box: Window | None) -> InversionKey:
-        return InversionKey(
+        key = InversionKey(
             picture=self._digest,
             size=config.size,
             prompt=prompt,
             inversion=config.inversion,
-            sites=self._kv_blocks(config),
+            sites=kv_blocks(config, self._backbone.spec),
             subject=self._subject.key(config, box),
+            references=tuple(kind for kind in config.references if kind in UNMOVED),
+            seed=config.seed if config.inversion.mode == "noised" else None,
             weights=self._backbone.weights,
         )
+        return key if key.calls_model else replace(key, prompt="", subject=None, references=())
 
     def _prepare(self, prompt: str, config: EditConfig, box: Window | None, observer: Observer) -> Prepared:
         """The inversion for a configuration, made at most once."""
-        self._check_taps(config)
         key = self._key(prompt, config, box)
         if self._last is None or self._last[0] != key:
             known = self._inversions.get(key, self._backbone)
@@ -180,75 +191,33 @@ class Session:
         timer, window = Timer(observer), key.size.box
         with phase("encode", 1, timer) as meter:
             z = self._backbone.encode(self._as_image(frames.shown(self.source.pixels, window), config))
-            subject = self._subject.inverting(config, box)
-            cond = self._backbone.condition(prompt, subject=subject, guidance=config.inversion.guidance)
+            latent = (z.shape[-2], z.shape[-1])
+            cond = self._inverting(prompt, config, box, z) if key.calls_model else None
             meter.step()
-        schedule = self._backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
-        inversion = invert(
-            self._backbone, z, cond, schedule, kv_blocks=key.sites, show=self._show(window), observer=timer
-        )
+        schedule, show = self._backbone.schedule(config.inversion, latent), self._show(window)
+        if key.seed is None:
+            inversion = invert(self._backbone, z, cond, schedule, kv_blocks=key.sites, show=show, observer=timer)
+        else:
+            inversion = noise(
+                self._backbone, z, cond, schedule, seed=key.seed, kv_blocks=key.sites, show=show, observer=timer
+            )
         made = Prepared(inversion, timer.timings(shared=True))
         self._inversions.put(key, made, self._backbone)
         return made
 
-    def _check_taps(self, config: EditConfig) -> None:
-        names = self._backbone.spec.tap_names
-        unknown = [tap for tap in config.optimise.taps or () if tap not in names]
-        if unknown:
-            raise UserError(
-                f"optimise.taps: {', '.join(unknown)} is not a tap of this model: it has {', '.join(names)}"
-            )
-
-    def _kv_blocks(self, config: EditConfig) -> tuple[str, ...] | None:
-        spec = self._backbone.spec
-        blocks = spec.kv_blocks if config.kv.sites is None else config.kv.sites
-        unknown = [block for block in blocks if block not in spec.blocks]
-        if unknown:
-            raise UserError(
-                f"kv.sites: {', '.join(unknown)} is not a block of this model: it has {', '.join(spec.blocks)}"
-            )
-        return None if config.kv.rule == "none" else tuple(blocks)
+    def _inverting(self, prompt: str, config: EditConfig, box: Window | None, z: Latent) -> Conditioning:
+        """What the model is told while the source, whose latent is z, is inverted."""
+        return self._backbone.condition(
+            prompt,
+            subject=self._subject.inverting(config, box),
+            references=unmoved(config.references, z, self._backbone.spec.token_grid((z.shape[-2], z.shape[-1]))),
+            guidance=config.inversion.guidance,
+        )
 
     def _as_image(self, seen: Pixels, config: EditConfig) -> Image:
         """What the model sees, at the size at which it works."""
         size = (seen.shape[0], seen.shape[1])
-        multiple = self._backbone.spec.pixel_multiple
-        return frames.as_image(seen, frames.working_size(size, config.size.max_pixels, multiple))
-
-    def _as_drag(
-        self,
-        task: DragTask,
-        config: EditConfig,
-        latent: tuple[int, int],
-        preview: Callable[[], Pixels],
-        box: Window | None,
-    ) -> Drag:
-        """The request, as the model sees it, on the model's grids and device; `box` is that of the subject."""
-        device = self._backbone.device
-        regions = [torch.tensor(shown(op)).to(device) for op in task.operations]
-        weights = masks.region_weights(regions)
-        warp = elastic(task)
-        around = [frames.stretch(warp, op, device) if config.optimise.stretch else None for op in task.operations]
-
-        @cache
-        def proposal() -> Latent:
-            return self._backbone.encode(self._as_image(preview(), config))
-
-        def target(subject: Subject | None) -> Callable[[float], Conditioning]:
-            return lambda guidance: self._backbone.condition(task.target_prompt, subject=subject, guidance=guidance)
-
-        return Drag(
-            regions=tuple(
-                RegionMotion(mask, op.motion, op.handle, weight, stretch)
-                for mask, op, weight, stretch in zip(regions, task.operations, weights, around, strict=True)
-            ),
-            area=masks.any_cells(torch.tensor(task.area).to(device), latent),
-            latent_cells=frames.cell_map(task, regions, latent, warp),
-            token_cells=frames.cell_map(task, regions, self._backbone.spec.token_grid(latent), warp),
-            target=target(self._subject.sampling(config, box)),
-            inverting=target(self._subject.inverting(config, box)),
-            proposal=proposal,
-        )
+        return frames.as_image(seen, frames.model_size(self._backbone.spec, size, config.size.max_pixels))
 
     def _show(self, window: Window | None) -> Callable[[Latent], Pixels]:
         """How a latent of the window looks in the whole picture."""

@@ -75,7 +75,7 @@ def train_lora(
         origin = Origin(model.weights, picture.sha256, prompt, config)
         begun = read_checkpoint(to, origin) if resume else None
         with phase("encode", 1, observer) as meter:
-            size = frames.working_size(picture.size, config.max_pixels, model.spec.pixel_multiple)
+            size = frames.model_size(model.spec, picture.size, config.max_pixels)
             z = model.encode(frames.as_image(picture.pixels, size))
             texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
             meter.step()

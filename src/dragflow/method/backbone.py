@@ -128,6 +128,11 @@ class BackboneSpec:
     """Number and size of the heads of the attentions into which a subject can be injected; None if it cannot."""
     references: int = 0
     """Most references that a model of this family takes; 0 if none."""
+    prompts: Literal["captions", "instructions"] = "captions"
+    """What a target prompt is: `captions` say what the edited picture shows, `instructions` say in English what is to
+    be done, as edit models are told."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    """(h, w) in pixels of the pictures that the weights were trained on, where they take no others well; else any."""
 
     def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the token grid for a latent of (h, w)."""

@@ -37,6 +37,8 @@ class Drag:
     """The drag on the token grid."""
     target: Callable[[float], Conditioning]
     """Conditioning of the target prompt at a guidance, to drag and to denoise."""
+    still: Callable[[float], Conditioning]
+    """The same, for the source as it is: without references that show something moved."""
     inverting: Callable[[float], Conditioning]
     """The same, to invert the proposal."""
     proposal: Callable[[], Latent]
@@ -54,26 +56,26 @@ def drag(
     # 1. The start: the inverted source, or something closer to the desired picture.
     z = _start(backbone, inversion, edit, config, show, observer)
 
-    # 2. The reference: features of the source where it still is, under its own K/V.
+    # 2. What is compared with: features of the source where it still is, under its own K/V.
     t = inversion.schedule.edit_time
     taps = config.optimise.taps or backbone.spec.taps
-    cond = edit.target(config.optimise.guidance)
+    cond, still = edit.target(config.optimise.guidance), edit.still(config.optimise.guidance)
     place = _injection(inversion, edit, config)
 
-    def features(z: Latent, kv: KVControl | None) -> Features:
+    def features(z: Latent, cond: Conditioning, kv: KVControl | None) -> Features:
         return backbone.features(z, t, cond, taps=taps, kv=kv)
 
     # 3. The drag: a few (or many) gradient steps on the latent.
     losses: tuple[float, ...] = ()
     if config.optimise.moving + config.optimise.refining:
         with torch.no_grad():
-            reference = features(inversion.z, _recorded(inversion, config, t))
+            reference = features(inversion.z, still, _recorded(inversion, config, t))
         supervision = _supervision(reference, edit, config.optimise)
         z, losses = optimise(
             z,
             inversion.z,
             edit.area,
-            lambda z: features(z, place(t)),
+            lambda z: features(z, cond, place(t)),
             supervision,
             config.optimise,
             preview=lambda z: lambda: show(image_estimate(z, backbone.velocity(z, t, cond, kv=place(t)), t)),
@@ -95,6 +97,8 @@ def _start(
 ) -> Latent:
     def proposal() -> Proposal:
         image = edit.proposal()
+        if config.inversion.mode == "noised":
+            return Proposal(image, inversion.noised(image))
         cond = edit.inverting(config.inversion.guidance)
         z = invert_coarsely(
             backbone, image, cond, inversion.schedule, stride=config.start.stride, show=show, observer=observer
@@ -138,7 +142,7 @@ def _denoise(
     branches = 2 if config.denoise.background == "resample" else 1
     with phase("denoise", branches * len(times), observer) as meter:
         dragged = meter.watch(lambda z, t: backbone.velocity(z, t, cond, kv=place(t)), show)
-        source = edit.target(config.inversion.guidance)  # the published branches differ in guidance, not in prompt
+        source = edit.still(config.inversion.guidance)  # the published branches differ in guidance, not in prompt
         branch = meter.watch(lambda z, t: backbone.velocity(z, t, source, kv=_recorded(inversion, config, t)), show)
         backgrounds = _backgrounds(inversion, config, branch)
 

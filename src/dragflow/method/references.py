@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 
+from dragflow.core.config import ReferenceKind
 from dragflow.method.backbone import Latent, Reference
 from dragflow.ops.geometry import CellMap, identity_map
+
+UNMOVED: tuple[ReferenceKind, ...] = ("source",)
+"""Those that show the picture as it is, and so are known before the drag is."""
+
+
+def unmoved(kinds: tuple[ReferenceKind, ...], source: Latent, grid: tuple[int, int]) -> tuple[Reference, ...]:
+    """Of what a configuration names, the references that show the picture as it is; indices from 1.
+
+    Args:
+        kinds: see `EditConfig.references`.
+        source: latent of the picture (1, c, h, w).
+        grid: its token grid (h, w).
+    """
+    count = sum(kind in UNMOVED for kind in kinds)
+    return tuple(in_place(source, grid, index) for index in range(1, count + 1))
+
+
+def references_of(
+    kinds: tuple[ReferenceKind, ...], source: Latent, cells: CellMap, preview: Callable[[], Latent]
+) -> tuple[Reference, ...]:
+    """What a configuration names, with indices from 1 in its order.
+
+    Args:
+        kinds: see `EditConfig.references`.
+        source: latent of the picture (1, c, h, w).
+        cells: the drag on its token grid.
+        preview: the latent of the pixel preview; drawn and encoded only if it is needed.
+    """
+    grid = (cells.vacated.shape[0], cells.vacated.shape[1])
+
+    def made(kind: ReferenceKind) -> Reference:
+        if kind == "moved":
+            return moved(source, cells)
+        return in_place(source if kind == "source" else preview(), grid)
+
+    return tuple(replace(made(kind), index=index) for index, kind in enumerate(kinds, 1))
 
 
 def in_place(z: Latent, grid: tuple[int, int], index: int = 1) -> Reference:

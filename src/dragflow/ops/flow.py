@@ -69,6 +69,11 @@ def integrate(
     return z
 
 
+def call_times(times: Sequence[float]) -> tuple[float, ...]:
+    """The times at which `integrate` calls the velocity."""
+    return (*times[:1], *((a + b) / 2 for a, b in pairwise(times)))
+
+
 def noise_part(z: Latent, image: Latent, t: float) -> Latent:
     """The noise eps in z_t = (1 - t) z_0 + t eps, given z_0; t > 0."""
     return (z - (1 - t) * image) / t

@@ -180,12 +180,13 @@ def model_calls(config: EditConfig) -> list[tuple[str, int]]:
     times = config.inversion.steps - config.inversion.skip + 1
     start, dragging = config.start, config.optimise.moving + config.optimise.refining
     proposes = start.mode == "preview" or (start.mode == "warp" and start.fill == "inpaint")
+    solves = config.inversion.mode == "inverted"
     return [
         (name, calls)
         for name, calls in (
             ("encode", 1),
-            ("invert", times),
-            ("start", 1 + math.ceil((times - 1) / start.stride) if proposes else 0),
+            ("invert", times if solves or config.kv.rule != "none" else 0),
+            ("start", 1 + math.ceil((times - 1) / start.stride) if proposes and solves else 0),
             ("drag", dragging),
             ("denoise", times * (2 if config.denoise.background == "resample" else 1)),
             ("decode", 1),

@@ -11,7 +11,7 @@ from dragflow.backbones.registry import load_backbone
 from dragflow.bench.metrics.features import MAX_PIXELS, Features, model_name, over_noise
 from dragflow.core.arrays import Pixels
 from dragflow.core.models import NANO, ModelOptions
-from dragflow.editor.frames import as_image, working_size
+from dragflow.editor.frames import as_image, model_size
 from dragflow.method.backbone import Backbone
 
 
@@ -32,7 +32,7 @@ class Taps:
     def __call__(self, image: Pixels, prompt: str) -> Features:
         """See `FeatureExtractor`; the taps are concatenated along the channels."""
         spec = self.backbone.spec
-        size = working_size((image.shape[0], image.shape[1]), MAX_PIXELS, spec.pixel_multiple)
+        size = model_size(spec, (image.shape[0], image.shape[1]), MAX_PIXELS)
         z = self.backbone.encode(as_image(image, size))
         cond = self.backbone.condition(prompt, guidance=1.0)
 

@@ -1,0 +1,37 @@
+"""What a configuration says about the model, checked against the model that is loaded."""
+
+from __future__ import annotations
+
+from dragflow.core.config import EditConfig
+from dragflow.core.errors import CapabilityError, UserError
+from dragflow.method.backbone import BackboneSpec
+
+
+def check_names(config: EditConfig, spec: BackboneSpec) -> None:
+    """Check taps and blocks, and the number of references.
+
+    Raises:
+        UserError: the model has no such tap or block.
+        CapabilityError: the model takes fewer references.
+    """
+    unknown = [tap for tap in config.optimise.taps or () if tap not in spec.tap_names]
+    if unknown:
+        raise UserError(
+            f"optimise.taps: {', '.join(unknown)} is not a tap of this model: it has {', '.join(spec.tap_names)}"
+        )
+    unknown = [block for block in config.kv.sites or () if block not in spec.blocks]
+    if unknown:
+        raise UserError(f"kv.sites: {', '.join(unknown)} is not a block of this model: it has {', '.join(spec.blocks)}")
+    if len(config.references) > spec.references:
+        most = f"{spec.references} at most: leave some out" if spec.references else "none: use the preset `default`"
+        raise CapabilityError(
+            f"references: {', '.join(config.references)} are asked for, but models of family {spec.family} take "
+            f"{most}, or an edit model such as FLUX.1 Kontext"
+        )
+
+
+def kv_blocks(config: EditConfig, spec: BackboneSpec) -> tuple[str, ...] | None:
+    """Blocks whose K/V are recorded; None for none."""
+    if config.kv.rule == "none":
+        return None
+    return spec.kv_blocks if config.kv.sites is None else config.kv.sites
