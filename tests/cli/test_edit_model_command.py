@@ -47,7 +47,13 @@ def test_the_moved_tokens_can_be_told_in_place_of_the_preview(run: Any, desk: An
     edit = ("edit", desk.image, "--mask", desk.mask, *MOVE, "--model", kontext_folder, "--preset", "instant", *SMALL)
     done = run(*edit, "--set", 'references=["moved"]', "-o", desk.out)
     assert done.code == 0, done.err
-    assert load_recipe(desk.out).config.references == ("moved",)
+    recipe = load_recipe(desk.out)
+    assert recipe.config.references == ("moved",)
+    assert f"the model was told: {recipe.instruction.edit_prompt}" in " ".join(done.out.split())
+    told = run(*edit, "--json", "-o", desk.folder / "told.png")
+    assert {"event": "worded", "edit_prompt": recipe.instruction.edit_prompt} in told.events
+    said = run(*edit, "--edit-prompt", "blend it in", "-o", desk.folder / "said.png")
+    assert "the model was told" not in said.out + said.err
 
 
 def test_a_model_without_references_is_an_error_in_one_line(run: Any, desk: Any, dummy_folder: Path) -> None:

@@ -98,7 +98,7 @@ def run_edit(request: EditRequest) -> None:
     if sidecar is not None:
         files[sidecar] = dump_sidecar(result.provenance).encode()
     write_files(files | {request.output: result.png()}, folder=trace)
-    tell(asked, job.instruction, as_json=request.json_lines)
+    tell(asked, result.task.instruction, as_json=request.json_lines)
     _report(request, result)
 
 

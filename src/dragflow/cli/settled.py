@@ -1,4 +1,4 @@
-"""What is told of what was settled (labels, snapped regions, what they pass behind), and how to choose otherwise."""
+"""What is told of what was settled (labels, snapped regions, order, an instruction), and how to choose otherwise."""
 
 from __future__ import annotations
 
@@ -111,3 +111,8 @@ def tell(asked: Instruction, settled: Instruction, *, as_json: bool = False) -> 
             emit({"event": "labelled", "operation": guess.operation, "label": guess.label})
         else:
             say(guess.text)
+    if settled.edit_prompt != asked.edit_prompt:
+        if as_json:
+            emit({"event": "worded", "edit_prompt": settled.edit_prompt})
+        else:
+            say(f"the model was told: {settled.edit_prompt} To say something else: --edit-prompt TEXT")
