@@ -13,6 +13,7 @@ pytest.importorskip("skimage")
 from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
 from dragflow.core.task import DragTask
+from dragflow.pixels.layers import Layers
 from dragflow.train import drags, pairs
 from dragflow.train.drags import Drag, Pair, PhotographScene
 from dragflow.train.pairs import Pairs
@@ -32,15 +33,26 @@ def found(content: drags.Content, moves: int = 1) -> Drag:
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_pair_is_the_same_every_time_and_changes_in_its_area_alone(number: int) -> None:
-    pair = drags.pair(number, SIZE)
-    assert same(pair, drags.pair(number, SIZE))
-    assert set(np.unique(pair.masks)) <= {0, 255}
-    area = pair.masks[..., 0] > 0
-    assert area.any()
-    assert not area.all()
-    assert np.array_equal(pair.preview[~area], pair.source[~area])
-    assert not np.array_equal(pair.truth[area], pair.source[area])
+def test_pairs_are_the_same_every_time_and_change_in_their_areas_alone(number: int) -> None:
+    made = drags.pairs_of(number, SIZE)
+    assert len(made) == drags.TARGETS
+    assert all(map(same, made, drags.pairs_of(number, SIZE)))
+    for pair in made:
+        assert set(np.unique(pair.masks)) <= {0, 255}
+        area = pair.masks[..., 0] > 0
+        assert area.any()
+        assert not area.all()
+        assert np.array_equal(pair.preview[~area], pair.source[~area])
+        assert not np.array_equal(pair.truth[area], pair.source[area])
+
+
+def test_pairs_of_a_scene_share_the_source_and_the_regions_and_differ_in_the_target() -> None:
+    first, *others = drags.pairs_of(0, SIZE)
+    for pair in others:
+        assert np.array_equal(pair.source, first.source)
+        assert np.array_equal(pair.masks[..., 1], first.masks[..., 1])
+        assert not np.array_equal(pair.masks[..., 2], first.masks[..., 2])
+        assert not np.array_equal(pair.truth, first.truth)
 
 
 def test_a_request_that_cannot_be_made_is_drawn_again_and_a_fault_is_told(
@@ -48,26 +60,26 @@ def test_a_request_that_cannot_be_made_is_drawn_again_and_a_fault_is_told(
 ) -> None:
     failures = iter([UserError("overlaps"), ValueError("a fault")])
 
-    drawn, real = drags.pair(0, SIZE), drags.pair_of
+    drawn, real = drags.pairs_of(0, SIZE)[0], drags.pair_of
     calls: list[int] = []
 
-    def twice(task: DragTask, truth: Pixels) -> Pair:
+    def twice(task: DragTask, truth: Pixels, layers: Layers) -> Pair:
         calls.append(len(calls))
         if (failure := next(failures, None)) is not None:
             raise failure
-        return real(task, truth)
+        return real(task, truth, layers)
 
     monkeypatch.setattr(drags, "pair_of", twice)
-    assert not same(drags.pair(0, SIZE), drawn)
-    assert len(calls) == 3
-    assert [record.getMessage() for record in caplog.records] == ["pair 0, attempt 1, is left out"]
+    assert not same(drags.pairs_of(0, SIZE)[0], drawn)
+    assert len(calls) == 2 + drags.TARGETS
+    assert [record.getMessage() for record in caplog.records] == ["scene 0, attempt 1, is left out"]
     monkeypatch.setattr(drags, "_TRIED", 0)
-    with pytest.raises(UserError, match="pair 0 has no request"):
-        drags.pair(0, SIZE)
+    with pytest.raises(UserError, match="scene 0 has no request"):
+        drags.pairs_of(0, SIZE)
 
 
 def test_the_splits_share_no_pair() -> None:
-    assert not same(drags.pair(0, SIZE), drags.pair(0, SIZE, "test"))
+    assert not same(drags.pairs_of(0, SIZE)[0], drags.pairs_of(0, SIZE, "test")[0])
 
 
 def test_a_photograph_shows_where_nothing_stands_and_the_same_before_and_after() -> None:
@@ -112,8 +124,9 @@ def test_careless_regions_are_off_by_as_many_pixels() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards of two pairs."""
+    """Shards of two pairs, those of one scene."""
     monkeypatch.setattr(pairs, "SHARD", 2)
+    monkeypatch.setattr(drags, "TARGETS", 2)
 
 
 def test_a_folder_gives_back_the_pairs_that_its_shards_are_named_for(tmp_path: Path, small: None) -> None:
@@ -124,7 +137,10 @@ def test_a_folder_gives_back_the_pairs_that_its_shards_are_named_for(tmp_path: P
     assert len(held) == 4
     taken = held.take([3, 0])
     for i, number in enumerate((3, 0)):
-        assert same(Pair(*(getattr(taken, name)[i] for name in Pair.__dataclass_fields__)), drags.pair(number, SIZE))
+        assert same(
+            Pair(*(getattr(taken, name)[i] for name in Pair.__dataclass_fields__)),
+            drags.pairs_of(number // 2, SIZE)[number % 2],
+        )
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path, small: None) -> None:

@@ -18,6 +18,7 @@ from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.errors import UserError
 from dragflow.core.task import DragTask, Instruction, MaskArray, Operation
 from dragflow.pixels import masks
+from dragflow.pixels.layers import Kept, Layers
 from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
 from dragflow.train import data
@@ -34,6 +35,9 @@ _log = logging.getLogger(__name__)
 
 Content = Literal["world", "photograph"]
 
+TARGETS = 4
+"""Pairs of a scene: taking a picture apart is most of the work of a preview, and serves every target."""
+
 _PHOTOGRAPHS, _CUT_OUTS, _SECOND, _CARELESS, _GIVEN = 0.4, 0.6, 0.2, 0.6, 0.5
 """Shares: of drags over photographs; of the things in them that are cut out of a photograph too; of drags with a second
 motion, where one fits; of regions painted carelessly; of editable areas that are given."""
@@ -42,7 +46,7 @@ _FARTHEST = 5
 _LEFT = 0.4
 """Share of a region that must be left of it when it is painted too small."""
 _TRIED = 8
-"""Motions drawn for a second thing, and requests drawn for a pair."""
+"""Motions drawn for another target or a second thing, and requests drawn for a scene."""
 
 
 @dataclass(frozen=True)
@@ -99,26 +103,39 @@ class CutOut(Thing):
         return super().cell if self.picture is None else self.picture
 
 
-def pair(number: int, size: int, split: str = "train") -> Pair:
-    """Pair `number` of a split (train or test), always the same, with pictures (size, size, 3)."""
+def pairs_of(number: int, size: int, split: str = "train") -> list[Pair]:
+    """The pairs of scene `number` of a split (train or test), always the same, with pictures (size, size, 3).
+
+    They are one request with `TARGETS` targets.
+    """
     for attempt in range(_TRIED):
         rng = np.random.default_rng([number, attempt, 31])
         try:
-            drawn = drag(rng, size, split)
-            return pair_of(resolve(drawn.before.render(), asked(rng, drawn)), drawn.after.render())
+            return _drawn_pairs(rng, drag(rng, size, split))
         except UserError:  # no drag fits, or regions that are painted too large overlap
             continue
         except Exception:  # a fault of the preview is told, but does not end hours of work
-            _log.exception("pair %d, attempt %d, is left out", number, attempt)
-    raise UserError(f"pair {number} has no request that can be made: leave it out")
+            _log.exception("scene %d, attempt %d, is left out", number, attempt)
+    raise UserError(f"scene {number} has no request that can be made: leave it out")
 
 
-def pair_of(task: DragTask, truth: Pixels) -> Pair:
-    """The preview of a task, and its truth (H, W, 3)."""
+def pair_of(task: DragTask, truth: Pixels, layers: Layers | None = None) -> Pair:
+    """The preview of a task, and its truth (H, W, 3); `layers` of what the task cuts out, if they are made already."""
     left = np.logical_or.reduce([op.mask for op in task.operations])
     target = np.logical_or.reduce([masks.warp_mask(masks.shown(op), op.matrix()) for op in task.operations])
     shown = np.stack([task.area, left, target], axis=2).astype(np.uint8) * 255
-    return Pair(task.image, draw_preview(task), truth, shown)
+    return Pair(task.image, draw_preview(task, layers), truth, shown)
+
+
+def _drawn_pairs(rng: np.random.Generator, drawn: Drag) -> list[Pair]:
+    request, kept, found = asked(rng, drawn), Kept(), list[Pair]()
+    while True:
+        task = resolve(drawn.before.render(), request)
+        found.append(pair_of(task, drawn.after.render(), kept.of(task)))
+        if len(found) == TARGETS:
+            return found
+        drawn = _with_other_target(rng, drawn)
+        request = _asked_again(task.instruction, drawn)
 
 
 def drag(rng: np.random.Generator, size: int, split: str = "train", content: Content | None = None) -> Drag:
@@ -148,6 +165,17 @@ def asked(rng: np.random.Generator, drawn: Drag) -> Instruction:
     return Instruction(operations, editable=MaskArray(drawn.area, invert=False) if given else None)
 
 
+def _asked_again(settled: Instruction, drawn: Drag) -> Instruction:
+    """The request that a drag was, for other motions of the same regions."""
+    operations: list[Operation] = []
+    for operation, (index, motion) in zip(settled.operations, drawn.moves, strict=True):
+        handle = operation.handle or masks.centroid(part(drawn.before, index))
+        to = replace(motion.asked(handle, drawn.before.size), label=operation.motion.label)
+        operations.append(replace(operation, motion=to, handle=handle, behind=None))
+    area = None if settled.editable is None else MaskArray(drawn.area, invert=False)
+    return replace(settled, operations=tuple(operations), editable=area)
+
+
 def painted(exact: Mask, pixels: int) -> dict[str, Mask]:
     """A region (H, W) as four people would paint it, three of them off by so many pixels."""
     along = round(pixels / 2**0.5)
@@ -162,6 +190,20 @@ def painted(exact: Mask, pixels: int) -> dict[str, Mask]:
 def _careless(rng: np.random.Generator, exact: Mask) -> Mask:
     region = painted(exact, int(rng.integers(1, _FARTHEST + 1)))[str(rng.choice(["small", "large", "shifted"]))]
     return region if region.sum() > _LEFT * exact.sum() else exact
+
+
+def _with_other_target(rng: np.random.Generator, drawn: Drag) -> Drag:
+    """The same with other motions of the same kinds; the same alone if none fit."""
+    before = drawn.before
+    for _ in range(_TRIED):
+        after, moves = before, list[tuple[int, Motion]]()
+        for index, motion in drawn.moves:
+            kind = "stretch" if motion.type == "affine" else motion.type
+            moves.append((index, draw_motion(rng, before, index, kind)))
+            after = after.moved(*moves[-1])
+        if all(fits(before, after, *move) for move in moves):
+            return Drag(before, after, tuple(moves))
+    return drawn
 
 
 def _with_second(rng: np.random.Generator, drawn: Drag) -> Drag:

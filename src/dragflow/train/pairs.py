@@ -29,7 +29,7 @@ from dragflow.train.drags import Pair
 
 FORMAT = 1
 SHARD = 64
-"""Pairs in a shard."""
+"""Pairs in a shard, those of whole scenes."""
 MANIFEST = "manifest.json"
 
 
@@ -83,8 +83,9 @@ def write(shard: Shard, device: str | None = None) -> Path:
     """Make one shard; it needs no device."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as file:
-        for number in range(shard.first, shard.first + SHARD):
-            file.writestr(_name(number), _encoded(drags.pair(number, shard.size, shard.split)))
+        for scene in range(shard.first // drags.TARGETS, (shard.first + SHARD) // drags.TARGETS):
+            for i, pair in enumerate(drags.pairs_of(scene, shard.size, shard.split)):
+                file.writestr(_name(scene * drags.TARGETS + i), _encoded(pair))
     write_bytes(shard.path, data.getvalue())
     return shard.path
 
