@@ -21,7 +21,7 @@ from dragflow.train.latents import Coder
 from dragflow.train.main import parser
 from dragflow.train.pairs import Pairs
 
-CONFIG = BridgeConfig(flow=TWO_HEADS, warmup=1, crop=6, held_out=2, rescan=2)
+CONFIG = BridgeConfig(flow=TWO_HEADS, warmup=1, size=64, crop=6, held_out=2, rescan=2)
 
 
 @pytest.fixture(scope="module")

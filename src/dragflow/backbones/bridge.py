@@ -1,4 +1,4 @@
-"""Weights of a bridge: a model's own transformer with room for hints, kept as 8-bit differences from the model.
+"""Bridges: a model's own transformer with room for hints, kept as 8-bit differences from the model.
 
 The layout is that of FLUX.1 Fill: further channels beside the latent's, which the first projection alone sees.
 """
@@ -6,22 +6,42 @@ The layout is that of FLUX.1 Fill: further channels beside the latent's, which t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from dragflow.backbones.fingerprint import with_networks
+from dragflow.backbones.pipeline import PipelineBackbone
+from dragflow.backbones.tensors import compare
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes
+from dragflow.method.backbone import Latent
+from dragflow.ops.bridge import MASKS, hints
 
 FORMAT = "1"
 _FIRST, _LAST = "x_embedder.weight", "proj_out."
 _CHANNELS = "hints"
 _LEVELS = 127
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBridge:
+    """A `Bridge` that a model of the same family is."""
+
+    model: PipelineBackbone
+    """On the bridge's transformer."""
+
+    @torch.no_grad()
+    def __call__(self, preview: Latent, source: Latent, masks: Float[Tensor, "b 3 h w"]) -> Latent:
+        """See `Bridge`."""
+        told = torch.cat([preview, hints(source, masks)], dim=1)
+        return self.model.velocity(told, 1.0, self.model.condition("", guidance=1.0)).to(preview.dtype)
 
 
 def bridge_of(transformer: Any, channels: int) -> Any:
@@ -33,11 +53,7 @@ def bridge_of(transformer: Any, channels: int) -> Any:
         transformer: a `FluxTransformer2DModel`.
         channels: further channels of a token.
     """
-    config = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
-    config |= {"in_channels": transformer.config.in_channels + channels, "out_channels": transformer.out_channels}
-    bridge = nn.Module.to(type(transformer)(**config), transformer.device, transformer.dtype)
-    bridge.load_state_dict(_start(transformer.state_dict(), channels))
-    return bridge
+    return _with_weights(transformer, channels, _start(transformer.state_dict(), channels))
 
 
 def write_bridge(path: Path, bridge: Any, transformer: Any) -> None:
@@ -64,20 +80,42 @@ def read_bridge(path: Path, transformer: Any) -> Any:
     """The bridge in a file, for the transformer that it was made of; frozen.
 
     Raises:
-        UserError: no bridge, one of another format, or one of another transformer.
+        UserError: no bridge, one of another format, one of another transformer, or a damaged one.
     """
     about, tensors = _read(path)
     if about.get("format") != FORMAT:
         raise UserError(f"{path} is of format {about.get('format')}, this version reads {FORMAT}: export it again")
-    if about["model"] != _fingerprint(transformer):
+    if about.get("model") != _fingerprint(transformer):
         raise UserError(f"{path} is a bridge of another model: load the model that it was trained on")
-    bridge = bridge_of(transformer, int(about[_CHANNELS]))
-    bridge.load_state_dict({name: _added(name, start, tensors) for name, start in bridge.state_dict().items()})
-    return bridge.requires_grad_(False).eval()
+    channels = 4 * (transformer.out_channels // 4 + MASKS)
+    if about.get(_CHANNELS) != str(channels):
+        raise UserError(f"{path} has {about.get(_CHANNELS)} channels of hints, {channels} are needed: export it again")
+    start = _start(transformer.state_dict(), channels)
+    account = compare({name: tuple(x.shape) for name, x in tensors.items()}, _needed(start))
+    if str(account):
+        raise UserError(f"{path} is a damaged bridge: {account}; export it again")
+    weights = {name: _added(name, weight, tensors) for name, weight in start.items()}
+    return _with_weights(transformer, channels, weights).requires_grad_(False).eval()
+
+
+def _with_weights(transformer: Any, channels: int, weights: Mapping[str, Tensor]) -> Any:
+    """A transformer of the same configuration, but for its further channels, with these weights."""
+    config = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
+    config |= {"in_channels": transformer.config.in_channels + channels, "out_channels": transformer.out_channels}
+    with torch.device("meta"):  # drawing weights at random, to be replaced, would take seconds
+        made: Any = type(transformer)(**config)
+    made.load_state_dict(weights, assign=True)
+    return made
+
+
+def _needed(start: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of a file."""
+    shapes = {name: tuple(x.shape) for name, x in start.items()}
+    return shapes | {f"{name}.scale": (shape[0], 1) for name, shape in shapes.items() if len(shape) == 2}
 
 
 def _start(weights: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
-    start = {name: torch.zeros_like(w) if name.startswith(_LAST) else w for name, w in weights.items()}
+    start = {name: torch.zeros_like(w) if name.startswith(_LAST) else w.clone() for name, w in weights.items()}
     start[_FIRST] = nn.functional.pad(weights[_FIRST], (0, channels))
     return start
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from dragflow.backbones.bridge import ModelBridge, read_bridge
 from dragflow.backbones.configs import (
     Config,
     check_config,
@@ -25,9 +26,10 @@ from dragflow.backbones.parts import Source, class_of, load_part, part_of
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.quantise import load_transformer
 from dragflow.backbones.tensors import reason, shown
+from dragflow.backbones.usual import bridge_file
 from dragflow.core.errors import CapabilityError, DragFlowError, UserError
 from dragflow.core.models import ModelOptions, WeightsId
-from dragflow.method.backbone import Backbone
+from dragflow.method.backbone import Backbone, Bridge
 
 B = TypeVar("B", bound=PipelineBackbone)
 _SCHEDULER = "scheduler"
@@ -76,9 +78,28 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
         pipeline = _diffusers(layout.pipeline).from_pretrained(source.folder, transformer=transformer, **encoders)
     for tokenizer, encoder in layout.tokenizers.items():
         check_tokenizer(f"model {options.name}: its {tokenizer}", getattr(pipeline, tokenizer), encoders[encoder])
+    file = bridge_file(options, source.folder)
+    bridge = None if file is None else _bridge(file, source, pipeline, family)
     add_loras(pipeline, loras)
     transformer.to(device)
-    return _tested(pipeline, options, weights_of(source, [lora.file for lora in loras], dtype), family)
+    further = [*(lora.file for lora in loras), *([] if file is None else [file])]
+    return _tested(pipeline, options, weights_of(source, further, dtype), family, bridge)
+
+
+def _bridge(file: Path, source: Source, pipeline: Any, family: type[PipelineBackbone]) -> Bridge:
+    """The bridge in a file, made of the model's own weights, whatever was done to those that are dragged with.
+
+    Raises:
+        UserError: no bridge of this model, or the model's own weights are not there.
+    """
+    own = pipeline.transformer
+    dtype = own.dtype
+    if source.files:
+        raise UserError(f"`bridge` {file} needs the weights that it was trained on: leave it out, or the GGUF file")
+    if source.options.quantize is not None or dtype != torch.float32:
+        folder = str(source.folder)
+        own = load_part(type(own), folder, "transformer", torch.device("cpu"), subfolder="transformer")
+    return ModelBridge(family(read_bridge(file, own).to(pick_device(source.options.device), dtype), pipeline))
 
 
 def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: type[B]) -> B:
@@ -91,10 +112,15 @@ def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: 
     for network in networks[1:]:
         network.eval().requires_grad_(False)
     name = str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)  # diffusers keeps a Path as one
-    return _tested(pipeline, options, weights_of_parts(name, networks, pipeline.transformer.dtype), family)
+    weights, bridge = weights_of_parts(name, networks, pipeline.transformer.dtype), None
+    if options.bridge is not None:
+        bridge = ModelBridge(family(read_bridge(Path(options.bridge), pipeline.transformer), pipeline))
+    return _tested(pipeline, options, weights, family, bridge)
 
 
-def _tested(pipeline: Any, options: ModelOptions, weights: WeightsId, family: type[B]) -> B:
+def _tested(
+    pipeline: Any, options: ModelOptions, weights: WeightsId, family: type[B], bridge: Bridge | None = None
+) -> B:
     transformer = pipeline.transformer
     transformer.eval().requires_grad_(False)
     pipeline.set_progress_bar_config(disable=True)
@@ -105,6 +131,7 @@ def _tested(pipeline: Any, options: ModelOptions, weights: WeightsId, family: ty
         weights=weights,
         checkpointing=on_accelerator if options.checkpointing is None else options.checkpointing,
         offload=options.offload,
+        bridge=bridge,
     )
     gradient_self_test(backbone)
     return backbone

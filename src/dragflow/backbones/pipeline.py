@@ -9,6 +9,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol, Self, TypeVar
 
@@ -26,6 +27,7 @@ from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
 from dragflow.method.backbone import (
     BackboneSpec,
+    Bridge,
     Conditioning,
     Features,
     Image,
@@ -61,6 +63,7 @@ class PipelineBackbone(ABC):
         weights: WeightsId | None = None,
         checkpointing: bool = False,
         offload: bool = False,
+        bridge: Bridge | None = None,
     ) -> None:
         """Wrap loaded parts.
 
@@ -70,6 +73,7 @@ class PipelineBackbone(ABC):
             weights: which these are; None identifies them by samples of their values.
             checkpointing: trade time for memory in the backward pass.
             offload: keep text encoders and autoencoder off the transformer's device while they are not at work.
+            bridge: what corrects previews; with one it serves best.
 
         Raises:
             CapabilityError: projections are fused, so that K/V could not be seen.
@@ -80,8 +84,9 @@ class PipelineBackbone(ABC):
         self._weights = weights
         self._checkpointing = checkpointing
         self._offload = offload
+        self.bridge = bridge
         self._text = lru_cache(_PROMPTS_KEPT)(self._encode_prompt)  # only a new prompt costs an encoder
-        self.spec = self._facts()
+        self.spec = self._facts() if bridge is None else replace(self._facts(), preset="bridge")
         self.lock = threading.RLock()
 
     # -- what a family adds --------------------------------------------------------------------------------------
@@ -220,6 +225,7 @@ class PipelineBackbone(ABC):
             weights=weights,
             checkpointing=self._checkpointing,
             offload=self._offload,
+            bridge=self.bridge,
         )
         same.lock = self.lock
         return same

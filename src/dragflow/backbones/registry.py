@@ -10,6 +10,7 @@ from dragflow.backbones.configs import read_config
 from dragflow.backbones.footprint import Footprint
 from dragflow.backbones.hub import INDEX, cached, find, folder_of
 from dragflow.backbones.parts import Source, quiet_libraries
+from dragflow.backbones.usual import NANO_FOLDER
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import DUMMY, NANO, ModelOptions
 from dragflow.core.plugins import Plugins
@@ -139,7 +140,7 @@ def _family_in(folder: Path, model: str) -> Family:
 def _on_disk(model: str) -> Path | None:
     """The folder of a built-in model, or one that was named; None for a model of the hub."""
     if model == NANO:
-        return Path(__file__).parent / "nano"
+        return NANO_FOLDER
     if model == DUMMY:
         from dragflow.backbones.dummy import dummy_folder
 

@@ -13,6 +13,7 @@ from dragflow.service.events import to_data
 _TITLES = {
     "encode": "Reading the picture",
     "train": "Training",
+    "bridge": "Correcting",
     "invert": "Inverting",
     "start": "Preparing the start",
     "drag": "Dragging",

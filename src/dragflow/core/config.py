@@ -95,9 +95,11 @@ class SubjectConfig(Checked, called="subject.{}"):
 class StartConfig(Checked, called="start.{}"):
     """The latent from which the optimisation starts, at time t_s."""
 
-    mode: Literal["source", "warp", "preview"] = "source"
+    mode: Literal["source", "warp", "preview", "bridge"] = "source"
     """`source`: the inverted picture (paper). `warp`: the inverted latent with its cells moved to the target.
-    `preview`: the inversion of the pixel preview (moved object over the inpainted hole)."""
+    `preview`: the inversion of the pixel preview (moved object over the inpainted hole). `bridge`: the preview as the
+    model's bridge corrects it, in one call; without iterations that is the result and nothing is inverted, with them
+    its inversion is the start."""
     fill: Literal["noise", "inpaint"] = "inpaint"
     """What `warp` puts into vacated cells: fresh noise, or the inverted inpainting of the hole."""
     stride: AtLeastOne = 1
@@ -192,6 +194,11 @@ class EditConfig(Checked, called="{}"):
     tokens, moved to their targets by position alone."""
     seed: Seed = 0
     """Seed of all fresh noise; the same seed gives the same bytes on the same machine."""
+
+    @property
+    def inverts(self) -> bool:
+        """Whether the picture is inverted; else the preview that the model's bridge corrects is the result."""
+        return self.start.mode != "bridge" or self.optimise.moving + self.optimise.refining > 0
 
     @property
     def hash(self) -> str:

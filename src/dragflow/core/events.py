@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Phase = Literal["encode", "train", "invert", "start", "drag", "denoise", "decode"]
+Phase = Literal["encode", "train", "bridge", "invert", "start", "drag", "denoise", "decode"]
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class ModelOptions(Checked, called="`{}`"):
     """Keep encoders and autoencoder in main memory while they are idle."""
     lora: tuple[Name, ...] = ()
     """A LoRA as FILE or FILE:SCALE. Repeatable."""
+    bridge: Name | None = None
+    """A bridge that was trained for the model, a .safetensors file. [default: the one that comes with it, as nano's]"""
     checkpointing: bool | None = None
     """Recompute activations in the backward pass to save memory. [default: on accelerators]"""
     subject: SubjectOptions | None = None
@@ -115,6 +117,8 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     for name in ("device", "dtype"):
         if isinstance(plain.get(name), str) or type(plain.get(name)).__module__ == "torch":
             plain[name] = str(plain[name]).removeprefix("torch.")
+    if isinstance(plain.get("bridge"), os.PathLike):
+        plain["bridge"] = os.fspath(plain["bridge"])
     if isinstance(plain.get("lora"), str | os.PathLike):
         plain["lora"] = (os.fspath(plain["lora"]),)
     if isinstance(plain.get("subject"), str):

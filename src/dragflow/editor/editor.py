@@ -65,7 +65,7 @@ class Editor:
 
         Args:
             pipeline: a pipeline such as `FluxPipeline`.
-            **options: `checkpointing`, `offload` and `subject`, as for `ModelOptions`.
+            **options: `bridge`, `checkpointing`, `offload` and `subject`, as for `ModelOptions`.
 
         Raises:
             UserError: another option: the rest is the pipeline's own.
@@ -73,8 +73,8 @@ class Editor:
         """
         asked = ModelOptions.of(**options)
         for name in options:
-            if name not in ("checkpointing", "offload", "subject"):
-                raise UserError(f"`{name}` is the pipeline's own: give checkpointing, offload or subject")
+            if name not in ("bridge", "checkpointing", "offload", "subject"):
+                raise UserError(f"`{name}` is the pipeline's own: give bridge, checkpointing, offload or subject")
         return cls._with_subject(wrap_pipeline(pipeline, asked), asked)
 
     @classmethod

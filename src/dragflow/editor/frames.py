@@ -9,7 +9,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dragflow.core.arrays import Pixels, Window
 from dragflow.core.config import EditConfig
@@ -108,11 +110,24 @@ def composite(task: DragTask, decoded: Image, config: EditConfig) -> NDArray[np.
     edited = as_pixels(as_size(decoded, (source.shape[0], source.shape[1])))
     if not config.area.composite:
         return edited
-    touched = np.logical_or.reduce([m for op in task.operations for m in (op.mask, warp_mask(op.mask, op.matrix()))])
-    fade = config.area.feather
-    weight = np.maximum(feather(task.area, fade), nearness(touched, fade))[..., None]
+    weight = _share(task, config)
     blended = np.rint(weight * edited + (1 - weight) * source).astype(np.uint8)
     return np.where(task.area[..., None], blended, source)
+
+
+def with_change(task: DragTask, preview: Pixels, change: Float[Tensor, "1 3 h w"], config: EditConfig) -> Pixels:
+    """The pixel preview (H, W, 3) with a change of the model's, at its working size, that fades at the rim of B."""
+    full = F.interpolate(change, size=preview.shape[:2], mode="bicubic", antialias=True, align_corners=False)
+    added = _share(task, config) * full[0].permute(1, 2, 0).cpu().numpy() * 255
+    changed = np.rint(np.clip(preview + added, 0, 255)).astype(np.uint8)
+    return np.where(task.area[..., None], changed, preview)
+
+
+def _share(task: DragTask, config: EditConfig) -> NDArray[np.float32]:
+    """B~ (H, W, 1)."""
+    touched = np.logical_or.reduce([m for op in task.operations for m in (op.mask, warp_mask(op.mask, op.matrix()))])
+    fade = config.area.feather
+    return np.maximum(feather(task.area, fade), nearness(touched, fade))[..., None]
 
 
 def with_detail(decoded: Image, round_trip: Image, preview: Image) -> Image:
@@ -168,6 +183,11 @@ def stretch(warp: Elastic | None, part: ResolvedOperation, device: torch.device)
         return Stretched(torch.from_numpy(field).to(device), torch.from_numpy(weight).to(device))
 
     return at
+
+
+def as_seen(pixels: Pixels, spec: BackboneSpec, max_pixels: int) -> Image:
+    """Pixels (H, W, 3) as an image tensor of the size at which a model works."""
+    return as_image(pixels, model_size(spec, (pixels.shape[0], pixels.shape[1]), max_pixels))
 
 
 def as_image(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Image:

@@ -17,6 +17,7 @@ from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
 from dragflow.editor.checks import check_names, kv_blocks
+from dragflow.editor.correction import corrected
 from dragflow.editor.inversions import InversionKey, Inversions, Prepared
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.request import as_drag
@@ -30,7 +31,7 @@ from dragflow.files.pictures import SourceImage
 from dragflow.files.presets import check_config, load_preset
 from dragflow.method.backbone import Backbone, Conditioning, Image, Latent
 from dragflow.method.drag import drag
-from dragflow.method.inversion import invert, noise
+from dragflow.method.inversion import Inversion, invert, noise
 from dragflow.method.phases import phase
 from dragflow.method.references import UNMOVED, unmoved
 from dragflow.pixels.layers import Kept
@@ -94,34 +95,61 @@ class Session:
         with self._backbone.lock:
             timer = Timer(observer)
             reset_peak_memory()
-            prepared = self._prepare(task.prompt, config, box, observer)
-            inversion = prepared.inversion
-            # Drawn in the whole picture, then cropped: shadows and what fills the hole may lie outside of the window.
-            preview = cache(lambda: frames.shown(draw_preview(task, self._layers.of(task)), window))
-            edit = as_drag(
-                self._backbone,
-                seen,
-                config,
-                inversion,
-                proposal=cache(lambda: self._backbone.encode(self._as_image(preview(), config))),
-                sampling=self._subject.sampling(config, box),
-                inverting=self._subject.inverting(config, box),
-            )
-            z, losses = drag(self._backbone, inversion, edit, config, show=self._show(window), observer=timer)
-            with phase("decode", 1, timer) as meter:
-                decoded = self._backbone.decode(z)
-                if config.area.detail:
-                    full = frames.as_image(preview(), (seen.area.shape[0], seen.area.shape[1]))
-                    decoded = frames.with_detail(decoded, self._backbone.decode(edit.proposal()), full)
-                meter.step()
+            preview = cache(lambda: self._preview(task, seen, config, timer))
+            if config.inverts:
+                prepared = self._prepare(task.prompt, config, box, observer)
+                shared = prepared.timings
+                edited, losses = self._dragged(prepared.inversion, seen, config, preview, box, timer)
+            else:
+                shared, edited, losses = (), preview(), ()
             memory = peak_memory()
         return EditResult(
-            pixels=frames.pasted(task.image, window, frames.composite(seen, decoded, config)),
+            pixels=frames.pasted(task.image, window, edited),
             task=task,
             losses=losses,
-            provenance=Provenance(recipe, (*prepared.timings, *timer.timings()), memory),
+            provenance=Provenance(recipe, (*shared, *timer.timings()), memory),
             source=self.source,
         )
+
+    def _preview(self, task: DragTask, seen: DragTask, config: EditConfig, observer: Observer) -> Pixels:
+        """The pixel preview of what is seen, as the model's bridge corrects it where that is asked for."""
+        # Drawn in the whole picture, then cropped: shadows and what fills the hole may lie outside of the window.
+        drawn = frames.shown(draw_preview(task, self._layers.of(task)), config.size.box)
+        if config.start.mode != "bridge":
+            return drawn
+        with phase("bridge", 1, observer) as meter:
+            result = corrected(self._backbone, seen, drawn, config)
+            meter.step(preview=lambda: result)
+        return result
+
+    def _dragged(
+        self,
+        inversion: Inversion,
+        seen: DragTask,
+        config: EditConfig,
+        preview: Callable[[], Pixels],
+        box: Window | None,
+        observer: Observer,
+    ) -> tuple[Pixels, tuple[float, ...]]:
+        """What is seen after the edit, and the loss of every iteration."""
+        edit = as_drag(
+            self._backbone,
+            seen,
+            config,
+            inversion,
+            proposal=cache(lambda: self._backbone.encode(self._as_image(preview(), config))),
+            sampling=self._subject.sampling(config, box),
+            inverting=self._subject.inverting(config, box),
+        )
+        show = self._show(config.size.box)
+        z, losses = drag(self._backbone, inversion, edit, config, show=show, observer=observer)
+        with phase("decode", 1, observer) as meter:
+            decoded = self._backbone.decode(z)
+            if config.area.detail:
+                full = frames.as_image(preview(), (seen.area.shape[0], seen.area.shape[1]))
+                decoded = frames.with_detail(decoded, self._backbone.decode(edit.proposal()), full)
+            meter.step()
+        return frames.composite(seen, decoded, config), losses
 
     def accept(
         self, result: EditResult, *, config: EditConfig | str | None = None, observer: Observer = silent
@@ -137,13 +165,15 @@ class Session:
         """Do the work that edits with this configuration share, unless it depends on what is dragged."""
         check_names(expect(EditConfig, config), self._backbone.spec)
         config = self._settled(config, None)
-        if config.size.window != "whole" or self._subject.waits(config):
+        if not config.inverts or config.size.window != "whole" or self._subject.waits(config):
             return  # a window that was given waits too: whether the edit fits in it is said before any work
         with self._backbone.lock:
             self._prepare(self.prompt, config, None, observer)
 
     def inverted(self, task: DragTask, config: EditConfig) -> bool:
-        """Whether the inversion that an edit needs is kept already."""
+        """Whether the inversion that an edit needs is kept already, or it needs none."""
+        if not config.inverts:
+            return True
         config = self._settled(config, task)
         key = self._key(task.prompt or self.prompt, config, subject_box(task, config))
         return self._inversions.holds(key, self._backbone)
@@ -216,8 +246,7 @@ class Session:
 
     def _as_image(self, seen: Pixels, config: EditConfig) -> Image:
         """What the model sees, at the size at which it works."""
-        size = (seen.shape[0], seen.shape[1])
-        return frames.as_image(seen, frames.model_size(self._backbone.spec, size, config.size.max_pixels))
+        return frames.as_seen(seen, self._backbone.spec, config.size.max_pixels)
 
     def _show(self, window: Window | None) -> Callable[[Latent], Pixels]:
         """How a latent of the window looks in the whole picture."""

@@ -102,6 +102,20 @@ class Reference:
     """From 1; tells it from the other references, and from the image, which has 0."""
 
 
+class Bridge(Protocol):
+    """Corrects a pixel preview in one call (`dragflow.ops.bridge`)."""
+
+    def __call__(self, preview: Latent, source: Latent, masks: Float[Tensor, "b 3 h w"]) -> Latent:
+        """The preview's latent less that of the true picture.
+
+        Args:
+            preview: its latent.
+            source: that of the picture as it was.
+            masks: the share of each cell that the editable area, the regions, and these at their targets cover.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class BackboneSpec:
     """The facts of a model that the method needs."""
@@ -133,6 +147,8 @@ class BackboneSpec:
     be done, as edit models are told."""
     sizes: tuple[tuple[int, int], ...] = ()
     """(h, w) in pixels of the pictures that the weights were trained on, where they take no others well; else any."""
+    preset: str = "default"
+    """The preset that serves this model best, which is used where none is named."""
 
     def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the token grid for a latent of (h, w)."""
@@ -210,6 +226,11 @@ class Backbone(Protocol):
         self, z: Latent, t: float, cond: Conditioning, *, taps: tuple[str, ...], kv: KVControl | None = None
     ) -> Features:
         """The named features on the token grid; gradients flow to z; runs no block after the last tap."""
+        ...
+
+    @property
+    def bridge(self) -> Bridge | None:
+        """What corrects previews; None if the model has no bridge."""
         ...
 
     @property

@@ -47,7 +47,7 @@ def start_latent(
     t = inversion.schedule.edit_time
     if config.mode == "source":
         z, image = inversion.z, inversion.image
-    elif config.mode == "preview":
+    elif config.mode in ("preview", "bridge"):
         proposed = proposal()
         z, image = proposed.z, proposed.image
     else:

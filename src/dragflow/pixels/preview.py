@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dragflow.core.arrays import Pixels
+from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.task import DragTask
+from dragflow.pixels import masks
 from dragflow.pixels.layers import Layers, times
 from dragflow.pixels.stack import stack_of
 
@@ -33,3 +34,10 @@ def draw_preview(task: DragTask, layers: Layers | None = None) -> Pixels:
     drawn = task.image.copy()
     drawn[window] = np.where(task.area[window][..., None], np.rint(np.clip(canvas, 0, 255)), drawn[window])
     return drawn
+
+
+def places(task: DragTask) -> tuple[Mask, Mask, Mask]:
+    """What a bridge is told beside the preview: the editable area, the regions, and where these go, each (H, W)."""
+    left = np.logical_or.reduce([op.mask for op in task.operations])
+    target = np.logical_or.reduce([masks.warp_mask(masks.shown(op), op.matrix()) for op in task.operations])
+    return task.area, left, target

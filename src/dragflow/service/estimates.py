@@ -177,9 +177,14 @@ def _pixels(size: SizeConfig, picture: tuple[int, int]) -> int:
 
 def model_calls(config: EditConfig) -> list[tuple[str, int]]:
     """Model calls of each phase, in order; a test compares them with those of real edits."""
+    bridges = [("bridge", 1)] if config.start.mode == "bridge" else []
+    return bridges + (_inverting_calls(config) if config.inverts else [])
+
+
+def _inverting_calls(config: EditConfig) -> list[tuple[str, int]]:
     times = config.inversion.steps - config.inversion.skip + 1
     start, dragging = config.start, config.optimise.moving + config.optimise.refining
-    proposes = start.mode == "preview" or (start.mode == "warp" and start.fill == "inpaint")
+    proposes = start.mode in ("preview", "bridge") or (start.mode == "warp" and start.fill == "inpaint")
     solves = config.inversion.mode == "inverted"
     return [
         (name, calls)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dragflow.backbones.bridge import bridge_of, read_bridge, write_bridge
@@ -35,14 +36,17 @@ _CELL, _PATCH = 8, 4
 class BridgeConfig:
     """Rates and weights of a bridge's training."""
 
-    flow: FlowConfig = field(default_factory=lambda: FlowConfig(batch=8))
+    flow: FlowConfig = field(default_factory=lambda: FlowConfig(batch=16))
     """Of the model it is for; batch and size of the pictures."""
-    rate: float = 5e-4
-    warmup: int = 100
+    rate: float = 6e-4
+    warmup: int = 30
     cooldown: float = 0.6
     decay: float = 0.999
     noise: float = 0.02
     """Standard deviation of what is added to the preview's latent, so that no picture is seen twice."""
+    size: int = 160
+    """Of the crops around the areas that are trained on: elsewhere there is nothing to learn, and attention is of
+    relative places, so that what is learnt holds for larger pictures."""
     mixed: float = 0.5
     """Share of pairs whose colour channels are swapped."""
     target: float = 0.5
@@ -53,7 +57,7 @@ class BridgeConfig:
     """Weight of the latent outside of the area, in proportion to the same."""
     pixels: float = 1.0
     """Weight of the decoded error; that of the error in latents is 1."""
-    crop: int = 16
+    crop: int = 12
     """Latent cells on each side of the part that is decoded."""
     floor: float = 3e-3
     """Mean square error in pixels, of [-1, 1], that no preview is held to be better than: about 31 dB. What is wrong
@@ -119,17 +123,25 @@ def batch_of(pair: Pair, coder: Coder) -> Batch:
 
 
 def augmented(pair: Pair, rng: np.random.Generator, size: int, mixed: float) -> Pair:
-    """Pairs, arrays (b, H, W, 3), each cropped to a square of `size` at random, mirrored, its colours swapped."""
+    """Pairs, arrays (b, H, W, 3), each cropped to a square of `size` around its area, mirrored, its colours swapped."""
     parts: list[list[np.ndarray]] = [[], [], [], []]
     for i in range(len(pair.source)):
-        room = pair.source.shape[1] - size + 1
-        y, x = (int(n) for n in rng.integers(0, room, 2))
+        area = pair.masks[i, ..., 0] > 0
+        y, x = (_edge(rng, area.any(axis), size) for axis in (1, 0))
         step = -1 if rng.uniform() < 0.5 else 1
         order = rng.permutation(3) if rng.uniform() < mixed else np.arange(3)
         for part, name in zip(parts, ("source", "preview", "truth", "masks"), strict=True):
             seen = getattr(pair, name)[i, y : y + size, x : x + size][:, ::step]
             part.append(seen if name == "masks" else seen[..., order])
     return Pair(*(np.stack(part) for part in parts))
+
+
+def _edge(rng: np.random.Generator, within: NDArray[np.bool_], size: int) -> int:
+    """Where a crop of `size` begins, at random so that all of an area is in it, or it is full of the area."""
+    found = np.flatnonzero(within)
+    first, last = sorted((int(found[-1]) + 1 - size, int(found[0])))
+    most = len(within) - size
+    return int(rng.integers(min(max(first, 0), most), min(max(last, 0), most) + 1))
 
 
 def objective(config: BridgeConfig, batch: Batch, v: Tensor, coder: Coder, rng: np.random.Generator) -> Tensor:
@@ -222,7 +234,7 @@ def train(config: BridgeConfig, run: Run, start: Path, folder: Path, held_out: P
             pairs.refresh()
         rng, generator = state.generators(run.seed, step, run.device)
         drawn = pairs.take(rng.integers(len(pairs), size=config.flow.batch))
-        batch = batch_of(augmented(drawn, rng, config.flow.size, config.mixed), coder)
+        batch = batch_of(augmented(drawn, rng, config.size, config.mixed), coder)
         noise = torch.randn(batch.z.shape, generator=generator, device=run.device)
         with state.mixed_precision(run.device):
             v = model(batch.z + config.noise * noise, batch.hints)

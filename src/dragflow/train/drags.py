@@ -19,7 +19,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.task import DragTask, Instruction, MaskArray, Operation
 from dragflow.pixels import masks
 from dragflow.pixels.layers import Kept, Layers
-from dragflow.pixels.preview import draw_preview
+from dragflow.pixels.preview import draw_preview, places
 from dragflow.pixels.resolve import resolve
 from dragflow.train import data
 from dragflow.world import atlas
@@ -121,9 +121,7 @@ def pairs_of(number: int, size: int, split: str = "train") -> list[Pair]:
 
 def pair_of(task: DragTask, truth: Pixels, layers: Layers | None = None) -> Pair:
     """The preview of a task, and its truth (H, W, 3); `layers` of what the task cuts out, if they are made already."""
-    left = np.logical_or.reduce([op.mask for op in task.operations])
-    target = np.logical_or.reduce([masks.warp_mask(masks.shown(op), op.matrix()) for op in task.operations])
-    shown = np.stack([task.area, left, target], axis=2).astype(np.uint8) * 255
+    shown = np.stack(places(task), axis=2).astype(np.uint8) * 255
     return Pair(task.image, draw_preview(task, layers), truth, shown)
 
 

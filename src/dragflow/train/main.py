@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
         ("vae", 3200, 1.5e-3, "the autoencoder, on crops of scenes and photographs"),
         ("flow", 4000, 1e-3, "the transformer and both text encoders, on latents of scenes"),
         ("adapter", 1400, 3e-4, "the subject adapter of an exported model, which stays unchanged"),
-        ("bridge", 12_000, 5e-4, "the bridge of an exported model, on pairs of preview and truth"),
+        ("bridge", 12_000, 6e-4, "the bridge of an exported model, on pairs of preview and truth"),
     ):
         stage = stages.add_parser(name, help=text)
         stage.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and sample sheets")
