@@ -20,10 +20,10 @@ from dragflow.service.executors import Executor
 
 
 def plan(label: str, method: str, changes: list[str], data: str, model: str, preset: str | None = None) -> Plan:
-    """A row: `method` with a preset, its own when None, changed."""
+    """A row: `method` with a preset, its own (`default` of the drag itself) when None, changed."""
     if method not in WITH_MODEL:
         return Plan(data, "disc", method, label, None, None)
-    config = override(load_preset(preset or WITH_MODEL[method]), changes)
+    config = override(load_preset(preset or WITH_MODEL[method] or "default"), changes)
     return Plan(data, "disc", method, label, config, ModelOptions(model))
 
 

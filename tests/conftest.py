@@ -96,6 +96,27 @@ def kontext_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def dummy_bridge(dummy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bridge of that model, with weights as after a training."""
+    import torch
+
+    from dragflow.backbones.base import on_diffusers
+    from dragflow.backbones.bridge import bridge_of, write_bridge
+    from dragflow.backbones.registry import load_backbone
+    from dragflow.core.models import ModelOptions
+    from dragflow.ops.bridge import MASKS
+
+    own = on_diffusers(load_backbone(ModelOptions(str(dummy_folder))), "a bridge").transformer
+    made, path = bridge_of(own, 4 * (16 + MASKS)), tmp_path_factory.mktemp("bridge") / "bridge.safetensors"
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight += 0.05 * torch.randn(weight.shape, generator=draw)
+    write_bridge(path, made, own)
+    return path
+
+
+@pytest.fixture(scope="session")
 def instantcharacter(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
     """InstantCharacter in its real layout for that model, and both encoders, small and random."""
     from dragflow.subject.dummy import write_encoders, write_instantcharacter

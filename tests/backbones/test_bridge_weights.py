@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dragflow.backbones import bridge
 from dragflow.backbones.bridge import bridge_of, read_bridge, write_bridge
 from dragflow.core.errors import UserError
 
@@ -46,38 +47,38 @@ def velocity(model: Any, channels: int, seed: int = 1) -> torch.Tensor:
 @pytest.fixture
 def trained() -> Any:
     """A bridge of `transformer()`, with weights as after a training."""
-    bridge = bridge_of(transformer(), 5)
+    made = bridge_of(transformer(), 20)
     draw = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        for weight in bridge.parameters():
+        for weight in made.parameters():
             weight += 0.02 * torch.randn(weight.shape, generator=draw)
-    return bridge
+    return made
 
 
 def test_a_bridge_begins_at_the_velocity_zero_in_the_layout_of_the_model() -> None:
-    own, bridge = transformer(), bridge_of(transformer(), 5)
+    own, made = transformer(), bridge_of(transformer(), 20)
     assert velocity(own, 8).abs().max() > 0
-    assert (velocity(bridge, 13) == 0).all()
-    assert velocity(bridge, 13).shape == velocity(own, 8).shape
+    assert (velocity(made, 28) == 0).all()
+    assert velocity(made, 28).shape == velocity(own, 8).shape
 
 
 def test_a_bridge_does_not_see_its_hints_before_it_is_trained() -> None:
-    own, bridge = transformer(), bridge_of(transformer(), 5)
-    bridge.proj_out.load_state_dict(own.proj_out.state_dict())
+    own, made = transformer(), bridge_of(transformer(), 20)
+    made.proj_out.load_state_dict(own.proj_out.state_dict())
     x = torch.randn(3, 8)
-    told = torch.cat([x, torch.randn(3, 5)], 1)
-    assert torch.allclose(bridge.x_embedder(told), own.x_embedder(x), atol=1e-6)
+    told = torch.cat([x, torch.randn(3, 20)], 1)
+    assert torch.allclose(made.x_embedder(told), own.x_embedder(x), atol=1e-6)
 
 
 def test_a_file_gives_every_weight_back_to_within_half_a_step(trained: Any, tmp_path: Path) -> None:
     path = tmp_path / "bridge.safetensors"
     write_bridge(path, trained, transformer())
-    read, start = read_bridge(path, transformer()).state_dict(), bridge_of(transformer(), 5).state_dict()
+    read, start = read_bridge(path, transformer()).state_dict(), bridge_of(transformer(), 20).state_dict()
     for name, weight in trained.state_dict().items():
         difference = weight - start[name]
         step = difference.abs().amax(-1, keepdim=True) / 127 if weight.ndim == 2 else torch.zeros(1)
         assert ((read[name] - weight).abs() <= 0.51 * step + 1e-6).all(), name
-    assert torch.allclose(velocity(read_bridge(path, transformer()), 13), velocity(trained, 13), atol=0.02)
+    assert torch.allclose(velocity(read_bridge(path, transformer()), 28), velocity(trained, 28), atol=0.02)
 
 
 def test_a_weight_takes_a_byte(trained: Any, tmp_path: Path) -> None:
@@ -107,3 +108,22 @@ def test_what_is_no_bridge_is_refused(tmp_path: Path) -> None:
         read_bridge(path, transformer())
     with pytest.raises(UserError, match="cannot be read as a bridge"):
         read_bridge(tmp_path / "nowhere.safetensors", transformer())
+
+
+def test_a_damaged_bridge_is_refused_by_the_tensor(trained: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bridge.safetensors"
+    write_bridge(path, trained, transformer())
+    about, tensors = bridge._read(path)
+    for change, text in (
+        (lambda held: held.pop("x_embedder.weight.scale"), "x_embedder.weight.scale is missing"),
+        (lambda held: held.update(more=torch.zeros(1)), "more is unexpected"),
+        (lambda held: held.update({"proj_out.bias": torch.zeros(3)}), "proj_out.bias has shape"),
+    ):
+        held = dict(tensors)
+        change(held)
+        save_file(held, path, about)
+        with pytest.raises(UserError, match=text):
+            read_bridge(path, transformer())
+    save_file(tensors, path, about | {"hints": "8"})
+    with pytest.raises(UserError, match="has 8 channels of hints, 20 are needed"):
+        read_bridge(path, transformer())

@@ -24,8 +24,8 @@ from dragflow.service.jobs import plan
 from dragflow.service.pool import ModelPool
 from dragflow.service.run import open_session
 
-WITH_MODEL = {"dragflow": "default", "point": "point", "regiondrag": "regiondrag", "text": "text"}
-"""Methods that a model carries out, and the preset of each when none is named."""
+WITH_MODEL = {"dragflow": None, "point": "point", "regiondrag": "regiondrag", "text": "text"}
+"""Methods that a model carries out, and the preset of each when none is named; None: the one that serves it best."""
 
 
 def _unfilled(image: Pixels, hole: Mask) -> Pixels:

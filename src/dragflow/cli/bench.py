@@ -263,8 +263,8 @@ def _plan(
         unused = [*changed(settings), *changed(model), *(["devices"] if devices else [])]
         refuse_unused(unused, f"method {method} uses no model")
         return Plan(path, regions, method, label or method, None, None)
-    config = settings.config(WITH_MODEL[method])
-    name = settings.preset or WITH_MODEL[method]
+    config = settings.config(model, WITH_MODEL[method])
+    name = settings.preset or WITH_MODEL[method] or method
     seed = [] if settings.seed is None else [f"seed={settings.seed}"]
     adapter = [str(model.subject.adapter)] if model.subject else []
     given = " ".join([method, *([Path(name).stem] if name != method else []), *settings.set, *seed, *adapter])

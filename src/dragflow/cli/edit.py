@@ -138,7 +138,7 @@ def _job(request: EditRequest) -> tuple[EditJob, Instruction, IntentRecord | Non
         return repeat(source, recipe, request.model, trust=trust), recipe.instruction, None
     if request.trust:
         raise UserError("`trust` allows what the recipe of --from asks for: add --from RESULT, or leave it out")
-    config = request.config.config()
+    config = request.config.config(request.model)
     asked = instruction(request.operations, request.task, request.area)
     drawn = default_drawing(request.image) if request.intent is not None and request.intent.number is None else None
     _check_outputs(request, drawn, asked)

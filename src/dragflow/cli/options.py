@@ -126,22 +126,23 @@ class ConfigOptions:
     """The settings of the method."""
 
     preset: str | None = None
-    """Preset name, or a .toml file. [default: default]"""
+    """Preset name, or a .toml file. [default: the one that serves the model best]"""
     set: Annotated[tuple[str, ...], Signed] = ()
     """Change one setting: KEY=VALUE. Repeatable."""
     seed: Annotated[int | None, Signed] = None
     """Seed of all fresh noise."""
 
-    def config(self, default: str = "default") -> EditConfig:
-        """The configuration.
+    def config(self, model: ModelOptions, default: str | None = None) -> EditConfig:
+        """The configuration; `default` is the preset when none is named, that which serves the model best if None.
 
         Raises:
             UserError: see `load_preset` and `override`.
         """
+        from dragflow.backbones.usual import usual_preset
         from dragflow.files.presets import load_preset, override
 
         changes = [*self.set, *([] if self.seed is None else [f"seed={self.seed}"])]
-        return override(load_preset(self.preset or default), changes)
+        return override(load_preset(self.preset or default or usual_preset(model)), changes)
 
 
 ConfigArgs = Annotated[ConfigOptions, Parameter(name="*", group=_GROUPS["Settings of the method"])]

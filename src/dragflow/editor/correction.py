@@ -9,7 +9,7 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import CapabilityError
 from dragflow.core.task import DragTask
 from dragflow.editor import frames
-from dragflow.method.backbone import Backbone
+from dragflow.method.backbone import Backbone, Bridge
 from dragflow.ops.bridge import change
 from dragflow.ops.masks import coverage
 from dragflow.pixels.preview import places
@@ -28,12 +28,7 @@ def corrected(backbone: Backbone, task: DragTask, preview: Pixels, config: EditC
     Raises:
         CapabilityError: the model has no bridge.
     """
-    bridge = backbone.bridge
-    if bridge is None:
-        raise CapabilityError(
-            f"start.mode is bridge, and model {backbone.weights.options.name} has no bridge: give `bridge` a file that "
-            "was trained for it, or choose another preset"
-        )
+    bridge = bridge_of(backbone)
     source, z = (
         backbone.encode(frames.as_seen(picture, backbone.spec, config.size.max_pixels))
         for picture in (task.image, preview)
@@ -41,3 +36,17 @@ def corrected(backbone: Backbone, task: DragTask, preview: Pixels, config: EditC
     told = [coverage(torch.tensor(place).to(backbone.device), (z.shape[-2], z.shape[-1])) for place in places(task)]
     v = bridge(z, source, torch.stack(told)[None])
     return frames.with_change(task, preview, change(backbone.decode, z, v), config)
+
+
+def bridge_of(backbone: Backbone) -> Bridge:
+    """The bridge of a model.
+
+    Raises:
+        CapabilityError: it has none.
+    """
+    if backbone.bridge is None:
+        raise CapabilityError(
+            f"start.mode is bridge, and model {backbone.weights.options.name} has no bridge: give `bridge` a file that "
+            "was trained for it, or choose another preset"
+        )
+    return backbone.bridge

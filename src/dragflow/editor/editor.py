@@ -82,14 +82,15 @@ class Editor:
         return cls(backbone, asked.subject and load_subject(asked.subject, backbone, offload=asked.offload))
 
     def open(
-        self, image: Picture, prompt: str = "", *, config: EditConfig | str = "default", observer: Observer = silent
+        self, image: Picture, prompt: str = "", *, config: EditConfig | str | None = None, observer: Observer = silent
     ) -> Session:
         """Encode and invert a picture, and record its K/V: once for all edits of it.
 
         Args:
             image: path, array (H, W, 3 or 4) uint8, PIL picture, or `SourceImage`.
             prompt: what the picture shows.
-            config: preset name or configuration; edits with the same `inversion`, `size` and `subject` reuse the work.
+            config: preset name or configuration, the preset that serves the model best when None; edits with the same
+                `inversion`, `size` and `subject` reuse the work.
             observer: gets the events; may raise `Cancelled`.
 
         Raises:
@@ -97,7 +98,7 @@ class Editor:
         """
         prompt, observer = check(Prompt, prompt, "prompt"), check(Callable, observer, "observer")
         session = Session(self.backbone, as_source(image), prompt, self.adapter, self.inversions)
-        session.prepare(as_config(config), observer)
+        session.prepare(as_config(config, self.backbone), observer)
         return session
 
     def inverted(self, source: SourceImage, task: DragTask, config: EditConfig) -> bool:
@@ -113,7 +114,7 @@ def edit(
     instruction: Instruction | Operation | Sequence[Operation] | str | Path,
     *,
     model: str | Path | ModelOptions = "nano",
-    config: EditConfig | str = "default",
+    config: EditConfig | str | None = None,
     observer: Observer = silent,
     **options: Any,
 ) -> EditResult:
@@ -123,7 +124,7 @@ def edit(
         image: as for `Editor.open`.
         instruction: an instruction, one operation or several, or the path of an instruction file or ReD Bench folder.
         model: as for `Editor.load`.
-        config: preset name or configuration.
+        config: preset name or configuration; the preset that serves the model best when None.
         observer: gets the events; may raise `Cancelled`.
         **options: as for `Editor.load`.
     """

@@ -17,7 +17,7 @@ from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
 from dragflow.editor.checks import check_names, kv_blocks
-from dragflow.editor.correction import corrected
+from dragflow.editor.correction import bridge_of, corrected
 from dragflow.editor.inversions import InversionKey, Inversions, Prepared
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.request import as_drag
@@ -71,7 +71,7 @@ class Session:
     def edit(
         self,
         instruction: Instruction | Operation | Sequence[Operation] | DragTask,
-        config: EditConfig | str = "default",
+        config: EditConfig | str | None = None,
         observer: Observer = silent,
     ) -> EditResult:
         """Make one edit; the session is unchanged afterwards, also if the observer cancels.
@@ -79,14 +79,15 @@ class Session:
         Args:
             instruction: what to do, or one operation; its prompt, when given, replaces the session's. A task is an
                 instruction that was resolved on this picture already.
-            config: preset name or configuration.
+            config: preset name or configuration; the preset that serves the model best when None.
             observer: gets the events; may raise `Cancelled`.
 
         Raises:
             UserError: an instruction or a configuration that breaks a rule.
+            CapabilityError: the configuration needs a bridge, and the model has none.
             NumericalError: the latent is no longer finite.
         """
-        config, observer = as_config(config), check(Callable, observer, "observer")
+        config, observer = as_config(config, self._backbone), check(Callable, observer, "observer")
         check_names(config, self._backbone.spec)
         task = self._task(instruction, config)
         config = self._settled(config, task)
@@ -158,7 +159,7 @@ class Session:
         recipe, observer = expect(EditResult, result).provenance.recipe, check(Callable, observer, "observer")
         source = replace(self.source, pixels=result.pixels)
         session = Session(self._backbone, source, recipe.instruction.prompt, self._subject.adapter, self._inversions)
-        session.prepare(recipe.config if config is None else as_config(config), observer)
+        session.prepare(recipe.config if config is None else as_config(config, self._backbone), observer)
         return session
 
     def prepare(self, config: EditConfig, observer: Observer = silent) -> None:
@@ -270,6 +271,14 @@ class Session:
         )
 
 
-def as_config(config: EditConfig | str) -> EditConfig:
-    """A configuration, given as such or by the name of its preset."""
-    return load_preset(config) if isinstance(config, str) else check_config(config)
+def as_config(config: EditConfig | str | None, backbone: Backbone) -> EditConfig:
+    """A configuration, given as such or by the name of its preset; that of the model's own preset when None.
+
+    Raises:
+        CapabilityError: it needs a bridge, and the model has none.
+    """
+    chosen = backbone.spec.preset if config is None else config
+    settings = load_preset(chosen) if isinstance(chosen, str) else check_config(chosen)
+    if settings.start.mode == "bridge":
+        bridge_of(backbone)
+    return settings

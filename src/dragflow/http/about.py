@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dragflow.backbones.usual import usual_preset
 from dragflow.core.models import ModelOptions
 from dragflow.files.presets import describe_preset, preset_names
 from dragflow.http.settings import ServerSettings, public_name
@@ -79,5 +80,5 @@ def router(settings: ServerSettings, metrics: Metrics, selects: str) -> APIRoute
 
 
 def _about(model: ModelOptions, default: bool) -> dict[str, Any]:
-    said = {"name": public_name(model), "default": default, "device": model.device, "quantize": None}
-    return said | ({} if model.gguf else {"quantize": model.quantize})
+    said = {"name": public_name(model), "default": default, "preset": usual_preset(model), "device": model.device}
+    return said | {"quantize": None if model.gguf else model.quantize}

@@ -74,6 +74,7 @@ def _model(recipe: Recipe) -> dict[str, Any]:
         "dtype": made.dtype,
         "quantize": _quantised(made),
         "lora": _loras(made),
+        "bridge": _bridge(made),
         "subject": None if subject is None else subject.options.adapter,
     }
 
@@ -86,7 +87,7 @@ def _offers(served: ModelOptions, recipe: Recipe) -> bool:
         _is_called(made.name, public_name(served))
         and served.revision in (None, made.revision)
         and served.dtype in (None, made.dtype)
-        and (_quantised(served), _loras(served)) == (_quantised(made), _loras(made))
+        and all(of(served) == of(made) for of in (_quantised, _loras, _bridge))
         and adapter == (None if served.subject is None else served.subject.adapter)
     )
 
@@ -105,6 +106,10 @@ def _quantised(options: ModelOptions) -> str | None:
 
 def _loras(options: ModelOptions) -> list[str]:
     return [PureWindowsPath(lora).name for lora in options.lora]
+
+
+def _bridge(options: ModelOptions) -> str | None:
+    return None if options.bridge is None else PureWindowsPath(options.bridge).name
 
 
 def _png(mask: Mask) -> str:

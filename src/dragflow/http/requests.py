@@ -53,7 +53,9 @@ class EditRequest(PictureRequest):
 
     instruction: dict[str, Any] = Field(description="an instruction file; its masks embedded")
     model: Name | None = Field(None, description="one of GET /v1/models")
-    preset: Name = Field("default", description="a preset that comes with dragflow")
+    preset: Name | None = Field(
+        None, description="a preset that comes with dragflow; the one that serves the model best if absent"
+    )
     settings: Annotated[list[Name], Len(0, 64)] = Field([], description='changes of the preset, as "key=value"')
     seed: Seed | None = Field(None, description="of the first variant; that of the preset if absent")
     variants: Annotated[int, Interval(ge=1, le=MOST_VARIANTS)] = Field(1, description="edits with seeds one apart")

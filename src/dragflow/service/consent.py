@@ -17,7 +17,7 @@ _NAMED = 5
 def asks(recipe: Recipe) -> dict[str, Any]:
     """What a recipe loads and what it tells the model, by the names of the options; only what it gives."""
     made, subject = recipe.weights.options, recipe.subject
-    found: dict[str, Any] = {name: getattr(made, name) for name in ("model", "revision", "quantize", "lora")}
+    found: dict[str, Any] = {name: getattr(made, name) for name in ("model", "revision", "quantize", "lora", "bridge")}
     if subject is not None:
         names = ("adapter", "weights", *encoders_of(subject.options))
         found |= {f"subject.{name}": getattr(subject.options, name) for name in names}
@@ -37,6 +37,7 @@ def unchosen(recipe: Recipe, given: ModelOptions) -> tuple[str, ...]:
     found = [("model", made.model)] if made.model not in BUILT_IN and not chosen_model(recipe, given) else []
     found += [("quantize", made.quantize)] if made.gguf is not None and given.gguf is None else []
     found += [("lora", file) for file in made.lora if not given.lora]
+    found += [("bridge", made.bridge)] if made.bridge is not None and given.bridge is None else []
     if recipe.subject is not None:
         usual, options = asdict(SubjectOptions()), recipe.subject.options
         found += [

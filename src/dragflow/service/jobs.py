@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from dragflow.backbones.usual import usual_preset
 from dragflow.core.checked import expect
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
@@ -44,7 +45,7 @@ class EditJob:
 def plan(
     picture: Picture,
     instruction: Instruction | Operation | Sequence[Operation] | str | Path,
-    config: EditConfig | str,
+    config: EditConfig | str | None,
     model: ModelOptions,
 ) -> EditJob:
     """A job, with everything checked that needs no model.
@@ -52,7 +53,7 @@ def plan(
     Args:
         picture: path, array (H, W, 3 or 4) uint8, PIL picture, or `SourceImage`.
         instruction: an instruction, one operation or several, or the path of an instruction file or ReD Bench folder.
-        config: preset name or configuration.
+        config: preset name or configuration; the preset that serves the model best when None.
         model: which model, and how it is loaded.
 
     Raises:
@@ -60,7 +61,8 @@ def plan(
     """
     if (subject := expect(ModelOptions, model).subject) is not None:
         check_options(subject)
-    settings = load_preset(config) if isinstance(config, str) else check_config(config)
+    chosen = usual_preset(model) if config is None else config
+    settings = load_preset(chosen) if isinstance(chosen, str) else check_config(chosen)
     job = EditJob(as_source(picture), given_instruction(instruction), settings, model)
     # Resolved now, so that its errors come before a model is loaded, and once: its guesses are part of the job.
     settled = replace(job, instruction=job.task.instruction)
@@ -103,6 +105,7 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
         dtype=made.dtype,
         quantize=given.quantize or made.quantize,
         lora=given.lora or made.lora,
+        bridge=given.bridge or made.bridge,
         fingerprint=recipe.weights.fingerprint,
         subject=_subject(recipe, given.subject),
     )
@@ -120,6 +123,8 @@ def _check_options(given: ModelOptions, made: ModelOptions) -> None:
             f"`lora` is given {len(given.lora)} times: the result has {', '.join(made.lora) or 'none'}; name the same "
             "LoRAs with the same scales in the same order, or leave them out"
         )
+    if given.bridge is not None and made.bridge is None:
+        raise UserError("`bridge` is given: the result was made without it, leave it out")
 
 
 def _subject(recipe: Recipe, given: SubjectOptions | None) -> SubjectOptions | None:

@@ -19,6 +19,8 @@ from dragflow.files.presets import preset_names
 from dragflow.studio.component import ADDRESS, studio_canvas
 from dragflow.world import EXAMPLES
 
+BEST = "best"
+"""What the page's script calls the preset that is not named, so that the model's own is taken."""
 _SIDE = 512
 _FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 """Those of the machine: others would be loaded from elsewhere."""
@@ -70,7 +72,8 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     suggest = gr.Button("Suggest what the drag means")
     suggest.click(None, [prompt], None, js="(prompt) => { void window.dragflow.suggest(prompt); }")
     model = gr.Dropdown(list(models), label="Model", interactive=True)
-    preset = gr.Dropdown(list(preset_names()), value="default", label="Preset", interactive=True)
+    presets = [("the best for the model", BEST), *((name, name) for name in preset_names())]
+    preset = gr.Dropdown(presets, value=BEST, label="Preset", interactive=True)
     seed = gr.Number(0, label="Seed", precision=0, minimum=0)
     variants = gr.Slider(1, 4, 1, step=1, label="Variants")
     choices: list[Component] = [model, preset, seed, variants, prompt, edit_prompt]

@@ -1,8 +1,8 @@
 """The bridge: a copy of the model learns what the pixel preview lacks, in one call (`dragflow.ops.bridge`).
 
-All its weights are trained. What is minimised is the error in proportion to the preview's own, region by region, in
-latents and in pixels, because that is what decibels are: in a sum over all pictures those whose preview is right
-already would count nothing, and what moves would pale in them.
+All its weights are trained. What is minimised is the error, region by region, in latents and in pixels, over a power
+of the preview's own: in a plain sum over all pictures those whose preview is right already would count nothing, and
+what moves would pale in them.
 """
 
 from __future__ import annotations
@@ -55,8 +55,12 @@ class BridgeConfig:
     """Weight of what they leave."""
     outside: float = 0.02
     """Weight of the latent outside of the area, in proportion to the same."""
-    pixels: float = 1.0
+    pixels: float = 3.0
     """Weight of the decoded error; that of the error in latents is 1."""
+    power: float = 0.5
+    """Of the preview's own error, to which errors are in proportion. 0: a plain sum, in which the few pictures with a
+    wrong preview outweigh all others; 1: decibels, but then most of what counts is what nothing can know, and the
+    bridge hardly dares to say anything."""
     crop: int = 12
     """Latent cells on each side of the part that is decoded."""
     floor: float = 3e-3
@@ -149,9 +153,10 @@ def objective(config: BridgeConfig, batch: Batch, v: Tensor, coder: Coder, rng: 
     weights = {"area": 1.0, "target": config.target, "vacated": config.vacated}
     cells = {name: F.avg_pool2d(where, _CELL) for name, where in batch.regions.items()}
     own = batch.z - batch.true
-    loss = proportion(v - own, own, cells, weights, config.latent_floor)
+    loss = proportion(v - own, own, cells, weights, config.latent_floor, config.power)
     outside = {"outside": 1 - cells["area"]}
-    loss = loss + proportion(v - own, own, outside, {"outside": config.outside}, config.latent_floor)
+    weighed = {"outside": config.outside}
+    loss = loss + proportion(v - own, own, outside, weighed, config.latent_floor, config.power)
     if config.pixels == 0:
         return loss
     corners = [_corner(area, config.crop, rng) for area in cells["area"]]
@@ -167,18 +172,23 @@ def objective(config: BridgeConfig, batch: Batch, v: Tensor, coder: Coder, rng: 
     changed = change(coder.decode_roughly, cut(batch.z, 1), cut(v, 1))
     error = cut(batch.preview - batch.truth, _CELL)
     regions = {name: cut(where, _CELL) * inner for name, where in batch.regions.items()}
-    return loss + config.pixels * proportion(error + changed, error, regions, weights, config.floor)
+    return loss + config.pixels * proportion(error + changed, error, regions, weights, config.floor, config.power)
 
 
 def proportion(
-    error: Tensor, own: Tensor, regions: Mapping[str, Tensor], weights: Mapping[str, float], floor: float
+    error: Tensor,
+    own: Tensor,
+    regions: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+    floor: float,
+    power: float = 1.0,
 ) -> Tensor:
-    """Weighted mean over regions (b 1 h w) of errors' squares (b c h w), each in proportion to the preview's own."""
+    """Weighted mean over regions (b 1 h w) of errors' squares (b c h w), each over a power of the preview's own."""
     total = error.new_zeros(())
     for name, where in regions.items():
         size = where.sum((1, 2, 3)).clamp_min(1)
         mine, preview = ((x.pow(2).mean(1, keepdim=True) * where).sum((1, 2, 3)) / size for x in (error, own))
-        total = total + weights[name] * (mine / (preview + floor)).mean()
+        total = total + weights[name] * (mine / (preview + floor) ** power).mean()
     return total
 
 

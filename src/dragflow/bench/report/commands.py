@@ -30,7 +30,7 @@ def make(run: ScoredRun, data: DataSet | None) -> str:
         return shlex.join([*_PROGRAM, "import", header.data, "RESULTS", *end])
     words = [*_PROGRAM, "run", header.data, *end, "--method", header.method]
     if (config := effective_config(header)) is not None:
-        preset, settings = as_settings(config, WITH_MODEL.get(header.method, ""))
+        preset, settings = as_settings(config, WITH_MODEL.get(header.method) or "")
         words += ["--preset", preset, *(word for setting in settings for word in ("--set", setting))]
     if header.weights is not None:
         words += _words(header.weights.options)

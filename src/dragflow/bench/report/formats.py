@@ -103,7 +103,7 @@ def facts(run: ScoredRun) -> tuple[tuple[str, str], ...]:
     rows += [("regions of samples with points only", header.regions), ("folder", str(run.folder))]
     if weights is not None:
         model = weights.options
-        parts = (model.name, model.revision, model.dtype, model.quantize, *model.lora)
+        parts = (model.name, model.revision, model.dtype, model.quantize, *model.lora, model.bridge)
         rows.append(("model", ", ".join(part for part in parts if part)))
         rows.append(("fingerprint of its weights", weights.fingerprint))
     if header.subject is not None:

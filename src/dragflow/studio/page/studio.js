@@ -19,6 +19,8 @@ import { take } from "./take.js";
 /** @typedef {Asked & {id: string}} Going an edit that runs */
 
 const KEEP_AFTER = 800;
+/** The preset that is not named, so that the server takes the one that serves the model best. */
+const BEST = "best";
 
 export class Studio {
   /** @param {HTMLElement} element holds .canvas, .results, .said, .examples and input[type=file] */
@@ -183,7 +185,8 @@ export class Studio {
 
   /** Of POST /v1/edits and /v1/estimates. @param {object} instruction @param {Partial<Choices>} choices */
   fields(instruction, choices) {
-    const { prompt: _, editPrompt: __, ...others } = choices;
+    const { prompt: _, editPrompt: __, preset, ...chosen } = choices;
+    const others = preset === BEST ? chosen : { ...chosen, preset };
     const settings = this.settled?.preset === choices.preset ? { settings: this.settled?.settings } : {};
     return { instruction: withPrompts(instruction, choices), ...others, ...settings };
   }
