@@ -90,7 +90,7 @@ def test_without_a_model_nothing_changes_outside(method: str) -> None:
 @pytest.mark.parametrize("method", WITH_MODEL)
 def test_every_method_with_a_model_runs_and_keeps_the_outside(method: str) -> None:
     sample = red_square()
-    config = override(load_preset(WITH_MODEL[method]), ["inversion.steps=4", "inversion.skip=1"])
+    config = override(load_preset(WITH_MODEL[method] or "default"), ["inversion.steps=4", "inversion.skip=1"])
     if config.optimise.moving:
         config = override(config, ["optimise.moving=3"])
     outcome = run_with_model(ModelOptions("dummy", device="cpu"), ModelPool(), config, sample)
