@@ -162,7 +162,7 @@ def test_an_instruction_is_written_from_the_operations_and_kept(editor: Editor) 
     words = result.task.instruction.edit_prompt
     assert words.startswith("Blend the moved object into the picture: true shadow, light and background")
     assert "complete the background where it was" in words
-    recipe = decode_recipe(result.png(), "result.png")
+    recipe, _ = decode_recipe(result.png(), "result.png")
     assert recipe.instruction.edit_prompt == words
     assert recipe.config.references == ("preview", "source")
     assert np.array_equal(editor.open(source, "a cat").edit(recipe.instruction, recipe.config).pixels, result.pixels)
@@ -201,6 +201,19 @@ def test_what_stretches_leaves_no_background_to_complete() -> None:
 def test_a_model_that_is_told_what_is_seen_gets_no_instruction(dummy_folder: Path) -> None:
     editor, config = Editor.load(dummy_folder, device="cpu"), override(load_preset("paste"), ["inversion.steps=9"])
     assert not editor.open(picture(), config=config).edit(MOVE, config).task.instruction.edit_prompt
+
+
+def test_an_edit_model_that_looks_at_nothing_gets_captions(
+    editor: Editor, told: list[tuple[str, tuple[Reference, ...]]]
+) -> None:
+    config = config_of("instant", "references=[]")
+    asked = replace(MOVE, edit_prompt="at the right")
+    editor.open(picture(), config=config).edit(asked, config)
+    assert {prompt for prompt, _ in told} == {"a cat at the right"}
+    told.clear()
+    result = editor.open(picture(), config=config).edit(MOVE, config)
+    assert {prompt for prompt, _ in told} == {"a cat"}
+    assert not result.task.instruction.edit_prompt
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
@@ -251,5 +264,6 @@ def test_a_job_is_repeated_to_the_byte(kontext_folder: Path) -> None:
 
     pool, source, model = ModelPool(), from_pixels(picture()), ModelOptions.of(kontext_folder, device="cpu")
     made: EditResult = run(plan(source, MOVE, config_of("instant"), model), pool)
-    again: EditResult = run(repeat(source, decode_recipe(made.png(), "r.png"), model), pool)
+    recipe, _ = decode_recipe(made.png(), "result.png")
+    again: EditResult = run(repeat(source, recipe, model), pool)
     assert again.png() == made.png()

@@ -48,7 +48,7 @@ def as_drag(
     weights = masks.region_weights(regions)
     warp = elastic(task)
     around = [frames.stretch(warp, op, device) if config.optimise.stretch else None for op in task.operations]
-    cells, prompt = frames.cell_map(task, regions, grid, warp), target_prompt(task, backbone.spec)
+    cells, prompt = frames.cell_map(task, regions, grid, warp), target_prompt(task, config, backbone.spec)
 
     @cache
     def moved() -> tuple[Reference, ...]:

@@ -191,8 +191,10 @@ class Session:
         if isinstance(instruction, DragTask):
             if not np.array_equal(instruction.image, self.source.pixels):
                 raise UserError("the task was resolved on another picture than the session's: resolve it on this one")
-            return worded(replace(instruction, instruction=asked), self._backbone.spec)
-        return worded(resolve(self.source.pixels, asked, margin=config.area.margin), self._backbone.spec)
+            task = replace(instruction, instruction=asked)
+        else:
+            task = resolve(self.source.pixels, asked, margin=config.area.margin)
+        return worded(task, config, self._backbone.spec)
 
     def _key(self, prompt: str, config: EditConfig, box: Window | None) -> InversionKey:
         key = InversionKey(

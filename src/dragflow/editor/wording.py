@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dragflow.core.config import EditConfig
 from dragflow.core.motion import Rotate, Scale
 from dragflow.core.task import DragTask, ResolvedOperation
 from dragflow.method.backbone import BackboneSpec
 
 
-def worded(task: DragTask, spec: BackboneSpec) -> DragTask:
+def worded(task: DragTask, config: EditConfig, spec: BackboneSpec) -> DragTask:
     """The task with an edit prompt, if its model needs an instruction and none is given."""
-    if spec.prompts == "captions" or task.instruction.edit_prompt:
+    if not _is_instructed(config, spec) or task.instruction.edit_prompt:
         return task
     return replace(task, instruction=replace(task.instruction, edit_prompt=blending(task.operations)))
 
 
-def target_prompt(task: DragTask, spec: BackboneSpec) -> str:
+def target_prompt(task: DragTask, config: EditConfig, spec: BackboneSpec) -> str:
     """What the model is told of the edited picture."""
-    return task.target_prompt if spec.prompts == "captions" else task.instruction.edit_prompt
+    return task.instruction.edit_prompt if _is_instructed(config, spec) else task.target_prompt
+
+
+def _is_instructed(config: EditConfig, spec: BackboneSpec) -> bool:
+    """Whether prompts are instructions; an edit model that looks at nothing draws from captions, as others do."""
+    return spec.prompts == "instructions" and bool(config.references)
 
 
 def blending(operations: Sequence[ResolvedOperation]) -> str:

@@ -144,7 +144,7 @@ class BackboneSpec:
     """Most references that a model of this family takes; 0 if none."""
     prompts: Literal["captions", "instructions"] = "captions"
     """What a target prompt is: `captions` say what the edited picture shows, `instructions` say in English what is to
-    be done, as edit models are told."""
+    be done, as edit models are told where they are given references."""
     sizes: tuple[tuple[int, int], ...] = ()
     """(h, w) in pixels of the pictures that the weights were trained on, where they take no others well; else any."""
     preset: str = "default"
