@@ -10,9 +10,8 @@ seen, with regions painted as people paint. Figures are mean differences in dB, 
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -20,12 +19,11 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from truths import PLACES, Scores, Truth, gain, parser, scene
 
 from dragflow import backbones
-from dragflow.bench.data.world import as_sample, case_of, drawn
-from dragflow.bench.metrics.truth import psnr, ssim
-from dragflow.bench.statistics import difference
-from dragflow.core.arrays import Mask, Pixels
+from dragflow.bench.metrics.truth import ssim
+from dragflow.core.arrays import Pixels
 from dragflow.core.task import DragTask
 from dragflow.pixels.resolve import resolve
 from dragflow.train import bridge, drags, latents, state
@@ -37,12 +35,9 @@ from dragflow.world.cases import part
 
 NANO = Path(backbones.__file__).parent / "nano"
 SIZE = 256
-PLACES = ("area", "target", "vacated")
 MEASURES = (*PLACES, "SSIM")
 LEAST = 3
 """Scenes that a row must have."""
-Found = dict[str, dict[int, float]]
-"""Of each measure the value of each scene."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,37 +45,30 @@ class Case:
     """A task whose truth is known."""
 
     task: DragTask
-    truth: Pixels
-    target: Mask
-    """Where what moves is seen in the truth."""
-    left: Mask
-    """Where it was seen in the source."""
+    truth: Truth
     tags: tuple[str, ...]
 
 
 def main() -> None:
     """Measure every scene, print a Markdown table."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("bridge", type=Path)
-    parser.add_argument("--model", type=Path, default=NANO)
-    parser.add_argument("--content", choices=("world", "photograph"), default="world")
-    parser.add_argument("--scenes", type=int, default=40)
-    parser.add_argument("--first", type=int, default=5000)
-    parser.add_argument("--sheet", type=Path, help="PNG of source, preview, bridge and truth")
-    args = parser.parse_args()
+    options = parser(__doc__, scenes=40, first=5000)
+    options.add_argument("bridge", type=Path)
+    options.add_argument("--model", type=Path, default=NANO)
+    options.add_argument("--content", choices=("world", "photograph"), default="world")
+    options.add_argument("--sheet", type=Path, help="PNG of source, preview, bridge and truth")
+    args = options.parse_args()
     model, coder = bridge.exported(args.bridge, args.model), latents.exported(args.model, FlowConfig().vae, "cpu")
-    own: Found = {name: {} for name in MEASURES}
-    bridged: Found = {name: {} for name in MEASURES}
+    own: Scores = {name: {} for name in MEASURES}
+    bridged: Scores = {name: {} for name in MEASURES}
     tags: dict[str, set[int]] = {}
     rows: list[Pixels] = []
     for number in range(args.first, args.first + args.scenes):
         case = case_for(args.content, number)
-        pair = drags.pair_of(case.task, case.truth)
+        pair = drags.pair_of(case.task, case.truth.picture)
         picture = made(model, coder, pair)
         for found, shown in ((own, pair.preview), (bridged, picture)):
-            for name, value in zip(MEASURES, scores(case, shown), strict=True):
-                if np.isfinite(value):
-                    found[name][number] = value
+            for name, value in scores(case.truth, shown).items():
+                found[name][number] = value
         for tag in ("all", *case.tags):
             tags.setdefault(tag, set()).add(number)
         rows.append(np.concatenate([pair.source, pair.preview, picture, pair.truth], axis=1))
@@ -92,20 +80,18 @@ def main() -> None:
 def case_for(content: Content, number: int) -> Case:
     """Held-out scene `number`."""
     if content == "world":
-        sample = as_sample(str(number), drawn(case_of(number)))
-        assert sample.truth is not None
-        assert sample.target_mask is not None
-        left = sample.task.operations[0].mask
+        sample = scene(number)
         task = resolve(sample.image.pixels, sample.instruction)
-        return Case(task, sample.truth, sample.target_mask, left, sample.tags)
+        return Case(task, replace(Truth.of(sample), area=task.area), sample.tags)
     rng = np.random.default_rng([number, 37])
     moved = drags.drag(rng, SIZE, "test", content)
     target, left = (
-        np.logical_or.reduce([part(scene, index) for index, _ in moved.moves]) for scene in (moved.after, moved.before)
+        np.logical_or.reduce([part(seen, index) for index, _ in moved.moves]) for seen in (moved.after, moved.before)
     )
     tags = ["shadow"] * moved.before.light.shadows + ["light"] * moved.before.light.varies
     task = resolve(moved.before.render(), drags.asked(rng, moved))
-    return Case(task, moved.after.render(), target, left, (*tags, "one motion" if len(moved.moves) == 1 else "two"))
+    truth = Truth(moved.after.render(), task.area, target, left)
+    return Case(task, truth, (*tags, "one motion" if len(moved.moves) == 1 else "two"))
 
 
 @torch.no_grad()
@@ -115,14 +101,13 @@ def made(model: BridgeModel, coder: Coder, pair: Pair) -> Pixels:
     return state.to_pixels(bridge.bridged(model, coder, bridge.batch_of(one, coder)))[0]
 
 
-def scores(case: Case, shown: Pixels) -> list[float]:
-    """PSNR in the area, the target and the vacated part, and SSIM in the area."""
-    area = case.task.area
-    places = (area, area & case.target, area & case.left & ~case.target)
-    return [*(psnr(shown, case.truth, place) for place in places), ssim(shown, case.truth, area)]
+def scores(truth: Truth, shown: Pixels) -> dict[str, float]:
+    """PSNR in the area, the target and the vacated part, and SSIM in the area, where they are finite."""
+    alike = ssim(shown, truth.picture, truth.area)
+    return truth.scores(shown) | ({"SSIM": alike} if np.isfinite(alike) else {})
 
 
-def table(own: Found, bridged: Found, tags: Mapping[str, set[int]]) -> str:
+def table(own: Scores, bridged: Scores, tags: Mapping[str, set[int]]) -> str:
     """Gains by what the scenes contain, as Markdown."""
     lines = [f"| scenes | number |{''.join(f' preview, {m} | gain |' for m in MEASURES)} better in the area |"]
     lines.append("|---" * (3 + 2 * len(MEASURES)) + "|")
@@ -133,9 +118,7 @@ def table(own: Found, bridged: Found, tags: Mapping[str, set[int]]) -> str:
         for name in MEASURES:
             before, after = ({n: found[name][n] for n in numbers if n in found[name]} for found in (own, bridged))
             digits = 3 if name == "SSIM" else 2
-            gain = difference(after, before)
-            interval = f"{gain.value:+.{digits}f} ({gain.low:+.{digits}f} to {gain.high:+.{digits}f})"
-            cells += f" {median(before.values()):.{digits}f} | {interval} |"
+            cells += f" {median(before.values()):.{digits}f} | {gain(after, before, digits)} |"
         better = np.mean([bridged["area"][n] > own["area"][n] for n in numbers])
         lines.append(f"| {tag} | {len(numbers)} |{cells} {better:.0%} |")
     return "\n".join(lines)

@@ -8,15 +8,14 @@ training range; the same noise for every model.
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
+from truths import parser
 
 from dragflow import world
-from dragflow.train import flow, state, text, vae
+from dragflow.train import flow, latents, state, text
 
 FIRST_SCENE = 2**41 + 100
 TIMES = (0.15, 0.5, 0.85, 0.95, 0.98, 1.0)
@@ -25,10 +24,9 @@ TIMES = (0.15, 0.5, 0.85, 0.95, 0.98, 1.0)
 @torch.no_grad()
 def main() -> None:
     """Print one row for every model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--scenes", type=int, default=24)
-    args = parser.parse_args()
+    options = parser(__doc__, scenes=24, first=None)
+    options.add_argument("folders", type=Path, nargs="+")
+    args = options.parse_args()
     config = flow.FlowConfig()
     scenes = [world.scene(FIRST_SCENE + i, config.size) for i in range(args.scenes)]
     captions = [world.caption(world.facts(scene)) for scene in scenes]
@@ -38,11 +36,8 @@ def main() -> None:
     titles = " | ".join(f"t = {t:g}" for t in TIMES)
     print(f"| weights | {titles} | wrong caption, t = 1 |\n{'|---' * (len(TIMES) + 2)}|")
     for folder in args.folders:
-        coder, model = vae.build(config.vae), flow.FlowModel(config)
-        vae.begin_with(coder, folder)
-        model.begin_with(folder)
-        scaling = json.loads((folder / "vae" / "config.json").read_text())
-        z = (coder.encoder(pictures) - scaling["shift_factor"]) * scaling["scaling_factor"]
+        coder, model = latents.exported(folder, config.vae, "cpu"), flow.exported(folder, config)
+        z = (coder.vae.encoder(pictures) - coder.scaling.shift) * coder.scaling.scale
         losses = [loss(model, z, t, right) for t in TIMES] + [loss(model, z, 1.0, wrong)]
         print(f"| {folder} | {' | '.join(f'{x:.3f}' for x in losses)} |", flush=True)
 

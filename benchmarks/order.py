@@ -12,12 +12,12 @@ all; dB in the area, paired.
 from __future__ import annotations
 
 import math
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from truths import parser
 
 from dragflow.bench.data.world import as_sample, case_of, drawn
 from dragflow.bench.metrics.truth import psnr
@@ -51,11 +51,9 @@ class Pair:
 
 def main() -> None:
     """Print both figures."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=300)
-    parser.add_argument("--dragged", type=int, default=200)
-    parser.add_argument("--first", type=int, default=0)
-    args = parser.parse_args()
+    options = parser(__doc__, scenes=300)
+    options.add_argument("--dragged", type=int, default=200)
+    args = options.parse_args()
     told: dict[bool, list[bool]] = {True: [], False: []}
     for number in range(args.scenes):
         for pair in overlapping(number):

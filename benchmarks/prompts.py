@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import scenes
+from truths import scene
 
 from dragflow.bench.metrics.suite import load_suite
 from dragflow.bench.run import editor
@@ -55,7 +56,7 @@ def main() -> None:
 
 def measure(job: Job, device: str | None) -> scenes.Line:
     """The scores of one scene."""
-    sample, config = scenes.scene(job.scene), load_preset(job.preset)
+    sample, config = scene(job.scene), load_preset(job.preset)
     asked = _prompted(sample.instruction, job)
     session = editor(ModelOptions("nano"), device).open(sample.image, asked.prompt, config=config)
     scores = load_suite(device=device).score(sample, session.edit(asked, config).pixels)
@@ -65,7 +66,7 @@ def measure(job: Job, device: str | None) -> scenes.Line:
 def _prompted(asked: Instruction, job: Job) -> Instruction:
     if job.row == "true":
         return asked
-    other = scenes.scene(job.scene + 1).instruction if job.row == "wrong" else Instruction(asked.operations)
+    other = scene(job.scene + 1).instruction if job.row == "wrong" else Instruction(asked.operations)
     return replace(asked, prompt=other.prompt, edit_prompt=other.edit_prompt)
 
 

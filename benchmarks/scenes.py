@@ -1,4 +1,4 @@
-"""Measures of single scenes in one JSONL file for each row of a table, so that a row goes on where it stopped."""
+"""Measures of single scenes in one JSONL file for each row of a table, so that a row resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import track
+from truths import gain
 
-from dragflow.bench.data.world import World
-from dragflow.bench.sample import Sample
-from dragflow.bench.statistics import difference
 from dragflow.cli.progress import silence_libraries
 from dragflow.service.executors import executor
 
@@ -42,11 +40,6 @@ def add_options(parser: ArgumentParser, scenes: int) -> None:
     parser.add_argument("--processes", type=int, default=1)
 
 
-def scene(number: int) -> Sample:
-    """One held-out scene."""
-    return World(number, 1).load(str(number))
-
-
 def run(
     row: str,
     numbers: range,
@@ -71,12 +64,6 @@ def read(folder: Path, row: str) -> Lines:
     log = _log(folder, row)
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     return {line["scene"]: line for line in lines}
-
-
-def gain(own: Mapping[int, float], base: Mapping[int, float]) -> str:
-    """Mean difference on the scenes that both have, with its 95 % interval."""
-    found = difference(own, base)
-    return f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
 
 
 def edit_table(rows: Mapping[str, Lines], base: str) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import scenes
+from truths import gain, scene
 
 from dragflow.backbones.lora import attach_loras
 from dragflow.bench.metrics.suite import load_suite
@@ -96,7 +97,7 @@ def main() -> None:
 
 def measure(job: Job, device: str | None) -> scenes.Line:
     """Every figure of one scene."""
-    sample, suite = scenes.scene(job.scene), load_suite(device=device)
+    sample, suite = scene(job.scene), load_suite(device=device)
     paper, default = load_preset("paper"), load_preset("default")
     with _editor(job, sample, device) as row_editor:
         size = frames.working_size(sample.image.size, paper.size.max_pixels, row_editor.backbone.spec.pixel_multiple)
@@ -120,7 +121,7 @@ def _editor(job: Job, sample: Sample, device: str | None) -> Iterator[Editor]:
     elif job.row == "adapter":
         yield editor(ADAPTED, device)
     elif job.row == "another picture":
-        loaded, other = editor(ADAPTED, device), scenes.scene(job.scene + 1).image
+        loaded, other = editor(ADAPTED, device), scene(job.scene + 1).image
         if loaded.adapter is not None:
             yield Editor(loaded.backbone, FixedPicture(loaded.adapter, frames.as_image(other.pixels, other.size)))
     else:
@@ -151,7 +152,7 @@ def _reconstruction(found: scenes.Lines, base: scenes.Lines, setting: str) -> li
     cells: list[str] = []
     for key in ("psnr", "psnr_latent"):
         own, plain = _values(found, setting, key), _values(base, setting, key)
-        cells += [f"{estimate(own.values()).value:.2f}", "" if found is base else scenes.gain(own, plain)]
+        cells += [f"{estimate(own.values()).value:.2f}", "" if found is base else gain(own, plain)]
     cells.append(f"{estimate(_values(found, setting, 'ssim').values()).value:.3f}")
     lpips = _values(found, setting, "lpips")
     return [*cells, f"{estimate(lpips.values()).value:.3f}" if lpips else "no weights"]

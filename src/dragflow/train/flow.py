@@ -116,6 +116,17 @@ class FlowModel(nn.Module):
         return velocity(self.transformer, z, t, *self.text(clip_ids, t5_ids))
 
 
+def exported(folder: Path, config: FlowConfig) -> FlowModel:
+    """An exported model, to measure it or to train something on it.
+
+    Raises:
+        UserError: it was made with other sizes or another vocabulary.
+    """
+    model = FlowModel(config)
+    model.begin_with(folder)
+    return model
+
+
 def velocity(transformer: FluxTransformer2DModel, z: Tensor, t: Tensor, pooled: Tensor, sequence: Tensor) -> Tensor:
     """What a transformer gives (b c h w) for latents (b k h w) at times t (b) and embedded captions (b d), (b n d)."""
     h, w = z.shape[-2:]
