@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from dragflow import Box, Editor, EditResult, Event, Instruction, Operation, Rotate, Scale, Started, Stepped, Translate
 from dragflow.backbones.flux1_kontext.model import SIZES
+from dragflow.backbones.usual import usual_preset
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import CapabilityError
+from dragflow.core.models import ModelOptions
 from dragflow.core.motion import Motion
 from dragflow.editor.frames import model_size
 from dragflow.editor.wording import blending
@@ -165,7 +167,9 @@ def test_an_instruction_is_written_from_the_operations_and_kept(editor: Editor) 
     recipe, _ = decode_recipe(result.png(), "result.png")
     assert recipe.instruction.edit_prompt == words
     assert recipe.config.references == ("preview", "source")
-    assert np.array_equal(editor.open(source, "a cat").edit(recipe.instruction, recipe.config).pixels, result.pixels)
+    assert np.array_equal(
+        editor.open(source, "a cat", config=config).edit(recipe.instruction, recipe.config).pixels, result.pixels
+    )
 
 
 def test_an_instruction_that_is_given_is_taken_alone(
@@ -216,6 +220,22 @@ def test_an_edit_model_that_looks_at_nothing_gets_captions(
     assert not result.task.instruction.edit_prompt
 
 
+@pytest.mark.parametrize("model", [None, "black-forest-labs/FLUX.1-Kontext-dev"])
+def test_an_instant_edit_is_what_it_does_where_nothing_is_said(
+    model: str | None, editor: Editor, kontext_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert editor.backbone.spec.preset == usual_preset(ModelOptions(model or str(kontext_folder))) == "instant"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"_class_name": 3}'])
+def test_a_damaged_index_tells_of_no_preset(text: str, tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(text)
+    assert usual_preset(ModelOptions(str(tmp_path))) == "default"
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -259,7 +279,6 @@ def test_a_result_has_the_size_of_its_picture(editor: Editor) -> None:
 
 
 def test_a_job_is_repeated_to_the_byte(kontext_folder: Path) -> None:
-    from dragflow.core.models import ModelOptions
     from dragflow.files.pictures import from_pixels
 
     pool, source, model = ModelPool(), from_pixels(picture()), ModelOptions.of(kontext_folder, device="cpu")

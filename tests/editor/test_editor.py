@@ -56,6 +56,7 @@ SHORT = {
     "point": ["optimise.moving=2"],
     "regiondrag": [],
     "text": [],
+    "bridge": [],
     "instant": ["size.max_pixels=6144"],
     "reference": ["size.max_pixels=6144", "optimise.refining=2"],
 }
@@ -81,10 +82,16 @@ def edit_model(kontext_folder: Path) -> Editor:
     return Editor.load(kontext_folder, device="cpu")
 
 
+@pytest.fixture(scope="module")
+def bridged(dummy_folder: Path, dummy_bridge: Path) -> Editor:
+    return Editor.load(dummy_folder, device="cpu", bridge=dummy_bridge)
+
+
 @pytest.fixture
-def able(preset: str, editor: Editor, edit_model: Editor) -> Editor:
+def able(preset: str, editor: Editor, edit_model: Editor, bridged: Editor) -> Editor:
     """One whose model can do what a preset asks for."""
-    return edit_model if load_preset(preset).references else editor
+    config = load_preset(preset)
+    return edit_model if config.references else bridged if config.start.mode == "bridge" else editor
 
 
 def picture(h: int = 75, w: int = 100, channels: int = 3) -> Picture:

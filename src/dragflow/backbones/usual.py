@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from dragflow.backbones.hub import cached, folder_of
+from dragflow.backbones.hub import INDEX, cached, folder_of
 from dragflow.core.models import DUMMY, NANO, ModelOptions
 
 BRIDGE = "bridge.safetensors"
 """Name of the bridge that comes with a model, in the model's folder."""
+PRESETS = {"FluxKontextPipeline": "instant"}
+"""Presets that serve families best by themselves, by the pipeline's class in `model_index.json`; else `default`."""
+_PUBLISHED = {"black-forest-labs/FLUX.1-Kontext-dev": "FluxKontextPipeline"}
+"""Classes of published models, for when they are not on this disk yet."""
 NANO_FOLDER = Path(__file__).parent / "nano"
 
 
@@ -24,7 +29,19 @@ def usual_preset(options: ModelOptions) -> str:
         folder = None
     else:
         folder = folder_of(options.name) or cached(options.name, options.revision)
-    return "default" if bridge_file(options, folder) is None else "bridge"
+    if bridge_file(options, folder) is not None:
+        return "bridge"
+    pipeline = _PUBLISHED.get(options.name) if folder is None else _class_in(folder)
+    return PRESETS.get(pipeline or "", "default")
+
+
+def _class_in(folder: Path) -> str | None:
+    """The pipeline's class; None where the index does not tell, which loading says in a sentence."""
+    try:
+        name = json.loads((folder / INDEX).read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def bridge_file(options: ModelOptions, folder: Path | None) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dragflow.backbones.flux1.model import Flux1
+from dragflow.backbones.usual import PRESETS
 from dragflow.method.backbone import BackboneSpec
 
 _REFERENCES = 2
@@ -20,5 +21,10 @@ class Flux1Kontext(Flux1):
 
     def _facts(self) -> BackboneSpec:
         return replace(
-            super()._facts(), family="flux1-kontext", references=_REFERENCES, prompts="instructions", sizes=SIZES
+            super()._facts(),
+            family="flux1-kontext",
+            references=_REFERENCES,
+            prompts="instructions",
+            sizes=SIZES,
+            preset=PRESETS["FluxKontextPipeline"],
         )
