@@ -10,7 +10,7 @@ from dragflow.core.errors import CapabilityError
 from dragflow.core.task import DragTask
 from dragflow.editor import frames
 from dragflow.method.backbone import Backbone, Bridge
-from dragflow.ops.bridge import change
+from dragflow.ops.bridge import change, distinct
 from dragflow.ops.masks import coverage
 from dragflow.pixels.preview import places
 
@@ -35,7 +35,7 @@ def corrected(backbone: Backbone, task: DragTask, preview: Pixels, config: EditC
     )
     told = [coverage(torch.tensor(place).to(backbone.device), (z.shape[-2], z.shape[-1])) for place in places(task)]
     v = bridge(z, source, torch.stack(told)[None])
-    return frames.with_change(task, preview, change(backbone.decode, z, v), config)
+    return frames.with_change(task, preview, distinct(change(backbone.decode, z, v)), config)
 
 
 def bridge_of(backbone: Backbone) -> Bridge:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dragflow.backbones.bridge import bridge_of, read_bridge, write_bridge
-from dragflow.ops.bridge import MASKS, change, hints
+from dragflow.ops.bridge import FAINT, MASKS, change, distinct, hints
 from dragflow.train import latents, state, text
 from dragflow.train.drags import Pair
 from dragflow.train.flow import FlowConfig, FlowModel, compile_blocks, velocity
@@ -205,7 +205,8 @@ def bridged(model: BridgeModel, coder: Coder, batch: Batch) -> Tensor:
     """The pictures (b 3 H W) in [-1, 1] that one call gives; outside of the area the preview's own."""
     with state.mixed_precision(coder.device):
         v = model(batch.z, batch.hints)
-    return (batch.preview + batch.regions["area"] * change(coder.decode, batch.z, v)).clamp(-1, 1)
+    said = distinct(change(coder.decode, batch.z, v), 2 * FAINT)  # of pictures in [-1, 1]
+    return (batch.preview + batch.regions["area"] * said).clamp(-1, 1)
 
 
 def gains(batch: Batch, pictures: Tensor) -> dict[str, list[float]]:
