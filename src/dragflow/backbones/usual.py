@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from dragflow.backbones.hub import INDEX, cached, folder_of
+from dragflow.core.errors import UserError
 from dragflow.core.models import DUMMY, NANO, ModelOptions
 
 BRIDGE = "bridge.safetensors"
@@ -20,19 +21,25 @@ NANO_FOLDER = Path(__file__).parent / "nano"
 def usual_preset(options: ModelOptions) -> str:
     """The preset that is used where none is named; the loaded model's `BackboneSpec.preset`.
 
-    Raises:
-        UserError: a folder that was named holds no model.
+    Of a model that is not there it is `default`: what is wrong with the name, loading says.
     """
     if options.name == NANO:
         folder = NANO_FOLDER
     elif options.name == DUMMY:
         folder = None
     else:
-        folder = folder_of(options.name) or cached(options.name, options.revision)
+        folder = _found(options)
     if bridge_file(options, folder) is not None:
         return "bridge"
     pipeline = _PUBLISHED.get(options.name) if folder is None else _class_in(folder)
     return PRESETS.get(pipeline or "", "default")
+
+
+def _found(options: ModelOptions) -> Path | None:
+    try:
+        return folder_of(options.name) or cached(options.name, options.revision)
+    except UserError:
+        return None
 
 
 def _class_in(folder: Path) -> str | None:

@@ -64,8 +64,9 @@ def test_an_adapter_is_named_with_its_own_encoders() -> None:
 
 def test_of_equally_near_presets_the_methods_own_is_named() -> None:
     for method, preset in WITH_MODEL.items():
-        run = scored_run("a", {}, method=method, config=load_preset(preset))
-        assert f"--method {method} --preset {preset}" in make(run, None)
+        named = preset or "default"
+        run = scored_run("a", {}, method=method, config=load_preset(named))
+        assert f"--method {method} --preset {named}" in make(run, None)
 
 
 def test_a_part_of_the_data_is_a_limit() -> None:
