@@ -17,7 +17,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.motion import Affine, Rotate, Scale, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.files import exports
-from dragflow.files.exports import Result, decode_result, export, load_result
+from dragflow.files.exports import Result, decode_result, export, left_out, load_result
 from dragflow.files.instructions import parse_instruction
 from dragflow.files.openraster import RasterLayer, flattened
 from dragflow.files.pictures import SourceImage, decode_image, encode_png, from_pixels
@@ -205,7 +205,9 @@ def test_a_sample_that_contradicts_its_operations_is_refused(fields: dict[str, A
 @pytest.mark.parametrize("motion", [Scale((40, 48), 1.2), Affine(((1.1, 0, 3), (0, 1.1, 5)))], ids=str)
 def test_what_red_bench_cannot_say_is_left_out_of_everything_with_its_reason(motion: Any) -> None:
     taken = export(picture(), asked(motion))
-    with ZipFile(io.BytesIO(taken.encoded("all"))) as file:
+    data = taken.encoded("all")
+    assert "ReD Bench has relocation, deformation and rotation only" in str(left_out(data))
+    with ZipFile(io.BytesIO(data)) as file:
         assert [name for name in file.namelist() if name.startswith("red_bench")] == ["red_bench/missing.txt"]
         assert b"ReD Bench has relocation, deformation and rotation only" in file.read("red_bench/missing.txt")
     for what, fields in (("red_bench", None), ("all", SampleFields())):

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from zipfile import ZipFile
 
 import numpy as np
@@ -59,6 +60,15 @@ def test_everything_of_an_edit_is_one_zip(client: TestClient) -> None:
         ground = opened(file.read("layers/0-background.png"))[48, 40, :3]
         assert np.abs(ground.astype(int) - (70, 120, 90)).max() < 20
         assert file.read("layers.ora").startswith(b"PK")
+    assert "left-out" not in named.headers
+
+
+def test_a_sample_that_is_left_out_is_told_with_its_reason(client: TestClient) -> None:
+    scaled = asked()
+    scaled["instruction"]["operations"][0]["motion"] = {"type": "scale", "about": [40, 48], "factor": 1.2}
+    answer = client.post("/v1/exports", json=scaled)
+    assert "deformation and rotation only, not scale" in unquote(answer.headers["left-out"])
+    assert "left-out" not in client.post("/v1/exports", json=scaled | {"what": "layers"}).headers
 
 
 def test_a_form_takes_away_a_sample_and_an_openraster_file(client: TestClient, tmp_path: Path) -> None:

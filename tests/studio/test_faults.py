@@ -68,7 +68,7 @@ def test_a_server_ends_during_a_run_and_another_one_takes_over(
     visitor.wait("c.running && c.running.text.includes('trying again')")
     with served(port):
         assert visitor.said("run it again") == (
-            "the server does not know this edit any more, as after a restart: what was marked is kept, run it again"
+            "the server no longer knows this edit, for example after a restart: your marks are kept, run it again"
         )
         assert np.array_equal(visitor.mask(), mask)
         visitor.preset("fast")
@@ -80,7 +80,7 @@ def test_a_server_ends_during_a_run_and_another_one_takes_over(
     visitor.wait("!c.running")
     assert visitor.said("stopped") == "stopped"
     visitor.press("Run")
-    assert visitor.said("cannot be reached").endswith("what was marked is kept, try again when it answers")
+    assert visitor.said("cannot be reached").endswith("your marks are kept, try again when it is back")
     visitor.page.close()
     visitor.pardon("ERR_", "404")
 
@@ -158,5 +158,5 @@ def test_a_token_is_asked_for_once(browser: Any, picture: Path, thing: tuple[flo
         assert visitor.complaints == []
         context.clear_cookies()
         visitor.press("Run")
-        assert visitor.said("token") == "the server asks for its token: load the page again to give it"
+        assert visitor.said("token") == "the server asks for its token: reload the page to enter it"
         context.close()

@@ -64,7 +64,7 @@ def test_a_person_drags_and_gets_the_edit(visit: Any, scene: Any, picture: Path,
     assert not ended.value.code
     assert again.read_bytes() == result
 
-    page.get_by_role("button", name="Go on from the result").click()
+    page.get_by_role("button", name="Continue from the result").click()
     visitor.wait("!c.judging && c.document.state.regions.length === 0")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(visitor.blob("window.dragflow.shown")))), edited(result))
 
@@ -172,10 +172,10 @@ def test_the_focus_stays_where_the_keyboard_is(visit: Any, picture: Path) -> Non
     visitor.open(picture)
     visitor.tool("Box")
     visitor.drag((20, 20), (60, 60))
-    page.get_by_role("button", name="Begin another region").focus()
+    page.get_by_role("button", name="Start another region").focus()
     page.keyboard.press("Enter")
     focused = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
-    assert page.evaluate(focused) == "Begin another region"
+    assert page.evaluate(focused) == "Start another region"
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     assert page.evaluate(focused) == "Region 1"
@@ -215,7 +215,7 @@ def test_a_region_goes_behind_what_another_one_marks(visit: Any, tmp_path: Path)
     order = visitor.page.get_by_label("Order")
     visitor.tool("Box")
     visitor.drag((30, 45), (59, 74))
-    visitor.page.get_by_role("button", name="Begin another region").click()
+    visitor.page.get_by_role("button", name="Start another region").click()
     visitor.drag((120, 0), (131, 119))
     visitor.page.get_by_role("option", name="Region 1", exact=True).click()
     visitor.tool("Move")
@@ -251,7 +251,7 @@ def test_what_was_guessed_is_shown_and_is_what_runs(visit: Any, scene: Any, pict
     x, y = middle(scene.mask)
     page.mouse.click(*visitor.at(x, y))
     visitor.wait("c.settled")
-    assert kind.inner_text() == "guessed: moves by itself"
+    assert kind.inner_text() == "guessed: separate object"
     assert cut.inner_text().startswith("snap: ")
     visitor.drag((x, y), (x + 60, y + 20))
     (operation,) = json.loads(visitor.value("c.instruction().then(JSON.stringify)"))["operations"]
@@ -261,11 +261,11 @@ def test_what_was_guessed_is_shown_and_is_what_runs(visit: Any, scene: Any, pict
     assert np.array_equal(decoded(operation["region"]["png"]), decoded(ghost))
 
     # A piece of something is a part while it is dragged, and stays one, however far it is turned then.
-    visitor.page.get_by_role("button", name="Begin another region").click()
+    visitor.page.get_by_role("button", name="Start another region").click()
     visitor.tool("Box")
     visitor.drag((8, 8), (30, 30))
     visitor.wait("c.settled && c.settled.length === 2")
-    assert kind.inner_text() == "guessed: part of something"
+    assert kind.inner_text() == "guessed: part of an object"
     visitor.value("c.move({ motion: { dx: 0, dy: 0, degrees: 120, sx: 1, sy: 1 } })")
     asked = json.loads(visitor.value("c.instruction().then(JSON.stringify)"))["operations"]
     assert [one["motion"]["label"] for one in asked] == ["relocation", "deformation"]
@@ -298,7 +298,7 @@ def test_variants_stand_side_by_side_and_going_on_is_undone(visit: Any, scene: A
     assert visitor.value("c.judging.share") > share
 
     mask, source = visitor.mask(), visitor.blob("window.dragflow.upright")
-    visitor.press("Go on from the result")
+    visitor.press("Continue from the result")
     visitor.wait("!c.judging && c.document.state.regions.length === 0")
     result = visitor.blob("window.dragflow.upright")
     assert result != source
@@ -317,7 +317,7 @@ def test_variants_stand_side_by_side_and_going_on_is_undone(visit: Any, scene: A
     page.wait_for_selector(".studio.open")
     page.locator(".results button").nth(1).click()
     visitor.wait("c.judging")
-    visitor.press("Restore what it was made with")
+    visitor.press("Restore the result's edit")
     visitor.wait("c.document.state.regions.length === 1 && !c.judging")
     assert visitor.blob("window.dragflow.upright") == source
     assert visitor.words() == "Region 1 moves 50 px to the right."
@@ -339,3 +339,49 @@ def test_redo_ends_where_something_else_was_made(visit: Any, scene: Any, picture
     visitor.wait("c.document.state.regions.length === 1 && window.dragflow.journey.redoable")
     visitor.press("Put back")
     visitor.wait("!window.dragflow.journey.redoable")
+
+
+@pytest.mark.parametrize("act", ["Undo", "Redo"])
+def test_undo_closes_a_comparison_at_once(visit: Any, picture: Path, act: str) -> None:
+    visitor = visit()
+    visitor.open(picture)
+    visitor.tool("Box")
+    visitor.drag((20, 20), (60, 60))
+    shown = visitor.words()
+    if act == "Redo":
+        visitor.tool("Undo")
+        shown = visitor.words()
+    visitor.page.evaluate(
+        """() => { const { painter } = window.dragflow.canvas; const draw = painter.draw.bind(painter);
+           painter.draw = (now) => { window.drawn = painter.canvas.judging?.way ?? 'marks'; draw(now); }; }"""
+    )
+    visitor.value("c.compare(c.picture, c.picture, 'slider')")
+    visitor.wait("window.drawn === 'slider'")
+    assert visitor.words() == "Before on the left, after on the right. Escape resumes marking."
+    # The document does not change: the comparison is closed all the same, and what is marked is drawn.
+    visitor.value("(c.document.undo = c.document.redo = () => false, c.panel.undo.disabled = false)")
+    visitor.value("(c.panel.redo.disabled = false)")
+    visitor.tool(act)
+    visitor.wait("window.drawn === 'marks'")
+    assert visitor.words() == shown
+    visitor.page.locator(".dragflow canvas").focus()
+    visitor.page.keyboard.press("Escape")
+    assert visitor.complaints == []
+
+
+def test_options_are_kept_while_a_region_is_dragged(visit: Any, picture: Path) -> None:
+    visitor = visit()
+    visitor.open(picture)
+    visitor.tool("Box")
+    for number, left in enumerate((20, 120)):
+        if number:
+            visitor.press("Start another region")
+        visitor.drag((left, 20), (left + 40, 60))
+    visitor.value("(window.options = [...c.panel.order.select.options], null)")
+    visitor.tool("Move")
+    visitor.drag((140, 40), (150, 90), (160, 100))
+    kept = "window.options.every((option, i) => option === c.panel.order.select.options[i])"
+    assert visitor.value(f"window.options.length === 4 && {kept}")
+    visitor.value("(c.document.change({ active: 0 }, false), c.move({ name: 'Boat' }))")
+    visitor.value("(c.document.change({ active: 1 }, false), c.moved())")
+    assert visitor.page.get_by_label("Order").locator("option").last.inner_text() == "behind Boat"

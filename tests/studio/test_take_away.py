@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_layers_openraster_and_sample_are_saved_and_read_again(
     page.on("dialog", lambda dialog: dialog.accept("The <eagle>"))
     page.get_by_role("option", name="Region 1", exact=True).dblclick()
     page.get_by_label(SHOWS).fill("an eagle in the sky")
-    page.get_by_text("Take away", exact=True).click()
+    page.get_by_text("Export", exact=True).click()
 
     layers = saved(visitor, "Save layers (zip)", tmp_path)
     asked = parse_instruction(visitor.value("window.dragflow.instruction().then(JSON.stringify)"), "page")
@@ -106,7 +107,7 @@ def test_a_dropped_result_is_restored_and_runs_to_the_same_bytes(
     first.page.wait_for_selector(RESULTS, timeout=LONG)
     first.wait("!c.running")
     result = saved(first, "Save the result", tmp_path)
-    first.page.get_by_text("Take away", exact=True).click()
+    first.page.get_by_text("Export", exact=True).click()
     with ZipFile(saved(first, "Save everything", tmp_path)) as file:
         assert file.read("result.png") == result.read_bytes()
         assert {"layers.ora", "red_bench/instruction.json"} <= set(file.namelist())
@@ -116,20 +117,25 @@ def test_a_dropped_result_is_restored_and_runs_to_the_same_bytes(
     said = page.locator(".recipe p")
     given(second, result)
     said.wait_for()
-    assert said.inner_text().startswith("This is a result of dragflow. It asks for the model nano, the preset fast")
+    assert said.inner_text().startswith(
+        "This picture was made by dragflow. It asks for the model nano, the preset fast"
+    )
     assert "the seed 3." in said.inner_text()
     assert "(256 x 256)" in said.inner_text()
     other = tmp_path / "other.png"
     Image.new("RGB", (256, 256)).save(other)
     given(second, other)
     page.wait_for_function("() => document.querySelector('.recipe').textContent.includes('its pixels differ')")
-    assert page.get_by_role("button", name="Use it all the same").is_visible()
+    assert page.get_by_role("button", name="Use it anyway").is_visible()
     Image.new("RGB", (100, 80)).save(tmp_path / "small.png")
     given(second, tmp_path / "small.png")
     page.wait_for_function("() => document.querySelector('.recipe').textContent.includes('is 100 x 80')")
-    assert not page.get_by_role("button", name="Use it all the same").is_visible()
+    assert not page.get_by_role("button", name="Use it anyway").is_visible()
+    sent: list[str] = []
+    page.on("request", lambda r: sent.append(r.url) if r.method == "POST" and "v1/pictures" in r.url else None)
     given(second, picture)
     second.wait("c.preview")
+    assert len(sent) == 1
     assert page.locator(".recipe").inner_text() == ""
     assert second.words() == "Region 1 moves 50 px to the right."
     page.wait_for_function("() => window.dragflow.choices.preset === 'fast' && window.dragflow.choices.seed === 3")
@@ -174,7 +180,7 @@ def test_a_result_can_be_opened_as_a_picture_or_used_with_another_source(
     other = tmp_path / "other.png"
     Image.fromarray(np.asarray(Image.open(picture))[::-1]).save(other)
     given(visitor, other)
-    page.get_by_role("button", name="Use it all the same").click()
+    page.get_by_role("button", name="Use it anyway").click()
     visitor.wait("c.document.state.regions.length === 3")
     assert visitor.words() == (
         "Region 1 turns 30 degrees clockwise, behind Front 1. "
@@ -196,3 +202,36 @@ def test_a_result_can_be_opened_as_a_picture_or_used_with_another_source(
     page.get_by_role("button", name="Open it as a picture").click()
     visitor.wait("c.document.state.regions.length === 0")
     assert page.locator(".recipe").inner_text() == ""
+
+
+def test_the_page_says_why_everything_has_no_sample(
+    visit: Any, picture: Path, thing: tuple[float, float], tmp_path: Path
+) -> None:
+    visitor = visit()
+    visitor.dragged(picture, thing)
+    visitor.value("c.move({ motion: { dx: 20, dy: 0, degrees: 30, sx: 1, sy: 1 } })")
+    visitor.page.get_by_text("Export", exact=True).click()
+    with visitor.page.expect_download() as download:
+        visitor.press("Save everything")
+    download.value.save_as(tmp_path / "all.zip")
+    said = visitor.said("is saved")
+    assert said.startswith("eagle-everything.zip is saved, without a ReD Bench sample: operation 0: ReD Bench has")
+    with ZipFile(tmp_path / "all.zip") as file:
+        assert file.read("red_bench/missing.txt").decode().strip() in said
+
+
+def test_a_picture_that_was_asked_about_and_forgotten_is_sent_again(visit: Any, picture: Path) -> None:
+    visitor = visit()
+    opened = visitor.page.evaluate(
+        """async (png) => {
+          const { server } = window.dragflow;
+          const file = await (await fetch('data:image/png;base64,' + png)).blob();
+          const { id } = await server.about(file);
+          await fetch(`v1/pictures/${id}`, { method: 'DELETE' });
+          const { image } = await server.open(file);
+          return [image.width, server.id !== id];
+        }""",
+        base64.b64encode(picture.read_bytes()).decode(),
+    )
+    assert opened == [256, True]
+    visitor.pardon("404")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,7 @@ What = Literal["layers", "openraster", "red_bench", "all"]
 """`openraster` is one .ora file, anything else a zip."""
 
 RESULT, INSTRUCTION, RASTER, SAMPLE = "result.png", "instruction.json", "layers.ora", "red_bench"
+_MISSING = f"{SAMPLE}/missing.txt"
 _NAMED = 60
 """Characters of a region's name in the name of a file."""
 
@@ -115,7 +118,7 @@ class Export:
 
         Raises:
             UserError: an instruction that breaks a rule, or a sample that ReD Bench cannot express; of everything, that
-                is left out unless `fields` are given.
+                is left out unless `fields` are given; then `left_out` says why.
         """
         if what == "openraster":
             return self.openraster()
@@ -131,7 +134,7 @@ class Export:
         except UserError as error:
             if fields is not None:
                 raise
-            return {f"{SAMPLE}/missing.txt": f"{one_line(str(error))}\n".encode()}
+            return {_MISSING: f"{one_line(str(error))}\n".encode()}
 
 
 def export(
@@ -165,6 +168,12 @@ def export(
     given = [*names, *[""] * (count - len(names))]
     called = tuple(one_line(name).strip() or _default_name(instruction, i) for i, name in enumerate(given))
     return Export(source, instruction, called, result, margin, layers)
+
+
+def left_out(data: bytes) -> str | None:
+    """Why a zip of everything holds no ReD Bench sample; None where it holds one."""
+    with ZipFile(io.BytesIO(data)) as file:
+        return file.read(_MISSING).decode().strip() if _MISSING in file.namelist() else None
 
 
 def media_type(what: What) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from dragflow.core.errors import UserError
-from dragflow.files.exports import Result, decode_result, export, media_type
+from dragflow.files.exports import Result, decode_result, export, left_out, media_type
 from dragflow.http import requests
 from dragflow.http.edits import Edits
 from dragflow.http.pictures import Pictures
 from dragflow.pixels.layers import Kept
+
+LEFT_OUT = "Left-Out"
+"""Header that says, percent-encoded, why everything holds no ReD Bench sample."""
 
 
 def router(edits: Edits, pictures: Pictures, kept: Kept) -> APIRouter:
@@ -22,7 +27,8 @@ def router(edits: Edits, pictures: Pictures, kept: Kept) -> APIRouter:
         """Layers, an OpenRaster file, a ReD Bench sample, or all of them with a result."""
         asked: requests.ExportRequest = await requests.read(request, requests.ExportRequest)
         data = await run_in_threadpool(_encoded, asked, edits, pictures, kept)
-        return Response(data, media_type=media_type(asked.what))
+        why = left_out(data) if asked.what == "all" else None
+        return Response(data, media_type=media_type(asked.what), headers={} if why is None else {LEFT_OUT: quote(why)})
 
     return routes
 

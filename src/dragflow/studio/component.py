@@ -14,7 +14,7 @@ ADDRESS = "/studio-files"
 _TEMPLATE = """
 <div class="studio">
   <div class="welcome">
-    <ol><li>Drop a picture here, or open one.</li><li>Click on a thing, and drag it.</li><li>Run.</li></ol>
+    <ol><li>Drop a picture here, or open one.</li><li>Click on an object and drag it.</li><li>Run.</li></ol>
     <div class="examples">{examples}</div>
   </div>
   <div class="recipe" role="status"></div>
@@ -37,7 +37,7 @@ if (!page.dataset.started) {{
 
 
 def studio_canvas(examples: Sequence[tuple[str, str]], **options: Any) -> gr.HTML:
-    """The whole page but for the widgets; its value is what these are to show: prompts that were guessed, or a recipe.
+    """The whole page except the widgets; its value is what these are to show: prompts that were guessed, or a recipe.
 
     Args:
         examples: pictures to begin with, each with its name and its address.

@@ -23,7 +23,7 @@ BEST = "best"
 """What the page's script calls the preset that is not named, so that the model's own is taken."""
 _SIDE = 512
 _FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
-"""Those of the machine: others would be loaded from elsewhere."""
+"""Fonts of the machine: others would be loaded from elsewhere."""
 _CALL = """(model, preset, seed, variants, prompt, editPrompt) =>
   {{ void window.dragflow{act}({{ model, preset, seed, variants, prompt, editPrompt }}); }}"""
 
@@ -67,8 +67,8 @@ def blocks(models: Sequence[str]) -> gr.Blocks:
 
 def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     _button("Open picture", "window.dragflow.choosePicture()")
-    prompt = gr.Textbox(label="What the picture shows", info="May stay empty.")
-    edit_prompt = gr.Textbox(label="What the edit does", info="May stay empty.")
+    prompt = gr.Textbox(label="What the picture shows", info="Optional.")
+    edit_prompt = gr.Textbox(label="What the edit does", info="Optional.")
     suggest = gr.Button("Suggest what the drag means")
     suggest.click(None, [prompt], None, js="(prompt) => { void window.dragflow.suggest(prompt); }")
     model = gr.Dropdown(list(models), label="Model", interactive=True)
@@ -82,14 +82,14 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
         widget.change(None, choices, None, js=_CALL.format(act="?.choose"))
     gr.HTML('<p class="studio-estimate" role="status"></p>')
     run = gr.Button("Run", variant="primary")
-    run.click(None, choices, None, js=_CALL.format(act=".edit"))
-    _button("Stop", "window.dragflow.stop()", variant="stop")
-    way = gr.Radio(["slider", "blink", "difference", "side by side"], value="slider", label="Compare by")
+    run.click(None, choices, None, js=_CALL.format(act=".edits.begin"))
+    _button("Stop", "window.dragflow.edits.stop()", variant="stop")
+    way = gr.Radio(["slider", "blink", "difference", "side by side"], value="slider", label="Compare with")
     way.change(None, [way], None, js="(way) => window.dragflow.judge.by(way)")
-    _button("Go on from the result", "window.dragflow.judge.onward()")
-    _button("Restore what it was made with", "void window.dragflow.judge.again()")
+    _button("Continue from the result", "void window.dragflow.judge.onward()")
+    _button("Restore the result's edit", "void window.dragflow.judge.again()")
     _button("Save the result", "void window.dragflow.take('result')")
-    with gr.Accordion("Take away", open=False):
+    with gr.Accordion("Export", open=False):
         _take_away()
 
 
@@ -106,9 +106,9 @@ def _take_away() -> None:
         background = gr.Textbox(label="Sample: what the picture shows", info="Empty: as above.")
         edit = gr.Textbox(label="Sample: what the edit does", info="Empty: as above.")
         task = gr.Dropdown(
-            _TASKS, value=_TASKS[0], label="Sample: task", info="What turns is a rotation.", interactive=True
+            _TASKS, value=_TASKS[0], label="Sample: task", info="Regions that turn are rotations.", interactive=True
         )
-        points = gr.Textbox(label="Sample: points", info="X,Y > X,Y; X,Y > X,Y. Empty: the middles of the regions.")
+        points = gr.Textbox(label="Sample: points", info="X,Y > X,Y; X,Y > X,Y. Empty: the centres of the regions.")
         sample = gr.Button("Save a ReD Bench sample", size="sm")
     for button, what in ((everything, "all"), (sample, "red_bench")):
         button.click(None, [background, edit, task, points], None, js=_TAKE.format(what=what))

@@ -1,5 +1,8 @@
 // Masks: one byte a pixel, 1 where painted. A pixel counts by its centre.
 
+import { packed, unpacked } from "./packed.js";
+import { opened, fromBase64, toBase64 } from "./png.js";
+
 /** @typedef {import("./host.js").Point} Point */
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box the last column and row included */
 
@@ -8,9 +11,32 @@ export class Bitmap {
   constructor(width, height, data) {
     this.width = width;
     this.height = height;
-    this.data = data ?? new Uint8Array(width * height);
+    /** @type {Uint8Array | null} null while it is packed */
+    this.plain = data ?? new Uint8Array(width * height);
+    /** @type {import("./packed.js").Packed | null} */
+    this.small = null;
     /** @type {{bounds: Box | null, centroid: Point | null} | null} until something is painted */
     this.measured = null;
+  }
+
+  /** The pixels, row by row; a packed mask is unpacked for it. */
+  get data() {
+    if (this.plain) return this.plain;
+    this.plain = unpacked(/** @type {import("./packed.js").Packed} */ (this.small), this.width * this.height);
+    this.small = null;
+    return this.plain;
+  }
+
+  /** Take little memory until the pixels are asked for. */
+  pack() {
+    if (!this.plain) return;
+    this.small = packed(this.plain);
+    this.plain = null;
+  }
+
+  /** What it takes in memory. */
+  get bytes() {
+    return (this.plain ?? this.small)?.byteLength ?? 0;
   }
 
   copy() {
@@ -61,10 +87,11 @@ export class Bitmap {
 
   /** @param {Box} box @returns {Point} */
   mean(box) {
+    const { width, data } = this;
     let [x, y, count] = [0, 0, 0];
     for (let row = box.top; row <= box.bottom; row++) {
       for (let column = box.left; column <= box.right; column++) {
-        if (this.data[row * this.width + column]) {
+        if (data[row * width + column]) {
           x += column;
           y += row;
           count++;
@@ -110,6 +137,7 @@ export class Bitmap {
    */
   polygon(points, value) {
     this.measured = null;
+    const { data } = this;
     for (let y = 0; y < this.height; y++) {
       const crossings = [];
       for (let i = 0; i < points.length; i++) {
@@ -120,7 +148,7 @@ export class Bitmap {
       for (let i = 0; i + 1 < crossings.length; i += 2) {
         const first = Math.max(0, Math.ceil(crossings[i]));
         const last = Math.min(this.width - 1, Math.ceil(crossings[i + 1]) - 1);
-        if (first <= last) this.data.fill(value, y * this.width + first, y * this.width + last + 1);
+        if (first <= last) data.fill(value, y * this.width + first, y * this.width + last + 1);
       }
     }
   }
@@ -128,7 +156,8 @@ export class Bitmap {
   /** @param {Bitmap} other @param {0 | 1} value */
   add(other, value) {
     this.measured = null;
-    for (let i = 0; i < this.data.length; i++) if (other.data[i]) this.data[i] = value;
+    const [{ data }, { data: more }] = [this, other];
+    for (let i = 0; i < data.length; i++) if (more[i]) data[i] = value;
   }
 
   inverted() {
@@ -149,14 +178,14 @@ export class Bitmap {
 
   /** With everything that it encloses. */
   filled() {
-    const { width, height } = this;
+    const { width, height, data } = this;
     const outside = new Uint8Array(width * height);
     const stack = [];
     for (let x = 0; x < width; x++) stack.push(x, (height - 1) * width + x);
     for (let y = 0; y < height; y++) stack.push(y * width, y * width + width - 1);
     while (stack.length) {
       const i = /** @type {number} */ (stack.pop());
-      if (outside[i] || this.data[i]) continue;
+      if (outside[i] || data[i]) continue;
       outside[i] = 1;
       const x = i % width;
       if (x > 0) stack.push(i - 1);
@@ -167,30 +196,38 @@ export class Bitmap {
     return new Bitmap(width, height, outside.map((value) => 1 - value));
   }
 
+  /** Whether any pixel is painted in both. @param {Bitmap} other */
+  overlaps(other) {
+    const [{ data }, { data: more }] = [this, other];
+    for (let i = 0; i < data.length; i++) if (data[i] && more[i]) return true;
+    return false;
+  }
+
   /** As a picture of one colour, transparent elsewhere. @param {[number, number, number]} colour @param {number} alpha */
   tinted(colour, alpha) {
+    return this.drawn(word(colour, alpha), 0);
+  }
+
+  /** White on black, as the text of a PNG in base64. */
+  async png() {
+    const canvas = this.drawn(word([255, 255, 255], 255), word([0, 0, 0], 255));
+    return toBase64(await canvas.convertToBlob({ type: "image/png" }));
+  }
+
+  /** @param {number} painted colour as a word of RGBA @param {number} elsewhere */
+  drawn(painted, elsewhere) {
     const canvas = new OffscreenCanvas(this.width, this.height);
     const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
     const image = context.createImageData(this.width, this.height);
-    const words = new Uint32Array(image.data.buffer);
-    const word = (alpha << 24) | (colour[2] << 16) | (colour[1] << 8) | colour[0];
-    for (let i = 0; i < words.length; i++) if (this.data[i]) words[i] = word >>> 0;
+    const [words, { data }] = [new Uint32Array(image.data.buffer), this];
+    for (let i = 0; i < words.length; i++) words[i] = data[i] ? painted : elsewhere;
     context.putImageData(image, 0, 0);
     return canvas;
   }
 
-  /** White on black, as the text of a PNG in base64. @returns {Promise<string>} */
-  async png() {
-    const canvas = new OffscreenCanvas(this.width, this.height);
-    const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    const image = context.createImageData(this.width, this.height);
-    const words = new Uint32Array(image.data.buffer);
-    for (let i = 0; i < words.length; i++) words[i] = this.data[i] ? 0xffffffff : 0xff000000;
-    context.putImageData(image, 0, 0);
-    const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
-    let text = "";
-    for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
-    return btoa(text);
+  /** The same from the text of a PNG. @param {string} png @param {number} width @param {number} height */
+  static async fromPng(png, width, height) {
+    return Bitmap.from(await opened(fromBase64(png)), width, height);
   }
 
   /** From a picture that is white where it is painted. @param {ImageBitmap} image @param {number} width @param {number} height */
@@ -202,6 +239,11 @@ export class Bitmap {
     const words = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
     return new Bitmap(width, height, Uint8Array.from(words, (word) => ((word >>> 8) & 255) > 127 && word >>> 24 > 127 ? 1 : 0));
   }
+}
+
+/** Red, green, blue and alpha as the pixels of a canvas hold them. @param {[number, number, number]} colour @param {number} alpha */
+function word([red, green, blue], alpha) {
+  return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
 /** Squared distance of every pixel to the nearest painted one, exact (Felzenszwalb and Huttenlocher 2012). @param {Bitmap} mask */

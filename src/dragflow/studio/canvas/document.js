@@ -1,7 +1,8 @@
 // What a person has made of a picture: regions with their motions and the editable area; undone, redone, kept.
 
 import { Bitmap } from "./bitmap.js";
-import { STILL, applied, asFile, inWords, isStill, matrixOf } from "./motion.js";
+import { History, bytesOf, masksOf } from "./history.js";
+import { STILL, asFile, inWords, isStill, matrixOf } from "./motion.js";
 
 /** @typedef {import("./host.js").Point} Point */
 /** @typedef {import("./motion.js").Motion} Motion */
@@ -9,14 +10,15 @@ import { STILL, applied, asFile, inWords, isStill, matrixOf } from "./motion.js"
 /**
  * One region; each is one operation. Never changed: a change makes a new one.
  * @typedef {object} Region
- * @property {string} name
+ * @property {number} id unlike that of any other region
+ * @property {string} name for people; others may have the same
  * @property {[number, number, number]} colour
  * @property {Bitmap} mask
  * @property {Motion} motion
  * @property {Point | null} anchor null: the middle of the region
  * @property {"relocation" | "deformation" | null} label null: the program guesses
  * @property {"snap" | "soft" | "hard"} cut
- * @property {boolean | string | null} behind what stays in front of it where it goes: the name of another region, true for
+ * @property {boolean | number | null} behind what stays in front of it where it goes: the id of another region, true for
  *   what the program finds there, false for nothing; null: the program guesses
  * @property {object | null} given the operation of a file that it shows, which is said as it was while nothing is changed
  */
@@ -30,7 +32,6 @@ import { STILL, applied, asFile, inWords, isStill, matrixOf } from "./motion.js"
 
 /** @type {[number, number, number][]} */
 const COLOURS = [[230, 60, 60], [40, 130, 230], [40, 170, 90], [200, 130, 20], [150, 80, 210], [20, 170, 180]];
-const MOST_UNDONE = 60;
 
 /** @type {State} */
 const EMPTY = { regions: [], active: -1, area: null, areaMode: "replace", prompt: "", editPrompt: "" };
@@ -41,10 +42,7 @@ export class Document {
     this.width = width;
     this.height = height;
     this.state = EMPTY;
-    /** @type {State[]} */
-    this.past = [];
-    /** @type {State[]} */
-    this.future = [];
+    this.history = new History();
   }
 
   get region() {
@@ -64,34 +62,45 @@ export class Document {
   /** @param {Partial<State>} change @param {boolean} [lasting] whether it can be undone by itself */
   change(change, lasting = true) {
     if (lasting) this.remember();
-    this.state = { ...this.state, ...change };
+    this.show({ ...this.state, ...change });
   }
 
   /** Let undo come back to here. */
   remember() {
-    this.past.push(this.state);
-    if (this.past.length > MOST_UNDONE) this.past.shift();
-    this.future = [];
+    this.history.remember(this.state);
+  }
+
+  /** @param {State} state */
+  show(state) {
+    this.state = state;
+    this.history.tidy(state);
+  }
+
+  /** Take little memory while it is not shown. */
+  pack() {
+    for (const mask of masksOf(this.state)) mask.pack();
+  }
+
+  /** Bytes of all its masks. */
+  get bytes() {
+    return bytesOf(masksOf(this.state)) + this.history.bytes(this.state);
   }
 
   /** @param {Partial<Region>} change @param {boolean} [lasting] */
   changeRegion(change, lasting = true) {
     const { regions, active } = this.state;
     if (!regions[active]) return;
-    const { name: before } = regions[active];
-    const changed = regions.map((region, i) => {
-      if (i === active) return { ...region, given: null, ...change };
-      return region.behind === before ? { ...region, given: null, behind: change.name ?? before } : region;
-    });
-    this.change({ regions: changed }, lasting);
+    this.change({ regions: regions.map((region, i) => (i === active ? { ...region, given: null, ...change } : region)) }, lasting);
   }
 
   /** A new region, which is then the active one. @param {Bitmap} mask */
   add(mask) {
-    const count = this.state.regions.length;
+    const { regions } = this.state;
+    const count = regions.length;
     /** @type {Region} */
     const region = {
-      name: `Region ${count + 1}`,
+      id: 1 + Math.max(0, ...regions.map((one) => one.id)),
+      name: freeName(regions),
       colour: COLOURS[count % COLOURS.length],
       mask,
       motion: STILL,
@@ -101,7 +110,7 @@ export class Document {
       behind: null,
       given: null,
     };
-    this.change({ regions: [...this.state.regions, region], active: count });
+    this.change({ regions: [...regions, region], active: count });
   }
 
   /** Give the active region another mask, or begin one; what it gets is taken from the others. @param {Bitmap} mask */
@@ -111,40 +120,38 @@ export class Document {
       return;
     }
     const { active } = this.state;
-    const regions = this.state.regions.map((region, i) => {
+    const before = this.state.regions;
+    const painted = before.map((region, i) => {
       if (i === active) return { ...region, mask, given: null };
-      if (!overlaps(region.mask, mask)) return region;
+      if (!region.mask.overlaps(mask)) return region;
       const rest = region.mask.copy();
       rest.add(mask, 0);
       return { ...region, mask: rest, given: null };
     });
+    // What is behind a region that was painted is not as the file says it any more, either.
+    const changed = new Set(painted.filter((region, i) => region !== before[i]).map(({ id }) => id));
+    const regions = painted.map((one) => (typeof one.behind === "number" && changed.has(one.behind) ? { ...one, given: null } : one));
     this.change({ regions });
   }
 
   /** @param {number} index */
   remove(index) {
-    const { name } = this.state.regions[index];
+    const { id } = this.state.regions[index];
     const regions = this.state.regions
       .filter((_, i) => i !== index)
-      .map((region) => (region.behind === name ? { ...region, behind: null, given: null } : region));
+      .map((region) => (region.behind === id ? { ...region, behind: null, given: null } : region));
     this.change({ regions, active: Math.min(this.state.active, regions.length - 1) });
   }
 
   undo() {
-    const before = this.past.pop();
-    if (before) {
-      this.future.push(this.state);
-      this.state = before;
-    }
+    const before = this.history.back(this.state);
+    if (before) this.show(before);
     return before !== undefined;
   }
 
   redo() {
-    const after = this.future.pop();
-    if (after) {
-      this.past.push(this.state);
-      this.state = after;
-    }
+    const after = this.history.forth(this.state);
+    if (after) this.show(after);
     return after !== undefined;
   }
 
@@ -158,7 +165,14 @@ export class Document {
     const { moving } = this;
     if (!this.state.regions.length) return "Mark what is to move.";
     if (!moving.length) return "Drag the region to where it is to go.";
-    return moving.map((region) => `${region.name} ${inWords(region.motion)}${orderInWords(region)}.`).join(" ");
+    return moving.map((region) => `${region.name} ${inWords(region.motion)}${this.orderInWords(region)}.`).join(" ");
+  }
+
+  /** @param {Region} region */
+  orderInWords({ behind }) {
+    if (behind === true) return ", behind what is there";
+    const front = this.state.regions.find((region) => region.id === behind);
+    return front ? `, behind ${front.name}` : "";
   }
 
   /**
@@ -187,7 +201,7 @@ export class Document {
 
   /** What stays in front of a region, as an operation says it. @param {Region} region */
   async order({ behind }) {
-    const front = this.state.regions.find((region) => region.name === behind);
+    const front = this.state.regions.find((region) => region.id === behind);
     if (front) return front.mask.bounds ? { behind: { type: "png", png: await front.mask.png(), invert: false } } : {};
     return typeof behind === "boolean" ? { behind } : {};
   }
@@ -200,12 +214,12 @@ export class Document {
     return { ...this.state, width: this.width, height: this.height, regions, area: (await this.state.area?.png()) ?? null };
   }
 
-  /** @param {any} data of `saved` @param {(png: string) => Promise<ImageBitmap>} open */
-  static async restored(data, open) {
+  /** @param {any} data of `saved` */
+  static async restored(data) {
     const made = new Document(data.width, data.height);
-    const mask = async (/** @type {string} */ png) => Bitmap.from(await open(png), data.width, data.height);
+    const mask = (/** @type {string} */ png) => Bitmap.fromPng(png, data.width, data.height);
     const regions = await Promise.all(
-      data.regions.map(async (/** @type {any} */ region) => ({ ...region, mask: await mask(region.mask) })),
+      identified(data.regions).map(async (region) => ({ ...region, mask: await mask(region.mask) })),
     );
     made.state = {
       regions,
@@ -217,6 +231,24 @@ export class Document {
     };
     return made;
   }
+}
+
+/** With ids, which the storage of earlier versions lacks: there `behind` is a name. @param {any[]} regions @returns {any[]} */
+function identified(regions) {
+  if (regions.every((region) => region.id !== undefined)) return regions;
+  return regions.map((region, i) => {
+    const front = regions.findIndex((other) => other !== region && other.name === region.behind);
+    const behind = typeof region.behind === "string" ? (front < 0 ? null : front + 1) : region.behind;
+    return { ...region, id: i + 1, behind };
+  });
+}
+
+/** A name that no region has yet. @param {readonly Region[]} regions */
+function freeName(regions) {
+  const names = new Set(regions.map(({ name }) => name));
+  let number = regions.length + 1;
+  while (names.has(`Region ${number}`)) number++;
+  return `Region ${number}`;
 }
 
 /** The point about which a region turns and grows. @param {Region} region @returns {Point} */
@@ -246,21 +278,4 @@ async function operationOf(region, known) {
     handle: [handle.x, handle.y],
     cut: region.cut,
   };
-}
-
-/** @param {Region} region */
-function orderInWords({ behind }) {
-  if (behind === true) return ", behind what is there";
-  return typeof behind === "string" ? `, behind ${behind}` : "";
-}
-
-/** Where the middle of a region goes. @param {Region} region */
-export function targetOf(region) {
-  return applied(regionMatrix(region), region.mask.centroid ?? { x: 0, y: 0 });
-}
-
-/** @param {Bitmap} a @param {Bitmap} b */
-function overlaps(a, b) {
-  for (let i = 0; i < a.data.length; i++) if (a.data[i] && b.data[i]) return true;
-  return false;
 }

@@ -121,12 +121,15 @@ export function drawHandles(context, region, view) {
   const handles = handlesOf(region, view);
   const corners = handles.filter((handle) => handle.grip === "corner").map((handle) => place(handle.at));
   context.save();
-  context.lineWidth = 1.5;
-  context.strokeStyle = `rgb(${region.colour.join(" ")})`;
   context.beginPath();
   corners.forEach((p, i) => (i ? context.lineTo(p.x, p.y) : context.moveTo(p.x, p.y)));
   context.closePath();
-  context.stroke();
+  // A light rim: the outline is to be seen on any picture.
+  for (const [colour, width] of /** @type {[string, number][]} */ ([["rgb(255 255 255 / 80%)", 3.5], [`rgb(${region.colour.join(" ")})`, 1.5]])) {
+    context.strokeStyle = colour;
+    context.lineWidth = width;
+    context.stroke();
+  }
   for (const handle of handles) {
     const { x, y } = place(handle.at);
     context.beginPath();

@@ -1,6 +1,6 @@
 // The ghost of a drag, drawn here from what the program sent once: the plate, meshes, shadows, cut-outs, in this order.
 
-import { Levels, scaleOf } from "./levels.js";
+import { Levels } from "./levels.js";
 import { MeshPainter } from "./mesh.js";
 import { composed } from "./motion.js";
 

@@ -26,8 +26,8 @@
  */
 
 /**
- * What the program understood of one region: its operation with nothing left to guess, but for the motion, and whether
- * the region was moved to an object's edge.
+ * What the program understood of one region: its operation with nothing left to guess but the motion, and whether
+ * the region was snapped to an object's edge.
  * @typedef {{operation: {motion: {label: "relocation" | "deformation"}}, snapped: boolean}} Settled
  */
 
@@ -37,7 +37,7 @@
  */
 
 /**
- * What is undone and redone beyond a picture, as going on from a result.
+ * What undo and redo reach beyond the open picture, such as continuing from a result.
  * @typedef {{undo: () => void, redo: () => void, readonly undoable: boolean, readonly redoable: boolean}} Beyond
  */
 

@@ -7,6 +7,13 @@
  * @typedef {{image: ImageBitmap, text: string}[]} Sheet
  */
 
+/** @type {Record<Way, string>} */
+const WORDS = {
+  slider: "Before on the left, after on the right.",
+  blink: "Before and after in turn.",
+  difference: "Only what differs is bright.",
+  "side by side": "Click on a picture to compare it.",
+};
 const BLINK = 700;
 /** Share of a cell that stays free, and height of its text in pixels of the screen. */
 const [GAP, TEXT] = [0.02, 14];
@@ -24,9 +31,7 @@ export class Judging {
 
   /** How it is shown, in words. */
   get words() {
-    if (this.way === "side by side") return "Click on a picture to compare it. Escape goes on marking.";
-    if (this.way === "slider") return "Before on the left, after on the right. Escape goes on marking.";
-    return this.way === "blink" ? "Before and after in turn. Escape goes on marking." : "What differs. Escape goes on marking.";
+    return `${WORDS[this.way]} Escape resumes marking.`;
   }
 
   /** Draw in pixels of the picture. @param {CanvasRenderingContext2D} context @param {number} now in milliseconds @param {number} line width of a pixel of the screen */
@@ -58,11 +63,14 @@ export class Judging {
     context.clip();
     context.drawImage(this.before, 0, 0);
     context.restore();
-    context.fillStyle = "white";
-    context.fillRect(x - line, 0, 2 * line, height);
-    context.beginPath();
-    context.arc(x, height / 2, 9 * line, 0, 2 * Math.PI);
-    context.fill();
+    // A dark rim: it is to be seen on a white picture, too.
+    for (const [colour, rim] of /** @type {[string, number][]} */ ([["rgb(0 0 0 / 65%)", line], ["white", 0]])) {
+      context.fillStyle = colour;
+      context.fillRect(x - line - rim, 0, 2 * (line + rim), height);
+      context.beginPath();
+      context.arc(x, height / 2, 9 * line + rim, 0, 2 * Math.PI);
+      context.fill();
+    }
   }
 
   /** @param {CanvasRenderingContext2D} context @param {number} line */

@@ -11,17 +11,17 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 /** @type {[string, string][]} */
 export const KEYS = [
-  ["S, B, E, L, P, R", "select a thing, brush, eraser, lasso, polygon, rectangle"],
+  ["S, B, E, L, P, R", "select an object, brush, eraser, lasso, polygon, rectangle"],
   ["V", "move, turn and scale the region"],
-  ["Alt and drag", "set the point about which the region turns and grows"],
-  ["Shift and drag", "one direction, steps of 15 degrees, width and height apart"],
-  ["A", "paint the editable area (Alt takes away)"],
+  ["Alt and drag", "set the point about which the region turns and scales"],
+  ["Shift and drag", "along one axis, in steps of 15 degrees, width and height separately"],
+  ["A", "paint the editable area (Alt erases)"],
   ["[ and ]", "smaller and larger brush"],
-  ["arrows", "move the region by 1 px, with Shift by 10; in Select: move the cursor; in a comparison: its slider"],
+  ["arrows", "move the region by 1 px, with Shift by 10; in Select, the cursor; in a comparison, its slider"],
   ["Enter", "select what is at the cursor; close the polygon; show the preview"],
-  ["Escape", "put the region back"],
+  ["Escape", "close the comparison; cancel what is being drawn; put the region back"],
   ["Delete", "remove the region"],
-  ["0 and 1", "show all of the picture; show its pixels one to one"],
+  ["0 and 1", "fit the picture to the view; show its pixels one to one"],
   ["Space", "held down: pan"],
   ["Ctrl-Z, Ctrl-Shift-Z", "undo, redo"],
 ];
@@ -91,12 +91,12 @@ function arrow(canvas, [x, y], step) {
 function enter(canvas) {
   if (canvas.tool === "polygon") canvas.pointers.closePolygon();
   else if (canvas.tool === "select" && canvas.cursor) void canvas.select(canvas.cursor, false);
-  else void canvas.askPreview();
+  else void canvas.requests.askPreview();
 }
 
 /** @param {Canvas} canvas */
 function escape(canvas) {
-  if (canvas.judging) canvas.compare(null, null);
+  if (canvas.judging) canvas.resume();
   else if (canvas.marking) canvas.marking = null;
   else canvas.revert();
 }

@@ -9,12 +9,12 @@ import { STILL } from "./motion.js";
 
 /** @type {[Tool, string, string][]} */
 const TOOLS = [
-  ["select", "Select", "click on a thing, then drag it (S)"],
+  ["select", "Select", "click on an object, then drag it (S)"],
   ["brush", "Brush", "paint the region (B)"],
-  ["eraser", "Eraser", "take away from the region (E)"],
+  ["eraser", "Eraser", "erase from the region (E)"],
   ["lasso", "Lasso", "draw around the region (L)"],
-  ["polygon", "Polygon", "corners of the region; double click or Enter ends it (P)"],
-  ["rectangle", "Box", "a rectangle (R)"],
+  ["polygon", "Polygon", "click the corners of the region; double click or Enter closes it (P)"],
+  ["rectangle", "Box", "draw a rectangle (R)"],
   ["move", "Move", "drag, turn and scale the region (V)"],
   ["area", "Area", "paint where the picture may change (A)"],
 ];
@@ -22,11 +22,11 @@ const BRUSH = 2;
 
 /** @type {[string, string, (mask: import("./bitmap.js").Bitmap) => import("./bitmap.js").Bitmap][]} */
 const CHANGES = [
-  ["Grow", "2 pixels larger", (mask) => mask.grown(BRUSH)],
-  ["Shrink", "2 pixels smaller", (mask) => mask.grown(-BRUSH)],
-  ["Smooth", "without notches and spikes", (mask) => mask.smoothed(BRUSH)],
-  ["Fill", "without holes", (mask) => mask.filled()],
-  ["Invert", "everything else instead", (mask) => mask.inverted()],
+  ["Grow", "enlarge by 2 pixels", (mask) => mask.grown(BRUSH)],
+  ["Shrink", "shrink by 2 pixels", (mask) => mask.grown(-BRUSH)],
+  ["Smooth", "remove notches and spikes", (mask) => mask.smoothed(BRUSH)],
+  ["Fill", "fill holes", (mask) => mask.filled()],
+  ["Invert", "select everything else instead", (mask) => mask.inverted()],
 ];
 
 /** @type {[keyof Motion, string, number, number][]} */
@@ -38,12 +38,17 @@ const NUMBERS = [
   ["sy", "height, %", 100, 1],
 ];
 
-/** What the orders that need no other region mean. @type {Record<string, boolean | null>} */
-const ORDERS = { guessed: null, "in front": false, "behind what is there": true };
-const BEHIND = "behind ";
+/** @typedef {{text: string, behind: boolean | number | null}} Order */
+
+/** Those that need no other region. @type {Order[]} */
+const ORDERS = [
+  { text: "guessed", behind: null },
+  { text: "in front", behind: false },
+  { text: "behind what is there", behind: true },
+];
 
 /** What a label that was guessed says. */
-const GUESSES = { relocation: "guessed: moves by itself", deformation: "guessed: part of something" };
+const GUESSES = { relocation: "guessed: separate object", deformation: "guessed: part of an object" };
 
 export class Panel {
   /** @param {Canvas} canvas */
@@ -59,7 +64,7 @@ export class Panel {
     }
     this.undo = pressed("Undo", "Ctrl-Z", () => canvas.undo());
     this.redo = pressed("Redo", "Ctrl-Shift-Z", () => canvas.redo());
-    const help = pressed("?", "the keys", () => this.help());
+    const help = pressed("?", "keyboard shortcuts", () => this.help());
     const changes = CHANGES.map(([text, title, change]) => pressed(text, title, () => canvas.paint(change(canvas.painted))));
     this.tools.append(gap(), ...changes, gap(), this.undo, this.redo, help);
     this.status = made("p", { className: "status", role: "status" });
@@ -75,10 +80,13 @@ export class Panel {
       canvas.document.changeRegion({ cut: /** @type {"snap"} */ (value) });
       canvas.maskChanged();
     });
-    this.order = chosen("Order", [], (value) => canvas.move({ behind: value in ORDERS ? ORDERS[value] : value.slice(BEHIND.length) }));
+    /** @type {Order[]} what is offered */
+    this.orders = [];
+    this.order = chosen("Order", [], (value) => canvas.move({ behind: this.orders[Number(value)].behind }));
     this.fields.append(this.label.field, this.cut.field, this.order.field, pressed("Put back", "Escape", () => canvas.revert()), this.list);
     this.listed = "";
-    this.dialog = made("dialog", { className: "keys", ariaLabel: "Keys" });
+    this.ordered = "";
+    this.dialog = made("dialog", { className: "keys", ariaLabel: "Keyboard shortcuts" });
   }
 
   /** @param {keyof Motion} name @param {string} text @param {number} factor @param {number} step */
@@ -97,7 +105,7 @@ export class Panel {
     return field;
   }
 
-  /** Add to what a tool says of itself. @param {Tool} tool @param {string} more */
+  /** Add to the description of a tool. @param {Tool} tool @param {string} more */
   explain(tool, more) {
     const button = this.buttons.get(tool);
     if (button) button.title = `${button.title}; ${more}`;
@@ -108,8 +116,8 @@ export class Panel {
     const { canvas } = this;
     const { document: doc } = canvas;
     for (const [tool, button] of this.buttons) button.ariaPressed = String(tool === canvas.tool);
-    this.undo.disabled = !doc.past.length && !canvas.host.beyond?.undoable;
-    this.redo.disabled = !doc.future.length && !canvas.host.beyond?.redoable;
+    this.undo.disabled = !doc.history.past.length && !canvas.host.beyond?.undoable;
+    this.redo.disabled = !doc.history.future.length && !canvas.host.beyond?.redoable;
     this.status.textContent = canvas.judging?.words ?? doc.words;
     const motion = doc.region?.motion ?? STILL;
     for (const [name, , factor] of NUMBERS) {
@@ -125,7 +133,7 @@ export class Panel {
     this.listRegions();
   }
 
-  /** The list is made again when it changes, not in every frame of a drag, and keeps the focus of the keyboard. */
+  /** The list is rebuilt when it changes, not in every frame of a drag, and keeps the focus of the keyboard. */
   listRegions() {
     const { regions, active } = this.canvas.document.state;
     const listed = JSON.stringify([active, ...regions.map(({ name, colour }) => [name, colour])]);
@@ -142,24 +150,25 @@ export class Panel {
     const { document: doc, settled } = this.canvas;
     const known = doc.region && settled?.[doc.marked.indexOf(doc.region)];
     this.label.select.options[0].textContent = known ? GUESSES[known.operation.motion.label] : "guessed";
-    this.cut.select.options[0].textContent = known ? `snap: ${known.snapped ? "at the edge that was found" : "as painted"}` : "snap";
+    this.cut.select.options[0].textContent = known ? `snap: ${known.snapped ? "to the edge found" : "as painted"}` : "snap";
   }
 
-  /** What a region can be behind: also what other regions mark, whether or not they move. */
+  /** What a region can be behind: also what other regions mark, whether or not they move. Offered again only when it changes. */
   showOrder() {
     const { region, state } = this.canvas.document;
-    const others = state.regions.filter((other) => other !== region).map((other) => BEHIND + other.name);
-    this.order.offer([...Object.keys(ORDERS), ...others]);
-    const behind = region?.behind ?? null;
-    const known = Object.keys(ORDERS).find((text) => ORDERS[text] === behind);
-    this.order.select.value = known ?? BEHIND + behind;
+    const others = state.regions.filter((other) => other !== region);
+    this.orders = [...ORDERS, ...others.map(({ id, name }) => ({ text: `behind ${name}`, behind: id }))];
+    const ordered = JSON.stringify(this.orders);
+    if (ordered !== this.ordered) this.order.offer(this.orders.map(({ text }, i) => [String(i), text]));
+    this.ordered = ordered;
+    this.order.select.value = String(this.orders.findIndex(({ behind }) => behind === (region?.behind ?? null)));
   }
 
   /** @param {import("./document.js").Region} region @param {number} index */
   entry(region, index) {
     const { canvas } = this;
     const chosen = index === canvas.document.state.active;
-    const button = pressed(region.name, "make it the active region", () => {
+    const button = pressed(region.name, "make this the active region; double click to rename", () => {
       canvas.document.change({ active: index }, false);
       canvas.moved();
     });
@@ -175,15 +184,15 @@ export class Panel {
 
   newRegion() {
     const { canvas } = this;
-    const button = pressed("+", "begin another region", () => {
+    const button = pressed("+", "start another region", () => {
       canvas.document.change({ active: -1 });
       canvas.moved();
     });
-    button.ariaLabel = "Begin another region";
+    button.ariaLabel = "Start another region";
     return button;
   }
 
-  /** The list of keys. */
+  /** The keyboard shortcuts. */
   help() {
     const table = made("table", {});
     for (const [key, text] of KEYS) {
@@ -219,9 +228,9 @@ function gap() {
 /** @param {string} text @param {string[]} values @param {(value: string) => void} act */
 function chosen(text, values, act) {
   const select = made("select", {});
-  const offer = (/** @type {string[]} */ texts) =>
-    select.replaceChildren(...texts.map((value) => made("option", { value, textContent: value })));
-  offer(values);
+  const offer = (/** @type {[value: string, text: string][]} */ options) =>
+    select.replaceChildren(...options.map(([value, textContent]) => made("option", { value, textContent })));
+  offer(values.map((value) => [value, value]));
   select.addEventListener("change", () => act(select.value));
   const field = made("label", {});
   field.append(text, select);

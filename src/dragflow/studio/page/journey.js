@@ -1,13 +1,18 @@
 // The pictures of a visit, one made from the other: undo and redo beyond what was made of the one that is shown.
 
 import { Document } from "../canvas/document.js";
-import { fromBase64 } from "./server.js";
 
 /** @typedef {import("../canvas/document.js").State} State */
 /** @typedef {import("./results.js").Result} Result */
-/** @typedef {{picture: Blob, name: string, made: any, document: Document | null}} Chapter a picture and what was made of it; the document is null after a reload */
+/**
+ * A picture and what was made of it. The document, which has its undo steps as well, is null after a reload and where it took
+ * too much memory.
+ * @typedef {{picture: Blob, name: string, made: any, document: Document | null}} Chapter
+ */
 
-const MOST = 20;
+export const MOST_PICTURES = 20;
+/** Bytes that the masks of these pictures' documents may take together, and their files. */
+export const [MOST_MASK_BYTES, MOST_FILE_BYTES] = [64 * 2 ** 20, 256 * 2 ** 20];
 
 export class Journey {
   /** @param {import("./studio.js").Studio} studio */
@@ -17,7 +22,7 @@ export class Journey {
     this.past = [];
     /** @type {Chapter[]} */
     this.future = [];
-    /** @type {State | null} what was made when undo came back to it: redo goes on from there only */
+    /** @type {State | null} what was made when undo came back to it: redo is possible from there only */
     this.left = null;
     this.turning = false;
   }
@@ -32,11 +37,22 @@ export class Journey {
     return state.regions === this.left?.regions && state.area === this.left?.area;
   }
 
-  /** Another picture is begun with: undo comes back to the one that was shown. @param {Chapter | null} here */
+  /** Another picture is opened: undo comes back to the one that was shown. @param {Chapter | null} here */
   leave(here) {
     if (!here || this.turning) return;
-    this.past = [...this.past, here].slice(-MOST);
+    this.past.push(here);
     this.future = [];
+    this.tidy();
+  }
+
+  /** Keep what is not shown within its bounds: what is farthest away loses its undo steps first, then is forgotten. */
+  tidy() {
+    const all = [...this.past, ...this.future];
+    for (const { document } of all) document?.pack();
+    for (const chapter of all) if (sum(all, ({ document }) => document?.bytes ?? 0) > MOST_MASK_BYTES) chapter.document = null;
+    const far = () => (this.past.length ? this.past : this.future);
+    const files = () => sum([...this.past, ...this.future], ({ picture }) => picture.size);
+    while (this.past.length > MOST_PICTURES || files() > MOST_FILE_BYTES) far().shift();
   }
 
   undo() {
@@ -49,16 +65,17 @@ export class Journey {
 
   /** @param {Chapter[]} from @param {Chapter[]} to */
   async turn(from, to) {
-    if (this.turning || this.studio.run) return;
+    if (this.turning || this.studio.edits.run) return;
     this.turning = true;
     const next = from[from.length - 1];
     try {
       const here = await this.here();
-      const document = next.document ?? (await Document.restored(next.made, fromBase64));
+      const document = next.document ?? (await Document.restored(next.made));
       if (!(await this.studio.openPicture(next.picture, next.name, document))) return;
       from.pop();
       if (here) to.push(here);
       this.left = document.state;
+      this.tidy();
     } finally {
       this.turning = false;
       this.studio.canvas.panel.update();
@@ -66,10 +83,10 @@ export class Journey {
   }
 
   /** The picture, the marks and the settings that a result was made with. @param {Result} result */
-  async restore({ picture, name, made, choices, settled, seed }) {
-    const document = await Document.restored(made, fromBase64);
+  async restore({ picture, name, made, choices, overrides, seed }) {
+    const document = await Document.restored(made);
     await this.studio.begin(picture, name, document);
-    this.studio.settled = settled;
+    this.studio.overrides = overrides;
     this.studio.told({ ...choices, seed, variants: 1 });
   }
 
@@ -83,4 +100,9 @@ export class Journey {
   saved() {
     return this.past.map((chapter) => ({ ...chapter, document: null }));
   }
+}
+
+/** @param {Chapter[]} chapters @param {(chapter: Chapter) => number} bytes */
+function sum(chapters, bytes) {
+  return chapters.reduce((total, chapter) => total + bytes(chapter), 0);
 }

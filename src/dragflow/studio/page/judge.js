@@ -1,4 +1,6 @@
-// What is done with results: compared, alone or side by side; gone on from; restored with what they were made with.
+// What is done with results: compared, alone or side by side; continued from; restored to what they were made with.
+
+import { opened } from "../canvas/png.js";
 
 /** @typedef {import("./results.js").Result} Result */
 /** @typedef {import("../canvas/judge.js").Way} Way */
@@ -37,10 +39,9 @@ export class Judge {
     if (chosen) results.choose(results.all.indexOf(chosen), "slider");
   }
 
-  /** Go on from the chosen result. */
-  onward() {
-    const result = this.chosen("go on from");
-    if (result) void this.studio.openPicture(result.after, this.studio.name);
+  /** Continue from a result: it becomes the picture that is edited. */
+  async onward(result = this.chosen("continue from")) {
+    if (result) await this.studio.openPicture(result.after, this.studio.name);
   }
 
   /** Restore what the chosen result was made with. */
@@ -55,9 +56,4 @@ export class Judge {
     if (!current) this.studio.say(`there is no result yet to ${what}: run an edit`);
     return current;
   }
-}
-
-/** @param {Blob} picture */
-function opened(picture) {
-  return createImageBitmap(picture, { colorSpaceConversion: "none" });
 }

@@ -2,8 +2,8 @@
 
 import { Bitmap } from "../canvas/bitmap.js";
 import { Document } from "../canvas/document.js";
+import { History } from "../canvas/history.js";
 import { motionOf } from "../canvas/motion.js";
-import { fromBase64 } from "./server.js";
 
 /** @typedef {{sha256: string, width: number, height: number}} Source */
 /**
@@ -66,7 +66,7 @@ export class Recipes {
     const here = shown && source === recipe.source.sha256;
     /** @type {Choice[]} */
     const choices = here ? [["Restore it on the open picture", () => this.restore(recipe, shown, name)]] : [];
-    this.show(words(recipe), [...choices, open, ["Leave it", async () => this.clear()]]);
+    this.show(words(recipe), [...choices, open, ["Dismiss", async () => this.clear()]]);
   }
 
   /** Say that another picture was given. @param {Recipe} recipe @param {File} file @param {Source} about */
@@ -74,11 +74,11 @@ export class Recipes {
     const { width, height } = recipe.source;
     const fits = about.width === width && about.height === height;
     const why = fits
-      ? `${file.name} is not the picture that the result was made from: its pixels differ, and so will the result.`
-      : `${file.name} is ${about.width} x ${about.height}, the result was made from a picture of ${width} x ${height}: give that one.`;
+      ? `${file.name} is not the picture that the result was made from: its pixels differ, so the result will too.`
+      : `${file.name} is ${about.width} x ${about.height}, but the result was made from a picture of ${width} x ${height}: drop that one.`;
     /** @type {Choice[]} */
-    const choices = fits ? [["Use it all the same", () => this.restore(recipe, file, file.name)]] : [];
-    this.show(why, [...choices, ["Open it as a picture", () => this.studio.begin(file, file.name)], ["Leave it", async () => this.clear()]]);
+    const choices = fits ? [["Use it anyway", () => this.restore(recipe, file, file.name)]] : [];
+    this.show(why, [...choices, ["Open it as a picture", () => this.studio.begin(file, file.name)], ["Dismiss", async () => this.clear()]]);
   }
 
   /** @param {Recipe} recipe @param {Blob} picture @param {string} name */
@@ -130,9 +130,9 @@ export function words({ model, served, preset, settings, seed, source }) {
   ];
   const which = [model.name, ...parts.filter(Boolean)].join(" ");
   const changed = settings.length ? ` (${settings.length} ${settings.length > 1 ? "settings" : "setting"} changed)` : "";
-  const offered = served ? "" : " This server does not offer that model: what is chosen here will be used.";
+  const offered = served ? "" : " This server does not offer that model: the one chosen here will be used.";
   return (
-    `This is a result of dragflow. It asks for the model ${which}, the preset ${preset}${changed} and the seed ${seed}.${offered} ` +
+    `This picture was made by dragflow. It asks for the model ${which}, the preset ${preset}${changed} and the seed ${seed}.${offered} ` +
     `Drop the picture that it was made from (${source.width} x ${source.height}) to restore the edit.`
   );
 }
@@ -141,7 +141,7 @@ export function words({ model, served, preset, settings, seed, source }) {
 export async function documentOf({ instruction, regions, area, source }) {
   const { width, height } = source;
   const made = new Document(width, height);
-  const mask = async (/** @type {string} */ png) => Bitmap.from(await fromBase64(png), width, height);
+  const mask = (/** @type {string} */ png) => Bitmap.fromPng(png, width, height);
   for (const { mask: png } of regions) made.add(await mask(png));
   const changed = regions.map(({ matrix }, i) => {
     const region = made.state.regions[i];
@@ -149,7 +149,7 @@ export async function documentOf({ instruction, regions, area, source }) {
     const about = given.motion.about ?? null;
     const anchor = about && { x: about[0], y: about[1] };
     const motion = motionOf(matrix, anchor ?? region.mask.centroid ?? { x: 0, y: 0 });
-    if (!motion) throw new Error(`${region.name} is sheared or mirrored, which the canvas does not show: repeat it by dragflow edit --from`);
+    if (!motion) throw new Error(`${region.name} is sheared or mirrored, which the canvas cannot show: repeat it with dragflow edit --from`);
     const behind = typeof given.behind === "boolean" ? given.behind : null;
     return { ...region, motion, anchor, label: given.motion.label ?? null, cut: given.cut ?? "snap", behind, given };
   });
@@ -157,16 +157,11 @@ export async function documentOf({ instruction, regions, area, source }) {
     if (!front) continue;
     made.add(await mask(front));
     const still = { ...made.state.regions[made.state.regions.length - 1], name: `Front ${i + 1}` };
-    changed[i] = { ...changed[i], behind: still.name };
+    changed[i] = { ...changed[i], behind: still.id };
     changed.push(still);
   }
-  made.state = {
-    ...made.state,
-    regions: changed,
-    active: 0,
-    area: area ? await mask(area) : null,
-    areaMode: instruction.editable_mode ?? "replace",
-  };
-  made.past = [];
+  const painted = area ? await mask(area) : null;
+  made.history = new History();
+  made.show({ ...made.state, regions: changed, active: 0, area: painted, areaMode: instruction.editable_mode ?? "replace" });
   return made;
 }

@@ -6,20 +6,20 @@ import { Unreachable, answered, asked } from "./server.js";
 /** @typedef {{text: string, share: number}} Progress */
 /** @typedef {{id: string, events: string, variants: any[]}} Edit what the server says of an edit */
 
-/** What phases are called; their share of the work is guessed from what they cost. */
-const PHASES = { encode: ["reading the picture", 0.02], invert: ["looking at the picture", 0.35], start: ["beginning", 0.37], drag: ["dragging", 0.85], denoise: ["painting", 0.97], decode: ["finishing", 1] };
-const LOST = "the connection is lost: trying again";
-export const FORGOTTEN = "the server does not know this edit any more, as after a restart: what was marked is kept, run it again";
+/** @typedef {{progress: (progress: Progress, preview: Blob | null) => void, made: (made: Made) => void}} Listener */
+
+/** What phases are called, and which share of the work is done after each: a guess from what they cost. */
+const PHASES = { encode: ["reading the picture", 0.02], invert: ["analysing the picture", 0.35], start: ["preparing", 0.37], drag: ["dragging", 0.85], denoise: ["painting", 0.97], decode: ["finishing", 1] };
+const LOST = "connection lost: trying again";
+export const FORGOTTEN = "the server no longer knows this edit, for example after a restart: your marks are kept, run it again";
 const AGAIN = 1000;
 
 export class Run {
-  /**
-   * @param {import("./server.js").Server} server
-   * @param {{progress: (progress: Progress, preview: Blob | null) => void, made: (made: Made) => void}} listener
-   */
-  constructor(server, listener) {
+  /** @param {import("./server.js").Server} server */
+  constructor(server) {
     this.server = server;
-    this.listener = listener;
+    /** @type {Listener} */
+    this.listener = { progress: () => undefined, made: () => undefined };
     /** @type {string | null} */
     this.id = null;
     this.begun = performance.now();
@@ -31,6 +31,8 @@ export class Run {
     /** Settles `followed`. @type {(why: string | null) => void} */
     this.end = () => undefined;
     this.over = false;
+    /** Whether a person stopped it, perhaps before the server has named it. */
+    this.stopped = false;
   }
 
   /** Begin an edit. @param {object} fields of POST /v1/edits @returns {Promise<Edit>} */
@@ -38,9 +40,10 @@ export class Run {
     return (await this.server.post("v1/edits", fields)).json();
   }
 
-  /** Follow an edit to its end. @param {Edit} edit @returns {Promise<string | null>} why nothing was made */
-  async followed(edit) {
+  /** Follow an edit to its end. @param {Edit} edit @param {Listener} listener @returns {Promise<string | null>} why nothing was made */
+  async followed(edit, listener) {
     this.id = edit.id;
+    this.listener = listener;
     const count = edit.variants.length;
     const events = new EventSource(edit.events.slice(1));
     const waiting = setInterval(() => void this.queued(), AGAIN);
@@ -50,10 +53,12 @@ export class Run {
     events.addEventListener("end", (event) => void this.finished(JSON.parse(event.data)));
     events.onerror = () => {
       if (events.readyState === EventSource.CLOSED) void this.lost();
-      else this.listener.progress({ text: LOST, share: this.last?.share ?? 0 }, null); // it tries again by itself
+      else this.listener.progress({ text: LOST, share: this.last?.share ?? 0 }, null); // it reconnects by itself
     };
+    const ended = /** @type {Promise<string | null>} */ (new Promise((resolve) => (this.end = resolve)));
+    if (this.stopped) void this.stop();
     try {
-      return await new Promise((resolve) => (this.end = resolve));
+      return await ended;
     } finally {
       this.over = true;
       clearInterval(waiting);
@@ -71,7 +76,7 @@ export class Run {
   /** The stream was refused. */
   async lost() {
     const status = await asked(`v1/edits/${this.id}`).then((answer) => answer.status, said);
-    this.end(status === 404 ? FORGOTTEN : typeof status === "string" ? status : `the server answers ${status}`);
+    this.end(status === 404 ? FORGOTTEN : typeof status === "string" ? status : `the server answered with status ${status}`);
   }
 
   /** Say the place in the queue while the edit waits. */
@@ -79,7 +84,7 @@ export class Run {
     if (this.started || this.over) return;
     const state = await asked(`v1/edits/${this.id}`).then((answer) => answer.json()).catch(() => null);
     const position = state?.variants?.[0]?.position;
-    if (!this.started && position > 0) this.listener.progress({ text: `${position} before this one`, share: 0 }, null);
+    if (!this.started && position > 0) this.listener.progress({ text: `${position} ahead of this one`, share: 0 }, null);
   }
 
   /** @param {any} event @param {number} count */
@@ -105,11 +110,11 @@ export class Run {
     if (picture && this.last) this.listener.progress(this.last, picture);
   }
 
-  /** Fetch a result, once: a stream that was broken begins from the start again. @param {any} variant */
+  /** Fetch a result once: a stream that was interrupted starts over. @param {any} variant */
   ended(variant) {
     if (variant.state !== "done" || this.fetched.has(variant.variant)) return;
     const fetched = this.result(variant);
-    fetched.catch(() => undefined); // it is said at the end
+    fetched.catch(() => undefined); // reported at the end
     this.fetched.set(variant.variant, fetched);
   }
 
@@ -126,8 +131,9 @@ export class Run {
     }
   }
 
-  /** End the run; also where the server does not answer. */
+  /** End the run, as soon as the server has named it; also where it does not answer. */
   async stop() {
+    this.stopped = true;
     if (!this.id) return;
     await asked(`v1/edits/${this.id}`, { method: "DELETE" }).catch(() => this.end("stopped"));
   }

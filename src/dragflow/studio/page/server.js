@@ -1,7 +1,10 @@
 // The host of a canvas: dragflow's own server, at the address that the page came from.
 
+import { fromBase64, opened } from "../canvas/png.js";
+
 /** @typedef {import("../canvas/host.js").Ghost} Ghost */
 /** @typedef {import("../canvas/host.js").Placed} Placed */
+/** @typedef {{id: string, width: number, height: number, sha256: string}} About what the server says of a picture that it has */
 
 export class Server {
   constructor() {
@@ -9,33 +12,39 @@ export class Server {
     this.picture = null;
     /** @type {string | null} */
     this.id = null;
+    /** @type {{picture: Blob, about: About} | null} one that was sent to be told about, and may be opened next */
+    this.known = null;
   }
 
   /** Send a picture; gives it upright. @param {Blob} picture */
   async open(picture) {
     // Into memory: a file may be gone or changed by the time that it is sent again.
-    const kept = new Blob([await picture.arrayBuffer()], { type: picture.type });
-    const { id, sha256 } = await sent("v1/pictures", kept);
-    const upright = await (await answered(await asked(`v1/pictures/${id}`))).blob();
-    const image = await createImageBitmap(upright, { colorSpaceConversion: "none" });
+    const kept = picture instanceof File ? new Blob([await picture.arrayBuffer()], { type: picture.type }) : picture;
+    const known = this.known?.picture === picture ? this.known.about : null;
+    let about = known ?? (await sent("v1/pictures", kept));
+    let answer = await asked(`v1/pictures/${about.id}`);
+    if (known && answer.status === 404) {
+      about = await sent("v1/pictures", kept); // it was forgotten meanwhile
+      answer = await asked(`v1/pictures/${about.id}`);
+    }
+    const upright = await (await answered(answer)).blob();
+    const image = await opened(upright);
     // From here on requests are about it: before, the page still shows the other one.
-    Object.assign(this, { picture: kept, id });
-    return { picture: kept, sha256, upright, image };
+    Object.assign(this, { picture: kept, id: about.id, known: null });
+    return { picture: kept, sha256: about.sha256, upright, image };
   }
 
-  /** @returns {Promise<{id: string, width: number, height: number, sha256: string}>} */
   async upload() {
     if (!this.picture) throw new Error("open a picture first");
-    const about = await sent("v1/pictures", this.picture);
-    this.id = about.id;
-    return about;
+    this.id = (await sent("v1/pictures", this.picture)).id;
   }
 
-  /** What a picture is that is not worked on. @param {Blob} picture @returns {Promise<{width: number, height: number, sha256: string}>} */
+  /** What a picture is that is not edited yet. @param {Blob} picture @returns {Promise<About>} */
   async about(picture) {
-    const about = await sent("v1/pictures", picture);
-    await asked(`v1/pictures/${about.id}`, { method: "DELETE" });
-    return about;
+    const before = this.known?.about;
+    this.known = { picture, about: await sent("v1/pictures", picture) };
+    if (before && before.id !== this.id) await asked(`v1/pictures/${before.id}`, { method: "DELETE" });
+    return this.known.about;
   }
 
   /** What a result was made with. @param {Blob} result @returns {Promise<import("./recipe.js").Recipe>} */
@@ -62,7 +71,7 @@ export class Server {
 
   /** @param {{x: number, y: number}} point */
   async select({ x, y }) {
-    return bitmap(await this.post("v1/selections", { points: [[x, y]] }));
+    return picture(await this.post("v1/selections", { points: [[x, y]] }));
   }
 
   /** @param {object} instruction @returns {AsyncIterable<Ghost>} */
@@ -89,13 +98,13 @@ export class Server {
 
   /** @param {object} instruction */
   async preview(instruction) {
-    return bitmap(await this.post("v1/previews", { instruction }));
+    return picture(await this.post("v1/previews", { instruction }));
   }
 }
 
 export class Unreachable extends Error {
   constructor() {
-    super("the server cannot be reached: what was marked is kept, try again when it answers");
+    super("the server cannot be reached: your marks are kept, try again when it is back");
   }
 }
 
@@ -118,34 +127,18 @@ async function sent(address, picture) {
 /** An answer, or its problem as an error. @param {Response} answer */
 export async function answered(answer) {
   if (answer.ok) return answer;
-  if (answer.status === 401) throw new Error("the server asks for its token: load the page again to give it");
+  if (answer.status === 401) throw new Error("the server asks for its token: reload the page to enter it");
   const problem = await answer.json().catch(() => null);
-  throw new Error(problem?.detail ?? `the server answers ${answer.status}`);
+  throw new Error(problem?.detail ?? `the server answered with status ${answer.status}`);
 }
 
 /** @param {Response} answer */
-async function bitmap(answer) {
-  return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
+async function picture(answer) {
+  return opened(await answer.blob());
 }
 
 /** @param {{left: number, top: number, png: string} | null} piece @returns {Promise<Placed | null>} */
 async function placed(piece) {
   if (!piece) return null;
-  return { left: piece.left, top: piece.top, image: await fromBase64(piece.png) };
-}
-
-/** @param {string} png */
-export async function fromBase64(png) {
-  const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
-  return createImageBitmap(new Blob([bytes], { type: "image/png" }), { colorSpaceConversion: "none" });
-}
-
-/** @param {Blob} blob @returns {Promise<string>} */
-export function toBase64(blob) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, "")); // a data: address
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(blob);
-  });
+  return { left: piece.left, top: piece.top, image: await opened(fromBase64(piece.png)) };
 }

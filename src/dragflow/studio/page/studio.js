@@ -2,25 +2,20 @@
 
 import { mount } from "../canvas/canvas.js";
 import { Document } from "../canvas/document.js";
+import { Edits, withPrompts } from "./edits.js";
 import { Estimate } from "./estimate.js";
 import { suggest } from "./guesses.js";
 import { Journey } from "./journey.js";
 import { Judge } from "./judge.js";
 import { Recipes } from "./recipe.js";
 import { Results } from "./results.js";
-import { FORGOTTEN, Run } from "./run.js";
-import { Server, answered, asked, fromBase64 } from "./server.js";
+import { Server, answered, asked } from "./server.js";
 import { restore, save } from "./store.js";
 import { take } from "./take.js";
 
-/** @typedef {import("./results.js").Result} Result */
 /** @typedef {{model: string, preset: string, seed: number, variants: number, prompt: string, editPrompt: string}} Choices */
-/** @typedef {Omit<Result, "after" | "seed" | "seconds" | "from">} Asked what results are shown with, and restored from */
-/** @typedef {Asked & {id: string}} Going an edit that runs */
 
 const KEEP_AFTER = 800;
-/** The preset that is not named, so that the server takes the one that serves the model best. */
-const BEST = "best";
 
 export class Studio {
   /** @param {HTMLElement} element holds .canvas, .results, .said, .examples and input[type=file] */
@@ -31,8 +26,6 @@ export class Studio {
     /** @type {Partial<Choices>} what is absent the server chooses as the widgets do at first */
     this.choices = {};
     this.name = "picture";
-    /** @type {Run | null} */
-    this.run = null;
     /** @type {Blob | null} the picture that is worked on, as it was given */
     this.shown = null;
     /** @type {Blob | null} the same as the canvas shows it, to be compared with */
@@ -40,11 +33,10 @@ export class Studio {
     /** @type {string | null} digest of its pixels */
     this.source = null;
     /** @type {{preset: string, settings: string[]} | null} what a recipe changes in its preset, as long as that is chosen */
-    this.settled = null;
-    /** @type {Going | null} the edit that runs, for a page that is opened again meanwhile */
-    this.going = null;
+    this.overrides = null;
     this.saving = 0;
     this.journey = new Journey(this);
+    this.edits = new Edits(this);
     this.judge = new Judge(this);
     this.canvas = mount(part(element, ".canvas"), {
       select: (point) => this.select(point),
@@ -57,7 +49,7 @@ export class Studio {
     });
     this.results = new Results(part(element, ".results"), {
       compare: (result, way) => void this.judge.compare(result, way),
-      onward: (result) => void this.openPicture(result.after, this.name),
+      onward: (result) => void this.judge.onward(result),
     });
     this.recipes = new Recipes(part(element, ".recipe"), this);
     this.file = /** @type {HTMLInputElement} */ (part(element, "input[type=file]"));
@@ -127,7 +119,7 @@ export class Studio {
     this.shown = kept;
     this.source = sha256;
     this.upright = upright;
-    this.settled = null;
+    this.overrides = null;
     this.recipes.clear();
     this.canvas.load(image, made);
     this.element.classList.add("open");
@@ -136,7 +128,7 @@ export class Studio {
 
   /** The canvas shows what a recipe tells: let the widgets and the next run do so, too. @param {import("./recipe.js").Recipe} recipe */
   restoredFrom({ served, preset, settings, seed, instruction }) {
-    this.settled = { preset, settings };
+    this.overrides = { preset, settings };
     const { prompt, edit_prompt: editPrompt } = instruction;
     this.told({ prompt, editPrompt, preset, seed, variants: 1, ...(served ? { model: served } : {}) });
     this.say("the edit is restored: run it again, or change it", false);
@@ -145,21 +137,6 @@ export class Studio {
   /** Let the widgets of the page show something. @param {Partial<Choices>} choices */
   told(choices) {
     this.element.dispatchEvent(new CustomEvent("meant", { detail: choices }));
-  }
-
-  /** Run an edit with what the widgets of the page say. @param {Choices} choices */
-  async edit(choices) {
-    if (this.run) return this.say("an edit is running: stop it, or wait for its end");
-    await this.attempt(async () => {
-      this.canvas.compare(null, null);
-      const instruction = await this.canvas.instruction();
-      if (!this.upright) throw new Error("open a picture first");
-      if (!instruction.operations.length) throw new Error("mark a region and drag it, then run");
-      await this.followed(instruction, choices, this.upright);
-    });
-    this.run = null;
-    this.canvas.progress(null);
-    this.estimated();
   }
 
   /** What the widgets of the page say now. @param {Choices} choices */
@@ -173,7 +150,7 @@ export class Studio {
     this.estimate.later(async () => {
       const instruction = await this.canvas.instruction();
       if (!this.upright || !instruction.operations.length) return null;
-      return this.fields(instruction, this.choices);
+      return this.edits.fields(instruction, this.choices);
     });
   }
 
@@ -181,73 +158,6 @@ export class Studio {
   async instruction(painted = false) {
     const made = painted ? this.canvas.document.instruction() : this.canvas.instruction();
     return withPrompts(await made, this.choices);
-  }
-
-  /** Of POST /v1/edits and /v1/estimates. @param {object} instruction @param {Partial<Choices>} choices */
-  fields(instruction, choices) {
-    const { prompt: _, editPrompt: __, preset, ...chosen } = choices;
-    const others = preset === BEST ? chosen : { ...chosen, preset };
-    const settings = this.settled?.preset === choices.preset ? { settings: this.settled?.settings } : {};
-    return { instruction: withPrompts(instruction, choices), ...others, ...settings };
-  }
-
-  /** @param {object} instruction @param {Choices} choices @param {Blob} before */
-  async followed(instruction, choices, before) {
-    const { picture, name, made } = /** @type {import("./journey.js").Chapter} */ (await this.journey.here());
-    const origin = { before, picture, name, made, choices, source: this.source, settled: this.settled, words: this.canvas.document.words };
-    const run = this.begun(origin);
-    const edit = await run.submitted(this.fields(instruction, choices));
-    this.going = { id: edit.id, ...origin };
-    await this.save();
-    await this.ended(run, edit);
-  }
-
-  /** Follow an edit that was begun by an earlier visit, or by this page before it was closed. @param {Going} going */
-  async resumed(going) {
-    await this.attempt(async () => {
-      const answer = await asked(`v1/edits/${going.id}`);
-      if (answer.status === 404) throw new Error(FORGOTTEN);
-      this.going = going;
-      await this.ended(this.begun(going), await (await answered(answer)).json());
-    });
-    this.run = null;
-    this.canvas.progress(null);
-  }
-
-  /** A run that fills the strip of results. @param {Asked} origin */
-  begun(origin) {
-    this.say("");
-    this.canvas.progress({ text: "begins", share: 0 });
-    const run = new Run(this.server, {
-      progress: (progress, preview) => void this.progress(progress, preview),
-      made: ({ picture, variant, seed, seconds }) => {
-        this.results.add({ ...origin, after: picture, seed, seconds, from: `${run.id} ${variant}` });
-        this.keep();
-      },
-    });
-    this.run = run;
-    return run;
-  }
-
-  /** @param {Run} run @param {import("./run.js").Edit} edit */
-  async ended(run, edit) {
-    try {
-      const why = await run.followed(edit);
-      if (why) this.say(why, why !== "stopped");
-    } finally {
-      this.going = null;
-      this.keep();
-    }
-  }
-
-  /** @param {import("./run.js").Progress} progress @param {Blob | null} preview */
-  async progress(progress, preview) {
-    const shown = preview ? await createImageBitmap(preview, sized(this.canvas.document)) : undefined;
-    if (this.run) this.canvas.progress(progress, shown); // it may have ended meanwhile
-  }
-
-  stop() {
-    void this.run?.stop();
   }
 
   /** Save something. @param {import("./take.js").What} what @param {import("./take.js").Sample} [sample] */
@@ -270,7 +180,7 @@ export class Studio {
     if (!this.shown) return;
     const made = await this.canvas.document.saved();
     const past = this.journey.saved();
-    const work = { picture: this.shown, name: this.name, made, past, results: this.results.all, going: this.going };
+    const work = { picture: this.shown, name: this.name, made, past, results: this.results.all, going: this.edits.going };
     await save(work).catch(() => undefined);
   }
 
@@ -284,10 +194,10 @@ export class Studio {
     const work = await restore().catch(() => null);
     if (!work?.picture || this.shown) return;
     this.journey.past = work.past ?? [];
-    await this.openPicture(work.picture, work.name, await Document.restored(work.made, fromBase64));
-    this.results.all = work.results ?? [];
+    await this.openPicture(work.picture, work.name, await Document.restored(work.made));
+    this.results.all = (work.results ?? []).map(ofToday);
     this.results.show();
-    if (work.going) await this.resumed(work.going);
+    if (work.going) await this.edits.resume(ofToday(work.going));
   }
 
   /** @param {() => Promise<void>} act @returns {Promise<boolean>} whether it was done */
@@ -302,9 +212,9 @@ export class Studio {
   }
 }
 
-/** @template {object} I @param {I} instruction @param {Partial<Choices>} choices */
-function withPrompts(instruction, { prompt, editPrompt }) {
-  return { ...instruction, prompt, edit_prompt: editPrompt };
+/** A result or an edit of the storage; earlier versions called its overrides otherwise. @param {any} stored */
+function ofToday({ settled, ...others }) {
+  return { overrides: settled ?? null, ...others };
 }
 
 /** @param {HTMLElement} element @param {string} selector @returns {HTMLElement} */
@@ -312,9 +222,4 @@ function part(element, selector) {
   const found = element.querySelector(selector);
   if (!(found instanceof HTMLElement)) throw new Error(`the page has no ${selector}`);
   return found;
-}
-
-/** @param {{width: number, height: number}} size @returns {ImageBitmapOptions} */
-function sized({ width, height }) {
-  return { resizeWidth: width, resizeHeight: height, resizeQuality: "medium" };
 }

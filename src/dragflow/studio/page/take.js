@@ -1,7 +1,7 @@
-// What is taken away: the result, what is marked, and what the server makes of both for other programs.
+// What is saved: the result, what is marked, and what the server makes of both for other programs.
 
+import { fromBase64, toBase64 } from "../canvas/png.js";
 import { download } from "./results.js";
-import { toBase64 } from "./server.js";
 
 /** @typedef {"result" | "instruction" | "mask" | "layers" | "openraster" | "red_bench" | "all"} What */
 /** @typedef {Record<"background" | "edit" | "task" | "points", string | null>} Sample what a sample says, as it was typed; null where no field was shown yet */
@@ -16,23 +16,24 @@ export async function take(studio, what, sample) {
   const { document: doc } = studio.canvas;
   if (what === "result") {
     const result = studio.results.current;
-    if (!result) throw new Error("there is no result yet to save: run an edit");
+    if (!result) throw new Error("there is no result to save yet: run an edit");
     return saved(result.after, `${name}-edited.png`);
   }
   if (what === "mask") {
-    if (!doc.region) throw new Error("nothing is marked yet that could be saved");
-    const bytes = Uint8Array.from(atob(await doc.region.mask.png()), (letter) => letter.charCodeAt(0));
-    return saved(new Blob([bytes], { type: "image/png" }), `${name}-mask.png`);
+    if (!doc.region) throw new Error("nothing is marked yet: mark a region, then save its mask");
+    return saved(fromBase64(await doc.region.mask.png()), `${name}-mask.png`);
   }
   const instruction = await studio.instruction(what === "red_bench" || what === "all"); // a sample is as it was painted
-  if (!instruction.operations.length) throw new Error("nothing is dragged yet that could be saved");
+  if (!instruction.operations.length) throw new Error("nothing is dragged yet: mark a region and drag it, then save");
   if (what === "instruction") {
     return saved(new Blob([JSON.stringify(instruction, null, 2)], { type: "application/json" }), `${name}.json`);
   }
-  studio.say("the file is made", false);
+  studio.say("preparing the file", false);
   const fields = { instruction, what, names: doc.moving.map((region) => region.name), ...(await extras(studio, what, instruction, sample)) };
   const answer = await studio.server.post("v1/exports", fields);
-  return saved(await answer.blob(), `${name}${ENDINGS[what]}`);
+  const why = answer.headers.get("Left-Out");
+  const without = why ? `, without a ReD Bench sample: ${decodeURIComponent(why)}` : "";
+  return saved(await answer.blob(), `${name}${ENDINGS[what]}`) + without;
 }
 
 /** What only some files hold. @param {import("./studio.js").Studio} studio @param {What} what @param {any} instruction @param {Sample} [sample] */
