@@ -97,8 +97,8 @@ def case_for(content: Content, number: int) -> Case:
 @torch.no_grad()
 def made(model: BridgeModel, coder: Coder, pair: Pair) -> Pixels:
     """What the bridge makes of a preview."""
-    one = Pair(*(getattr(pair, name)[None] for name in Pair.__dataclass_fields__))
-    return state.to_pixels(bridge.bridged(model, coder, bridge.batch_of(one, coder)))[0]
+    batch = bridge.batch_of(Pair.stacked([pair]), coder)
+    return state.to_pixels(bridge.bridged(model, coder, batch))[0]
 
 
 def scores(truth: Truth, shown: Pixels) -> dict[str, float]:

@@ -138,7 +138,7 @@ def test_a_folder_gives_back_the_pairs_that_its_shards_are_named_for(tmp_path: P
     taken = held.take([3, 0])
     for i, number in enumerate((3, 0)):
         assert same(
-            Pair(*(getattr(taken, name)[i] for name in Pair.__dataclass_fields__)),
+            taken.map(lambda pictures, i=i: pictures[i]),
             drags.pairs_of(number // 2, SIZE)[number % 2],
         )
 
@@ -163,7 +163,7 @@ def test_the_manifest_names_every_commit_once(tmp_path: Path, monkeypatch: pytes
     for commit in ("one", "two", "one"):
         monkeypatch.setattr(pairs, "commit", lambda commit=commit: commit)
         pairs.lacking(tmp_path, 2, SIZE)
-    assert pairs.read_manifest(tmp_path) == pairs.Manifest(pairs.FORMAT, SIZE, "train", ("two", "one"))
+    assert pairs.read_manifest(tmp_path) == pairs.Manifest(size=SIZE, split="train", commits=("two", "one"))
 
 
 def test_other_pairs_do_not_go_into_the_same_folder(tmp_path: Path) -> None:
@@ -181,3 +181,15 @@ def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
     (tmp_path / pairs.MANIFEST).write_text(json.dumps({"format": 0}))
     with pytest.raises(UserError, match="of format 0, this version reads 1"):
         Pairs(tmp_path)
+    (tmp_path / pairs.MANIFEST).write_text(json.dumps({"format": 1, "size": "large", "split": "train", "commits": []}))
+    with pytest.raises(UserError, match=r"manifest\.json: size: input should be a valid integer"):
+        Pairs(tmp_path)
+    (tmp_path / pairs.MANIFEST).write_text("{")
+    with pytest.raises(UserError, match=r"manifest\.json is not JSON"):
+        Pairs(tmp_path)
+
+
+def test_a_shard_made_twice_has_the_same_bytes(tmp_path: Path, small: None) -> None:
+    shards = [pairs.lacking(tmp_path / name, 2, SIZE)[0] for name in ("one", "two")]
+    one, two = (path.read_bytes() for path in pairs.make(shards))
+    assert one == two

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,6 +80,16 @@ class Pair:
     truth: Pixels
     masks: Pixels
     """(H, W, 3), 0 or 255: the editable area, the regions, and where these go."""
+
+    def map(self, change: Callable[[Pixels], Pixels]) -> Pair:
+        """The same with every picture changed."""
+        return Pair(change(self.source), change(self.preview), change(self.truth), change(self.masks))
+
+    @staticmethod
+    def stacked(pairs: Sequence[Pair]) -> Pair:
+        """Several as one, of arrays (b, H, W, 3)."""
+        parts = zip(*((each.source, each.preview, each.truth, each.masks) for each in pairs), strict=True)
+        return Pair(*map(np.stack, parts))
 
 
 @dataclass(frozen=True, eq=False)

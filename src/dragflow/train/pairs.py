@@ -7,22 +7,25 @@ shards, at any time, and a training may read those that are there.
 
 from __future__ import annotations
 
-import io
-import json
 import subprocess
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 import dragflow
-from dragflow.core.errors import UserError
+from dragflow.core.errors import UserError, shown
+from dragflow.files import schema
 from dragflow.files.atomic import write_bytes, write_text
+from dragflow.files.texts import read_text
+from dragflow.files.zips import zipped
 from dragflow.service.executors import executor
 from dragflow.train import drags
 from dragflow.train.drags import Pair
@@ -33,11 +36,10 @@ SHARD = 64
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(schema.Strict):
     """What a folder of pairs holds, and what made them."""
 
-    format: int
+    format: Literal[1] = FORMAT
     size: int
     """Side of the pictures."""
     split: str
@@ -81,12 +83,11 @@ def make(shards: Iterable[Shard], processes: int = 1) -> Iterator[Path]:
 
 def write(shard: Shard, device: str | None = None) -> Path:
     """Make one shard; it needs no device."""
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as file:
-        for scene in range(shard.first // drags.TARGETS, (shard.first + SHARD) // drags.TARGETS):
-            for i, pair in enumerate(drags.pairs_of(scene, shard.size, shard.split)):
-                file.writestr(_name(scene * drags.TARGETS + i), _encoded(pair))
-    write_bytes(shard.path, data.getvalue())
+    files: dict[str, bytes] = {}
+    for scene in range(shard.first // drags.TARGETS, (shard.first + SHARD) // drags.TARGETS):
+        for i, pair in enumerate(drags.pairs_of(scene, shard.size, shard.split)):
+            files[_name(scene * drags.TARGETS + i)] = _encoded(pair)
+    write_bytes(shard.path, zipped(files))
     return shard.path
 
 
@@ -113,8 +114,7 @@ class Pairs:
 
     def take(self, places: Sequence[int] | NDArray[np.int64]) -> Pair:
         """The pairs at these places, as one `Pair` of arrays (b, H, W, 3)."""
-        found = [self._read(int(place)) for place in places]
-        return Pair(*(np.stack([getattr(each, part) for each in found]) for part in Pair.__dataclass_fields__))
+        return Pair.stacked([self._read(int(place)) for place in places])
 
     def _read(self, place: int) -> Pair:
         shard = self.shards[place // SHARD]
@@ -131,15 +131,17 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.exists():
         raise UserError(f"{folder} has no {MANIFEST}: make pairs there first, with `python -m dragflow.train pairs`")
-    found = json.loads(path.read_text())
-    if found.get("format") != FORMAT:
-        raise UserError(f"{path} is of format {found.get('format')}, this version reads {FORMAT}: make the pairs again")
-    return Manifest(**(found | {"commits": tuple(found["commits"])}))
+    found = schema.load_json(read_text(path, "manifest"), str(path))
+    made = found.get("format") if isinstance(found, dict) else None
+    if made != FORMAT:
+        raise UserError(f"{path} is of format {shown(made)}, this version reads {FORMAT}: make the pairs again")
+    return schema.parse(TypeAdapter(Manifest), found, str(path))
 
 
 def _note(folder: Path, size: int, split: str) -> None:
     """Write the manifest, or the commit that adds shards into it."""
-    own = Manifest(FORMAT, size, split, (commit(),))
+    own = commit()
+    commits = (own,)
     if (folder / MANIFEST).exists():
         found = read_manifest(folder)
         if (found.size, found.split) != (size, split):
@@ -147,9 +149,10 @@ def _note(folder: Path, size: int, split: str) -> None:
                 f"{folder} holds pairs of {found.size} pixels of the split {found.split}, not of {size} of {split}: "
                 "name another folder"
             )
-        own = replace(own, commits=(*(c for c in found.commits if c != own.commits[0]), *own.commits))
+        commits = (*(one for one in found.commits if one != own), own)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / MANIFEST, json.dumps(asdict(own), indent=1) + "\n")
+    manifest = Manifest(size=size, split=split, commits=commits)
+    write_text(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
 
 
 def commit() -> str:
