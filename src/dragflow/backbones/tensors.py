@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from safetensors import safe_open
 
 from dragflow.core.text import one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MOST_NAMES = 5
 """Names that a message lists."""
@@ -119,6 +122,16 @@ def read_entries(files: Iterable[Path]) -> dict[str, Entry]:
                 raise ValueError(f"{path.name} has {shown(min(twice))} as another file does")
             entries |= {name: Entry(tuple(x.get_shape()), x.get_dtype()) for name, x in found.items()}
     return entries
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata of a safetensors file, and its tensors, on the CPU.
+
+    Raises:
+        OSError, SafetensorError: it is missing or damaged.
+    """
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
 
 
 def read_folder(folder: Path, stem: str, variant: str | None = None, *, index_first: bool) -> dict[str, Entry]:

@@ -15,6 +15,7 @@ from dragflow.cli.options import ASKING, FLAT, ModelArgs
 from dragflow.cli.terminal import say
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.extras import extra
+from dragflow.core.fields import FOLDER_BYTES
 from dragflow.core.models import ModelOptions
 from dragflow.files.outputs import check_folder
 from dragflow.intent.options import ProviderOptions
@@ -45,7 +46,7 @@ class ServerOptions:
     """Most MiB of inverted pictures that are kept for further edits of the same picture; 0 for none."""
     cache: Path | None = None
     """Folder in which inverted pictures are kept, also over a restart."""
-    cache_size: Annotated[int, Interval(ge=1, le=16_777_216)] = 16_384
+    cache_size: Annotated[int, Interval(ge=1, le=16_777_216)] = FOLDER_BYTES // MEBI
     """Most MiB of that folder."""
     sam2: Path | None = None
     """Folder of a SAM 2.1 checkpoint that finds things under a click; by default that of the hub's cache, if there."""

@@ -13,6 +13,9 @@ STRICT: ConfigDict = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 """`__pydantic_config__` of what is read from a file or made by a program: an unknown key, another type or an infinite
 number is an error, also in the dataclasses of its fields."""
 
+FOLDER_BYTES = 16 * 2**30
+"""Most bytes of a folder of inverted pictures, where nothing else is said."""
+
 Count = Annotated[int, Interval(ge=0, le=10_000)]
 """How often something is done, or left out."""
 AtLeastOne = Annotated[int, Interval(ge=1, le=10_000)]

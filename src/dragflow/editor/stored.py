@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dragflow.backbones.tensors import read_safetensors
 from dragflow.core.errors import UserError
 from dragflow.core.result import Timing
 from dragflow.editor.inversions import InversionKey, Inversions, Prepared
@@ -126,9 +127,8 @@ def _write(path: Path, prepared: Prepared) -> None:
 
 
 def _read(path: Path, backbone: Backbone) -> Prepared:
-    with safe_open(path, "pt") as file:
-        about: dict[str, Any] = json.loads((file.metadata() or {})["about"])
-        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata, tensors = read_safetensors(path)
+    about: dict[str, Any] = json.loads(metadata["about"])
     if _digest(tensors[name] for name in sorted(tensors)) != about["digest"]:
         raise ValueError("its digest is another one")
     states = tuple(tensors[f"state.{i}"].to(backbone.device, copy=True) for i in range(about["states"]))

@@ -32,7 +32,13 @@ from dragflow.service import GuessOptions, choose, guess
 def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None, selector: Selector) -> APIRouter:
     """The addresses of drafts; without `guesses` no intent is guessed."""
     routes = APIRouter(tags=["drafts"])
+    _add_pictures(routes, pictures)
+    _add_views(routes, pictures, kept)
+    _add_questions(routes, pictures, guesses, selector)
+    return routes
 
+
+def _add_pictures(routes: APIRouter, pictures: Pictures) -> None:
     @routes.post("/v1/pictures", status_code=201, openapi_extra=requests.body_schema(requests.PictureRequest))
     async def upload(request: Request) -> dict[str, Any]:
         """Keep a picture for later requests."""
@@ -52,6 +58,8 @@ def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None, selecto
         """Forget a picture before its time."""
         pictures.remove(name)
 
+
+def _add_views(routes: APIRouter, pictures: Pictures, kept: Kept) -> None:
     @routes.post("/v1/previews", response_class=Response, openapi_extra=requests.body_schema(requests.PreviewRequest))
     async def preview(request: Request) -> Response:
         """The preview of an instruction, without a model, as PNG."""
@@ -76,6 +84,8 @@ def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None, selecto
 
         return await run_in_threadpool(made)
 
+
+def _add_questions(routes: APIRouter, pictures: Pictures, guesses: GuessOptions | None, selector: Selector) -> None:
     @routes.post(
         "/v1/selections", response_class=Response, openapi_extra=requests.body_schema(requests.SelectionRequest)
     )
@@ -100,8 +110,6 @@ def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None, selecto
         if guesses is None:
             raise Refused(HTTPStatus.NOT_FOUND, "this server guesses no intents")
         return await run_in_threadpool(_guessed, asked, pictures, guesses)
-
-    return routes
 
 
 def warm() -> None:

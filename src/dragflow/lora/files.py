@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dragflow.backbones.tensors import read_safetensors
 from dragflow.core.errors import UserError
 from dragflow.core.models import WeightsId
 from dragflow.files.atomic import write_bytes
@@ -96,13 +97,12 @@ def read_checkpoint(to: Path, origin: Origin) -> dict[str, Tensor]:
     Raises:
         UserError: it is damaged, or of a training from something else.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     path = partial(to)
     try:
-        with safe_open(path, "pt") as file:
-            made: dict[str, str] = json.loads((file.metadata() or {})[_CHECKPOINT])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata, tensors = read_safetensors(path)
+        made: dict[str, str] = json.loads(metadata[_CHECKPOINT])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path} is not a checkpoint of a LoRA, or is damaged: start a new one with `force`") from error
     now = origin.facts()

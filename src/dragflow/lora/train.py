@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,11 +73,7 @@ def train_lora(
         model = without_loras(backbone)
         origin = Origin(model.weights, picture.sha256, prompt, config)
         begun = read_checkpoint(to, origin) if resume else None
-        with phase("encode", 1, observer) as meter:
-            size = frames.model_size(model.spec, picture.size, config.max_pixels)
-            z = model.encode(frames.as_image(picture.pixels, size))
-            texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
-            meter.step()
+        z, texts = _encoded(model, picture, prompt, config.max_pixels, observer)
         with (
             trainable_lora(
                 model, rank=config.rank, alpha=config.scaling, modules=config.modules, seed=config.seed
@@ -90,14 +85,20 @@ def train_lora(
                 drop_checkpoint(to)
             else:
                 _restore(begun, training)
-            _fit(
-                training,
-                meter,
-                save=lambda: write_checkpoint(to, origin, _state(training)),
-                drop=lambda: drop_checkpoint(to),
-                finish=lambda: write_lora(to, origin, *lora_layout(model)),
-            )
+            _fit(training, meter, to, origin)
         return tuple(training.losses)
+
+
+def _encoded(
+    model: DiffusersBackbone, picture: SourceImage, prompt: str, max_pixels: int, observer: Observer
+) -> tuple[Latent, list[Conditioning]]:
+    """The latent of a picture, and its prompt and the empty one for the model."""
+    with phase("encode", 1, observer) as meter:
+        size = frames.model_size(model.spec, picture.size, max_pixels)
+        z = model.encode(frames.as_image(picture.pixels, size))
+        texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
+        meter.step()
+    return z, texts
 
 
 @dataclass
@@ -118,10 +119,8 @@ class _Training:
     """False while a step changes the weights."""
 
 
-def _fit(
-    training: _Training, meter: Meter, *, save: Callable[[], None], drop: Callable[[], None], finish: Callable[[], None]
-) -> None:
-    """All remaining steps; if anything ends them early, the checkpoint holds those that are done.
+def _fit(training: _Training, meter: Meter, to: Path, origin: Origin) -> None:
+    """Take all remaining steps and write the LoRA; if anything ends them early, a checkpoint of those that are done.
 
     Only steps that lead to numbers that are not finite are of no use: resuming would repeat them.
     """
@@ -132,15 +131,15 @@ def _fit(
             _step(training)
             meter.step(training.losses[-1])
             if time.monotonic() - saved > _SAVE_EVERY:
-                save()
+                write_checkpoint(to, origin, _state(training))
                 saved = time.monotonic()
-        finish()
+        write_lora(to, origin, *lora_layout(training.model))
     except NumericalError:
-        drop()
+        drop_checkpoint(to)
         raise
     except BaseException:
         if training.whole and training.losses:
-            save()
+            write_checkpoint(to, origin, _state(training))
         raise
 
 

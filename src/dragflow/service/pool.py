@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge
 
 from dragflow.core.checked import check, expect
-from dragflow.core.fields import AtLeastOne
+from dragflow.core.fields import FOLDER_BYTES, AtLeastOne
 from dragflow.core.models import ModelOptions
 
 if TYPE_CHECKING:
     from dragflow.editor.editor import Editor
-
-FOLDER_BYTES = 16 * 2**30
-"""Most bytes of a folder of inverted pictures, where nothing else is said."""
 
 
 class ModelPool:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
+from dragflow.backbones.tensors import read_safetensors
 from dragflow.core.errors import UserError
 
 
@@ -134,8 +134,7 @@ def load_average(path: Path, model: nn.Module) -> int:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; train this stage first: there is nothing to resume.")
-    with safe_open(path, "pt") as f:
-        meta, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+    meta, tensors = read_safetensors(path)
     if "average.n_averaged" not in tensors:
         raise UserError(f"{path} is a checkpoint of an older version, which cannot be read: train this stage again")
     return meta, tensors
