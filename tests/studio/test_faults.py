@@ -22,6 +22,7 @@ def test_a_tab_is_closed_and_the_next_visit_gets_what_ran(
 ) -> None:
     first = visit()
     first.dragged(picture, thing)
+    first.preset("default")
     first.press("Run")
     first.wait(RUNS)
     again = visit(again=first)
@@ -44,6 +45,7 @@ def test_a_tab_is_closed_and_the_next_visit_gets_what_ran(
 def test_a_lost_connection_comes_back(visit: Any, picture: Path, thing: tuple[float, float]) -> None:
     visitor = visit()
     visitor.dragged(picture, thing)
+    visitor.preset("default")
     visitor.press("Run")
     visitor.wait(RUNS)
     visitor.page.context.set_offline(True)
@@ -63,6 +65,7 @@ def test_a_server_ends_during_a_run_and_another_one_takes_over(
         visitor = visit(at=at)
         visitor.dragged(picture, thing)
         mask = visitor.mask()
+        visitor.preset("default")
         visitor.press("Run")
         visitor.wait(RUNS)
     visitor.wait("c.running && c.running.text.includes('trying again')")

@@ -41,6 +41,7 @@ def test_an_edit_is_stopped_before_the_server_has_named_it(
 ) -> None:
     visitor = visit()
     visitor.dragged(picture, thing)
+    visitor.preset("default")
     visitor.page.route("**/v1/edits", lambda route: (visitor.page.wait_for_timeout(1000), route.continue_()))
     visitor.press("Run")
     visitor.press("Stop")
@@ -54,6 +55,7 @@ def test_a_run_that_is_followed_after_a_reload_is_the_only_one(
 ) -> None:
     visitor = visit()
     visitor.dragged(picture, thing)
+    visitor.preset("default")
     visitor.press("Run")
     visitor.wait("c.running && c.running.share > 0.05")
     streams: list[str] = []

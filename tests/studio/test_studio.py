@@ -98,6 +98,7 @@ def test_a_run_is_stopped_and_the_next_one_ends(visit: Any, scene: Any, picture:
     page.mouse.click(*visitor.at(x, y))
     visitor.wait("c.document.region")
     visitor.drag((x, y), (x + 50, y))
+    visitor.preset("default")
     run = page.get_by_role("button", name="Run", exact=True)
     run.click()
     visitor.wait("c.running && c.running.share > 0.1")

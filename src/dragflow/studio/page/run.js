@@ -9,7 +9,7 @@ import { Unreachable, answered, asked } from "./server.js";
 /** @typedef {{progress: (progress: Progress, preview: Blob | null) => void, made: (made: Made) => void}} Listener */
 
 /** What phases are called, and which share of the work is done after each: a guess from what they cost. */
-const PHASES = { encode: ["reading the picture", 0.02], invert: ["analysing the picture", 0.35], start: ["preparing", 0.37], drag: ["dragging", 0.85], denoise: ["painting", 0.97], decode: ["finishing", 1] };
+const PHASES = { encode: ["reading the picture", 0.02], invert: ["analysing the picture", 0.35], bridge: ["correcting the preview", 0.36], start: ["preparing", 0.37], drag: ["dragging", 0.85], denoise: ["painting", 0.97], decode: ["finishing", 1] };
 const LOST = "connection lost: trying again";
 export const FORGOTTEN = "the server no longer knows this edit, for example after a restart: your marks are kept, run it again";
 const AGAIN = 1000;
