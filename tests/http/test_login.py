@@ -37,7 +37,7 @@ def test_a_page_asks_for_the_token_and_opens_with_it(guarded: TestClient) -> Non
     assert asked.headers["cache-control"] == "no-store"
     assert TOKEN not in asked.text
     wrong = guarded.post("/login?page=/docs", data={"token": "wrong"})
-    assert (wrong.status_code, "This is not the token." in wrong.text) == (401, True)
+    assert (wrong.status_code, "That is not the token." in wrong.text) == (401, True)
     assert "set-cookie" not in wrong.headers
     right = guarded.post("/login?page=/docs", data={"token": f" {TOKEN} "})
     assert (right.status_code, right.headers["location"]) == (303, "/docs")

@@ -88,7 +88,7 @@ def test_a_server_ends_during_a_run_and_another_one_takes_over(
     visitor.pardon("ERR_", "404")
 
 
-def test_files_that_are_no_pictures_leave_the_work(
+def test_files_that_are_not_pictures_leave_the_work_as_it_is(
     visit: Any, picture: Path, thing: tuple[float, float], tmp_path: Path
 ) -> None:
     visitor = visit()
@@ -144,7 +144,7 @@ def test_a_token_is_asked_for_once(browser: Any, picture: Path, thing: tuple[flo
         page.goto(f"{at}/?__theme=dark")
         page.get_by_label("The token of this server").fill("wrong")
         page.get_by_role("button", name="Open").click()
-        assert page.get_by_role("alert").inner_text() == "This is not the token."
+        assert page.get_by_role("alert").inner_text() == "That is not the token."
         page.get_by_label("The token of this server").fill(token)
         page.get_by_role("button", name="Open").click()
         page.wait_for_selector(".studio.ready")

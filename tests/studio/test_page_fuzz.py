@@ -1,4 +1,4 @@
-"""Hundreds of senseless acts on the page: none is an error, and the page is usable afterwards."""
+"""Hundreds of senseless acts on the page: none causes an error, and the page is usable afterwards."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_senseless_acts_are_no_errors(visit: Any, files: list[Path], seed: int) -> None:
+def test_senseless_acts_cause_no_errors(visit: Any, files: list[Path], seed: int) -> None:
     visitor = visit()
     visitor.open(files[0])
     fuzz = Fuzz(visitor, files, seed)

@@ -1,4 +1,4 @@
-"""The studio in a browser: mark, drag, run, judge, take away; by mouse, by touch, by keyboard."""
+"""The studio in a browser: mark, drag, run, compare, export; by mouse, by touch, by keyboard."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_what_was_guessed_is_shown_and_is_what_runs(visit: Any, scene: Any, pict
     assert [one["motion"]["label"] for one in asked] == ["relocation", "relocation"]
 
 
-def test_variants_stand_side_by_side_and_going_on_is_undone(visit: Any, scene: Any, picture: Path) -> None:
+def test_variants_are_shown_side_by_side_and_continuing_is_undone(visit: Any, scene: Any, picture: Path) -> None:
     visitor = visit()
     page = visitor.page
     visitor.dragged(picture, middle(scene.mask))
@@ -359,7 +359,7 @@ def test_undo_closes_a_comparison_at_once(visit: Any, picture: Path, act: str) -
     visitor.value("c.compare(c.picture, c.picture, 'slider')")
     visitor.wait("window.drawn === 'slider'")
     assert visitor.words() == "Before on the left, after on the right. Escape resumes marking."
-    # The document does not change: the comparison is closed all the same, and what is marked is drawn.
+    # The document does not change: the comparison is closed anyway, and the marks are drawn.
     visitor.value("(c.document.undo = c.document.redo = () => false, c.panel.undo.disabled = false)")
     visitor.value("(c.panel.redo.disabled = false)")
     visitor.tool(act)

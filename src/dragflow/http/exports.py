@@ -1,4 +1,4 @@
-"""`/v1/exports`: what is taken away of an edit, as one file."""
+"""`/v1/exports`: an edit as one file for other programs."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ async def given(scope: Scope, receive: Receive, token: str, patience: Patience) 
         return form(page, str(error), error.status, error.headers)
     if not equal(said, token):
         patience.wrong(address)
-        return form(page, "This is not the token.")
+        return form(page, "That is not the token.")
     patience.right(address)
     answer = onward(scope)
     answer.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=scope["scheme"] == "https")
@@ -181,5 +181,5 @@ async def _sent(request: Request) -> str:
     try:
         fields = await request.form(max_files=0, max_fields=4)
     except (HTTPException, MultiPartException) as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the form is not whole: send it again") from error
+        raise Refused(HTTPStatus.BAD_REQUEST, "the form is incomplete: send it again") from error
     return str(fields.get("token", "")).strip()

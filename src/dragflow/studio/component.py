@@ -40,7 +40,7 @@ def studio_canvas(examples: Sequence[tuple[str, str]], **options: Any) -> gr.HTM
     """The whole page except the widgets; its value is what these are to show: prompts that were guessed, or a recipe.
 
     Args:
-        examples: pictures to begin with, each with its name and its address.
+        examples: pictures to start with, each with its name and its address.
         **options: of the component.
     """
     buttons = "".join(

@@ -17,13 +17,12 @@ from PIL import Image
 
 from dragflow.files.presets import preset_names
 from dragflow.studio.component import ADDRESS, studio_canvas
+from dragflow.studio.theme import theme
 from dragflow.world import EXAMPLES
 
 BEST = "best"
 """What the page's script calls the preset that is not named, so that the model's own is taken."""
 _SIDE = 512
-_FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
-"""Fonts of the machine: others would be loaded from elsewhere."""
 _CALL = """(model, preset, seed, variants, prompt, editPrompt) =>
   {{ void window.dragflow{act}({{ model, preset, seed, variants, prompt, editPrompt }}); }}"""
 
@@ -47,8 +46,7 @@ def mount_studio(app: FastAPI, models: Sequence[str]) -> FastAPI:
     def example(number: int) -> Response:
         return Response(_drawn(number % len(EXAMPLES)), media_type="image/png")
 
-    theme = gr.themes.Default(font=_FONT, font_mono=_MONO)
-    return gr.mount_gradio_app(app, blocks(models), path="/", theme=theme, footer_links=[], show_error=True)
+    return gr.mount_gradio_app(app, blocks(models), path="/", theme=theme(), footer_links=[], show_error=True)
 
 
 def blocks(models: Sequence[str]) -> gr.Blocks:

@@ -30,8 +30,8 @@ import { STILL, asFile, inWords, isStill, matrixOf } from "./motion.js";
  * @property {string} prompt @property {string} editPrompt
  */
 
-/** @type {[number, number, number][]} */
-const COLOURS = [[230, 60, 60], [40, 130, 230], [40, 170, 90], [200, 130, 20], [150, 80, 210], [20, 170, 180]];
+/** Each has a contrast of 3:1 to light and to dark pages. @type {[number, number, number][]} */
+const COLOURS = [[230, 60, 60], [40, 130, 230], [30, 150, 80], [185, 115, 15], [150, 80, 210], [15, 145, 155]];
 
 /** @type {State} */
 const EMPTY = { regions: [], active: -1, area: null, areaMode: "replace", prompt: "", editPrompt: "" };

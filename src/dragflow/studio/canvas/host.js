@@ -44,7 +44,7 @@
 /**
  * The program around a canvas.
  * @typedef {object} Host
- * @property {(point: Point) => Promise<ImageBitmap>} select the thing at a point, white on black
+ * @property {(point: Point) => Promise<ImageBitmap>} select the object at a point, white on black
  * @property {(instruction: object) => AsyncIterable<Ghost>} layers a rough ghost soon, then a better one
  * @property {(instruction: object) => Promise<ImageBitmap>} preview the picture with what depends on the target
  * @property {(change: object) => void} changed after every change: words, regions, whether undo and redo are possible

@@ -38,7 +38,7 @@ export class Marking {
     return [a, { x: b.x, y: a.y }, b, { x: a.x, y: b.y }];
   }
 
-  /** The mask with what was drawn. @param {Bitmap} before @param {boolean} taking whether outlines take away */
+  /** The mask with what was drawn. @param {Bitmap} before @param {boolean} taking whether outlines erase */
   applied(before, taking) {
     const after = before.copy();
     if (this.tool === "brush" || this.tool === "eraser") {

@@ -1,4 +1,4 @@
-// The page around the canvas: pictures in, runs, results, what is taken away. Started by the component of the toolkit.
+// The page around the canvas: pictures in, runs, results, exports. Started by the component of the toolkit.
 
 import { mount } from "../canvas/canvas.js";
 import { Document } from "../canvas/document.js";
@@ -28,7 +28,7 @@ export class Studio {
     this.name = "picture";
     /** @type {Blob | null} the picture that is worked on, as it was given */
     this.shown = null;
-    /** @type {Blob | null} the same as the canvas shows it, to be compared with */
+    /** @type {Blob | null} the same as the canvas shows it, for comparisons */
     this.upright = null;
     /** @type {string | null} digest of its pixels */
     this.source = null;
@@ -91,10 +91,10 @@ export class Studio {
     });
   }
 
-  /** The thing at a point. @param {{x: number, y: number}} point */
+  /** The object at a point. @param {{x: number, y: number}} point */
   async select({ x, y }) {
     const { width, height } = this.canvas.document;
-    if (!(x >= 0 && y >= 0 && x < width && y < height)) throw new Error("click on a thing in the picture");
+    if (!(x >= 0 && y >= 0 && x < width && y < height)) throw new Error("click inside the picture");
     return this.server.select({ x, y });
   }
 
@@ -105,7 +105,7 @@ export class Studio {
     });
   }
 
-  /** Begin with a picture. @param {Blob} picture @param {string} name @param {Document} [made] @returns {Promise<boolean>} whether it was possible */
+  /** Open a picture. @param {Blob} picture @param {string} name @param {Document} [made] @returns {Promise<boolean>} whether it was possible */
   async openPicture(picture, name, made) {
     return this.attempt(() => this.begin(picture, name, made));
   }
@@ -184,7 +184,7 @@ export class Studio {
     await save(work).catch(() => undefined);
   }
 
-  /** Say at the tool what finds the thing under a click. */
+  /** Say in the tool's tooltip what finds the object under a click. */
   async selecting() {
     const about = await fetch("v1/models").then((answer) => (answer.ok ? answer.json() : null), () => null);
     if (about) this.canvas.panel.explain("select", `found by ${about.selects_by}`);

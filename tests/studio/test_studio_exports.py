@@ -1,4 +1,4 @@
-"""What the studio gives away and takes back: layers, OpenRaster, samples, and a result whose edit is restored."""
+"""What the studio exports and reads again: layers, OpenRaster, samples, and a result whose edit is restored."""
 
 from __future__ import annotations
 
