@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from studio_pages import Visitor
 
 pytestmark = pytest.mark.browser
@@ -85,6 +88,15 @@ def assert_told_apart(visitor: Visitor, where: str) -> None:
     assert not faint, "\n".join(sorted(faint))
 
 
+def knob_contrast(visitor: Visitor) -> float:
+    """That of the most distinct pixel of the slider's knob; no style of it can be asked for."""
+    shown = visitor.page.locator("input[type=range]").first.screenshot()
+    pixels = np.asarray(Image.open(io.BytesIO(shown)).convert("RGB")) / 255
+    linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
+    ground, knob = linear[0, -1], linear[:, : linear.shape[0] + 8]
+    return float(max((knob.max() + 0.05) / (ground + 0.05), (ground + 0.05) / (knob.min() + 0.05)))
+
+
 def least(kind: str) -> float:
     return 4.5 if kind == "text" else 3.0
 
@@ -98,6 +110,7 @@ def test_text_and_controls_are_told_from_what_is_behind_them(
     page = visitor.page
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
     assert_told_apart(visitor, "at first")
+    assert knob_contrast(visitor) >= 3
     visitor.press("Run")
     visitor.said("open a picture first")
     visitor.open(picture)

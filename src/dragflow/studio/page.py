@@ -82,7 +82,7 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     run = gr.Button("Run", variant="primary")
     run.click(None, choices, None, js=_CALL.format(act=".edits.begin"))
     _button("Stop", "window.dragflow.edits.stop()", variant="stop")
-    way = gr.Radio(["slider", "blink", "difference", "side by side"], value="slider", label="Compare with")
+    way = gr.Radio(["slider", "blink", "difference", "side by side"], value="slider", label="Comparison")
     way.change(None, [way], None, js="(way) => window.dragflow.judge.by(way)")
     _button("Continue from the result", "void window.dragflow.judge.onward()")
     _button("Restore the result's edit", "void window.dragflow.judge.again()")
