@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from dragflow.backbones.fingerprint import with_networks
 from dragflow.backbones.pipeline import PipelineBackbone
-from dragflow.backbones.tensors import compare
+from dragflow.backbones.tensors import compare, read_safetensors
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes
 from dragflow.method.backbone import Latent
@@ -129,9 +128,7 @@ def _added(name: str, start: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        return read_safetensors(path)
     except Exception as error:  # the library's own errors share no class
         raise UserError(f"{path} cannot be read as a bridge: name a file that `export-bridge` wrote") from error
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dragflow.backbones.bridge import bridge_of, read_bridge, write_bridge
 from dragflow.ops.bridge import FAINT, MASKS, change, distinct, hints
-from dragflow.train import latents, state, text
+from dragflow.train import flow, latents, state, text
 from dragflow.train.drags import Pair
 from dragflow.train.flow import FlowConfig, FlowModel, compile_blocks, velocity
 from dragflow.train.latents import Coder
@@ -233,7 +233,7 @@ def train(config: BridgeConfig, run: Run, start: Path, folder: Path, held_out: P
     """
     torch.manual_seed(run.seed)
     coder = latents.exported(start, config.flow.vae, run.device)
-    model = BridgeModel(_begun(config.flow, start)).to(run.device)
+    model = BridgeModel(flow.exported(start, config.flow)).to(run.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     if config.flow.compile:
         compile_blocks(model.transformer)
@@ -270,8 +270,7 @@ def _report(config: BridgeConfig, model: BridgeModel, coder: Coder, held: Pair, 
     """Mean gains in dB on held-out pairs, and a sheet of previews, of what the bridge makes of them, and of truths."""
     size, found, rows = config.flow.size, dict[str, list[float]](), list[list[Tensor]]()
     for first in range(0, len(held.source), 8):
-        parts = (getattr(held, name)[first : first + 8, :size, :size] for name in Pair.__dataclass_fields__)
-        batch = batch_of(Pair(*parts), coder)
+        batch = batch_of(held.map(lambda x, first=first: x[first : first + 8, :size, :size]), coder)
         pictures = bridged(model, coder, batch)
         rows.append([batch.preview, pictures, batch.truth])
         for name, values in gains(batch, pictures).items():
@@ -282,7 +281,7 @@ def _report(config: BridgeConfig, model: BridgeModel, coder: Coder, held: Pair, 
 
 def export(source: Path, start: Path, to: Path, config: FlowConfig | None = None) -> Path:
     """Write the averaged weights of source/bridge, trained for the exported model in `start`, as one file."""
-    base = _begun(config or FlowConfig(), start)
+    base = flow.exported(start, config or FlowConfig())
     model = BridgeModel(base)
     state.load_average(source / "bridge" / "state.safetensors", model)
     write_bridge(to, model.transformer, base.transformer)
@@ -291,13 +290,7 @@ def export(source: Path, start: Path, to: Path, config: FlowConfig | None = None
 
 def exported(file: Path, start: Path, config: FlowConfig | None = None) -> BridgeModel:
     """The bridge that `export` wrote, on the exported model in the folder `start`."""
-    base = _begun(config or FlowConfig(), start)
+    base = flow.exported(start, config or FlowConfig())
     model = BridgeModel(base)
     model.transformer = read_bridge(file, base.transformer)
-    return model
-
-
-def _begun(config: FlowConfig, start: Path) -> FlowModel:
-    model = FlowModel(config)
-    model.begin_with(start)
     return model
