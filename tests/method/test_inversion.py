@@ -35,6 +35,7 @@ class Toy:
     asked: list[tuple[float, float]] = field(default_factory=list)
     """(time, guidance) of every velocity."""
 
+    bridge = None
     spec = BackboneSpec("toy", 2, 1, 1, ("double.0",), ("double.0.out",), ("double.0",), ("double.0",), 8)
 
     def encode(self, image: Tensor) -> Tensor:

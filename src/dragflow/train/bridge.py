@@ -131,7 +131,7 @@ def augmented(pair: Pair, rng: np.random.Generator, size: int, mixed: float) -> 
     parts: list[list[np.ndarray]] = [[], [], [], []]
     for i in range(len(pair.source)):
         area = pair.masks[i, ..., 0] > 0
-        y, x = (_edge(rng, area.any(axis), size) for axis in (1, 0))
+        y, x = (_edge(rng, np.asarray(area.any(axis)), size) for axis in (1, 0))
         step = -1 if rng.uniform() < 0.5 else 1
         order = rng.permutation(3) if rng.uniform() < mixed else np.arange(3)
         for part, name in zip(parts, ("source", "preview", "truth", "masks"), strict=True):
