@@ -146,6 +146,16 @@ def test_the_exported_bridge_is_the_trained_one(
     assert (pictures[0] - pictures[1]).abs().max() < 0.1 * (pictures[0] - batch.preview).abs().max()
 
 
+def test_a_run_begins_with_an_exported_bridge(model: Path, folder: Path, trained: Path, tmp_path: Path) -> None:
+    file = bridge.export(trained, model, tmp_path / "bridge.safetensors", CONFIG.flow)
+    run = state.Run(tmp_path / "run", steps=4, until=0)
+    unchanged = bridge.train(CONFIG, run, model, folder, folder, file)
+    begun = bridge.exported(file, model, CONFIG.flow).state_dict()
+    assert all(torch.equal(weight, begun[name]) for name, weight in unchanged.state_dict().items())
+    further = bridge.train(CONFIG, replace(run, out=tmp_path / "further", until=None), model, folder, folder, file)
+    assert not all(torch.equal(weight, begun[name]) for name, weight in further.state_dict().items())
+
+
 def test_the_command_needs_a_model_and_pairs(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["bridge", "--out", "x", "--start", "nano", "--pairs", "p", "--held-out", "q", "--minutes", "5", "--resume"]
     args = parser().parse_args(given)

@@ -221,7 +221,9 @@ def gains(batch: Batch, pictures: Tensor) -> dict[str, list[float]]:
     return found
 
 
-def train(config: BridgeConfig, run: Run, start: Path, folder: Path, held_out: Path) -> BridgeModel:
+def train(
+    config: BridgeConfig, run: Run, start: Path, folder: Path, held_out: Path, begun: Path | None = None
+) -> BridgeModel:
     """Train a bridge for the exported model in the folder `start`; checkpoints go to out/bridge.
 
     Args:
@@ -230,10 +232,12 @@ def train(config: BridgeConfig, run: Run, start: Path, folder: Path, held_out: P
         start: the model.
         folder: pairs to train on; what is added to it meanwhile is taken in.
         held_out: pairs to measure the gain on.
+        begun: an exported bridge to begin with, so that this run continues an earlier one whose checkpoint is gone.
     """
     torch.manual_seed(run.seed)
     coder = latents.exported(start, config.flow.vae, run.device)
-    model = BridgeModel(flow.exported(start, config.flow)).to(run.device)
+    model = BridgeModel(flow.exported(start, config.flow)) if begun is None else exported(begun, start, config.flow)
+    model.to(run.device).requires_grad_(True).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     if config.flow.compile:
         compile_blocks(model.transformer)

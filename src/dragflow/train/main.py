@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
             help="the model" if name in ("adapter", "bridge") else "exported folder to begin with (not its encoder)",
         )
         if name == "bridge":
+            stage.add_argument("--begun", type=Path, help="exported bridge to begin with")
             stage.add_argument("--pairs", type=Path, required=True, help="folder of pairs, which may still grow")
             stage.add_argument("--held-out", type=Path, required=True, help="folder of pairs of the split `test`")
         if name == "flow":
@@ -105,7 +106,8 @@ def train(args: argparse.Namespace) -> None:
     elif args.stage == "bridge":
         from dragflow.train import bridge
 
-        bridge.train(bridge.BridgeConfig(rate=args.rate), run, args.start, args.pairs, args.held_out)
+        config = bridge.BridgeConfig(rate=args.rate)
+        bridge.train(config, run, args.start, args.pairs, args.held_out, args.begun)
     else:
         from dragflow.train import flow
 
