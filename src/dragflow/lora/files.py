@@ -79,11 +79,11 @@ def write_lora(to: Path, origin: Origin, tensors: dict[str, Tensor], metadata: M
     drop_checkpoint(to)
 
 
-def write_checkpoint(to: Path, origin: Origin, tensors: dict[str, Tensor]) -> None:
-    """Write the checkpoint of the LoRA `to`."""
+def write_checkpoint(to: Path, facts: Mapping[str, str], tensors: dict[str, Tensor]) -> None:
+    """Write the checkpoint of the LoRA `to`, with what determines its weights."""
     from safetensors.torch import save
 
-    write_bytes(partial(to), save(tensors, {_CHECKPOINT: json.dumps(origin.facts())}))
+    write_bytes(partial(to), save(tensors, {_CHECKPOINT: json.dumps(facts)}))
 
 
 def drop_checkpoint(to: Path) -> None:
@@ -91,8 +91,8 @@ def drop_checkpoint(to: Path) -> None:
     partial(to).unlink(missing_ok=True)
 
 
-def read_checkpoint(to: Path, origin: Origin) -> dict[str, Tensor]:
-    """The tensors of the checkpoint of the LoRA `to`.
+def read_checkpoint(to: Path, facts: Mapping[str, str]) -> dict[str, Tensor]:
+    """The tensors of the checkpoint of the LoRA `to`, whose weights these facts determine.
 
     Raises:
         UserError: it is damaged, or of a training from something else.
@@ -105,8 +105,7 @@ def read_checkpoint(to: Path, origin: Origin) -> dict[str, Tensor]:
         made: dict[str, str] = json.loads(metadata[_CHECKPOINT])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path} is not a checkpoint of a LoRA, or is damaged: start a new one with `force`") from error
-    now = origin.facts()
-    changed = [f"{name} {made.get(name)} instead of {now.get(name)}" for name in now if made.get(name) != now[name]]
+    changed = [f"{name} {made.get(name)} instead of {now}" for name, now in facts.items() if made.get(name) != now]
     if changed:
         raise UserError(
             f"{path} belongs to another training ({'; '.join(changed)}): resume with what it was started with, or "
