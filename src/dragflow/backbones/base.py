@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dragflow.core.errors import CapabilityError
 from dragflow.core.models import WeightsId
-from dragflow.method.backbone import Backbone, Conditioning, KVControl, Latent
+from dragflow.method.backbone import Backbone, Conditioning, Image, KVControl, Latent
 
 
 class DiffusersBackbone(Backbone, Protocol):
@@ -35,6 +35,17 @@ class DiffusersBackbone(Backbone, Protocol):
         """`velocity` with gradients, for training; each latent of the batch may have a time of its own."""
         ...
 
+    def decoded(self, z: Latent) -> Image:
+        """`decode` with gradients, and with what is beyond [0, 1], for training; each of a batch is decoded."""
+        ...
+
+    def twin(self) -> DiffusersBackbone:
+        """The same weights under the same lock in a transformer of its own, without a bridge.
+
+        What is put on one of both, as a LoRA, is not on the other. Idle parts stay where they are.
+        """
+        ...
+
     def renamed(self, weights: WeightsId) -> DiffusersBackbone:
         """The same parts, whose weights are others now."""
         ...
@@ -46,6 +57,7 @@ def on_diffusers(backbone: Backbone, what: str) -> DiffusersBackbone:
     Raises:
         CapabilityError: it is not one on diffusers.
     """
-    if not all(hasattr(type(backbone), name) for name in ("transformer", "pipeline", "flow", "renamed")):
+    needed = ("transformer", "pipeline", "flow", "decoded", "twin", "renamed")
+    if not all(hasattr(type(backbone), name) for name in needed):
         raise CapabilityError(f"{what} needs a model on diffusers, and this one is of family {backbone.spec.family}")
     return cast("DiffusersBackbone", backbone)

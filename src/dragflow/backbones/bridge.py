@@ -81,7 +81,7 @@ def read_bridge(path: Path, transformer: Any) -> Any:
     Raises:
         UserError: no bridge, one of another format, one of another transformer, or a damaged one.
     """
-    about, tensors = _read(path)
+    about, tensors = read_file(path)
     if about.get("format") != FORMAT:
         raise UserError(f"{path} is of format {about.get('format')}, this version reads {FORMAT}: export it again")
     if about.get("model") != _fingerprint(transformer):
@@ -126,11 +126,16 @@ def _added(name: str, start: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
     return (start.float() + difference.to(start.device)).to(start.dtype)
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_file(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a bridge's file.
+
+    Raises:
+        UserError: it is missing, or damaged.
+    """
     try:
         return read_safetensors(path)
     except Exception as error:  # the library's own errors share no class
-        raise UserError(f"{path} cannot be read as a bridge: name a file that `export-bridge` wrote") from error
+        raise UserError(f"{path} cannot be read as a bridge: name a file that a bridge's training wrote") from error
 
 
 def _fingerprint(transformer: Any) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors import safe_open
+from torch import Tensor, nn
 
 from dragflow.backbones.hub import files_of
 from dragflow.backbones.parts import Source
@@ -76,6 +77,30 @@ def with_networks(weights: str, networks: Iterable[nn.Module]) -> str:
             values = x.flatten()[:: max(1, x.numel() // _VALUES)].float().cpu().numpy()
             digest.update(f"{name} {tuple(x.shape)}".encode() + values.tobytes())
     return digest.hexdigest()[:16]
+
+
+def transformer_fingerprint(source: Path | nn.Module) -> str:
+    """The fingerprint of a transformer's own weights, whatever float type and quantisation it is loaded in.
+
+    Args:
+        source: a model's folder, or a transformer that is neither quantised nor has a LoRA on it.
+    """
+    named = _in_folder(source) if isinstance(source, Path) else source.state_dict().items()
+    return hashlib.sha256("\n".join(sorted(_line(name, x) for name, x in named)).encode()).hexdigest()[:16]
+
+
+def _in_folder(model: Path) -> Iterator[tuple[str, Tensor]]:
+    for path in files_of(model):
+        if path.parent == model / "transformer" and path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                for name in file.keys():  # noqa: SIM118 (not a dict)
+                    yield name, file.get_tensor(name)
+
+
+def _line(name: str, x: Tensor) -> str:
+    """A tensor's name, shape, and a digest over some of its values, as coarse as the coarsest type of weights."""
+    values = x.flatten()[:: max(1, x.numel() // _VALUES)].to(torch.bfloat16).float().cpu().numpy()
+    return f"{name} {tuple(x.shape)} {hashlib.sha256(values.tobytes()).hexdigest()}"
 
 
 def file_fingerprint(path: Path) -> str:

@@ -20,8 +20,9 @@ from dragflow.backbones.configs import (
     settings_of,
 )
 from dragflow.backbones.devices import idle_device, pick_device, pick_dtype
-from dragflow.backbones.fingerprint import weights_of, weights_of_parts
+from dragflow.backbones.fingerprint import transformer_fingerprint, weights_of, weights_of_parts
 from dragflow.backbones.lora import add_loras, parse_lora
+from dragflow.backbones.lora_bridge import is_lora_bridge, read_lora_bridge
 from dragflow.backbones.parts import Source, class_of, load_part, part_of
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.quantise import load_transformer
@@ -79,7 +80,8 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
     for tokenizer, encoder in layout.tokenizers.items():
         check_tokenizer(f"model {options.name}: its {tokenizer}", getattr(pipeline, tokenizer), encoders[encoder])
     file = bridge_file(options, source.folder)
-    bridge = None if file is None else _bridge(file, source, pipeline, family)
+    transformer.to(device)
+    bridge = None if file is None else _bridge(file, source, pipeline, family)  # before LoRAs, which it goes without
     add_loras(pipeline, loras)
     transformer.to(device)
     further = [*(lora.file for lora in loras), *([] if file is None else [file])]
@@ -96,6 +98,8 @@ def _bridge(file: Path, source: Source, pipeline: Any, family: type[PipelineBack
     dtype = own.dtype
     if source.files:
         raise UserError(f"`bridge` {file} needs the weights that it was trained on: leave it out, or the GGUF file")
+    if is_lora_bridge(file):
+        return read_lora_bridge(file, family(own, pipeline), transformer_fingerprint(source.folder))
     if source.options.quantize is not None or dtype != torch.float32:
         folder = str(source.folder)
         own = load_part(type(own), folder, "transformer", torch.device("cpu"), subfolder="transformer")
@@ -114,7 +118,11 @@ def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: 
     name = str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)  # diffusers keeps a Path as one
     weights, bridge = weights_of_parts(name, networks, pipeline.transformer.dtype), None
     if options.bridge is not None:
-        bridge = ModelBridge(family(read_bridge(Path(options.bridge), pipeline.transformer), pipeline))
+        file, own = Path(options.bridge), pipeline.transformer
+        if is_lora_bridge(file):
+            bridge = read_lora_bridge(file, family(own, pipeline), transformer_fingerprint(own))
+        else:
+            bridge = ModelBridge(family(read_bridge(file, own), pipeline))
     return _tested(pipeline, options, weights, family, bridge)
 
 

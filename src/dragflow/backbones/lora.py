@@ -154,18 +154,10 @@ def trainable_lora(
     Raises:
         UserError: no module of the transformer has such a name.
     """
-    from peft import LoraConfig
-
     transformer = backbone.transformer
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(modules))  # pyright: ignore[reportArgumentType]
     with backbone.lock:
         try:
-            try:
-                with torch.random.fork_rng(devices=[]):
-                    transformer.add_adapter(config, _TRAINABLE)
-            except ValueError as error:
-                raise UserError(f"modules {', '.join(modules)}: {error}") from error
-            weights = {name: p for name, p in transformer.named_parameters() if f".{_TRAINABLE}." in name}
+            weights = grow_lora(transformer, rank=rank, alpha=alpha, modules=modules, name=_TRAINABLE)
             draw = torch.Generator().manual_seed(seed)
             for name, weight in sorted(weights.items()):
                 first = torch.empty(weight.shape).uniform_(-1, 1, generator=draw) / weight.shape[1] ** 0.5
@@ -174,6 +166,25 @@ def trainable_lora(
             yield weights
         finally:
             transformer.unload_lora()
+
+
+def grow_lora(
+    transformer: Any, *, rank: int, alpha: float, modules: Sequence[str], name: str
+) -> dict[str, nn.Parameter]:
+    """Add a LoRA of this name to a transformer; gives its weights by name, whose values are still to be set.
+
+    Raises:
+        UserError: no module of the transformer has such a name.
+    """
+    from peft import LoraConfig
+
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(modules))  # pyright: ignore[reportArgumentType]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            transformer.add_adapter(config, name)
+    except ValueError as error:
+        raise UserError(f"modules {', '.join(modules)}: {error}") from error
+    return {full: p for full, p in transformer.named_parameters() if f".{name}." in full}
 
 
 def lora_layout(backbone: DiffusersBackbone) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from dragflow.backbones.devices import cache_device, on_device
 from dragflow.backbones.fingerprint import weights_of_parts
 from dragflow.backbones.hooks import refuse_fused
+from dragflow.backbones.twin import twin
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
@@ -137,11 +138,15 @@ class PipelineBackbone(ABC):
     @torch.no_grad()
     def decode(self, z: Latent) -> Image:
         """See `Backbone.decode`."""
+        return self.decoded(z).clamp(0, 1)
+
+    def decoded(self, z: Latent) -> Image:
+        """See `DiffusersBackbone.decoded`."""
         vae = self._parts().vae
         with self._on_device(vae):
             shift, scale = vae_affine(vae)
             decoded = vae.decode((z / scale + shift).to(vae.device, vae.dtype)).sample
-            return (decoded.float() / 2 + 0.5).clamp(0, 1).to(self.device)
+            return (decoded.float() / 2 + 0.5).to(self.device)
 
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
         """See `Backbone.schedule`; shifted as the pipeline's scheduler says."""
@@ -226,6 +231,14 @@ class PipelineBackbone(ABC):
             checkpointing=self._checkpointing,
             offload=self._offload,
             bridge=self.bridge,
+        )
+        same.lock = self.lock
+        return same
+
+    def twin(self) -> Self:
+        """See `DiffusersBackbone.twin`."""
+        same = type(self)(
+            twin(self._transformer), self._pipeline, weights=self._weights, checkpointing=self._checkpointing
         )
         same.lock = self.lock
         return same
