@@ -9,9 +9,10 @@ from dragflow.cli.options import AreaOptions, ChoiceOptions, ConfigOptions, Task
 from dragflow.core.models import ModelOptions, SubjectOptions
 from dragflow.intent.options import ProviderOptions
 from dragflow.lora.config import LoraConfig
+from dragflow.train.config import LoraBridgeConfig
 
 _PREFIXES = {
-    "": (LoraConfig, ModelOptions, AreaOptions, TaskOptions, ConfigOptions, ChoiceOptions),
+    "": (LoraConfig, LoraBridgeConfig, ModelOptions, AreaOptions, TaskOptions, ConfigOptions, ChoiceOptions),
     "subject.": (SubjectOptions,),
     "provider.": (ProviderOptions,),
 }
@@ -45,6 +46,8 @@ _OTHERS = (
     "result",
     "trace",
     "trust",
+    "pairs",
+    "scenes",
 )
 
 

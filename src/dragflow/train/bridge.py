@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,8 +28,29 @@ from dragflow.train.pairs import Pairs
 from dragflow.train.state import Run
 from dragflow.train.text import Tokenizers
 
-_CELL, _PATCH = 8, 4
-"""Pixels on each side of a latent cell; latent cells of a token."""
+_PATCH = 4
+"""Latent cells of a token."""
+
+
+class Autoencoder(Protocol):
+    """What turns pictures (b 3 H W), of [-1, 1], into latents (b c h w) and back."""
+
+    @property
+    def device(self) -> str:
+        """Where latents live."""
+        ...
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Latents of pictures; no gradient."""
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Pictures of latents."""
+        ...
+
+    def decode_roughly(self, z: Tensor) -> Tensor:
+        """The same with gradients, and perhaps less exactly."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -88,6 +109,11 @@ class Batch:
     hints: Tensor
 
     @property
+    def cell(self) -> int:
+        """Pixels on each side of a latent cell."""
+        return self.preview.shape[-1] // self.z.shape[-1]
+
+    @property
     def regions(self) -> dict[str, Tensor]:
         """Where (b 1 H W) the error counts."""
         area, left, target = self.masks[:, :1], self.masks[:, 1:2], self.masks[:, 2:]
@@ -118,12 +144,12 @@ class BridgeModel(nn.Module):
         return velocity(self.transformer, told, t, self.pooled.expand(b, -1), self.sequence.expand(b, -1, -1)).float()
 
 
-def batch_of(pair: Pair, coder: Coder) -> Batch:
+def batch_of(pair: Pair, coder: Autoencoder) -> Batch:
     """Pairs, arrays (b, H, W, 3), as the model takes them."""
     source, preview, truth = (state.to_tensor(x).to(coder.device) for x in (pair.source, pair.preview, pair.truth))
     masks = (state.to_tensor(pair.masks).to(coder.device) + 1) / 2
     z, true, known = coder.encode(torch.cat([preview, truth, source])).chunk(3)
-    return Batch(preview, truth, masks, z, true, hints(known, F.avg_pool2d(masks, _CELL)))
+    return Batch(preview, truth, masks, z, true, hints(known, F.avg_pool2d(masks, masks.shape[-1] // z.shape[-1])))
 
 
 def augmented(pair: Pair, rng: np.random.Generator, size: int, mixed: float) -> Pair:
@@ -148,10 +174,11 @@ def _edge(rng: np.random.Generator, within: NDArray[np.bool_], size: int) -> int
     return int(rng.integers(min(max(first, 0), most), min(max(last, 0), most) + 1))
 
 
-def objective(config: BridgeConfig, batch: Batch, v: Tensor, coder: Coder, rng: np.random.Generator) -> Tensor:
+def objective(config: BridgeConfig, batch: Batch, v: Tensor, coder: Autoencoder, rng: np.random.Generator) -> Tensor:
     """What is minimised for velocities (b c h w): errors in proportion to the preview's own, in latents and pixels."""
+    pixels = batch.cell
     weights = {"area": 1.0, "target": config.target, "vacated": config.vacated}
-    cells = {name: F.avg_pool2d(where, _CELL) for name, where in batch.regions.items()}
+    cells = {name: F.avg_pool2d(where, pixels) for name, where in batch.regions.items()}
     own = batch.z - batch.true
     loss = proportion(v - own, own, cells, weights, config.latent_floor, config.power)
     outside = {"outside": 1 - cells["area"]}
@@ -168,10 +195,10 @@ def objective(config: BridgeConfig, batch: Batch, v: Tensor, coder: Coder, rng: 
         )
 
     # The decoder sees less at the rim of the crop than it would see of the whole: what it gives there does not count.
-    inner = F.pad(torch.ones(2 * (_CELL * (config.crop - 2),), device=v.device), (_CELL,) * 4)
+    inner = F.pad(torch.ones(2 * (pixels * (config.crop - 2),), device=v.device), (pixels,) * 4)
     changed = change(coder.decode_roughly, cut(batch.z, 1), cut(v, 1))
-    error = cut(batch.preview - batch.truth, _CELL)
-    regions = {name: cut(where, _CELL) * inner for name, where in batch.regions.items()}
+    error = cut(batch.preview - batch.truth, pixels)
+    regions = {name: cut(where, pixels) * inner for name, where in batch.regions.items()}
     return loss + config.pixels * proportion(error + changed, error, regions, weights, config.floor, config.power)
 
 
@@ -205,6 +232,11 @@ def bridged(model: BridgeModel, coder: Coder, batch: Batch) -> Tensor:
     """The pictures (b 3 H W) in [-1, 1] that one call gives; outside of the area the preview's own."""
     with state.mixed_precision(coder.device):
         v = model(batch.z, batch.hints)
+    return changed_by(v, coder, batch)
+
+
+def changed_by(v: Tensor, coder: Autoencoder, batch: Batch) -> Tensor:
+    """Previews (b 3 H W), in [-1, 1], with what velocities (b c h w) change in their areas."""
     said = distinct(change(coder.decode, batch.z, v), 2 * FAINT)  # of pictures in [-1, 1]
     return (batch.preview + batch.regions["area"] * said).clamp(-1, 1)
 

@@ -114,15 +114,15 @@ class CutOut(Thing):
         return super().cell if self.picture is None else self.picture
 
 
-def pairs_of(number: int, size: int, split: str = "train") -> list[Pair]:
+def pairs_of(number: int, size: int, split: str = "train", content: Content | None = None) -> list[Pair]:
     """The pairs of scene `number` of a split (train or test), always the same, with pictures (size, size, 3).
 
-    They are one request with `TARGETS` targets.
+    They are one request with `TARGETS` targets; content that is None is drawn.
     """
     for attempt in range(_TRIED):
         rng = np.random.default_rng([number, attempt, 31])
         try:
-            return _drawn_pairs(rng, drag(rng, size, split))
+            return _drawn_pairs(rng, drag(rng, size, split, content))
         except UserError:  # no drag fits, or regions that are painted too large overlap
             continue
         except Exception:  # a fault of the preview is told, but does not end hours of work

@@ -122,6 +122,28 @@ class Pairs:
             return _decoded(file.read(sorted(file.namelist())[place % SHARD]))
 
 
+class Scenes:
+    """The pairs of the first scenes of the world, made when they are first taken, and kept compressed in memory."""
+
+    def __init__(self, count: int, size: int, split: str = "train") -> None:
+        """Of so many scenes, with pictures (size, size, 3); see `drags.pairs_of`."""
+        self.count, self.size, self.split = count, size, split
+        self._made: dict[int, list[bytes]] = {}
+
+    def __len__(self) -> int:
+        return drags.TARGETS * self.count
+
+    def take(self, places: Sequence[int] | NDArray[np.int64]) -> Pair:
+        """The pairs at these places, as one `Pair` of arrays (b, H, W, 3)."""
+        return Pair.stacked([_decoded(self._scene(int(i) // drags.TARGETS)[int(i) % drags.TARGETS]) for i in places])
+
+    def _scene(self, number: int) -> list[bytes]:
+        if number not in self._made:
+            made = drags.pairs_of(number, self.size, self.split, "world")
+            self._made[number] = [_encoded(pair) for pair in made]
+        return self._made[number]
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a folder.
 
