@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from statistics import median
 
@@ -24,6 +25,7 @@ from truths import PLACES, Scores, Truth, gain, parser, scene
 from dragflow import backbones
 from dragflow.bench.metrics.truth import ssim
 from dragflow.core.arrays import Pixels
+from dragflow.core.errors import UserError
 from dragflow.core.task import DragTask
 from dragflow.pixels.resolve import resolve
 from dragflow.train import bridge, drags, latents, state
@@ -83,13 +85,22 @@ def case_for(content: Content, number: int) -> Case:
         sample = scene(number)
         task = resolve(sample.image.pixels, sample.instruction)
         return Case(task, replace(Truth.of(sample), area=task.area), sample.tags)
-    rng = np.random.default_rng([number, 37])
+    tried = (_moved_case(content, number, attempt) for attempt in count())
+    return next(case for case in tried if case is not None)
+
+
+def _moved_case(content: Content, number: int, attempt: int) -> Case | None:
+    """A drag with regions painted as people paint; None if these overlap."""
+    rng = np.random.default_rng([number, attempt, 37])
     moved = drags.drag(rng, SIZE, "test", content)
+    try:
+        task = resolve(moved.before.render(), drags.asked(rng, moved))
+    except UserError:
+        return None
     target, left = (
         np.logical_or.reduce([part(seen, index) for index, _ in moved.moves]) for seen in (moved.after, moved.before)
     )
     tags = ["shadow"] * moved.before.light.shadows + ["light"] * moved.before.light.varies
-    task = resolve(moved.before.render(), drags.asked(rng, moved))
     truth = Truth(moved.after.render(), task.area, target, left)
     return Case(task, truth, (*tags, "one motion" if len(moved.moves) == 1 else "two"))
 

@@ -17,7 +17,7 @@ def test_a_trained_bridge_is_what_an_edit_takes(run: Any, desk: Any, dummy_folde
     trained = run(*train, "--json")
     assert trained.code == 0, trained.err
     told = trained.events
-    assert [e["index"] for e in told if e["event"] == "step" and e["phase"] == "train"] == [1, 2]
+    assert [e["index"] for e in told if e["event"] == "stepped" and e["phase"] == "train"] == [1, 2]
     assert told[-1]["event"] == "written"
     assert len(told[-1]["losses"]) == 2
     assert "area" in told[-1]["gains"]
