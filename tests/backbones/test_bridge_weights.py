@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dragflow.backbones import bridge
 from dragflow.backbones.bridge import bridge_of, read_bridge, write_bridge
+from dragflow.backbones.tensors import read_safetensors
 from dragflow.core.errors import UserError
 
 
@@ -113,7 +113,7 @@ def test_what_is_no_bridge_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_bridge_is_refused_by_the_tensor(trained: Any, tmp_path: Path) -> None:
     path = tmp_path / "bridge.safetensors"
     write_bridge(path, trained, transformer())
-    about, tensors = bridge._read(path)
+    about, tensors = read_safetensors(path)
     for change, text in (
         (lambda held: held.pop("x_embedder.weight.scale"), "x_embedder.weight.scale is missing"),
         (lambda held: held.update(more=torch.zeros(1)), "more is unexpected"),

@@ -54,6 +54,7 @@ MODEL: Inputs = {
     "file of a model": (("--model", "model"), "model/transformer/weights.safetensors"),
     "LoRA": (("--lora", "lora.safetensors"), "lora.safetensors"),
     "LoRA with a scale": (("--lora", "lora.safetensors:0.5"), "lora.safetensors"),
+    "bridge": (("--bridge", "bridge.safetensors"), "bridge.safetensors"),
     "quantised file": (("--quantize", "gguf:q.gguf"), "q.gguf"),
     "adapter": (("--subject", "ip-adapter", "--subject.weights", "adapter.bin"), "adapter.bin"),
     "encoder": (("--subject", "ip-adapter", "--subject.siglip", "encoder"), "encoder/model.safetensors"),
@@ -119,6 +120,12 @@ CASES = (
         MODEL | {"picture": ((), "picture.png")},
     ),
     Case(
+        ("train", "bridge"),
+        {"--output": ".safetensors"},
+        FORCE,
+        MODEL | {"pairs": (("--pairs", "pairs"), "pairs/manifest.json")},
+    ),
+    Case(
         ("bench", "report"),
         {"--output": ".md"},
         (*FORCE,),
@@ -171,10 +178,15 @@ def crowded(desk: Any, monkeypatch: pytest.MonkeyPatch, run: Any) -> Path:
     (desk.folder / "preset.toml").write_text('description = "mine"\n')
     answer = {"background_prompt": "x", "change": "y", "candidates": [{"label": "relocation", "prompt": "z"}]}
     (desk.folder / "answers.json").write_text(json.dumps(answer))
-    for name in ("model/transformer/weights.safetensors", "encoder/model.safetensors", "recipe-model/model_index.json"):
+    for name in (
+        "model/transformer/weights.safetensors",
+        "encoder/model.safetensors",
+        "pairs/manifest.json",
+        "recipe-model/model_index.json",
+    ):
         (desk.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (desk.folder / name).write_text(name)
-    for name in ("lora.safetensors", "q.gguf", "adapter.bin", "recipe-lora.safetensors"):
+    for name in ("lora.safetensors", "bridge.safetensors", "q.gguf", "adapter.bin", "recipe-lora.safetensors"):
         (desk.folder / name).write_text(name)
     _result(desk.folder)
     return desk.folder

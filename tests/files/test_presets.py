@@ -123,7 +123,7 @@ def test_every_broken_rule_of_a_configuration_is_named() -> None:
         override(EditConfig(), settings)
     for rule in (
         "inversion.steps: input should be greater than or equal to 1 (given 0)",
-        "start.mode: input should be 'source', 'warp' or 'preview' (given 'teleport')",
+        "start.mode: input should be 'source', 'warp', 'preview' or 'bridge' (given 'teleport')",
         "optimise.refining: input should be a valid integer",
         "kv.sites: input should be a valid",
         "seed: input should be greater than or equal to 0 (given -1)",

@@ -100,8 +100,7 @@ class Cropped:
         return len(self.scenes)
 
     def take(self, places: Any) -> Any:
-        found, side = self.scenes.take(places), slice(self.size)
-        return replace(found, **{part: getattr(found, part)[:, side, side] for part in found.__dataclass_fields__})
+        return self.scenes.take(places).map(lambda x: x[:, : self.size, : self.size])
 
 
 def shaken(weights: dict[str, nn.Parameter]) -> None:

@@ -165,11 +165,12 @@ def train_bridge(
         fingerprint = _fingerprint(base)
         facts = _facts(base, fingerprint, config, pairs, scenes)
         kept = Checkpoint(to, facts, read_checkpoint(to, facts) if resume else None)
-        with _learning(base, config) as (model, weights), phase("train", config.steps, observer) as meter:
+        with _learning(base, config) as (model, weights):
             training = Training(
                 weights, loss_of(model, config, source), config.steps, config.rate, clip=_CLIP, factor=_factor(config)
             )
-            fit(training, meter, kept, finish=lambda: _finish(to, model, fingerprint, facts))
+            with phase("train", config.steps, observer) as meter:
+                fit(training, meter, kept, finish=lambda: _finish(to, model, fingerprint, facts))
             return Trained(tuple(training.losses), _measured(model, config, observer))
 
 
