@@ -128,6 +128,7 @@ def test_text_and_controls_are_told_from_what_is_behind_them(
     assert_told_apart(visitor, "marked")
     page.get_by_label("Preset").click()
     page.get_by_role("option", name="fast").wait_for()
+    page.wait_for_timeout(500)  # the list fades in
     assert_told_apart(visitor, "choosing")
     page.keyboard.press("Escape")
     page.locator(".tools").get_by_role("button", name="?").click()
