@@ -79,8 +79,14 @@ MEASURED = """() => {
 """What is seen of the page, each with its kind and its contrast."""
 
 
+SETTLED = """() => document.getAnimations().every(
+  (one) => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity)"""
+"""Whether nothing fades in any more: what is half transparent is not measured."""
+
+
 def assert_told_apart(visitor: Visitor, where: str) -> None:
     """Everything that is seen now."""
+    visitor.page.wait_for_function(SETTLED)
     found = visitor.page.evaluate(MEASURED)
     assert sum(kind == "text" for kind, _, _ in found) > 20
     assert sum(kind == "control" for kind, _, _ in found) > 8
@@ -128,7 +134,6 @@ def test_text_and_controls_are_told_from_what_is_behind_them(
     assert_told_apart(visitor, "marked")
     page.get_by_label("Preset").click()
     page.get_by_role("option", name="fast").wait_for()
-    page.wait_for_timeout(500)  # the list fades in
     assert_told_apart(visitor, "choosing")
     page.keyboard.press("Escape")
     page.locator(".tools").get_by_role("button", name="?").click()
