@@ -166,3 +166,21 @@ def test_a_pipeline_takes_one(dummy_folder: Path, dummy_bridge: Path, picture: n
 def test_a_bridge_that_is_none_is_refused(dummy_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read as a bridge"):
         Editor.load(dummy_folder, bridge=tmp_path / "nowhere.safetensors")
+
+
+def test_the_source_is_encoded_once_for_all_edits(
+    editor: Editor, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    real = editor.backbone.encode
+
+    def encode(image: torch.Tensor) -> Latent:
+        seen.append(float(image.sum()))
+        return real(image)
+
+    monkeypatch.setattr(editor.backbone, "encode", encode)
+    session = editor.open(picture)
+    first = session.edit(BOX)
+    assert np.array_equal(session.edit(BOX).pixels, first.pixels)
+    assert len(seen) == 3  # the source, and the preview of each edit
+    assert len(set(seen)) == 2

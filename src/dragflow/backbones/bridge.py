@@ -5,13 +5,15 @@ The layout is that of FLUX.1 Fill: further channels beside the latent's, which t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -132,8 +134,24 @@ def read_file(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     Raises:
         UserError: it is missing, or damaged.
     """
-    try:
+    with _readable(path):
         return read_safetensors(path)
+
+
+def read_about(path: Path) -> dict[str, str]:
+    """The metadata alone.
+
+    Raises:
+        UserError: the file is missing, or damaged.
+    """
+    with _readable(path), safe_open(path, "pt") as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # the library's own errors share no class
         raise UserError(f"{path} cannot be read as a bridge: name a file that a bridge's training wrote") from error
 

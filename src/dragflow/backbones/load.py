@@ -81,29 +81,45 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
         check_tokenizer(f"model {options.name}: its {tokenizer}", getattr(pipeline, tokenizer), encoders[encoder])
     file = bridge_file(options, source.folder)
     transformer.to(device)
-    bridge = None if file is None else _bridge(file, source, pipeline, family)  # before LoRAs, which it goes without
+    bridge = None if file is None else _bridge_of_folder(file, source, family(transformer, pipeline))  # without LoRAs
     add_loras(pipeline, loras)
     transformer.to(device)
     further = [*(lora.file for lora in loras), *([] if file is None else [file])]
     return _tested(pipeline, options, weights_of(source, further, dtype), family, bridge)
 
 
-def _bridge(file: Path, source: Source, pipeline: Any, family: type[PipelineBackbone]) -> Bridge:
+def _bridge_of_folder(file: Path, source: Source, model: PipelineBackbone) -> Bridge:
     """The bridge in a file, made of the model's own weights, whatever was done to those that are dragged with.
 
     Raises:
         UserError: no bridge of this model, or the model's own weights are not there.
     """
-    own = pipeline.transformer
-    dtype = own.dtype
     if source.files:
         raise UserError(f"`bridge` {file} needs the weights that it was trained on: leave it out, or the GGUF file")
+
+    def own() -> Any:
+        if source.options.quantize is None and model.dtype == torch.float32:
+            return model.transformer
+        cls, cpu = type(model.transformer), torch.device("cpu")
+        return load_part(cls, str(source.folder), "transformer", cpu, subfolder="transformer")
+
+    return _bridge(file, model, own, source.folder)
+
+
+def _bridge(
+    file: Path, model: PipelineBackbone, own: Callable[[], Any], fingerprinted: Path | torch.nn.Module
+) -> Bridge:
+    """The bridge in a file, of either kind.
+
+    Args:
+        file: the bridge.
+        model: where it computes, without LoRAs.
+        own: gives the model's transformer in float32.
+        fingerprinted: the model's folder, or its transformer.
+    """
     if is_lora_bridge(file):
-        return read_lora_bridge(file, family(own, pipeline), transformer_fingerprint(source.folder))
-    if source.options.quantize is not None or dtype != torch.float32:
-        folder = str(source.folder)
-        own = load_part(type(own), folder, "transformer", torch.device("cpu"), subfolder="transformer")
-    return ModelBridge(family(read_bridge(file, own).to(pick_device(source.options.device), dtype), pipeline))
+        return read_lora_bridge(file, model, transformer_fingerprint(fingerprinted))
+    return ModelBridge(type(model)(read_bridge(file, own()).to(model.device, model.dtype), model.pipeline))
 
 
 def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: type[B]) -> B:
@@ -118,11 +134,8 @@ def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: 
     name = str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)  # diffusers keeps a Path as one
     weights, bridge = weights_of_parts(name, networks, pipeline.transformer.dtype), None
     if options.bridge is not None:
-        file, own = Path(options.bridge), pipeline.transformer
-        if is_lora_bridge(file):
-            bridge = read_lora_bridge(file, family(own, pipeline), transformer_fingerprint(own))
-        else:
-            bridge = ModelBridge(family(read_bridge(file, own), pipeline))
+        own = pipeline.transformer
+        bridge = _bridge(Path(options.bridge), family(own, pipeline), lambda: own, own)
     return _tested(pipeline, options, weights, family, bridge)
 
 

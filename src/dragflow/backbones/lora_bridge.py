@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dragflow.backbones.base import DiffusersBackbone
-from dragflow.backbones.bridge import FORMAT, read_file
+from dragflow.backbones.bridge import FORMAT, read_about, read_file
 from dragflow.backbones.lora import grow_lora, lora_layout, trainable_lora
 from dragflow.backbones.tensors import compare, shown
 from dragflow.core.errors import CapabilityError, UserError
@@ -100,7 +100,7 @@ def is_lora_bridge(path: Path) -> bool:
     Raises:
         UserError: it cannot be read.
     """
-    return _KIND in read_file(path)[0]
+    return _KIND in read_about(path)
 
 
 def read_lora_bridge(path: Path, model: DiffusersBackbone, fingerprint: str) -> LoraBridge:

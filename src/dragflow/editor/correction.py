@@ -9,19 +9,20 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import CapabilityError
 from dragflow.core.task import DragTask
 from dragflow.editor import frames
-from dragflow.method.backbone import Backbone, Bridge
+from dragflow.method.backbone import Backbone, Bridge, Latent
 from dragflow.ops.bridge import change, distinct
 from dragflow.ops.masks import coverage
 from dragflow.pixels.preview import places
 
 
 @torch.no_grad()
-def corrected(backbone: Backbone, task: DragTask, preview: Pixels, config: EditConfig) -> Pixels:
+def corrected(backbone: Backbone, task: DragTask, source: Latent, preview: Pixels, config: EditConfig) -> Pixels:
     """A preview (H, W, 3) with what the model's bridge changes in it.
 
     Args:
         backbone: the model.
         task: on what the model sees.
+        source: latent of the same.
         preview: of the same.
         config: the size at which the model works, and how far changes fade at the rim of the area.
 
@@ -29,10 +30,7 @@ def corrected(backbone: Backbone, task: DragTask, preview: Pixels, config: EditC
         CapabilityError: the model has no bridge.
     """
     bridge = bridge_of(backbone)
-    source, z = (
-        backbone.encode(frames.as_seen(picture, backbone.spec, config.size.max_pixels))
-        for picture in (task.image, preview)
-    )
+    z = backbone.encode(frames.as_seen(preview, backbone.spec, config.size.max_pixels))
     told = [coverage(torch.tensor(place).to(backbone.device), (z.shape[-2], z.shape[-1])) for place in places(task)]
     v = bridge(z, source, torch.stack(told)[None])
     return frames.with_change(task, preview, distinct(change(backbone.decode, z, v)), config)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dragflow.core.arrays import Pixels, Window
 from dragflow.core.checked import check, expect
-from dragflow.core.config import EditConfig
+from dragflow.core.config import EditConfig, SizeConfig
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
 from dragflow.core.result import Provenance, Recipe
@@ -67,6 +67,7 @@ class Session:
         self._inversions = Inversions(_INVERSIONS_KEPT) if inversions is None else inversions
         self._last: tuple[InversionKey, Prepared] | None = None
         """Held by the session itself: what is too large to be kept must not be made twice for one edit."""
+        self._encoded: tuple[SizeConfig, Latent] | None = None
 
     def edit(
         self,
@@ -119,7 +120,7 @@ class Session:
         if config.start.mode != "bridge":
             return drawn
         with phase("bridge", 1, observer) as meter:
-            result = corrected(self._backbone, seen, drawn, config)
+            result = corrected(self._backbone, seen, self._latent(config), drawn, config)
             meter.step(preview=lambda: result)
         return result
 
@@ -223,7 +224,7 @@ class Session:
     ) -> Prepared:
         timer, window = Timer(observer), key.size.box
         with phase("encode", 1, timer) as meter:
-            z = self._backbone.encode(self._as_image(frames.shown(self.source.pixels, window), config))
+            z = self._latent(config)
             latent = (z.shape[-2], z.shape[-1])
             cond = self._inverting(prompt, config, box, z) if key.calls_model else None
             meter.step()
@@ -246,6 +247,13 @@ class Session:
             references=unmoved(config.references, z, self._backbone.spec.token_grid((z.shape[-2], z.shape[-1]))),
             guidance=config.inversion.guidance,
         )
+
+    def _latent(self, config: EditConfig) -> Latent:
+        """The latent of what the model sees of the picture, encoded once for all edits that see the same."""
+        if self._encoded is None or self._encoded[0] != config.size:
+            seen = frames.shown(self.source.pixels, config.size.box)
+            self._encoded = config.size, self._backbone.encode(self._as_image(seen, config))
+        return self._encoded[1]
 
     def _as_image(self, seen: Pixels, config: EditConfig) -> Image:
         """What the model sees, at the size at which it works."""

@@ -67,11 +67,7 @@ def train_lora(
         model = without_loras(backbone)
         origin = Origin(model.weights, picture.sha256, prompt, config)
         begun = read_checkpoint(to, origin.facts()) if resume else None
-        with phase("encode", 1, observer) as meter:
-            size = frames.model_size(model.spec, picture.size, config.max_pixels)
-            z = model.encode(frames.as_image(picture.pixels, size))
-            texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
-            meter.step()
+        z, texts = _encoded(model, picture, prompt, config.max_pixels, observer)
         with (
             trainable_lora(
                 model, rank=config.rank, alpha=config.scaling, modules=config.modules, seed=config.seed
@@ -88,6 +84,17 @@ def train_lora(
             kept = Checkpoint(to, origin.facts(), begun)
             fit(training, meter, kept, finish=lambda: write_lora(to, origin, *lora_layout(model)))
         return tuple(training.losses)
+
+
+def _encoded(
+    model: DiffusersBackbone, picture: SourceImage, prompt: str, max_pixels: int, observer: Observer
+) -> tuple[Latent, list[Conditioning]]:
+    """The latent of a picture, and its prompt and the empty one for the model."""
+    with phase("encode", 1, observer) as meter:
+        z = model.encode(frames.as_seen(picture.pixels, model.spec, max_pixels))
+        texts = [model.condition(text, guidance=1.0) for text in (prompt, "")]
+        meter.step()
+    return z, texts
 
 
 def flow_loss(
