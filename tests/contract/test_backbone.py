@@ -15,6 +15,7 @@ from family_cases import FamilyCase
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from dragflow.backbones.guidance import own
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
@@ -32,7 +33,8 @@ def z(backbone: PipelineBackbone) -> Tensor:
 
 @pytest.fixture(scope="module")
 def cond(backbone: PipelineBackbone) -> Any:
-    return backbone.condition("a cat on grass", guidance=3.5)
+    """Of one call; `test_guidance.py` has those of two."""
+    return backbone.condition("a cat on grass", guidance=1.0 if backbone.spec.guidance == "classifier-free" else 3.5)
 
 
 @contextmanager
@@ -76,7 +78,8 @@ def test_the_velocity_is_the_librarys_own_bit_for_bit(
 def test_the_velocity_depends_on_time_guidance_and_prompt(backbone: PipelineBackbone, z: Tensor, cond: Any) -> None:
     v = backbone.velocity(z, TIME, cond)
     assert not torch.equal(v, backbone.velocity(z, 0.2, cond))
-    assert not torch.equal(v, backbone.velocity(z, TIME, backbone.condition("a cat on grass", guidance=1.0)))
+    guided = backbone.velocity(z, TIME, backbone.condition("a cat on grass", guidance=2.0))
+    assert torch.equal(v, guided) == (backbone.spec.guidance == "none")
     assert not torch.equal(v, backbone.velocity(z, TIME, backbone.condition("a train", guidance=3.5)))
 
 
@@ -104,7 +107,7 @@ def test_encode_and_decode_shapes(backbone: PipelineBackbone) -> None:
 
 def test_a_prompt_is_encoded_once(backbone: PipelineBackbone) -> None:
     first = backbone.condition("once", guidance=1.0)
-    assert backbone.condition("once", guidance=3.5).text is first.text
+    assert own(backbone.condition("once", guidance=3.5)).text is first.text
 
 
 def test_the_schedule_is_cut_at_the_edit_time(backbone: PipelineBackbone) -> None:
@@ -113,7 +116,8 @@ def test_the_schedule_is_cut_at_the_edit_time(backbone: PipelineBackbone) -> Non
     assert len(schedule.used) == 20
     assert schedule.edit_time == schedule.used[0] == schedule.times[6]
     larger = backbone.schedule(InversionConfig(25, 6), (128, 128))
-    assert larger.edit_time > schedule.edit_time  # more tokens, more shift towards noise
+    shifted = backbone.pipeline.scheduler.config.use_dynamic_shifting  # more tokens, more shift towards noise
+    assert larger.edit_time > schedule.edit_time if shifted else larger.edit_time == schedule.edit_time
 
 
 def test_the_spec_names_what_is_there(family: FamilyCase, backbone: PipelineBackbone) -> None:
@@ -315,14 +319,14 @@ def test_a_quantised_model_gives_gradients_and_takes_control(
     if quantize != "layerwise-fp8":
         pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
     loaded = family.load(folder, dtype="bfloat16", quantize=quantize)
-    cond = loaded.condition("a cat", guidance=3.5)
+    cond = loaded.condition("a cat", guidance=1.0)
     found = gradient(loaded, z, cond)
     assert found.isfinite().all()
     assert found.any()
     control = Control(frozenset({loaded.spec.blocks[0], loaded.spec.blocks[-1]}))
     v = loaded.velocity(z, TIME, cond, kv=control)
     assert len(control.seen) == 4
-    exact = backbone.velocity(z, TIME, backbone.condition("a cat", guidance=3.5))
+    exact = backbone.velocity(z, TIME, backbone.condition("a cat", guidance=1.0))
     assert float((v - exact).norm() / exact.norm()) < 0.3
     assert loaded.weights.options.quantize == quantize
 

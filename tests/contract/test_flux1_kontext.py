@@ -81,7 +81,7 @@ def test_it_is_the_librarys_own_pipeline(folder: Path) -> None:
         assert all(map(torch.equal, stream.rotary, pipe.transformer.pos_embed(ids)))
         ours = backbone.velocity(unpack(tokens[:, :TOKENS], *GRID), t, cond)
         assert torch.allclose(pack(ours), call.velocity, rtol=0, atol=1e-5)
-    assert backbone.spec.takes_guidance == (calls[0].given["guidance"] is not None)
+    assert (backbone.spec.guidance == "embedded") == (calls[0].given["guidance"] is not None)
 
 
 def test_a_loaded_pipeline_is_taken(kontext_folder: Path) -> None:

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from dragflow.backbones.registry import FAMILIES, footprint, load_backbone, wrap_pipeline
+from dragflow.backbones.family import FAMILIES
+from dragflow.backbones.registry import footprint, load_backbone, wrap_pipeline
+from dragflow.backbones.usual import usual_preset
 from dragflow.core.errors import CapabilityError
 from dragflow.core.models import ModelOptions
 
 FAR = """
+from dragflow.backbones.family import Family
 from dragflow.backbones.footprint import Footprint
+
+FAMILY = Family(module=__name__, preset="fast")
 
 
 def load(source):
@@ -24,8 +29,8 @@ def wrap(pipeline, options):
     return "wrapped", pipeline, options.offload
 
 
-def footprint(folder):
-    return Footprint(str(folder), 3, 4, 5, 6)
+def footprint(model, folder):
+    return Footprint(model, 3, 4, 5, 6)
 """
 
 
@@ -40,9 +45,10 @@ def test_a_package_brings_a_family(install: Callable[[str, str, dict[str, str]],
         load_backbone(options)
     with pytest.raises(CapabilityError, match="FarPipeline"):
         wrap_pipeline(FarPipeline(), options)
-    install(FAR, "dragflow.backbones", {"FarPipeline": ""})
-    assert FAMILIES.names == ("FluxPipeline", "FluxKontextPipeline", "FarPipeline")
+    install(FAR, "dragflow.backbones", {"FarPipeline": "FAMILY"})
+    assert FAMILIES.names == (*FAMILIES.own, "FarPipeline")
     assert load_backbone(options) == ("loaded", tmp_path, "cpu")
     assert footprint(options).transformer == 3
+    assert usual_preset(options) == "fast"
     pipeline = FarPipeline()
     assert wrap_pipeline(pipeline, options) == ("wrapped", pipeline, True)

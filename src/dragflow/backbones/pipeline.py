@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dragflow.backbones.devices import cache_device, on_device
 from dragflow.backbones.fingerprint import weights_of_parts
+from dragflow.backbones.guidance import Guided, beyond, own
 from dragflow.backbones.hooks import refuse_fused
 from dragflow.backbones.twin import twin
 from dragflow.core.config import InversionConfig
@@ -40,6 +41,7 @@ from dragflow.method.backbone import (
 )
 from dragflow.ops import flow
 
+C = TypeVar("C")
 R = TypeVar("R")
 _PROMPTS_KEPT = 8
 
@@ -130,10 +132,7 @@ class PipelineBackbone(ABC):
         """See `Backbone.encode`; the mode of the encoder's distribution."""
         vae = self._parts().vae
         with self._on_device(vae):
-            encoded = vae.encode((image * 2 - 1).to(vae.device, vae.dtype))
-            z = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-            shift, scale = vae_affine(vae)
-            return ((z.float() - shift) * scale).to(self.device)
+            return self._encoded(vae, (image * 2 - 1).to(vae.device, vae.dtype)).to(self.device)
 
     @torch.no_grad()
     def decode(self, z: Latent) -> Image:
@@ -144,9 +143,17 @@ class PipelineBackbone(ABC):
         """See `DiffusersBackbone.decoded`."""
         vae = self._parts().vae
         with self._on_device(vae):
-            shift, scale = vae_affine(vae)
-            decoded = vae.decode((z / scale + shift).to(vae.device, vae.dtype)).sample
-            return (decoded.float() / 2 + 0.5).to(self.device)
+            return (self._decoded(vae, z.to(vae.device)).float() / 2 + 0.5).to(self.device)
+
+    def _encoded(self, vae: Any, image: Image) -> Latent:
+        """Latents of about unit variance, float32, of pictures in [-1, 1]."""
+        shift, scale = vae_affine(vae)
+        return (mode(vae.encode(image)).float() - shift) * scale
+
+    def _decoded(self, vae: Any, z: Latent) -> Image:
+        """The inverse of `_encoded`, in the autoencoder's dtype."""
+        shift, scale = vae_affine(vae)
+        return vae.decode((z / scale + shift).to(vae.dtype)).sample
 
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
         """See `Backbone.schedule`; shifted as the pipeline's scheduler says."""
@@ -167,6 +174,8 @@ class PipelineBackbone(ABC):
         self, z: Latent, t: float | Float[Tensor, " b"], cond: Conditioning, *, kv: KVControl | None = None
     ) -> Latent:
         """`velocity` with gradients, for training; each latent of the batch may have a time of its own."""
+        if isinstance(cond, Guided):
+            return cond.velocity(lambda each: self.flow(z, t, each, kv=kv), self._lead)
         stream = self._embed(z, t, cond)
         for name in self.spec.blocks:
             stream = self._run_block(name, stream, kv)[0]
@@ -181,7 +190,7 @@ class PipelineBackbone(ABC):
             raise UserError(f"tap {unknown or taps} is not known: this model has {', '.join(self.spec.tap_names)}")
         wanted = {tap.rpartition(".")[0] for tap in taps}
         last = max(self.spec.blocks.index(block) for block in wanted)
-        stream = self._embed(z, t, cond)
+        stream = self._embed(z, t, own(cond))
         found: dict[str, Tensor] = {}
         for name in self.spec.blocks[: last + 1]:
             stream, norm = self._run_block(name, stream, kv)
@@ -189,6 +198,14 @@ class PipelineBackbone(ABC):
                 found |= {f"{name}.out": stream.image, f"{name}.norm": norm}
         h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
         return tuple(rearrange(found[tap], "b (h w) d -> b d h w", h=h, w=w) for tap in taps)
+
+    def _guided(self, cond: C, negative: Callable[[], C], guidance: float) -> C | Guided:
+        """A conditioning under classifier-free guidance; as it is where that leads nowhere."""
+        return cond if guidance == 1 else Guided(cond, negative(), guidance)
+
+    def _lead(self, v: Latent, away: Latent, scale: float) -> Latent:
+        """The family's rule of classifier-free guidance."""
+        return beyond(v, away, scale)
 
     def _checkpointed(self, run: Callable[..., R], *tensors: Tensor) -> R:
         """A function's result; where memory is to be saved, the backward pass calls it again.
@@ -280,6 +297,11 @@ def check_references(spec: BackboneSpec, references: Sequence[Reference]) -> Non
             f"{len(references)} references are given, but models of family {spec.family} take "
             f"{spec.references or 'none'}: leave some out, or use an edit model"
         )
+
+
+def mode(encoded: Any) -> Tensor:
+    """The mode of what an autoencoder's encoder gives, or its only answer."""
+    return encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
 
 
 def vae_affine(vae: Any) -> tuple[float, float]:

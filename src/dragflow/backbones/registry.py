@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from dragflow.backbones.configs import read_config
+from dragflow.backbones.family import FAMILIES, Family, published
 from dragflow.backbones.footprint import Footprint
 from dragflow.backbones.hub import INDEX, cached, find, folder_of
 from dragflow.backbones.parts import Source, quiet_libraries
 from dragflow.backbones.usual import NANO_FOLDER
 from dragflow.core.errors import CapabilityError, UserError
-from dragflow.core.models import DUMMY, NANO, ModelOptions
-from dragflow.core.plugins import Plugins
+from dragflow.core.models import DUMMY, FLUX1_DEV, NANO, ModelOptions
 from dragflow.method.backbone import Backbone
-
-FAMILIES = Plugins(
-    "pipeline",
-    "dragflow.backbones",
-    {
-        "FluxPipeline": "dragflow.backbones.flux1.load",
-        "FluxKontextPipeline": "dragflow.backbones.flux1_kontext.load",
-    },
-)
-"""Class of a pipeline, as in `model_index.json`, to a `Family`."""
-_PUBLISHED = "FluxPipeline"
-"""That of the model which is loaded where none is named."""
-
-
-class Family(Protocol):
-    """A module that knows one family of models."""
-
-    def load(self, source: Source) -> Backbone:
-        """Load a model from disk, quantised and on its device as the options say; ends with the gradient self-test."""
-        ...
-
-    def wrap(self, pipeline: Any, options: ModelOptions) -> Backbone:
-        """A backbone on a loaded pipeline; only `checkpointing` and `offload` of the options count."""
-        ...
-
-    def footprint(self, folder: Path | None) -> Footprint:
-        """How large the model in a folder is, or the family's published one; reads configurations only.
-
-        Raises:
-            UserError: a configuration is missing or damaged.
-        """
-        ...
 
 
 def load_backbone(options: ModelOptions) -> Backbone:
@@ -58,7 +25,7 @@ def load_backbone(options: ModelOptions) -> Backbone:
     folder, commit = locate(options)
     family = _family_in(folder, options.name)
     with quiet_libraries():
-        return family.load(Source(options, folder, commit))
+        return family.loader.load(Source(options, folder, commit))
 
 
 def wrap_pipeline(pipeline: Any, options: ModelOptions) -> Backbone:
@@ -71,11 +38,12 @@ def wrap_pipeline(pipeline: Any, options: ModelOptions) -> Backbone:
     if name not in FAMILIES.names:
         raise CapabilityError(f"pipeline {name} is not known: dragflow knows {', '.join(FAMILIES.names)} of diffusers")
     family: Family = FAMILIES.load(name)
-    return family.wrap(pipeline, options)
+    return family.loader.wrap(pipeline, options)
 
 
 def footprint(options: ModelOptions) -> Footprint:
-    """How large a model is: told by its configurations where they are on this disk, else those of FLUX.1-dev.
+    """How large a model is: told by its configurations where they are on this disk, or come with dragflow; else those
+    of FLUX.1-dev.
 
     Nothing is downloaded, and no weights are read.
 
@@ -85,15 +53,17 @@ def footprint(options: ModelOptions) -> Footprint:
     """
     folder = _on_disk(options.name)
     if folder is not None:
-        return replace(_family_in(folder, options.name).footprint(folder), model=options.name)
+        return _family_in(folder, options.name).loader.footprint(options.name, folder)
     snapshot = cached(options.name, options.revision)
     if snapshot is not None:
         try:
-            return replace(_family_in(snapshot, options.name).footprint(snapshot), model=options.name)
+            return _family_in(snapshot, options.name).loader.footprint(options.name, snapshot)
         except UserError:  # a download that was never finished
             pass
-    published: Family = FAMILIES.load(_PUBLISHED)
-    return published.footprint(None)
+    known = published()
+    name = options.name if options.name in known else FLUX1_DEV
+    family: Family = FAMILIES.load(known[name])
+    return family.loader.footprint(name, None)
 
 
 def locate(options: ModelOptions) -> tuple[Path, str | None]:

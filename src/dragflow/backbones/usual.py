@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dragflow.backbones.family import FAMILIES, Family, published
 from dragflow.backbones.hub import INDEX, cached, folder_of
 from dragflow.core.errors import UserError
 from dragflow.core.models import DUMMY, NANO, ModelOptions
 
 BRIDGE = "bridge.safetensors"
 """Name of the bridge that comes with a model, in the model's folder."""
-PRESETS = {"FluxKontextPipeline": "instant"}
-"""Presets that serve families best by themselves, by the pipeline's class in `model_index.json`; else `default`."""
-_PUBLISHED = {"black-forest-labs/FLUX.1-Kontext-dev": "FluxKontextPipeline"}
-"""Classes of published models, for when they are not on this disk yet."""
 NANO_FOLDER = Path(__file__).parent / "nano"
 
 
@@ -31,8 +28,11 @@ def usual_preset(options: ModelOptions) -> str:
         folder = _found(options)
     if bridge_file(options, folder) is not None:
         return "bridge"
-    pipeline = _PUBLISHED.get(options.name) if folder is None else _class_in(folder)
-    return PRESETS.get(pipeline or "", "default")
+    pipeline = published().get(options.name) if folder is None else _class_in(folder)
+    if pipeline is None or pipeline not in FAMILIES.names:
+        return "default"
+    family: Family = FAMILIES.load(pipeline)
+    return family.preset
 
 
 def _found(options: ModelOptions) -> Path | None:

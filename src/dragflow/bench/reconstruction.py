@@ -130,7 +130,7 @@ def _velocity(
     def velocity(z: Latent, t: float) -> Latent:
         kv = inversion.kv.injector(t) if setting.kv and inversion.kv is not None else None
         v = backbone.velocity(z, t, cond, kv=kv)
-        if backbone.spec.takes_guidance or guidance == 1:
+        if backbone.spec.guidance != "none" or guidance == 1:
             return v
         without = backbone.velocity(z, t, empty, kv=kv)
         return without + guidance * (v - without)

@@ -136,8 +136,15 @@ class BackboneSpec:
     """Attention blocks whose K/V are recorded and injected by default."""
     kv_token_bytes: int
     """Bytes of one key (or value) projection of one token."""
-    takes_guidance: bool = False
-    """Whether guidance is an input; a model that does not take it ignores it."""
+    guidance: Literal["none", "embedded", "classifier-free"] = "none"
+    """What guidance is: `none`, it is ignored; `embedded`, an input of the model; `classifier-free`, twice the calls
+    where it is not 1, away from `negative`."""
+    negative: str = ""
+    """The prompt that classifier-free guidance leads away from."""
+    distilled: bool = False
+    """Whether the weights were trained to sample in a few steps."""
+    text_limit: int = 512
+    """Most tokens of a prompt that the model reads; what is longer is cut off."""
     subject_heads: tuple[int, int] | None = None
     """Number and size of the heads of the attentions into which a subject can be injected; None if it cannot."""
     references: int = 0

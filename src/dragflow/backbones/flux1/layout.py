@@ -62,7 +62,7 @@ def spec_of(transformer: Any, stride: int) -> BackboneSpec:
         taps=taps[-2 * _TAPPED_BLOCKS :],
         kv_blocks=kv_sites(doubles, singles),
         kv_token_bytes=heads * head * transformer.dtype.itemsize,
-        takes_guidance=bool(transformer.config.guidance_embeds),
+        guidance="embedded" if transformer.config.guidance_embeds else "none",
         subject_heads=(heads, head),
     )
 

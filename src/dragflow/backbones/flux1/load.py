@@ -7,11 +7,11 @@ from typing import Any
 
 from dragflow.backbones.flux1.layout import check_configs, spec_of
 from dragflow.backbones.flux1.model import Flux1
-from dragflow.backbones.flux1.published import CONFIGS
+from dragflow.backbones.flux1.published import published
 from dragflow.backbones.footprint import Footprint, empty_networks, footprint_of
 from dragflow.backbones.load import Layout, load_pipeline, read_configs, wrap_pipeline
 from dragflow.backbones.parts import Source
-from dragflow.core.models import FLUX1_DEV, ModelOptions
+from dragflow.core.models import ModelOptions
 
 LAYOUT = Layout(
     "FluxPipeline",
@@ -23,19 +23,20 @@ LAYOUT = Layout(
 
 
 def load(source: Source) -> Flux1:
-    """See `Family.load`."""
+    """See `Loader.load`."""
     return load_pipeline(source, LAYOUT, Flux1)
 
 
 def wrap(pipeline: Any, options: ModelOptions) -> Flux1:
-    """See `Family.wrap`."""
+    """See `Loader.wrap`."""
     return wrap_pipeline(pipeline, options, LAYOUT, Flux1)
 
 
-def footprint(folder: Path | None) -> Footprint:
-    """See `Family.footprint`."""
-    model = FLUX1_DEV if folder is None else str(folder)
-    networks = empty_networks(LAYOUT, CONFIGS if folder is None else read_configs(LAYOUT, model, folder), model)
+def footprint(model: str, folder: Path | None) -> Footprint:
+    """See `Loader.footprint`."""
+    networks = empty_networks(
+        LAYOUT, published(model) if folder is None else read_configs(LAYOUT, model, folder), model
+    )
     vae: Any = networks["vae"]
     return footprint_of(
         model, networks, spec_of(networks["transformer"], 2 ** (len(vae.config.block_out_channels) - 1))

@@ -1,10 +1,12 @@
-"""The configuration of FLUX.1-dev, for what must be known of it without its files."""
+"""The configurations of FLUX.1's published weights, for what must be known of them without their files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dragflow.backbones.configs import Config
 
-CONFIGS: dict[str, Config] = {
+_DEV: dict[str, Config] = {
     # The defaults of diffusers' class are FLUX.1-dev's, but for this.
     "transformer": {"guidance_embeds": True},
     "vae": {
@@ -36,3 +38,8 @@ CONFIGS: dict[str, Config] = {
         "feed_forward_proj": "gated-gelu",
     },
 }
+
+
+def published(model: str) -> Mapping[str, Config]:
+    """Configurations of the networks of published weights, by the part's name; those of fine-tunes are the same."""
+    return {**_DEV, "transformer": {"guidance_embeds": False}} if model.endswith("schnell") else _DEV

@@ -1,1 +1,16 @@
 """FLUX.1 Kontext in diffusers layout: FLUX.1, trained to look at a picture and to follow an instruction."""
+
+from dragflow.backbones.family import Family, Published
+
+FAMILY = Family(
+    module="dragflow.backbones.flux1_kontext.load",
+    published=(
+        Published(
+            "black-forest-labs/FLUX.1-Kontext-dev",
+            licence="FLUX.1 [dev] Non-Commercial License",
+            commercial=False,
+            gated=True,
+        ),
+    ),
+    preset="instant",
+)

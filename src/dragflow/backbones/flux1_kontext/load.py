@@ -18,10 +18,10 @@ LAYOUT = replace(FLUX1, pipeline="FluxKontextPipeline")
 
 
 def load(source: Source) -> Flux1Kontext:
-    """See `Family.load`."""
+    """See `Loader.load`."""
     return load_pipeline(source, LAYOUT, Flux1Kontext)
 
 
 def wrap(pipeline: Any, options: ModelOptions) -> Flux1Kontext:
-    """See `Family.wrap`."""
+    """See `Loader.wrap`."""
     return wrap_pipeline(pipeline, options, LAYOUT, Flux1Kontext)

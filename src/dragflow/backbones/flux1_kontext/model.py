@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dragflow.backbones.flux1.model import Flux1
-from dragflow.backbones.usual import PRESETS
+from dragflow.backbones.flux1_kontext import FAMILY
 from dragflow.method.backbone import BackboneSpec
 
 _REFERENCES = 2
@@ -26,5 +26,5 @@ class Flux1Kontext(Flux1):
             references=_REFERENCES,
             prompts="instructions",
             sizes=SIZES,
-            preset=PRESETS["FluxKontextPipeline"],
+            preset=FAMILY.preset,
         )
