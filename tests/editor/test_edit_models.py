@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from dragflow import Box, Editor, EditResult, Event, Instruction, Operation, Rotate, Scale, Started, Stepped, Translate
 from dragflow.backbones.flux1_kontext.model import SIZES
-from dragflow.backbones.usual import usual_preset
+from dragflow.backbones.usual import usual_preset, usual_prompts
+from dragflow.core.blending import blending
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import CapabilityError
 from dragflow.core.models import ModelOptions
 from dragflow.core.motion import Motion
 from dragflow.editor.frames import model_size
-from dragflow.editor.wording import blending
 from dragflow.files.presets import load_preset, override
 from dragflow.files.recipes import decode_recipe
 from dragflow.method.backbone import Reference
@@ -286,3 +286,20 @@ def test_a_job_is_repeated_to_the_byte(kontext_folder: Path) -> None:
     recipe, _ = decode_recipe(made.png(), "result.png")
     again: EditResult = run(repeat(source, recipe, model), pool)
     assert again.png() == made.png()
+
+
+@pytest.mark.parametrize(
+    ("model", "preset", "settings", "prompts"),
+    [
+        ("black-forest-labs/FLUX.1-Kontext-dev", "instant", (), "instructions"),
+        ("black-forest-labs/FLUX.1-Kontext-dev", "instant", ("references=[]",), "captions"),
+        ("black-forest-labs/FLUX.1-Kontext-dev", "default", (), "captions"),
+        ("black-forest-labs/FLUX.1-dev", "default", (), "captions"),
+        ("nano", "bridge", (), "captions"),
+        ("no model", "default", (), "captions"),
+    ],
+)
+def test_what_a_model_will_be_told_is_known_before_it_is_loaded(
+    model: str, preset: str, settings: tuple[str, ...], prompts: str
+) -> None:
+    assert usual_prompts(ModelOptions(model), config_of(preset, *settings)) == prompts

@@ -19,8 +19,10 @@ from http_makers import BALL, asked, b64, opened, picture, png
 
 import dragflow
 from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.config import EditConfig
+from dragflow.core.models import ModelOptions
 from dragflow.core.motion import Translate
-from dragflow.core.task import Instruction, MaskArray, Operation
+from dragflow.core.task import Instruction, MaskArray, Operation, PromptForm
 from dragflow.files.instructions import to_file
 from dragflow.files.pictures import SourceImage, from_pixels
 from dragflow.http.app import create_app
@@ -111,6 +113,24 @@ def test_intents_come_with_the_instruction_that_each_makes(client: TestClient) -
     for candidate in said["candidates"]:
         again = asked() | {"instruction": candidate["instruction"]}
         assert client.post("/v1/previews", json=again).status_code == 200
+
+
+def test_guesses_are_worded_for_the_model_that_is_asked_for(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, tuple[str, ...]]] = []
+
+    def prompts(model: ModelOptions, config: EditConfig) -> PromptForm:
+        told.append((model.name, config.references))
+        return "instructions"
+
+    monkeypatch.setattr("dragflow.http.drafts.usual_prompts", prompts)
+    more = {"preset": "instant", "settings": ['references=["moved"]']}
+    said = client.post("/v1/intents", json=asked() | more).json()
+    assert all(candidate["prompt"].startswith("Blend the ") for candidate in said["candidates"])
+    assert [references for _, references in told] == [("moved",)]
+    wrong = client.post("/v1/intents", json=asked() | {"preset": "/etc/passwd"})
+    assert (wrong.status_code, "is not known" in wrong.text) == (400, True)
 
 
 def test_unused_pictures_go_first_when_there_are_too_many_and_all_after_their_time() -> None:

@@ -116,6 +116,7 @@ def test_another_question_is_another_answer(asked: Any, said: Any) -> None:
     requests = [
         asked(), asked(Translate((61, 30))), asked(Translate((60, 30), "deformation")), asked(count=4),
         asked(max_side=64), asked(labels=("rotation",)),
+        replace(asked(), prompts="instructions"),
         replace(asked(), instruction=replace(asked().instruction, prompt="other")),
         replace(asked(), source=replace(asked().source, pixels=asked().source.pixels + 1)),
     ]  # fmt: skip

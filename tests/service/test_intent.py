@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dragflow.core.blending import blending
 from dragflow.core.errors import IntentError, UserError
 from dragflow.core.motion import Rotate, Translate
 from dragflow.core.task import Box, Instruction, Operation
 from dragflow.files.pictures import SourceImage, from_pixels
 from dragflow.intent.base import Answer, IntentRequest
 from dragflow.intent.options import ProviderOptions
+from dragflow.pixels.resolve import resolve
 from dragflow.service.intent import PROVIDER_VARIABLE, GuessOptions, answer_data, choose, guess
 
 ANSWER = {
@@ -114,3 +117,19 @@ def test_an_answer_as_data_is_json(guessed: tuple[IntentRequest, Answer]) -> Non
     assert data["candidates"][1] == {
         "label": "rotation", "prompt": "The box is on its tip.", "anchor": [0, 60], "confidence": 0.25,
     }  # fmt: skip
+
+
+def test_for_an_edit_model_the_rules_write_what_each_guess_would_be_told(source: SourceImage) -> None:
+    request, answer = guess(source, DRAG, GuessOptions(), "instructions")
+    prompts = {candidate.label: candidate.prompt for candidate in answer.proposal.candidates}
+    assert prompts["relocation"].startswith("Blend the moved object into the picture")
+    assert prompts["rotation"].startswith("Blend the turned object into the picture")
+    assert prompts["deformation"].startswith("Blend the reshaped part into the picture")
+    for number, candidate in enumerate(answer.proposal.candidates, 1):
+        task = resolve(source.pixels, choose(request, answer, number).instruction)
+        assert candidate.prompt == blending(task.operations)
+
+
+def test_the_persons_own_edit_prompt_stays_an_edit_models_too(source: SourceImage) -> None:
+    _, answer = guess(source, replace(DRAG, edit_prompt="Blend it."), GuessOptions(), "instructions")
+    assert {candidate.prompt for candidate in answer.proposal.candidates} == {"Blend it."}

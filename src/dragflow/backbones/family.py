@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from dragflow.core.models import ModelOptions
 from dragflow.core.plugins import Plugins
-
-if TYPE_CHECKING:
-    from dragflow.backbones.footprint import Footprint
-    from dragflow.backbones.parts import Source
-    from dragflow.method.backbone import Backbone
+from dragflow.core.task import PromptForm
 
 FAMILIES = Plugins(
     "pipeline",
@@ -45,36 +37,13 @@ class Family:
     """Models that one module loads."""
 
     module: str
-    """Name of the module, a `Loader`; it is imported when a model is loaded or counted."""
+    """Name of the module, a `registry.Loader`; it is imported when a model is loaded or counted."""
     published: tuple[Published, ...] = ()
     """Weights that are known, the usual ones first."""
     preset: str = "default"
     """The preset that serves these models best by themselves."""
-
-    @property
-    def loader(self) -> Loader:
-        """The module that loads these models."""
-        return cast("Loader", import_module(self.module))
-
-
-class Loader(Protocol):
-    """A module that loads one family of models."""
-
-    def load(self, source: Source) -> Backbone:
-        """Load a model from disk, quantised and on its device as the options say; ends with the gradient self-test."""
-        ...
-
-    def wrap(self, pipeline: Any, options: ModelOptions) -> Backbone:
-        """A backbone on a loaded pipeline; only `checkpointing` and `offload` of the options count."""
-        ...
-
-    def footprint(self, model: str, folder: Path | None) -> Footprint:
-        """How large a model is: the one in a folder, or published weights of this name; reads configurations only.
-
-        Raises:
-            UserError: a configuration is missing or damaged.
-        """
-        ...
+    prompts: PromptForm = "captions"
+    """What they are told where they are given references."""
 
 
 def published() -> dict[str, str]:

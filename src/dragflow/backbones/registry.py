@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from dragflow.backbones.configs import read_config
 from dragflow.backbones.family import FAMILIES, Family, published
@@ -16,6 +17,26 @@ from dragflow.core.models import DUMMY, FLUX1_DEV, NANO, ModelOptions
 from dragflow.method.backbone import Backbone
 
 
+class Loader(Protocol):
+    """A module that loads one family of models."""
+
+    def load(self, source: Source) -> Backbone:
+        """Load a model from disk, quantised and on its device as the options say; ends with the gradient self-test."""
+        ...
+
+    def wrap(self, pipeline: Any, options: ModelOptions) -> Backbone:
+        """A backbone on a loaded pipeline; only `checkpointing` and `offload` of the options count."""
+        ...
+
+    def footprint(self, model: str, folder: Path | None) -> Footprint:
+        """How large a model is: the one in a folder, or published weights of this name; reads configurations only.
+
+        Raises:
+            UserError: a configuration is missing or damaged.
+        """
+        ...
+
+
 def load_backbone(options: ModelOptions) -> Backbone:
     """Load a model; see `Editor.load`.
 
@@ -25,7 +46,7 @@ def load_backbone(options: ModelOptions) -> Backbone:
     folder, commit = locate(options)
     family = _family_in(folder, options.name)
     with quiet_libraries():
-        return family.loader.load(Source(options, folder, commit))
+        return _loader(family).load(Source(options, folder, commit))
 
 
 def wrap_pipeline(pipeline: Any, options: ModelOptions) -> Backbone:
@@ -38,7 +59,7 @@ def wrap_pipeline(pipeline: Any, options: ModelOptions) -> Backbone:
     if name not in FAMILIES.names:
         raise CapabilityError(f"pipeline {name} is not known: dragflow knows {', '.join(FAMILIES.names)} of diffusers")
     family: Family = FAMILIES.load(name)
-    return family.loader.wrap(pipeline, options)
+    return _loader(family).wrap(pipeline, options)
 
 
 def footprint(options: ModelOptions) -> Footprint:
@@ -53,17 +74,17 @@ def footprint(options: ModelOptions) -> Footprint:
     """
     folder = _on_disk(options.name)
     if folder is not None:
-        return _family_in(folder, options.name).loader.footprint(options.name, folder)
+        return _loader(_family_in(folder, options.name)).footprint(options.name, folder)
     snapshot = cached(options.name, options.revision)
     if snapshot is not None:
         try:
-            return _family_in(snapshot, options.name).loader.footprint(options.name, snapshot)
+            return _loader(_family_in(snapshot, options.name)).footprint(options.name, snapshot)
         except UserError:  # a download that was never finished
             pass
     known = published()
     name = options.name if options.name in known else FLUX1_DEV
     family: Family = FAMILIES.load(known[name])
-    return family.loader.footprint(name, None)
+    return _loader(family).footprint(name, None)
 
 
 def locate(options: ModelOptions) -> tuple[Path, str | None]:
@@ -105,6 +126,10 @@ def _family_in(folder: Path, model: str) -> Family:
             f"model {model} is a {name}: dragflow knows {', '.join(FAMILIES.names)} in diffusers layout"
         )
     return FAMILIES.load(name)
+
+
+def _loader(family: Family) -> Loader:
+    return cast("Loader", import_module(family.module))
 
 
 def _on_disk(model: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""What serves a model best, told by its files without loading it: its bridge, its preset."""
+"""What serves a model best, told by its files without loading it: its bridge, its preset, the form of its prompts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 from dragflow.backbones.family import FAMILIES, Family, published
 from dragflow.backbones.hub import INDEX, cached, folder_of
+from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
-from dragflow.core.models import DUMMY, NANO, ModelOptions
+from dragflow.core.models import BUILT_IN, NANO, ModelOptions
+from dragflow.core.task import PromptForm
 
 BRIDGE = "bridge.safetensors"
 """Name of the bridge that comes with a model, in the model's folder."""
@@ -20,22 +22,32 @@ def usual_preset(options: ModelOptions) -> str:
 
     Of a model that is not there it is `default`: what is wrong with the name, loading says.
     """
-    if options.name == NANO:
-        folder = NANO_FOLDER
-    elif options.name == DUMMY:
-        folder = None
-    else:
-        folder = _found(options)
+    folder = _found(options)
     if bridge_file(options, folder) is not None:
         return "bridge"
+    family = _family_of(options, folder)
+    return "default" if family is None else family.preset
+
+
+def usual_prompts(options: ModelOptions, config: EditConfig) -> PromptForm:
+    """What a model is told under a configuration; of a model that is not there it is `captions`."""
+    family = _family_of(options, _found(options))
+    return prompt_form(config, "captions" if family is None else family.prompts)
+
+
+def prompt_form(config: EditConfig, prompts: PromptForm) -> PromptForm:
+    """What is told to a model that takes `prompts`: one that looks at nothing draws from captions, as others do."""
+    return prompts if config.references else "captions"
+
+
+def _family_of(options: ModelOptions, folder: Path | None) -> Family | None:
     pipeline = published().get(options.name) if folder is None else _class_in(folder)
-    if pipeline is None or pipeline not in FAMILIES.names:
-        return "default"
-    family: Family = FAMILIES.load(pipeline)
-    return family.preset
+    return FAMILIES.load(pipeline) if pipeline is not None and pipeline in FAMILIES.names else None
 
 
 def _found(options: ModelOptions) -> Path | None:
+    if options.name in BUILT_IN:
+        return NANO_FOLDER if options.name == NANO else None
     try:
         return folder_of(options.name) or cached(options.name, options.revision)
     except UserError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dragflow.backbones.usual import usual_prompts
 from dragflow.cli.consent import allowed
 from dragflow.cli.intent import IntentPlan, check_chooser, check_drawing, choose_in_edit, default_drawing
 from dragflow.cli.operations import instruction
@@ -145,7 +146,8 @@ def _job(request: EditRequest) -> tuple[EditJob, Instruction, IntentRecord | Non
     job = plan(source, asked, config, request.model)
     if request.intent is None:
         return job, asked, None
-    chosen = choose_in_edit(source, asked, request.intent, drawn=drawn, as_json=request.json_lines)
+    prompts = usual_prompts(request.model, config)
+    chosen = choose_in_edit(source, asked, request.intent, prompts=prompts, drawn=drawn, as_json=request.json_lines)
     return plan(source, chosen.instruction, config, request.model), chosen.instruction, chosen.record
 
 

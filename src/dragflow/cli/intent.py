@@ -19,7 +19,7 @@ from dragflow.cli.terminal import complain, console, emit, say
 from dragflow.core.arrays import Pixels, Point
 from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.motion import Rotate, rotation_degrees
-from dragflow.core.task import DragTask, Instruction
+from dragflow.core.task import DragTask, Instruction, PromptForm
 from dragflow.core.text import one_line
 from dragflow.files.instructions import save_instruction
 from dragflow.files.outputs import check_outputs, named_files
@@ -43,6 +43,8 @@ class IntentPlan:
     """The guess that is taken, counted from 1; None to ask the person at the terminal."""
     anchor: Point | None = None
     """Of a rotation, instead of the guessed one."""
+    prompts: PromptForm | None = None
+    """What editing prompts are to be; None for what the model takes that draws the edit, else captions."""
 
 
 def intent_plan(provider: ProviderOptions, choice: ChoiceOptions) -> IntentPlan:
@@ -59,6 +61,7 @@ def intent_plan(provider: ProviderOptions, choice: ChoiceOptions) -> IntentPlan:
         GuessOptions(provider, choice.candidates, cache=not choice.no_cache, upload=not choice.no_upload),
         number=1 if choice.auto else choice.pick,
         anchor=None if choice.anchor is None else point("--anchor", choice.anchor),
+        prompts=choice.prompts,
     )
 
 
@@ -103,7 +106,7 @@ def run_intent(
     elif plan.number is not None:
         raise UserError("a guess is chosen, and there is no file for its instruction: name it with -o FILE")
     source = load_image(image)
-    request, answer = guess(source, asked, plan.options)
+    request, answer = guess(source, asked, plan.options, plan.prompts or "captions")
     _save_drawing(drawn, source, marks(request.task))
     if not as_json:
         show(answer)
@@ -118,7 +121,13 @@ def run_intent(
 
 
 def choose_in_edit(
-    source: SourceImage, instruction: Instruction, plan: IntentPlan, *, drawn: Path | None, as_json: bool
+    source: SourceImage,
+    instruction: Instruction,
+    plan: IntentPlan,
+    *,
+    prompts: PromptForm,
+    drawn: Path | None,
+    as_json: bool,
 ) -> ChosenGuess:
     """Ask what an instruction means and let the person choose, for the edit that follows.
 
@@ -126,7 +135,7 @@ def choose_in_edit(
         UserError, IntentError: see `run_intent`.
         Cancelled: the person chose none of the guesses.
     """
-    request, answer = guess(source, instruction, plan.options)
+    request, answer = guess(source, instruction, plan.options, plan.prompts or prompts)
     if as_json:
         emit({"event": "intent", **answer_data(answer)})
     else:

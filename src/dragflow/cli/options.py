@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError, unused
 from dragflow.core.models import ModelOptions
-from dragflow.core.task import MaskFile
+from dragflow.core.task import MaskFile, PromptForm
 from dragflow.intent.options import CANDIDATES
 
 Hidden = Parameter(parse=False, show=False)
@@ -160,6 +160,9 @@ class ChoiceOptions:
     """Take the first guess without asking."""
     anchor: Annotated[str | None, Signed] = None
     """X,Y: anchor of a guessed rotation, instead of its own."""
+    prompts: PromptForm | None = None
+    """What editing prompts are: captions say what the edited picture shows, instructions what an edit model is to do.
+    [default: what the model of an edit takes, else captions]"""
     no_cache: bool = False
     """Ask again, and keep no answer."""
     no_upload: bool = False

@@ -107,6 +107,9 @@ class Box(Checked):
     type: Literal["box"] = field(default="box", kw_only=True, repr=False)
 
 
+PromptForm = Literal["captions", "instructions"]
+"""What a model is told: `captions` say what the edited picture shows, `instructions` say in English what is to be done,
+as edit models are told where they look at a picture."""
 Cut = Literal["hard", "soft", "snap"]
 """How a region that leaves its place is cut out. `hard`: as painted. `soft`: with the rim's shares and colours
 estimated. `snap`: soft, after moving the rim to the object's edge wherever that is near."""

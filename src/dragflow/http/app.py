@@ -65,7 +65,7 @@ def create_app(
     begun, kept = edits.Edits(service, settings), Kept(4)
     for routes in (
         edits.router(begun, pictures, settings),
-        drafts.router(pictures, kept, guesses, selector),
+        drafts.router(pictures, kept, settings, guesses, selector),
         exports.router(begun, pictures, kept),
         recipes.router(settings),
         about.router(settings, metrics, selector.name),

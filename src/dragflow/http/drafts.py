@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
+from dragflow.backbones.usual import usual_prompts
 from dragflow.core.fields import Name
 from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, Operation
@@ -21,6 +22,7 @@ from dragflow.files.pictures import encode_png
 from dragflow.http import requests
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
+from dragflow.http.settings import ServerSettings
 from dragflow.pixels.ghost import Ghost, GhostRegion, Mesh, Placed, ghost_of
 from dragflow.pixels.layers import Kept, coarse_layers
 from dragflow.pixels.preview import draw_preview
@@ -29,12 +31,15 @@ from dragflow.select import Selector
 from dragflow.service import GuessOptions, choose, guess
 
 
-def router(pictures: Pictures, kept: Kept, guesses: GuessOptions | None, selector: Selector) -> APIRouter:
+def router(
+    pictures: Pictures, kept: Kept, settings: ServerSettings, guesses: GuessOptions | None, selector: Selector
+) -> APIRouter:
     """The addresses of drafts; without `guesses` no intent is guessed."""
     routes = APIRouter(tags=["drafts"])
     _add_pictures(routes, pictures)
     _add_views(routes, pictures, kept)
-    _add_questions(routes, pictures, guesses, selector)
+    _add_selections(routes, pictures, selector)
+    _add_guesses(routes, pictures, settings, guesses)
     return routes
 
 
@@ -85,7 +90,7 @@ def _add_views(routes: APIRouter, pictures: Pictures, kept: Kept) -> None:
         return await run_in_threadpool(made)
 
 
-def _add_questions(routes: APIRouter, pictures: Pictures, guesses: GuessOptions | None, selector: Selector) -> None:
+def _add_selections(routes: APIRouter, pictures: Pictures, selector: Selector) -> None:
     @routes.post(
         "/v1/selections", response_class=Response, openapi_extra=requests.body_schema(requests.SelectionRequest)
     )
@@ -103,13 +108,15 @@ def _add_questions(routes: APIRouter, pictures: Pictures, guesses: GuessOptions 
 
         return await run_in_threadpool(found)
 
+
+def _add_guesses(routes: APIRouter, pictures: Pictures, settings: ServerSettings, guesses: GuessOptions | None) -> None:
     @routes.post("/v1/intents", openapi_extra=requests.body_schema(requests.IntentRequest))
     async def intents(request: Request) -> dict[str, Any]:
         """What a drag may mean: guesses, each with the instruction that it makes."""
         asked: requests.IntentRequest = await requests.read(request, requests.IntentRequest)
         if guesses is None:
             raise Refused(HTTPStatus.NOT_FOUND, "this server guesses no intents")
-        return await run_in_threadpool(_guessed, asked, pictures, guesses)
+        return await run_in_threadpool(_guessed, asked, pictures, settings, guesses)
 
 
 def warm() -> None:
@@ -119,9 +126,11 @@ def warm() -> None:
     ghost_of(resolve(image, Instruction(Operation(region, Translate((60, 60), label="relocation")))))
 
 
-def _guessed(asked: requests.IntentRequest, pictures: Pictures, options: GuessOptions) -> dict[str, Any]:
-    source = requests.picture(asked, pictures)
-    request, answer = guess(source, requests.instruction(asked), options)
+def _guessed(
+    asked: requests.IntentRequest, pictures: Pictures, settings: ServerSettings, options: GuessOptions
+) -> dict[str, Any]:
+    source, instruction = requests.picture(asked, pictures), requests.instruction(asked)
+    request, answer = guess(source, instruction, options, usual_prompts(*requests.configured(asked, settings)))
     candidates = answer.proposal.candidates
     return {
         "background_prompt": answer.proposal.background_prompt,

@@ -19,12 +19,11 @@ from PIL import Image
 from sse_starlette.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from dragflow.backbones.usual import usual_preset
 from dragflow.core.errors import Cancelled, DragFlowError
 from dragflow.core.events import Event, Stepped
 from dragflow.core.fields import Name
 from dragflow.editor.result import EditResult
-from dragflow.files.presets import load_preset, override, preset_names
+from dragflow.files.presets import override
 from dragflow.http import requests
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused, not_found
@@ -212,15 +211,9 @@ def sentence(error: BaseException | None) -> str:
 
 def _job(asked: requests.EditRequest, pictures: Pictures, settings: ServerSettings) -> EditJob:
     source, instruction = requests.picture(asked, pictures), requests.instruction(asked)
-    model = settings.model(asked.model)
-    preset = asked.preset or usual_preset(model)
-    if preset not in preset_names():  # a preset may also be a file, which is not a client's business
-        raise Refused(
-            HTTPStatus.BAD_REQUEST,
-            f"preset {preset[:60]!r} is not known: choose one of {', '.join(preset_names())}",
-        )
-    config = override(load_preset(preset), [*asked.settings, *([] if asked.seed is None else [f"seed={asked.seed}"])])
-    return plan(source, instruction, config, model)
+    model, config = requests.configured(asked, settings)
+    seed = [] if asked.seed is None else [f"seed={asked.seed}"]
+    return plan(source, instruction, override(config, seed), model)
 
 
 def _handle(edit: Edit, variant: int) -> Handle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from annotated_types import Interval, Len, MaxLen
@@ -12,16 +13,22 @@ from pydantic import Field, TypeAdapter
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
+from dragflow.backbones.usual import usual_preset
 from dragflow.core.arrays import Point
+from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError, shown
 from dragflow.core.fields import Margin, Name, Seed
+from dragflow.core.models import ModelOptions
 from dragflow.core.task import MOST_OPERATIONS, Instruction
 from dragflow.files import schema
 from dragflow.files.exports import What
 from dragflow.files.instructions import InstructionFile, embedded_instruction
 from dragflow.files.pictures import SourceImage, decode_image
+from dragflow.files.presets import load_preset, override, preset_names
 from dragflow.files.red_bench import SampleFields
 from dragflow.http.pictures import Pictures
+from dragflow.http.refused import Refused
+from dragflow.http.settings import ServerSettings
 
 MOST_VARIANTS = 8
 _LONGEST_NAME = 200
@@ -48,8 +55,8 @@ class PreviewRequest(PictureRequest):
     margin: Margin = Field(0, description="pixels by which the derived editable area is grown")
 
 
-class EditRequest(PictureRequest):
-    """What to edit, and how."""
+class ConfiguredRequest(PictureRequest):
+    """What to edit, by which model under which settings."""
 
     instruction: dict[str, Any] = Field(description="an instruction file; its masks embedded")
     model: Name | None = Field(None, description="one of GET /v1/models")
@@ -57,14 +64,18 @@ class EditRequest(PictureRequest):
         None, description="a preset that comes with dragflow; the one that serves the model best if absent"
     )
     settings: Annotated[list[Name], Len(0, 64)] = Field([], description='changes of the preset, as "key=value"')
+
+
+class EditRequest(ConfiguredRequest):
+    """What to edit, and how."""
+
     seed: Seed | None = Field(None, description="of the first variant; that of the preset if absent")
     variants: Annotated[int, Interval(ge=1, le=MOST_VARIANTS)] = Field(1, description="edits with seeds one apart")
 
 
-class IntentRequest(PictureRequest):
-    """What to guess the meaning of."""
+class IntentRequest(ConfiguredRequest):
+    """What to guess the meaning of; editing prompts come as that model takes them under those settings."""
 
-    instruction: dict[str, Any] = Field(description="an instruction file; its masks embedded")
     candidates: Annotated[int, Interval(ge=1, le=8)] = 3
 
 
@@ -104,6 +115,23 @@ class RecipeRequest(schema.Strict):
     picture: Annotated[str, Field(min_length=1)] = Field(
         description="the PNG of a result in base64 (in a form: the file itself)"
     )
+
+
+def configured(asked: ConfiguredRequest, settings: ServerSettings) -> tuple[ModelOptions, EditConfig]:
+    """The model that is asked for, and the configuration.
+
+    Raises:
+        Refused: no preset has this name.
+        UserError: no such model, or a setting that breaks a rule.
+    """
+    model = settings.model(asked.model)
+    preset = asked.preset or usual_preset(model)
+    if preset not in preset_names():  # a preset may also be a file, which is not a client's business
+        raise Refused(
+            HTTPStatus.BAD_REQUEST,
+            f"preset {preset[:60]!r} is not known: choose one of {', '.join(preset_names())}",
+        )
+    return model, override(load_preset(preset), asked.settings)
 
 
 async def read(request: Request, kind: type[schema.Strict]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dragflow.core.errors import UserError
@@ -24,9 +25,14 @@ def accept(proposal: IntentProposal, instruction: Instruction, candidate: Candid
             f"the proposal is for {len(proposal.labels)} operations and the instruction has "
             f"{len(instruction.operations)}: propose for this instruction"
         )
-    pairs = zip(instruction.operations, proposal.labels, strict=True)
-    operations = tuple(_accepted(operation, label, candidate) for operation, label in pairs)
-    return replace(instruction, operations=operations, prompt=proposal.background_prompt, edit_prompt=candidate.prompt)
+    meant = labelled(instruction, proposal.labels, candidate)
+    return replace(meant, prompt=proposal.background_prompt, edit_prompt=candidate.prompt)
+
+
+def labelled(instruction: Instruction, labels: Sequence[TaskLabel | None], candidate: Candidate) -> Instruction:
+    """The instruction with a candidate's label at every open translation; `labels` as in `IntentProposal`."""
+    pairs = zip(instruction.operations, labels, strict=True)
+    return replace(instruction, operations=tuple(_accepted(each, label, candidate) for each, label in pairs))
 
 
 def _accepted(operation: Operation, label: TaskLabel | None, candidate: Candidate) -> Operation:

@@ -50,7 +50,7 @@ class CandidateFile(_Read):
         description="relocation: an object goes elsewhere; deformation: a part of an object stretches or shrinks; "
         "rotation: something turns about a point"
     )
-    prompt: Text = Field(description="the finished picture in English, at most 60 words")
+    prompt: Text = Field(description="in English, at most 60 words")
     anchor: AnchorFile | None = Field(None, description="what it turns about; null unless the label is rotation")
     confidence: float | None = Field(None, ge=0, le=1, description="0 to 1, or null")
 

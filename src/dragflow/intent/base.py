@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from dragflow.core.arrays import Pixels, Point, own
 from dragflow.core.motion import Translate
 from dragflow.core.result import IntentRecord
-from dragflow.core.task import DragTask, Instruction, ResolvedOperation
+from dragflow.core.task import DragTask, Instruction, PromptForm, ResolvedOperation
 from dragflow.files.pictures import SourceImage
 from dragflow.intent.options import CANDIDATES
 
@@ -28,7 +28,8 @@ class Candidate:
     label: TaskLabel
     """What the open operations are; see `IntentRequest.open`."""
     prompt: str
-    """The editing prompt: the finished picture in at most `MAX_WORDS` words."""
+    """The editing prompt, in at most `MAX_WORDS` words: the finished picture, or what is to be done, as
+    `IntentRequest.prompts` asks."""
     anchor: Point | None = None
     """What the region turns about; only a rotation has one, and has it unless the instruction already has one."""
     confidence: float | None = None
@@ -65,6 +66,8 @@ class IntentRequest:
     """Of every operation the label that is known; None for those to be guessed, and where no label fits (a scaling)."""
     count: int = CANDIDATES
     """How many candidates to give."""
+    prompts: PromptForm = "captions"
+    """What editing prompts are to be: as the model takes them that draws the edit."""
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""

@@ -56,6 +56,7 @@ def answer_key(provider: Provider, request: IntentRequest) -> str:
         "instruction": dump_instruction(request.instruction),
         "labels": request.labels,
         "count": request.count,
+        "prompts": request.prompts,
         "shown": request.picture.shape,
     }
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()

@@ -9,7 +9,7 @@ from dragflow.core.arrays import Pixels
 from dragflow.core.checked import check
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Motion, Rotate, Translate
-from dragflow.core.task import Instruction
+from dragflow.core.task import Instruction, PromptForm
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.intent.base import IntentRequest, TaskLabel
@@ -25,6 +25,7 @@ def make_request(
     count: int = CANDIDATES,
     max_side: int = ProviderOptions.max_image_side,
     labels: tuple[TaskLabel | None, ...] | None = None,
+    prompts: PromptForm = "captions",
 ) -> IntentRequest:
     """The request to a provider about an instruction.
 
@@ -34,6 +35,7 @@ def make_request(
         count: how many guesses are wanted.
         max_side: pixels of the longer side of what a model is shown.
         labels: what is known of each operation; `known_labels` when None.
+        prompts: what editing prompts are to be.
 
     Raises:
         UserError: an instruction that breaks a rule, or a number out of range.
@@ -53,6 +55,7 @@ def make_request(
         overlay=shrunk(marks(task), max_side),
         labels=known,
         count=count,
+        prompts=prompts,
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 from dragflow.core.arrays import Point
+from dragflow.core.blending import blending
 from dragflow.core.motion import Rotate, Translate, rotation_degrees
 from dragflow.core.result import IntentRecord
 from dragflow.core.task import ResolvedOperation
+from dragflow.intent.accept import labelled
 from dragflow.intent.base import LABELS, Answer, Candidate, IntentProposal, IntentRequest, TaskLabel
 from dragflow.intent.hints import Hint, hint
 from dragflow.intent.options import ProviderOptions
+from dragflow.pixels.resolve import resolve
 
 _CHANGES: dict[TaskLabel, str] = {
     "relocation": "An object is moved",
@@ -31,6 +35,8 @@ class Rules:
         """One candidate for each label, the likeliest first; the prompts are the person's own where there are any."""
         began = time.perf_counter()
         candidates = _candidates(request)[: request.count]
+        if request.prompts == "instructions" and not request.instruction.edit_prompt:
+            candidates = tuple(replace(each, prompt=_instruction(request, each)) for each in candidates)
         proposal = IntentProposal(
             background_prompt=request.instruction.prompt,
             change=f"{_CHANGES[candidates[0].label]}.",
@@ -56,6 +62,12 @@ def _candidates(request: IntentRequest) -> tuple[Candidate, ...]:
     clue = hint(request.source.pixels, largest, to)
     order: tuple[TaskLabel, ...] = (clue.label, *(label for label in LABELS if label != clue.label))
     return tuple(_candidate(label, clue, largest, to, request.instruction.edit_prompt) for label in order)
+
+
+def _instruction(request: IntentRequest, candidate: Candidate) -> str:
+    """What an edit model is told of the instruction that a candidate makes."""
+    meant = labelled(request.instruction, request.labels, candidate)
+    return blending(resolve(request.source.pixels, meant).operations)
 
 
 def _candidate(label: TaskLabel, clue: Hint, operation: ResolvedOperation, to: Point, given: str) -> Candidate:

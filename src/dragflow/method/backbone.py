@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dragflow.core.config import InversionConfig, SubjectConfig
 from dragflow.core.models import WeightsId
+from dragflow.core.task import PromptForm
 
 Image = Float[Tensor, "1 3 H W"]
 Latent = Float[Tensor, "b c h w"]
@@ -149,9 +150,8 @@ class BackboneSpec:
     """Number and size of the heads of the attentions into which a subject can be injected; None if it cannot."""
     references: int = 0
     """Most references that a model of this family takes; 0 if none."""
-    prompts: Literal["captions", "instructions"] = "captions"
-    """What a target prompt is: `captions` say what the edited picture shows, `instructions` say in English what is to
-    be done, as edit models are told where they are given references."""
+    prompts: PromptForm = "captions"
+    """What a target prompt is where the model is given references; without any it is a caption."""
     sizes: tuple[tuple[int, int], ...] = ()
     """(h, w) in pixels of the pictures that the weights were trained on, where they take no others well; else any."""
     preset: str = "default"

@@ -9,7 +9,7 @@ from dragflow.core.arrays import Point
 from dragflow.core.checked import Checked, check, expect
 from dragflow.core.errors import UserError
 from dragflow.core.result import IntentRecord
-from dragflow.core.task import Instruction
+from dragflow.core.task import Instruction, PromptForm
 from dragflow.files.cache import cache_folder
 from dragflow.files.pictures import SourceImage
 from dragflow.intent.accept import accept
@@ -53,8 +53,16 @@ class ChosenGuess:
     """Who was asked, and what that cost."""
 
 
-def guess(source: SourceImage, instruction: Instruction, options: GuessOptions) -> tuple[IntentRequest, Answer]:
+def guess(
+    source: SourceImage, instruction: Instruction, options: GuessOptions, prompts: PromptForm = "captions"
+) -> tuple[IntentRequest, Answer]:
     """Ask a provider what an instruction means.
+
+    Args:
+        source: the picture.
+        instruction: what was drawn on it.
+        options: who is asked.
+        prompts: what editing prompts are to be; `usual_prompts` of the model that draws the edit.
 
     Raises:
         UserError: the provider is not set up, or the instruction breaks a rule.
@@ -62,7 +70,13 @@ def guess(source: SourceImage, instruction: Instruction, options: GuessOptions) 
     """
     expect(SourceImage, source)
     provider = load_provider(expect(GuessOptions, options).name, options.provider, upload=options.upload)
-    request = make_request(source, instruction, count=options.candidates, max_side=options.provider.max_image_side)
+    request = make_request(
+        source,
+        instruction,
+        count=options.candidates,
+        max_side=options.provider.max_image_side,
+        prompts=check(PromptForm, prompts, "prompts"),
+    )
     return request, ask(provider, request, cache_folder("intent") if options.cache else None)
 
 

@@ -13,4 +13,5 @@ FAMILY = Family(
         ),
     ),
     preset="instant",
+    prompts="instructions",
 )

@@ -24,7 +24,7 @@ class Flux1Kontext(Flux1):
             super()._facts(),
             family="flux1-kontext",
             references=_REFERENCES,
-            prompts="instructions",
+            prompts=FAMILY.prompts,
             sizes=SIZES,
             preset=FAMILY.preset,
         )

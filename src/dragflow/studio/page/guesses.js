@@ -4,8 +4,8 @@
 export async function suggest(studio, list, prompt) {
   const instruction = await studio.canvas.document.instruction();
   if (!instruction.operations.length) throw new Error("mark a region and drag it first");
-  Object.assign(instruction, { prompt });
-  const said = await (await studio.server.post("v1/intents", { instruction })).json();
+  const { seed: _, variants: __, ...asked } = studio.edits.fields(instruction, { ...studio.choices, prompt, editPrompt: "" });
+  const said = await (await studio.server.post("v1/intents", asked)).json();
   list.replaceChildren(...said.candidates.map((/** @type {any} */ guess) => button(studio, guess, said.background_prompt)));
 }
 
