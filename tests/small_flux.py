@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragflow.backbones.flux1.layout import image_ids, pack, unpack
+from dragflow.backbones.flux1.layout import image_ids
 from dragflow.backbones.flux1.model import Flux1
+from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import UserError

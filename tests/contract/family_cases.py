@@ -32,8 +32,8 @@ class FamilyCase:
     """The transformer's blocks by their names, in the order they run."""
     velocity: Callable[[Any, Tensor, Any], Tensor]
     """v of a transformer at `TIME` by diffusers' own forward pass, of a latent and a conditioning."""
-    features: Callable[[nn.Module], dict[str, tuple[nn.Module, int]]]
-    """Of a block with taps: the module whose output, or which of its outputs, each tap is."""
+    features: Callable[[nn.Module], dict[str, tuple[nn.Module, int | str]]]
+    """Of a block with taps: the module of which each tap is an output, by its number, or an input, by its name."""
     embedder: str
     """The linear layer that all image tokens, and so all gradients to the latent, pass through."""
     missing: tuple[tuple[str, str], ...]

@@ -136,15 +136,15 @@ def test_truncated_features_equal_those_of_a_full_run(
     full: dict[str, Tensor] = {}
     handles: list[RemovableHandle] = []
 
-    def catch(tap: str, i: int) -> Callable[[Any, Any, Any], None]:
-        return lambda _, __, out: full.update({tap: out[i]})
+    def catch(tap: str, i: int | str) -> Callable[[Any, Any, Any, Any], None]:
+        return lambda _, __, given, out: full.update({tap: given[i] if isinstance(i, str) else out[i]})
 
     tapped = {tap.rpartition(".")[0] for tap in backbone.spec.tap_names}
     for name, block in family.blocks(backbone.transformer).items():
         if name not in tapped:
             continue
         for part, (module, i) in family.features(block).items():
-            handles.append(module.register_forward_hook(catch(f"{name}.{part}", i)))
+            handles.append(module.register_forward_hook(catch(f"{name}.{part}", i), with_kwargs=True))
     family.velocity(backbone.transformer, z, cond)
     for handle in handles:
         handle.remove()

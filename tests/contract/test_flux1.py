@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragflow.backbones.flux1.layout import kv_sites, pack, unpack
+from dragflow.backbones.flux1.layout import kv_sites
+from dragflow.backbones.packing import pack, unpack
 from dragflow.method.backbone import Site
 from small_flux import TIME, latent, load
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from dragflow.backbones.dummy import write_dummy
-from dragflow.backbones.flux1.layout import pack, unpack
 from dragflow.backbones.flux1_kontext.model import Flux1Kontext
 from dragflow.backbones.lora import attach_loras
+from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.registry import wrap_pipeline
 from dragflow.core.config import SubjectConfig
 from dragflow.core.models import ModelOptions, SubjectOptions

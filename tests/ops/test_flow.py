@@ -34,6 +34,16 @@ def test_the_shift_is_the_schedules() -> None:
     assert time_grid(2, 0.8)[1] == pytest.approx(math.exp(0.8) / (math.exp(0.8) + 1), rel=1e-6)
 
 
+@given(st.integers(2, 60), st.none() | st.floats(0.0, 2.0), st.floats(0.001, 0.1))
+def test_the_grid_is_stretched_to_its_last_time(steps: int, mu: float | None, last: float) -> None:
+    plain, times = time_grid(steps, mu), time_grid(steps, mu, last)
+    assert times[0] == pytest.approx(1.0, abs=1e-6)
+    assert times[-2:] == (pytest.approx(last, abs=1e-6), 0.0)
+    stretch = (1 - last) / (1 - plain[-2])
+    assert [1 - t for t in times[:-1]] == pytest.approx([(1 - t) * stretch for t in plain[:-1]], abs=1e-5)
+    assert time_grid(1, mu, last) == time_grid(1, mu)
+
+
 @pytest.mark.parametrize(("tokens", "mu"), [(256, 0.5), (4096, 1.15), (2176, 0.825)])
 def test_mu_is_linear_in_the_tokens(tokens: int, mu: float) -> None:
     assert flux_mu(tokens) == pytest.approx(mu)

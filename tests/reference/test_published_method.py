@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from dragflow.backbones.flux1.layout import pack, unpack
 from dragflow.backbones.flux1.model import Flux1, FluxConditioning, Text
+from dragflow.backbones.packing import pack, unpack
 from dragflow.core.config import InversionConfig
 from dragflow.core.motion import IDENTITY, Matrix, Rotate, Translate, about, motion_matrix, rotation
 from dragflow.files.red_bench import load_red_bench

@@ -71,3 +71,14 @@ def norm_hook(norm: nn.Module) -> Iterator[list[Tensor]]:
         yield seen
     finally:
         handle.remove()
+
+
+@contextmanager
+def input_hook(module: nn.Module, name: str) -> Iterator[list[Tensor]]:
+    """Catch what a module is given under a name while one block runs; for blocks whose adaptive norm is no module."""
+    seen: list[Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, __, given: seen.append(given[name]), with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        handle.remove()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +48,10 @@ class Layout:
     """Part to the text encoder that it is for."""
     check_configs: Callable[[str, Mapping[str, Config]], None]
     """Given the model's name and its networks' settings: raises a `UserError` where they do not fit each other."""
+    text_limit: int | None = None
+    """Most tokens that a tokenizer is ever asked for; None: as many as it says that it gives."""
+    further: Mapping[str, Callable[[Source], Any]] = field(default_factory=dict[str, Callable[[Source], Any]])
+    """Parts that are read by a function, for want of one in the library that needs no further packages."""
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -57,7 +61,7 @@ class Layout:
     @property
     def parts(self) -> tuple[str, ...]:
         """Folders that a model must have."""
-        return (*self.networks, *self.tokenizers, _SCHEDULER)
+        return (*self.networks, *self.tokenizers, *self.further, _SCHEDULER)
 
 
 def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
@@ -76,9 +80,15 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
         transformer = load_transformer(_diffusers(layout.transformer), source, dtype)
     encoders = _encoders(source, layout, idle_device(device, offload=options.offload), dtype)
     with part_of(options.name, "tokenizers or scheduler"):
-        pipeline = _diffusers(layout.pipeline).from_pretrained(source.folder, transformer=transformer, **encoders)
-    for tokenizer, encoder in layout.tokenizers.items():
-        check_tokenizer(f"model {options.name}: its {tokenizer}", getattr(pipeline, tokenizer), encoders[encoder])
+        pipeline = _diffusers(layout.pipeline).from_pretrained(
+            source.folder, transformer=transformer, **encoders, **dict.fromkeys(layout.further)
+        )
+    for part, read in layout.further.items():
+        with part_of(options.name, part):
+            setattr(pipeline, part, read(source))
+    for part, encoder in layout.tokenizers.items():
+        where, tokenizer = f"model {options.name}: its {part}", getattr(pipeline, part)
+        check_tokenizer(where, tokenizer, encoders[encoder], layout.text_limit)
     file = bridge_file(options, source.folder)
     transformer.to(device)
     bridge = None if file is None else _bridge_of_folder(file, source, family(transformer, pipeline))  # without LoRAs
@@ -219,8 +229,14 @@ def _check_scheduler(where: str, path: Path) -> None:
         raise UserError(f"{where} has shift {shift}: it must be greater than 0")
 
 
-def check_tokenizer(where: str, tokenizer: Any, encoder: Any) -> None:
+def check_tokenizer(where: str, tokenizer: Any, encoder: Any, limit: int | None = None) -> None:
     """Check that a tokenizer came from files, and gives nothing but tokens and lengths that its encoder has.
+
+    Args:
+        where: begins the sentence.
+        tokenizer: as it was loaded.
+        encoder: the network that it is for.
+        limit: most tokens that it is ever asked for; None: as many as it says that it gives.
 
     Raises:
         UserError: it does not; without files the library makes an empty one, in silence.
@@ -229,13 +245,15 @@ def check_tokenizer(where: str, tokenizer: Any, encoder: Any) -> None:
     files = sorted(set(tokenizer.vocab_files_names.values()))
     if not any((folder / name).is_file() for name in files):
         raise UserError(f"{where}/ has no vocabulary ({' or '.join(files)}): download or export the model again")
-    known, length = encoder.config.vocab_size, tokenizer.model_max_length
+    text = encoder.config.get_text_config()
+    known, length = text.vocab_size, tokenizer.model_max_length
     if len(tokenizer) > known:
         raise UserError(
             f"{where} has {len(tokenizer)} tokens, and its encoder {known}: use the tokenizer that belongs to it"
         )
-    most = getattr(encoder.config, "max_position_embeddings", None)
-    if not isinstance(length, int) or length < 1 or (most is not None and length > most):
+    most = getattr(text, "max_position_embeddings", None)
+    asked = length if limit is None or not isinstance(length, int) else min(length, limit)
+    if not isinstance(asked, int) or asked < 1 or (most is not None and asked > most):
         raise UserError(
             f"{where} has model_max_length {shown(repr(length))}: it must be a whole number from 1"
             + (f" to {most}, which its encoder takes" if most else "")

@@ -44,6 +44,9 @@ from dragflow.ops import flow
 C = TypeVar("C")
 R = TypeVar("R")
 _PROMPTS_KEPT = 8
+_PAPER_BLOCKS = 57
+_PAPER_TAPS, _PAPER_KV = (17, 18), (0, 7, 8, 9, 10, 18, 25, 28, 37, 42, 45, 50, 56)
+"""Of FLUX.1's 19 double and 38 single blocks, in the order in which they run (paper Sec. 3.4)."""
 
 
 class Stream(Protocol):
@@ -158,7 +161,8 @@ class PipelineBackbone(ABC):
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
         """See `Backbone.schedule`; shifted as the pipeline's scheduler says."""
         h, w = self.spec.token_grid(latent)
-        return Schedule(flow.time_grid(config.steps, self._time_shift(h * w)), config.skip)
+        last = None if self._pipeline is None else self._pipeline.scheduler.config.get("shift_terminal")
+        return Schedule(flow.time_grid(config.steps, self._time_shift(h * w), last or None), config.skip)
 
     def _time_shift(self, tokens: int) -> float | None:
         return time_shift(self._parts().scheduler.config, tokens)
@@ -286,6 +290,18 @@ class PipelineBackbone(ABC):
         return on_device(modules, self.device, offload=self._offload)
 
 
+def check_subject(spec: BackboneSpec, subject: Subject | None) -> None:
+    """Check that a model takes a subject, where one is given.
+
+    Raises:
+        CapabilityError: it takes none.
+    """
+    if subject is not None and spec.subject_heads is None:
+        raise CapabilityError(
+            f"a subject is given, but models of family {spec.family} take none: leave it out, or use FLUX.1"
+        )
+
+
 def check_references(spec: BackboneSpec, references: Sequence[Reference]) -> None:
     """Check that a model takes so many references.
 
@@ -328,3 +344,13 @@ def at_share(chosen: tuple[int, ...], of: int, have: int) -> list[int]:
     count = max(1, round(len(chosen) * have / of))
     spread = [chosen[int((i + 0.5) * len(chosen) / count)] for i in range(min(count, len(chosen)))]
     return sorted({round(block * (have - 1) / (of - 1)) for block in spread})
+
+
+def paper_taps(have: int) -> list[int]:
+    """Blocks to tap in a model of `have` blocks of one kind, for which no sweep has chosen better ones."""
+    return at_share(_PAPER_TAPS, _PAPER_BLOCKS, have)
+
+
+def paper_kv(have: int) -> list[int]:
+    """Blocks whose keys and values are injected in a model of `have` blocks of one kind; not swept, either."""
+    return at_share(_PAPER_KV, _PAPER_BLOCKS, have)

@@ -17,15 +17,19 @@ Latent = Float[Tensor, "b c h w"]
 Velocity = Callable[[Latent, float], Latent]
 
 
-def time_grid(steps: int, mu: float | None = None) -> tuple[float, ...]:
+def time_grid(steps: int, mu: float | None = None, last: float | None = None) -> tuple[float, ...]:
     """`steps + 1` times from 1 (noise) to 0 (image), evenly spaced or with FLUX.1's shift.
 
-    The shift is t' = e^mu / (e^mu + 1/t - 1). Computed in float32, as the schedules that models were trained and
-    published with: the time embedding multiplies by 1000, so that the eighth digit matters to the velocities.
+    The shift is t' = e^mu / (e^mu + 1/t - 1). Where `last` is given, the times before 0 are then stretched so that the
+    last of them is this one: t'' = 1 - (1 - t') (1 - last) / (1 - t'_last). Computed in float32, as the schedules that
+    models were trained and published with: the time embedding multiplies by 1000, so that the eighth digit matters to
+    the velocities.
     """
     times = torch.linspace(1, 0, steps + 1)
     if mu is not None:
         times = math.exp(mu) / (math.exp(mu) + (1 / times - 1))
+    if last is not None and steps > 1:
+        times[:-1] = 1 - (1 - times[:-1]) / ((1 - times[-2]) / (1 - last))
     return tuple(float(t) for t in times)
 
 

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dragflow import world
-from dragflow.backbones.flux1.layout import image_ids, pack, unpack
+from dragflow.backbones.flux1.layout import image_ids
+from dragflow.backbones.packing import pack, unpack
 from dragflow.core.errors import UserError
 from dragflow.train import state, text, vae
 from dragflow.train.latents import Pool, Scaling, measure

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.backbones.configs import Config
+from dragflow.backbones.packing import PATCH
 from dragflow.backbones.pipeline import at_share
 from dragflow.core.errors import UserError
-from dragflow.method.backbone import BackboneSpec, Latent, Reference
+from dragflow.method.backbone import BackboneSpec, Reference
 
 # The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); other sizes take the same share at the same depths,
 # unless a sweep of their own has chosen better: nano, 4 + 8 (docs/world-bench.md). The taps are the last two double
@@ -23,17 +23,6 @@ _PAPER_BLOCKS = (19, 38)
 _TAPPED_BLOCKS = 2
 _PAPER_DOUBLE_KV, _PAPER_SINGLE_KV = (0, 7, 8, 9, 10, 18), (6, 9, 18, 23, 26, 31, 37)
 _SWEPT_KV = {(4, 8): ("single.2", "single.4", "single.6")}
-_PATCH = 2
-
-
-def pack(z: Latent) -> Float[Tensor, "b n k"]:
-    """Latent pixels to tokens: token row * w + column, channel c * 4 + 2 * (pixel row) + (pixel column)."""
-    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=_PATCH, q=_PATCH)
-
-
-def unpack(tokens: Float[Tensor, "b n k"], h: int, w: int) -> Latent:
-    """The inverse of `pack` for an h x w token grid."""
-    return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=h, w=w, p=_PATCH, q=_PATCH)
 
 
 def image_ids(h: int, w: int, device: torch.device) -> Float[Tensor, "n 3"]:
@@ -54,9 +43,9 @@ def spec_of(transformer: Any, stride: int) -> BackboneSpec:
     taps = tuple(f"double.{i}.{part}" for i in range(doubles) for part in ("norm", "out"))
     return BackboneSpec(
         family="flux1",
-        latent_channels=transformer.config.in_channels // _PATCH**2,
+        latent_channels=transformer.config.in_channels // PATCH**2,
         latent_stride=stride,
-        pixel_multiple=stride * _PATCH,
+        pixel_multiple=stride * PATCH,
         blocks=(*(f"double.{i}" for i in range(doubles)), *(f"single.{i}" for i in range(singles))),
         tap_names=taps,
         taps=taps[-2 * _TAPPED_BLOCKS :],
@@ -78,8 +67,8 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
     rules = {
         "patch_size": (1, "dragflow packs latents itself"),
         "in_channels": (
-            channels * _PATCH**2,
-            f"{_PATCH} x {_PATCH} cells of the {channels} latent_channels of the vae",
+            channels * PATCH**2,
+            f"{PATCH} x {PATCH} cells of the {channels} latent_channels of the vae",
         ),
         "joint_attention_dim": (t5["d_model"], "d_model of text_encoder_2"),
         "pooled_projection_dim": (clip["hidden_size"], "hidden_size of text_encoder"),
