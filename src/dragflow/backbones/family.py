@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from dragflow.backbones.lora_names import Stacked
 from dragflow.core.plugins import Plugins
 from dragflow.core.task import PromptForm
 
@@ -44,6 +46,9 @@ class Family:
     """The preset that serves these models best by themselves."""
     prompts: PromptForm = "captions"
     """What they are told where they are given references."""
+    layers: Mapping[str, Stacked] = field(default_factory=dict[str, Stacked])
+    """What the model's authors call the layers of its transformer, with "{}" for the number of a block: many LoRAs use
+    these names. Those of diffusers need no table."""
 
 
 def published() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from dragflow.backbones.base import DiffusersBackbone, on_diffusers
+from dragflow.backbones.family import FAMILIES
 from dragflow.backbones.fingerprint import with_files
-from dragflow.backbones.lora_files import check_applied, read_lora, trace
+from dragflow.backbones.lora_files import Plan, effects, plan, read_lora
+from dragflow.backbones.lora_magnitude import Rescaled
+from dragflow.backbones.lora_names import PARTS
 from dragflow.backbones.parts import quiet_libraries
-from dragflow.backbones.tensors import reason
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
 from dragflow.method.backbone import Backbone
@@ -58,47 +61,58 @@ def parse_lora(text: str) -> Lora:
 
 
 def add_loras(pipeline: Any, loras: Sequence[Lora]) -> None:
-    """Add LoRAs to a pipeline, all active together.
+    """Add LoRAs to a pipeline, all active together; what is left out of them is logged.
 
     Raises:
         UserError: one does not fit the model.
     """
-    for i, lora in enumerate(loras):
-        with quiet_libraries():
-            _add_lora(pipeline, lora.file, f"lora{i}")
-    if loras:
-        pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], adapter_weights=[lora.scale for lora in loras])
+    from diffusers.utils import set_weights_and_activate_adapters
+
+    kind = type(pipeline).__name__
+    own = FAMILIES.load(kind).layers if kind in FAMILIES.names else {}
+    names = [f"lora{i}" for i in range(len(loras))]
+    with quiet_libraries():
+        for name, lora in zip(names, loras, strict=True):
+            what = plan(pipeline, own, lora.file, read_lora(lora.file))
+            _put_on(pipeline, name, what)
+            if left_out := str(what):
+                _log.warning(left_out)
+        for network in _with_loras(pipeline):
+            set_weights_and_activate_adapters(network, names, [lora.scale for lora in loras])
+            network.eval().requires_grad_(False)
 
 
-def _add_lora(pipeline: Any, file: Path, adapter: str) -> None:
-    targets = trace(pipeline, file, read_lora(file))
-    try:
-        with _hide_float8(pipeline.transformer):
-            pipeline.load_lora_weights(
-                str(file.parent), weight_name=file.name, adapter_name=adapter, use_safetensors=True
-            )
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # diffusers and peft fail in any way
-        raise UserError(f"LoRA {file} does not fit this model ({reason(error)}): use one for this model") from error
-    if left_out := check_applied(pipeline, file, targets, adapter):
-        _log.warning(left_out)
+def _put_on(pipeline: Any, name: str, what: Plan) -> None:
+    """Put a LoRA into layers of peft, which add up with others, scale it, and can be removed."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    networks = {part: getattr(pipeline, part) for part in what.modules}
+    dtypes = {part: network.dtype for part, network in networks.items()}
+    for part, modules in what.modules.items():
+        config = LoraConfig(r=1, lora_alpha=1, target_modules="|".join(map(re.escape, modules)))
+        inject_adapter_in_model(config, networks[part], name, low_cpu_mem_usage=True)  # empty: it is filled below
+        networks[part]._hf_peft_config_loaded = True  # diffusers asks it
+    for effect in effects(pipeline, what):
+        layer, added, dtype = networks[effect.part].get_submodule(effect.module), effect.addition, dtypes[effect.part]
+        layer.lora_A[name], layer.lora_B[name] = added.down.to(dtype), added.up.to(dtype)
+        layer.lora_alpha[name] = added.scale
+        if effect.magnitude is not None:
+            layer.lora_magnitude_vector[name], layer.lora_variant[name] = effect.magnitude, Rescaled()
 
 
-@contextmanager
-def _hide_float8(transformer: Any) -> Iterator[None]:
-    """Hide that layers are stored as 8-bit floats: peft casts a LoRA to the type of its layer, which would round it.
+def remove_loras(pipeline: Any) -> None:
+    """Leave the networks of a pipeline as they were before LoRAs were put on."""
+    from diffusers.utils import recurse_remove_peft_layers
 
-    Placeholders of the right type and shape stand in meanwhile; being expanded scalars, they cost no memory.
-    """
-    narrow = [(p, p.data) for p in transformer.parameters() if p.dtype.is_floating_point and p.dtype.itemsize == 1]
-    for parameter, data in narrow:
-        parameter.data = torch.zeros((), dtype=transformer.dtype, device=data.device).expand(data.shape)
-    try:
-        yield
-    finally:
-        for parameter, data in narrow:
-            parameter.data = data
+    for network in _with_loras(pipeline):
+        recurse_remove_peft_layers(network)
+        del network.peft_config
+        network._hf_peft_config_loaded = False
+
+
+def _with_loras(pipeline: Any) -> list[Any]:
+    networks = [getattr(pipeline, part, None) for part in PARTS]
+    return [network for network in networks if getattr(network, "peft_config", None)]
 
 
 @contextmanager
@@ -115,17 +129,15 @@ def attach_loras(backbone: Backbone, loras: Sequence[str]) -> Iterator[Diffusers
     """
     with backbone.lock:
         bare = without_loras(backbone)
-        transformer: Any = bare.transformer
         parsed = [parse_lora(text) for text in loras]
         try:
             add_loras(bare.pipeline, parsed)
-            transformer.to(transformer.device).eval().requires_grad_(False)
             weights = bare.weights
             options = replace(weights.options, lora=(*weights.options.lora, *loras))
             digest = with_files(weights.fingerprint, [lora.file for lora in parsed])
             yield bare.renamed(WeightsId(options, digest))
         finally:
-            bare.pipeline.unload_lora_weights()
+            remove_loras(bare.pipeline)
 
 
 def without_loras(backbone: Backbone) -> DiffusersBackbone:

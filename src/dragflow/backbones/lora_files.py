@@ -1,55 +1,107 @@
-"""What a LoRA's file holds, which of it is read, and an account of what became of every layer.
+"""What a LoRA's file holds, which layers of a model it is for, and an account of what becomes of every tensor.
 
-diffusers knows many namings, and drops without an error what its conversions or the model have no place for. So its own
-conversion is tried with numbers in place of the tensors: they tell which layer of the file becomes which of the model.
+A tensor is applied, or it is left out by name, or the file is refused. Left out is what is of layers that only a larger
+model of the family has, or of text encoders that this one lacks; other kinds, families and sizes are refused.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from dragflow.backbones.tensors import Account, Entries, Entry, few, quantised, read_entries, reason, shown
+from dragflow.backbones.lora_kinds import Addition, Rows, addition, kind_of, misshapen, plain, rank_of
+from dragflow.backbones.lora_magnitude import Magnitude, magnitudes
+from dragflow.backbones.lora_names import PARTS, TRANSFORMER, Layer, LayerNames, Stacked, split
+from dragflow.backbones.tensors import Account, Entry, few, quantised, read_entries, reason, shown
 from dragflow.core.errors import UserError
 
 _OTHER_KINDS = {
-    "a DoRA": r"\.dora_scale$|lora_magnitude_vector",
-    "a LoKr": r"[._]lokr_",
-    "a LoHa": r"[._]hada_",
-    "an OFT": r"\.b?oft_",
-    "a LoCon with a middle factor": r"\.lora_mid",
-    "a control LoRA, which changes norms,": r"(query|key)_norm\.scale$|norm_(added_)?[qk]\.weight$",
-    "a set of differences of whole weights": r"\.diff(_b)?$",
+    "an OFT": r"[._]b?oft_",
+    "a GLoRA": r"\.(a1|a2|b1|b2|bm1|bm2)\.weight$",
+    "an IA3": r"\.on_input$",
+    "a LoCon with a middle factor, for convolutions": r"\.(lora_mid\.weight|hada_t[12]|lokr_t2)$",
+    "a control LoRA, for models that are given a control picture": r"(query|key)_norm\.scale|\.(re)?set_weight$"
+    r"|norm_(added_)?[qk]\.weight$|\.reshape_weight$",
 }
-"""What is called LoRA beside pairs of low-rank factors, by names that only they have."""
-_READ = "diffusers' (transformer.…), kohya's (lora_unet_…) and XLabs' (….processor.…)"
-_COMFY = ("diffusion_model.",)
-_FACTOR = re.compile(r"\.(?:lora[._]|down\.|up\.|alpha$)")
-"""Where a tensor's name goes beyond that of its layer."""
-_FIRST = re.compile(r"\.lora_A\.|[._]down\.")
-"""In the names of factors that take a layer's input."""
+"""What is called LoRA and is not read, by names that only they have."""
+_READ = (
+    "that of diffusers (transformer.…), peft (base_model.model.…), kohya (lora_unet_…), OneTrainer "
+    "(lora_transformer_…), LyCORIS (lycoris_…), ComfyUI (diffusion_model.…) or XLabs (….processor.…)"
+)
+_METADATA = "lora_adapter_metadata"
+"""Where diffusers keeps the configuration of peft: a key of the file's metadata."""
+_CONFIG = "adapter_config.json"
+"""Where peft itself keeps it: beside the file."""
 
 
 @dataclass(frozen=True)
-class Target:
-    """A layer of a pipeline that a tensor of a LoRA belongs to."""
+class Group:
+    """The tensors of one layer of a file."""
+
+    name: str
+    """Of the layer in the file."""
+    tensors: dict[str, str] = field(default_factory=dict[str, str])
+    """Their names, by their roles."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A layer of a file that a model has."""
+
+    group: Group
+    kind: str
+    layer: Layer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of a file."""
+
+    path: Path
+    applied: tuple[Applied, ...]
+    left_out: tuple[str, ...]
+    """Names of layers, or of tensors that are of none."""
+
+    @property
+    def modules(self) -> dict[str, list[str]]:
+        """The layers that it is put on, by the part of the pipeline."""
+        found: dict[str, list[str]] = {}
+        for each in self.applied:
+            found.setdefault(each.layer.part, []).extend(each.layer.modules)
+        return found
+
+    def __str__(self) -> str:
+        """One line on what is left out; empty if nothing is."""
+        if not self.left_out:
+            return ""
+        total = len(self.applied) + len(self.left_out)
+        return f"LoRA {self.path}: {len(self.applied)} of {total} layers applied, left out: {few(self.left_out)}"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a LoRA does to one layer of a model."""
 
     part: str
-    """As the pipeline calls it, "transformer"."""
     module: str
+    addition: Addition
+    magnitude: Magnitude | None
 
 
 def read_lora(path: Path) -> dict[str, Entry]:
     """All tensors of a LoRA's file, by its header alone.
 
     Raises:
-        UserError: it is not safetensors, is damaged, or of another kind than pairs of low-rank factors.
+        UserError: it is not safetensors, is damaged, quantised, or of a kind that is not read.
     """
     if path.suffix != ".safetensors":
         raise UserError(f"LoRA {path} is not a .safetensors file, and nothing else is read: save it as safetensors")
@@ -60,8 +112,8 @@ def read_lora(path: Path) -> dict[str, Entry]:
     for kind, pattern in _OTHER_KINDS.items():
         if found := next((name for name in entries if re.search(pattern, name)), None):
             raise UserError(
-                f"LoRA {path} is {kind} (it has {shown(found)}), and what is read is pairs of low-rank factors: use a "
-                "plain LoRA"
+                f"LoRA {path} is {kind} (it has {shown(found)} of shape {entries[found].shape}), which is not read: "
+                "use a LoRA, DoRA, LoHa or LoKr"
             )
     factors = {name: entry for name, entry in entries.items() if not name.endswith(".alpha")}
     if how := quantised(factors):
@@ -69,87 +121,191 @@ def read_lora(path: Path) -> dict[str, Entry]:
     return entries
 
 
-def trace(pipeline: Any, path: Path, entries: Entries) -> dict[str, set[Target]]:
-    """Which layers of a pipeline the layers of a file belong to, by diffusers' own conversion; some to none.
+def plan(pipeline: Any, own: Mapping[str, Stacked], path: Path, entries: Mapping[str, Entry]) -> Plan:
+    """What becomes of every tensor of a file on a pipeline.
+
+    Args:
+        pipeline: of diffusers.
+        own: what the authors of the model call the layers of its transformer.
+        path: the file.
+        entries: its tensors.
 
     Raises:
-        UserError: the names are of a naming that is not read, or the sizes are those of another model.
+        UserError: it is of another family, size or naming, or a layer of it is incomplete.
     """
-    numbered = dict(enumerate(entries, 1))
-    try:
-        converted, _ = pipeline.lora_state_dict(_stand_ins(numbered, entries), return_alphas=True)
-    except Exception as error:  # diffusers' conversions fail in any way
-        listed = [name for name in entries if name in str(error)]
-        why = f"nothing is known of {few(listed)}" if len(listed) > 1 else reason(error)
-        raise UserError(f"LoRA {path} does not fit this model ({why}): use one for this model") from error
-    targets: dict[str, set[Target]] = {_layer(name): set() for name in entries}
+    networks = _networks(pipeline)
+    names = LayerNames(networks, own)
+    groups, left = _grouped(entries)
+    found = {group.name: names.find(group.name) for group in groups}
+    foreign = [group for group in groups if found[group.name] is None and names.is_foreign(group.name)]
+    if foreign or not any(found.values()):
+        mixed = any(layer is not None and layer.part == TRANSFORMER for layer in found.values())
+        raise _foreign_error(path, entries, foreign[:1], mixed=mixed)
+    applied: list[Applied] = []
+    taken: set[tuple[str, str]] = set()
     wrong: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
-    for name, x in converted.items():
-        target = _target(name)
-        if target is None:
+    for group in groups:
+        layer = found[group.name]
+        places = set() if layer is None else {(layer.part, module) for module in layer.modules}
+        if layer is None or places & taken:  # the same layer under another name
+            left.append(group.name)
             continue
-        sources = [numbered[int(i)] for i in x.unique().tolist() if i]
-        for source in sources:
-            targets[_layer(source)].add(target)
-        module = _module(pipeline, target)
-        if isinstance(module, nn.Linear):
-            first = bool(_FIRST.search(name))
-            size, needed = (x.shape[1], module.in_features) if first else (x.shape[0], module.out_features)
-            wrong += [(sources[0], (size,), (needed,))] if size != needed and sources else []
+        taken |= places
+        kind = kind_of(set(group.tensors))
+        if kind is None:
+            raise UserError(
+                f"LoRA {path} is damaged: all that it has of {shown(group.name)} is "
+                f"{few(group.tensors.values())}, which is not a whole LoRA, LoHa or LoKr; save or download it again"
+            )
+        applied.append(Applied(group, kind, layer))
+        modules = [networks[layer.part][module] for module in layer.modules]
+        shapes = {role: entries[name].shape for role, name in group.tensors.items()}
+        out = sum(module.out_features for module in modules)
+        faults = misshapen(kind, shapes, out, modules[0].in_features)
+        wrong += [(group.tensors[role], held, needed) for role, held, needed in faults]
     if wrong:
         account = Account(misshapen=tuple(wrong))
-        raise UserError(f"LoRA {path} was made for another model: of its factors, {account}; use one for this model")
-    if not any(targets.values()):
-        naming = "ComfyUI's" if next(iter(entries)).startswith(_COMFY) else "unknown"
-        raise UserError(
-            f"LoRA {path} holds nothing for this model: the naming of its tensors is {naming}, as in "
-            f"{shown(next(iter(entries)))}; what is read is {_READ}"
-        )
-    return targets
+        raise UserError(f"LoRA {path} does not fit this model: {account}; use one for this model")
+    if not any(each.layer.part == TRANSFORMER for each in applied):
+        raise UserError(f"LoRA {path} holds nothing for the transformer of this model: use one for this model")
+    return Plan(path, tuple(applied), tuple(left))
 
 
-def _stand_ins(numbered: Mapping[int, str], entries: Entries) -> dict[str, Tensor]:
-    """For each tensor one of rank 1 that is full of its number; scales are 1."""
-    found: dict[str, Tensor] = {}
-    for i, name in numbered.items():
-        shape = entries[name].shape
-        if len(shape) == 2:
-            shape = (1, shape[1]) if _FIRST.search(name) else (shape[0], 1)
-        found[name] = torch.full(shape, 1.0 if name.endswith(".alpha") else float(i), dtype=torch.float64)
+def _networks(pipeline: Any) -> dict[str, dict[str, Any]]:
+    """Linear layers of the parts that LoRAs are put on."""
+    parts = {part: getattr(pipeline, part, None) for part in PARTS}
+    return {part: _linear_layers(network) for part, network in parts.items() if isinstance(network, nn.Module)}
+
+
+def _linear_layers(network: nn.Module) -> dict[str, Any]:
+    """The linear layers of a network by name, also where adapters of peft are around them already."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    found: dict[str, Any] = {}
+    inside: tuple[str, ...] = ()
+    for name, module in network.named_modules():
+        if name.startswith(inside) and inside:
+            continue
+        if isinstance(module, BaseTunerLayer):
+            inside = (f"{name}.",)
+            module = module.get_base_layer()
+        if isinstance(module, nn.Linear):
+            found[name] = module
     return found
 
 
-def _layer(name: str) -> str:
-    return _FACTOR.split(name)[0]
+def _grouped(entries: Mapping[str, Entry]) -> tuple[list[Group], list[str]]:
+    """Tensors by their layers, and the names of those that are of none."""
+    groups: dict[str, Group] = {}
+    loose: list[str] = []
+    for name in entries:
+        parsed = split(name)
+        if parsed is None:
+            loose.append(name)
+        elif parsed.role in (group := groups.setdefault(parsed.layer, Group(parsed.layer))).tensors:
+            loose.append(name)  # the same tensor with another ending
+        else:
+            group.tensors[parsed.role] = name
+    return list(groups.values()), loose
 
 
-def _target(name: str) -> Target | None:
-    part, _, rest = name.partition(".")
-    return Target(part, _layer(rest)) if part in ("transformer", "text_encoder") else None
+def _foreign_error(path: Path, entries: Mapping[str, Entry], foreign: list[Group], *, mixed: bool) -> UserError:
+    name = next(iter(foreign[0].tensors.values())) if foreign else next(iter(entries))
+    what = "is for several families of models" if mixed else "holds nothing for this model"
+    return UserError(
+        f"LoRA {path} {what}: tensor {shown(name)} of shape {entries[name].shape} belongs to no layer of this one; use "
+        f"a LoRA for this model, in a naming that is read: {_READ}"
+    )
 
 
-def _module(pipeline: Any, target: Target) -> nn.Module | None:
-    modules = dict(getattr(pipeline, target.part).named_modules())
-    found = modules.get(target.module, modules.get(target.module.removeprefix("text_model.")))
-    return getattr(found, "base_layer", found)
+class Settings:
+    """How strong a LoRA is, where files of diffusers and peft say so beside their tensors."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the metadata of a file, or the configuration that peft saved with it.
+
+        Raises:
+            UserError: they are damaged.
+        """
+        self._by_part: dict[str, dict[str, Any]] = {}
+        config = path.parent / _CONFIG
+        try:
+            with safe_open(path, "pt") as file:
+                said = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+            for key, value in said.items():
+                part, _, name = key.partition(".")
+                self._by_part.setdefault(part, {})[name] = value
+            if path.name == "adapter_model.safetensors" and config.is_file():
+                self._by_part = {TRANSFORMER: dict(json.loads(config.read_text(encoding="utf-8")))}
+        except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
+            raise UserError(f"LoRA {path}: its configuration is damaged ({reason(error)}): save it again") from error
+
+    def scale(self, layer: Layer, rank: int | None) -> float:
+        """Alpha / rank of a layer; 1 where nothing is said.
+
+        Raises:
+            UserError: it is not a number.
+        """
+        from peft.utils.other import get_pattern_key
+
+        said = self._by_part.get(layer.part, {})
+        alpha, patterns = said.get("lora_alpha", said.get("alpha")), said.get("alpha_pattern") or {}
+        rank = rank or said.get("r")
+        if patterns:
+            alpha = patterns.get(get_pattern_key(list(patterns), layer.modules[0]), alpha)
+        if alpha is None or rank is None:
+            return 1.0
+        return float(alpha) / (rank**0.5 if said.get("use_rslora") else rank)
 
 
-def check_applied(pipeline: Any, path: Path, targets: Mapping[str, set[Target]], adapter: str) -> str | None:
-    """What was left out of a LoRA that is on a pipeline: one line, or None.
+def effects(pipeline: Any, plan: Plan) -> Iterator[Effect]:
+    """What the layers of a file do to those of a pipeline, on the devices of these.
 
     Raises:
-        UserError: nothing of it reached the transformer.
+        UserError: a value is not finite, or the file's configuration is damaged.
     """
-    on = {
-        Target(part, name)
-        for part in ("transformer", "text_encoder")
-        for name, module in getattr(pipeline, part).named_modules()
-        if adapter in getattr(module, "lora_A", ())
-    }
-    on |= {Target(x.part, f"text_model.{x.module}") for x in on if x.part == "text_encoder"}
-    if not any(target.part == "transformer" for target in on):
-        raise UserError(f"LoRA {path} holds nothing for the transformer of this model: use one for this model")
-    left = [layer for layer, found in targets.items() if not found or not found <= on]
-    if not left:
-        return None
-    return f"LoRA {path}: {len(targets) - len(left)} of {len(targets)} layers applied, left out: {few(left)}"
+    settings, networks = Settings(plan.path), _networks(pipeline)
+    with safe_open(plan.path, "pt") as file:
+        for each in plan.applied:
+            modules = [networks[each.layer.part][name] for name in each.layer.modules]
+            tensors: dict[str, Tensor] = {}
+            for role, name in each.group.tensors.items():
+                # a copy, since what is mapped from the file is not aligned, which changes rounding
+                x = file.get_tensor(name).to(modules[0].weight.device, torch.float32, copy=True)
+                if not x.isfinite().all():
+                    raise UserError(
+                        f"LoRA {plan.path} is damaged: not every value of {shown(name)} is finite; download it again"
+                    )
+                tensors[role] = x.reshape(plain(tuple(x.shape)))
+            yield from _effects_of_layer(each, modules, tensors, settings)
+
+
+def _effects_of_layer(
+    each: Applied, modules: list[Any], tensors: dict[str, Tensor], settings: Settings
+) -> list[Effect]:
+    rank = rank_of({role: tuple(x.shape) for role, x in tensors.items()})
+    if "alpha" in tensors:
+        scale = float(tensors["alpha"].flatten()[0]) / rank if rank else 1.0
+    else:
+        scale = settings.scale(each.layer, rank)
+    rows = _rows([module.out_features for module in modules], swapped=each.layer.swapped)
+    additions = [addition(each.kind, tensors, part, modules[0].in_features, scale) for part in rows]
+    lengths: list[Magnitude | None] = [None] * len(modules)
+    if "magnitude" in tensors:
+        lengths[:] = magnitudes(tensors["magnitude"], modules, additions, rows)
+    return [
+        Effect(each.layer.part, module, added, length)
+        for module, added, length in zip(each.layer.modules, additions, lengths, strict=True)
+    ]
+
+
+def _rows(sizes: list[int], *, swapped: bool) -> list[Rows]:
+    """Which rows of a layer of a file are those of each of the model's."""
+
+    def part(start: int, stop: int) -> Rows:
+        if swapped:
+            return lambda x: torch.cat([x[(start + stop) // 2 : stop], x[start : (start + stop) // 2]])
+        return lambda x: x[start:stop].clone()
+
+    stops = list(accumulate(sizes))
+    return [part(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]

@@ -1,6 +1,7 @@
 """FLUX.1 Kontext in diffusers layout: FLUX.1, trained to look at a picture and to follow an instruction."""
 
 from dragflow.backbones.family import Family, Published
+from dragflow.backbones.flux1.lora import LAYERS
 
 FAMILY = Family(
     module="dragflow.backbones.flux1_kontext.load",
@@ -14,4 +15,5 @@ FAMILY = Family(
     ),
     preset="instant",
     prompts="instructions",
+    layers=LAYERS,
 )
