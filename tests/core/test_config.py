@@ -35,3 +35,21 @@ def test_settings_are_changed_by_group() -> None:
 def test_a_setting_that_does_not_exist_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(UserError, match=next(iter(settings))):
         EditConfig().with_(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "drawn"),
+    [
+        ({}, False),
+        ({"inversion": {"mode": "noised"}}, True),
+        ({"start": {"mode": "warp", "fill": "noise"}}, True),
+        ({"start": {"mode": "warp"}}, False),
+        ({"start": {"fill": "noise"}}, False),
+        ({"start": {"mode": "preview", "repair": 0.1}}, True),
+        ({"start": {"repair": 0.1}}, False),
+        ({"start": {"mode": "bridge", "repair": 0.1}}, True),
+        ({"start": {"mode": "bridge", "repair": 0.1}, "optimise": {"moving": 0, "refining": 0}}, False),
+    ],
+)
+def test_noise_is_drawn_where_the_seed_is_used(settings: dict[str, object], drawn: bool) -> None:
+    assert EditConfig().with_(**settings).draws_noise is drawn

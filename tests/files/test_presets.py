@@ -18,6 +18,7 @@ from dragflow.files.presets import (
     override,
     parse_config,
     preset_names,
+    why_alike,
 )
 from not_files import not_a_file
 
@@ -234,3 +235,15 @@ def test_a_configuration_is_told_by_a_preset_and_what_changes_it() -> None:
         assert not [setting for setting in told if setting.startswith("seed")]
     assert as_settings(override(load_preset("fast"), ["seed=3"])) == ("fast", [])
     assert as_settings(override(load_preset("fast"), ["size.window=whole"])) == ("fast", ['size.window="whole"'])
+
+
+def test_why_variants_are_alike_names_preset_rule_and_fix() -> None:
+    noisy = {name for name in preset_names() if why_alike(load_preset(name)) is None}
+    assert noisy == {"instant", "regiondrag"}
+    rule = "draws no noise, so all variants would be the same picture"
+    fix = "ask for one, or take a preset that draws noise (instant, regiondrag)"
+    assert why_alike(load_preset("fast")) == f"preset fast {rule}: {fix}, or set start.repair above 0"
+    assert why_alike(load_preset("bridge")) == f"preset bridge {rule}: {fix}"  # which repairs nothing
+    changed = override(load_preset("fast"), ["inversion.steps=9", "seed=3"])
+    assert (why_alike(changed) or "").startswith("preset fast (1 setting changed) draws no noise")
+    assert why_alike(override(load_preset("fast"), ["start.repair=0.3"])) is None

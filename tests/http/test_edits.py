@@ -22,9 +22,12 @@ from dragflow.http.settings import ServerSettings
 from dragflow.service import ModelPool, Service, run
 from dragflow.service.jobs import EditJob
 
+NOISY = ["inversion.steps=4", "inversion.skip=1", "inversion.mode=noised"]
+"""Changes after which every seed gives another picture."""
 
-def begun(client: TestClient, **more: Any) -> dict[str, Any]:
-    answer = client.post("/v1/edits", json=asked(settings=SHORT, **more))
+
+def begun(client: TestClient, settings: list[str] = SHORT, **more: Any) -> dict[str, Any]:
+    answer = client.post("/v1/edits", json=asked(settings=settings, **more))
     assert answer.status_code == 202, answer.text
     return answer.json()
 
@@ -52,13 +55,13 @@ def test_an_edit_gives_the_bytes_that_the_library_gives(client: TestClient, serv
 
 def test_an_estimate_is_told_before_and_known_after_an_edit(client: TestClient, service: Service) -> None:
     def estimated(**more: Any) -> dict[str, Any]:
-        answer = client.post("/v1/estimates", json=asked(settings=SHORT, **more))
+        answer = client.post("/v1/estimates", json=asked(settings=NOISY, **more))
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     assert estimated() == {"seconds": None, "load_seconds": None, "memory_mib": None}
     assert client.post("/v1/estimates", json=asked(model="/etc/passwd")).status_code == 400
-    ended(client, begun(client)["id"])
+    ended(client, begun(client, NOISY)["id"])
     service.close()  # which waits until the edit was counted
     one, two = estimated(), estimated(variants=2)
     assert one["seconds"] > 0
@@ -68,12 +71,22 @@ def test_an_estimate_is_told_before_and_known_after_an_edit(client: TestClient, 
 
 
 def test_variants_are_one_edit_with_seeds_one_apart(client: TestClient) -> None:
-    state = ended(client, begun(client, seed=3, variants=2)["id"])
+    state = ended(client, begun(client, NOISY, seed=3, variants=2)["id"])
     assert [variant["seed"] for variant in state["variants"]] == [3, 4]
     first, second = (client.get(variant["result"]).content for variant in state["variants"])
     assert first != second
-    alone = ended(client, begun(client, seed=4)["id"])
+    alone = ended(client, begun(client, NOISY, seed=4)["id"])
     assert client.get(alone["variants"][0]["result"]).content == second
+
+
+@pytest.mark.parametrize("address", ["/v1/edits", "/v1/estimates"])
+def test_variants_that_would_be_alike_are_refused(client: TestClient, service: Service, address: str) -> None:
+    answer = client.post(address, json=asked(preset="fast", variants=3))
+    assert answer.status_code == 400
+    why = next(one["alike"] for one in client.get("/v1/models").json()["presets"] if one["name"] == "fast")
+    assert answer.json()["detail"] == f"3 variants are asked for, but {why}"
+    assert "preset fast draws no noise" in why
+    assert not service.handles
 
 
 def test_a_form_is_taken_like_json(client: TestClient) -> None:
@@ -146,7 +159,7 @@ def test_a_running_and_a_waiting_edit_are_cancelled(client: TestClient, monkeypa
 
 def test_a_full_queue_is_said(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     _, go = hold(monkeypatch)
-    begun(client, variants=4)
+    begun(client, NOISY, variants=4)
     answer = client.post("/v1/edits", json=asked(settings=SHORT))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
     assert "4 edits wait already" in answer.json()["detail"]

@@ -178,6 +178,7 @@ def test_a_recipe_tells_masks_and_motions_whatever_their_kind(client: TestClient
     first, second = told["regions"]
     assert np.array_equal(opened(base64.b64decode(first["mask"])) > 127, BALL)
     assert np.array_equal(opened(base64.b64decode(first["front"])) > 127, ~BALL)
+    assert told["alike"].startswith("preset text (1 setting changed) draws no noise")
     assert first["matrix"] == [[1, 0, 40], [0, 1, -2]]
     assert (opened(base64.b64decode(second["mask"])) > 127).sum() == 31 * 21
     assert np.allclose(second["matrix"], [[0, -1, 95], [1, 0, -55]])

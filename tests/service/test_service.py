@@ -44,6 +44,11 @@ def config() -> EditConfig:
     return override(load_preset("default"), SHORT)
 
 
+def noisy(job: EditJob) -> EditJob:
+    """The same edit under noise, so that every seed gives another picture."""
+    return replace(job, config=override(job.config, ["inversion.mode=noised"]))
+
+
 @pytest.fixture
 def service(pool: ModelPool) -> Service:
     return Service(pool)
@@ -167,6 +172,7 @@ def test_what_waits_is_cancelled_at_once(job: EditJob, monkeypatch: pytest.Monke
 
 def test_a_full_queue_takes_all_variants_or_none(job: EditJob, monkeypatch: pytest.MonkeyPatch) -> None:
     held, service = Held(monkeypatch), Service(limits=Limits(queue=3))
+    job = noisy(job)
     service.submit(job)
     with pytest.raises(Busy, match="1 edits wait already, and 3 may"):
         service.submit_variants(job, [1, 2, 3])
@@ -177,6 +183,7 @@ def test_a_full_queue_takes_all_variants_or_none(job: EditJob, monkeypatch: pyte
 
 def test_variants_are_the_edits_with_these_seeds(job: EditJob, service: Service) -> None:
     seen: list[int] = []
+    job = noisy(job)
     first, second = service.submit_variants(job, [4, 5], lambda number: lambda _: seen.append(number))
     alone = service.submit(replace(job, config=replace(job.config, seed=5)))
     assert second.result().png() == alone.result().png() != first.result().png()
@@ -184,6 +191,15 @@ def test_variants_are_the_edits_with_these_seeds(job: EditJob, service: Service)
     assert set(seen) == {0, 1}
     with pytest.raises(UserError, match="no seed is given"):
         service.submit_variants(job, [])
+
+
+def test_variants_that_would_be_alike_are_refused(job: EditJob, service: Service) -> None:
+    with pytest.raises(UserError, match=r"2 variants .* preset default \(3 settings changed\) draws no noise"):
+        service.submit_variants(job, [4, 5])
+    with pytest.raises(UserError, match="2 variants are asked for"):
+        service.estimate(job, 2)
+    assert len(service.submit_variants(job, [4])) == 1
+    service.handles[-1].cancel()
 
 
 def test_a_job_ends_after_its_time(job: EditJob, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -275,12 +275,42 @@ def test_what_was_guessed_is_shown_and_is_what_runs(visit: Any, scene: Any, pict
     assert [one["motion"]["label"] for one in asked] == ["relocation", "relocation"]
 
 
+def test_one_variant_alone_is_offered_where_no_noise_is_drawn(visit: Any, picture: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    number = page.get_by_label("number input for Variants")
+    asked: list[str] = []
+
+    def offered(why: str) -> None:
+        page.get_by_text(why).wait_for()
+        assert number.is_disabled()
+        assert number.input_value() == "1"
+
+    offered("Preset bridge draws no noise, so all variants would be the same picture: ask for one, or take")
+    page.on("request", lambda request: asked.append(request.url))
+    visitor.preset("regiondrag")
+    page.wait_for_function("() => window.dragflow.choices.preset === 'regiondrag'")
+    page.locator("input[aria-label='number input for Variants']:enabled").fill("3")
+    number.press("Tab")
+    page.wait_for_function("() => window.dragflow.choices.variants === 3")
+    visitor.preset("fast")
+    offered("Preset fast draws no noise")
+    page.wait_for_function("() => window.dragflow.choices.variants === 1")
+    assert not asked
+
+    changed = {"preset": "fast", "settings": ["start.repair=0.5"], "alike": None}
+    page.evaluate("(changed) => window.dragflow.override(changed)", changed)
+    page.locator("input[aria-label='number input for Variants']:enabled").wait_for()
+    visitor.open(picture)
+    offered("Preset fast draws no noise")
+
+
 def test_variants_are_shown_side_by_side_and_continuing_is_undone(visit: Any, scene: Any, picture: Path) -> None:
     visitor = visit()
     page = visitor.page
     visitor.dragged(picture, middle(scene.mask))
-    visitor.preset("fast")
-    page.get_by_label("number input for Variants").fill("2")
+    visitor.preset("regiondrag")
+    page.locator("input[aria-label='number input for Variants']:enabled").fill("2")
     page.get_by_label("number input for Variants").press("Tab")
     visitor.press("Run")
     page.wait_for_function("() => document.querySelectorAll('.results img').length === 2", timeout=240_000)
@@ -323,7 +353,7 @@ def test_variants_are_shown_side_by_side_and_continuing_is_undone(visit: Any, sc
     assert visitor.blob("window.dragflow.upright") == source
     assert visitor.words() == "Region 1 moves 50 px to the right."
     page.wait_for_function("() => window.dragflow.choices.seed === 1 && window.dragflow.choices.variants === 1")
-    assert visitor.value("window.dragflow.choices.preset") == "fast"
+    assert visitor.value("window.dragflow.choices.preset") == "regiondrag"
     page.locator(".dragflow canvas").focus()
     page.keyboard.press("Control+z")
     visitor.wait("c.document.state.regions.length === 0")

@@ -201,6 +201,14 @@ class EditConfig(Checked, called="{}"):
         return self.start.mode != "bridge" or self.optimise.moving + self.optimise.refining > 0
 
     @property
+    def draws_noise(self) -> bool:
+        """Whether noise is drawn from the seed, so that another seed gives another picture."""
+        start = self.start
+        filled = start.mode == "warp" and start.fill == "noise"
+        repaired = start.mode != "source" and start.repair > 0
+        return self.inverts and (self.inversion.mode == "noised" or filled or repaired)
+
+    @property
     def hash(self) -> str:
         """Twelve hex digits that change with any field."""
         canonical = json.dumps(asdict(self), sort_keys=True)

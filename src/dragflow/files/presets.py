@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from os import PathLike
 from pathlib import Path
@@ -119,6 +119,20 @@ def as_settings(config: EditConfig) -> tuple[str, list[str]]:
 
     wanted = list(_flat(asdict(config)))
     return min(((name, changes(name)) for name in preset_names()), key=lambda found: len(found[1]))
+
+
+def why_alike(config: EditConfig) -> str | None:
+    """Why variants of an edit, which differ in their seeds, would be the same picture; None if they are not."""
+    if config.draws_noise:
+        return None
+    preset, changes = as_settings(config)
+    changed = f" ({len(changes)} settings changed)" if len(changes) > 1 else " (1 setting changed)" if changes else ""
+    noisy = [name for name in preset_names() if load_preset(name).draws_noise]
+    repaired = replace(config, start=replace(config.start, repair=1.0)).draws_noise
+    return (
+        f"preset {preset}{changed} draws no noise, so all variants would be the same picture: ask for one, or take a "
+        f"preset that draws noise ({', '.join(noisy)})" + (", or set start.repair above 0" if repaired else "")
+    )
 
 
 def _flat(data: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:

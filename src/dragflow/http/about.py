@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dragflow.backbones.usual import usual_preset
 from dragflow.core.models import ModelOptions
-from dragflow.files.presets import describe_preset, preset_names
+from dragflow.files.presets import describe_preset, load_preset, preset_names, why_alike
 from dragflow.http.settings import ServerSettings, public_name
 from dragflow.service import Service
 from dragflow.service.run import State
@@ -62,7 +62,7 @@ def router(settings: ServerSettings, metrics: Metrics, selects: str) -> APIRoute
         """What edits may ask for."""
         return {
             "models": [_about(model, model is settings.models[0]) for model in settings.models],
-            "presets": [{"name": name, "description": describe_preset(name)} for name in preset_names()],
+            "presets": [_preset(name) for name in preset_names()],
             "selects_by": selects,
         }
 
@@ -77,6 +77,10 @@ def router(settings: ServerSettings, metrics: Metrics, selects: str) -> APIRoute
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes
+
+
+def _preset(name: str) -> dict[str, Any]:
+    return {"name": name, "description": describe_preset(name), "alike": why_alike(load_preset(name))}
 
 
 def _about(model: ModelOptions, default: bool) -> dict[str, Any]:

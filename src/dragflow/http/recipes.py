@@ -16,7 +16,7 @@ from dragflow.core.result import Recipe
 from dragflow.core.task import Operation
 from dragflow.files.instructions import to_file
 from dragflow.files.masks import mask_png
-from dragflow.files.presets import as_settings
+from dragflow.files.presets import as_settings, why_alike
 from dragflow.files.recipes import decode_recipe
 from dragflow.http import requests
 from dragflow.http.settings import ServerSettings, public_name
@@ -45,6 +45,7 @@ def _told(asked: requests.RecipeRequest, settings: ServerSettings) -> dict[str, 
         "served": next((public_name(served) for served in settings.models if _offers(served, recipe)), None),
         "preset": preset,
         "settings": changes,
+        "alike": why_alike(recipe.config),
         "seed": recipe.config.seed,
         "instruction": to_file(recipe.instruction),
         "regions": [_region(operation, size, i) for i, operation in enumerate(recipe.instruction.operations)],

@@ -15,6 +15,7 @@ from dragflow.core.checked import check, expect
 from dragflow.core.errors import Cancelled, DragFlowError, UserError
 from dragflow.core.events import Event, Observer, Stepped, silent
 from dragflow.core.fields import Seed
+from dragflow.files.presets import why_alike
 from dragflow.service.estimates import Estimate, Estimates, measured
 from dragflow.service.jobs import EditJob
 from dragflow.service.limits import Busy, Limits
@@ -203,12 +204,13 @@ class Service:
             observer_of: gives the observer of a variant, counted from 0.
 
         Raises:
-            UserError: as `submit`, or no seed.
+            UserError: as `submit`; no seed, or several where no noise is drawn.
             Busy: too many jobs wait.
         """
         if not seeds:
             raise UserError("no seed is given: give one for each variant")
-        jobs = [with_seed(expect(EditJob, job), seed) for seed in seeds]
+        _check_variants(expect(EditJob, job), len(seeds))
+        jobs = [with_seed(job, seed) for seed in seeds]
         return self._begin([Handle(one, observer_of(i), self.limits.seconds) for i, one in enumerate(jobs)])
 
     def _begin(self, handles: Sequence[Handle]) -> tuple[Handle, ...]:
@@ -223,8 +225,13 @@ class Service:
         return tuple(handles)
 
     def estimate(self, job: EditJob, variants: int = 1) -> Estimate:
-        """What a job will take once it begins, from what others took on this machine before."""
-        editor = self._pool.loaded(expect(EditJob, job).model)
+        """What a job will take once it begins, from what others took on this machine before.
+
+        Raises:
+            UserError: several variants where no noise is drawn.
+        """
+        _check_variants(expect(EditJob, job), variants)
+        editor = self._pool.loaded(job.model)
         return self.estimates.of(
             job,
             variants,
@@ -292,6 +299,12 @@ class Service:
         for name, handle in list(self._handles.items()):
             if handle._ended is not None and handle._ended < oldest:
                 del self._handles[name]
+
+
+def _check_variants(job: EditJob, count: int) -> None:
+    why = why_alike(job.config) if count > 1 else None
+    if why is not None:
+        raise UserError(f"{count} variants are asked for, but {why}")
 
 
 def _drop_tracebacks(error: BaseException) -> None:

@@ -32,6 +32,7 @@ if (!page.dataset.started) {{
   const {{ Studio }} = await import('{address}/page/studio.js');
   window.dragflow = new Studio(page);
   page.addEventListener('meant', (event) => {{ props.value = event.detail; trigger('input'); }});
+  page.addEventListener('configured', () => trigger('change'));
 }}
 """
 

@@ -25,6 +25,8 @@ BEST = "best"
 _SIDE = 512
 _CALL = """(model, preset, seed, variants, prompt, editPrompt) =>
   {{ void window.dragflow{act}({{ model, preset, seed, variants, prompt, editPrompt }}); }}"""
+_VARIANTS = """async (model, preset) =>
+  ({ __type__: "update", ...(await window.dragflow?.variants({ model, preset })) })"""
 
 _TASKS = ["as dragged", "relocation", "transformation", "deformation"]
 """Of a sample: the first as the page's script knows it, the others as the format does."""
@@ -78,6 +80,8 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     canvas.input(_told, [canvas], choices, queue=False)
     for widget in (model, preset, seed, variants, prompt, edit_prompt):
         widget.change(None, choices, None, js=_CALL.format(act="?.choose"))
+    for changed in (canvas.change, model.change, preset.change):
+        changed(None, [model, preset], [variants], js=_VARIANTS)
     gr.HTML('<p class="studio-estimate" role="status"></p>')
     run = gr.Button("Run", variant="primary")
     run.click(None, choices, None, js=_CALL.format(act=".edits.begin"))

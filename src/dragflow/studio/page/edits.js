@@ -9,7 +9,7 @@ import { answered, asked } from "./server.js";
 /** @typedef {Asked & {id: string}} Going an edit that runs */
 
 /** The preset that is not named, so that the server takes the one that serves the model best. */
-const BEST = "best";
+export const BEST = "best";
 
 export class Edits {
   /** @param {import("./studio.js").Studio} studio */

@@ -86,7 +86,7 @@ export class Journey {
   async restore({ picture, name, made, choices, overrides, seed }) {
     const document = await Document.restored(made);
     await this.studio.begin(picture, name, document);
-    this.studio.overrides = overrides;
+    this.studio.override(overrides);
     this.studio.told({ ...choices, seed, variants: 1 });
   }
 

@@ -11,7 +11,7 @@ import { motionOf } from "../canvas/motion.js";
  * @typedef {object} Recipe
  * @property {{name: string, revision: string | null, dtype: string | null, quantize: string | null, lora: string[], subject: string | null}} model
  * @property {string | null} served the name of the model that the server offers for it
- * @property {string} preset @property {string[]} settings @property {number} seed
+ * @property {string} preset @property {string[]} settings @property {string | null} alike @property {number} seed
  * @property {any} instruction @property {{mask: string, matrix: import("../canvas/host.js").Matrix, front: string | null}[]} regions
  * @property {string | null} area @property {Source} source
  */

@@ -4,7 +4,7 @@
  * @typedef {object} Result
  * @property {Blob} picture the one that was edited, as it was given @property {string} name of it
  * @property {any} made what was marked, as `Document.saved` gives it @property {Partial<import("./studio.js").Choices>} choices
- * @property {{preset: string, settings: string[]} | null} overrides what a recipe changed in the preset
+ * @property {import("./studio.js").Overrides | null} overrides
  * @property {Blob} before @property {Blob} after @property {string} words @property {number} seed @property {number} seconds
  * @property {string} from which variant of which edit @property {string | null} source digest of the picture that it was made from
  */

@@ -47,6 +47,11 @@ export class Server {
     return this.known.about;
   }
 
+  /** Models and presets; null if the server does not say. @returns {Promise<any>} */
+  offers() {
+    return fetch("v1/models").then((answer) => (answer.ok ? answer.json() : null), () => null);
+  }
+
   /** What a result was made with. @param {Blob} result @returns {Promise<import("./recipe.js").Recipe>} */
   recipe(result) {
     return sent("v1/recipes", result);

@@ -2,7 +2,7 @@
 
 import { mount } from "../canvas/canvas.js";
 import { Document } from "../canvas/document.js";
-import { Edits, withPrompts } from "./edits.js";
+import { BEST, Edits, withPrompts } from "./edits.js";
 import { Estimate } from "./estimate.js";
 import { suggest } from "./guesses.js";
 import { Journey } from "./journey.js";
@@ -14,6 +14,10 @@ import { restore, save } from "./store.js";
 import { take } from "./take.js";
 
 /** @typedef {{model: string, preset: string, seed: number, variants: number, prompt: string, editPrompt: string}} Choices */
+/**
+ * What a recipe changes in its preset, as long as that is chosen.
+ * @typedef {{preset: string, settings: string[], alike: string | null}} Overrides
+ */
 
 const KEEP_AFTER = 800;
 
@@ -22,6 +26,7 @@ export class Studio {
   constructor(element) {
     this.element = element;
     this.server = new Server();
+    this.about = this.server.offers();
     this.estimate = new Estimate(this.server);
     /** @type {Partial<Choices>} what is absent the server chooses as the widgets do at first */
     this.choices = {};
@@ -32,7 +37,7 @@ export class Studio {
     this.upright = null;
     /** @type {string | null} digest of its pixels */
     this.source = null;
-    /** @type {{preset: string, settings: string[]} | null} what a recipe changes in its preset, as long as that is chosen */
+    /** @type {Overrides | null} */
     this.overrides = null;
     this.saving = 0;
     this.journey = new Journey(this);
@@ -61,7 +66,7 @@ export class Studio {
     }
     element.classList.add("ready");
     void this.restored();
-    void this.selecting();
+    void this.explain();
   }
 
   /** @param {string} sentence @param {boolean} [wrong] */
@@ -119,7 +124,7 @@ export class Studio {
     this.shown = kept;
     this.source = sha256;
     this.upright = upright;
-    this.overrides = null;
+    this.override(null);
     this.recipes.clear();
     this.canvas.load(image, made);
     this.element.classList.add("open");
@@ -127,11 +132,31 @@ export class Studio {
   }
 
   /** The canvas shows what a recipe tells: let the widgets and the next run do so, too. @param {import("./recipe.js").Recipe} recipe */
-  restoredFrom({ served, preset, settings, seed, instruction }) {
-    this.overrides = { preset, settings };
+  restoredFrom({ served, preset, settings, alike, seed, instruction }) {
+    this.override({ preset, settings, alike });
     const { prompt, edit_prompt: editPrompt } = instruction;
     this.told({ prompt, editPrompt, preset, seed, variants: 1, ...(served ? { model: served } : {}) });
     this.say("the edit is restored: run it again, or change it", false);
+  }
+
+  /** @param {Overrides | null} overrides */
+  override(overrides) {
+    this.overrides = overrides;
+    this.element.dispatchEvent(new CustomEvent("configured"));
+  }
+
+  /** What the widget of variants is to be: one, and why, where several would be the same picture. @param {Partial<Choices>} choices */
+  async variants({ model, preset }) {
+    const why = this.overrides?.preset === preset ? this.overrides?.alike : await this.whyAlike(model, preset);
+    if (!why) return { interactive: true, info: "" };
+    return { interactive: false, info: `${why[0].toUpperCase()}${why.slice(1)}.`, value: 1 };
+  }
+
+  /** @param {string | undefined} model @param {string | undefined} preset @returns {Promise<string | null>} null too if it is not known */
+  async whyAlike(model, preset) {
+    const about = await this.about;
+    const named = (/** @type {any[]} */ all, /** @type {string | undefined} */ name) => all.find((one) => one.name === name);
+    return about && named(about.presets, preset === BEST ? named(about.models, model)?.preset : preset)?.alike;
   }
 
   /** Let the widgets of the page show something. @param {Partial<Choices>} choices */
@@ -184,10 +209,11 @@ export class Studio {
     await save(work).catch(() => undefined);
   }
 
-  /** Say in the tool's tooltip what finds the object under a click. */
-  async selecting() {
-    const about = await fetch("v1/models").then((answer) => (answer.ok ? answer.json() : null), () => null);
+  /** Say what the server offers: in the tool's tooltip what finds the object under a click, and how many variants. */
+  async explain() {
+    const about = await this.about;
     if (about) this.canvas.panel.explain("select", `found by ${about.selects_by}`);
+    this.override(this.overrides);
   }
 
   async restored() {
