@@ -19,7 +19,8 @@ from dragflow.core.models import ModelOptions, SubjectId, SubjectOptions, Weight
 from dragflow.core.motion import Translate
 from dragflow.core.result import Recipe
 from dragflow.core.task import Box, Instruction, Operation
-from dragflow.files.pictures import from_pixels, load_image, save_png
+from dragflow.files.encoding import save_png
+from dragflow.files.pictures import from_pixels, load_image
 from dragflow.files.presets import load_preset
 from dragflow.files.recipes import KEY, dump_recipe
 

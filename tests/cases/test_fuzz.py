@@ -28,9 +28,10 @@ from dragflow.core.models import ModelOptions, WeightsId
 from dragflow.core.motion import Affine, Rotate, Scale, Translate
 from dragflow.core.result import Recipe
 from dragflow.core.task import Box, Instruction, MaskArray, Operation, Polygon
+from dragflow.files.encoding import encode_png
 from dragflow.files.instructions import parse_instruction, to_file
 from dragflow.files.masks import load_mask
-from dragflow.files.pictures import as_source, encode_png, load_image
+from dragflow.files.pictures import as_source, load_image
 from dragflow.files.presets import dump_config, load_preset, override
 from dragflow.files.recipes import KEY, dump_recipe, load_recipe
 from dragflow.pixels.resolve import resolve

@@ -107,7 +107,7 @@ def test_auto_takes_the_first_and_an_anchor_may_be_given(run: Any, drag: Any, de
         (("--candidates", "50"), "--candidates: input should be less than or equal to 20 (given 50)"),
         (("--provider.timeout", "0"), "--provider.timeout: input should be greater than 0"),
         (("--provider.max-image-side", "10"), "--provider.max-image-side: input should be greater than or equal to 64"),
-        (("--overlay", "drag.jpg"), "not named .png"),
+        (("--overlay", "drag.gif"), "use .png"),
         (("--overlay", "picture.png"), "itself an input"),
         (("--auto", "--overlay", "x.png", "-o", "x.png"), "the path of two outputs"),
         (("--auto", "-o", "answers.json"), "itself an input"),

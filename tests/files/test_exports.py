@@ -17,10 +17,11 @@ from dragflow.core.errors import UserError
 from dragflow.core.motion import Affine, Rotate, Scale, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.files import exports
+from dragflow.files.encoding import encode_png
 from dragflow.files.exports import Result, decode_result, export, left_out, load_result
 from dragflow.files.instructions import parse_instruction
 from dragflow.files.openraster import RasterLayer, flattened
-from dragflow.files.pictures import SourceImage, decode_image, encode_png, from_pixels
+from dragflow.files.pictures import SourceImage, decode_image, from_pixels
 from dragflow.files.red_bench import SampleFields, load_red_bench
 from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve

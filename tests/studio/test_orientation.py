@@ -12,7 +12,8 @@ import pytest
 from PIL import ExifTags, Image
 from studio_pages import decoded
 
-from dragflow.files.pictures import decode_image, encode_png
+from dragflow.files.encoding import encode_png
+from dragflow.files.pictures import decode_image
 from dragflow.world import drag_case
 
 pytestmark = pytest.mark.browser

@@ -30,8 +30,9 @@ from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig, SubjectConfig
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes, write_text
+from dragflow.files.encoding import encode_png
 from dragflow.files.outputs import check_folder
-from dragflow.files.pictures import encode_png, from_pixels
+from dragflow.files.pictures import from_pixels
 
 _LOCK = ".lock"
 _MOST_NAMED = 3

@@ -21,9 +21,10 @@ from dragflow.core.extras import extra
 from dragflow.core.models import ModelOptions
 from dragflow.core.result import IntentRecord
 from dragflow.core.task import Instruction
-from dragflow.files.atomic import write_files
+from dragflow.files.atomic import write_bytes, write_files
+from dragflow.files.encoding import check_output_name, encode
 from dragflow.files.outputs import check_folder, check_outputs, named_files
-from dragflow.files.pictures import check_png_name, load_image, save_png
+from dragflow.files.pictures import load_image
 from dragflow.files.presets import load_preset
 from dragflow.files.recipes import dump_sidecar, load_recipe
 from dragflow.pixels.drawing import overlay
@@ -81,7 +82,7 @@ def run_edit(request: EditRequest) -> None:
         UserError: anything that breaks a rule, before the model is loaded where that can be known before.
     """
     trace, sidecar = request.outputs.trace, request.outputs.sidecar
-    check_png_name(request.output)
+    kind = check_output_name(request.output)
     if trace is not None:
         check_folder(trace)
         with extra("bench", "`trace`"):
@@ -98,7 +99,7 @@ def run_edit(request: EditRequest) -> None:
     files = {} if tracer is None else tracer.files(job.task, result.pixels)
     if sidecar is not None:
         files[sidecar] = dump_sidecar(result.provenance).encode()
-    write_files(files | {request.output: result.png()}, folder=trace)
+    write_files(files | {request.output: result.encoded(kind)}, folder=trace)
     tell(asked, result.task.instruction, as_json=request.json_lines)
     _report(request, result)
 
@@ -119,12 +120,12 @@ def run_preview(
     Raises:
         UserError: anything that breaks a rule.
     """
-    check_png_name(output)
+    kind = check_output_name(output)
     asked = instruction(operations, task, area)
     check_outputs(output, inputs=named_files(image, operations.mask, task.task, area, preset, asked), force=force)
     source = load_image(image)
     drawn = resolve(source.pixels, asked, margin=load_preset(preset).area.margin)
-    save_png(output, source, draw_preview(drawn) if plain else overlay(drawn))
+    write_bytes(output, encode(kind, source, draw_preview(drawn) if plain else overlay(drawn)))
     tell(asked, drawn.instruction)
 
 

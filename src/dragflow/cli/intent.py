@@ -21,9 +21,12 @@ from dragflow.core.errors import Cancelled, UserError
 from dragflow.core.motion import Rotate, rotation_degrees
 from dragflow.core.task import DragTask, Instruction, PromptForm
 from dragflow.core.text import one_line
+from dragflow.files.atomic import write_bytes
+from dragflow.files.embedded import text_in
+from dragflow.files.encoding import check_output_name, encode
 from dragflow.files.instructions import save_instruction
 from dragflow.files.outputs import check_outputs, named_files
-from dragflow.files.pictures import SourceImage, check_png_name, load_image, open_checked, save_png
+from dragflow.files.pictures import SourceImage, load_image, open_checked
 from dragflow.intent.base import Answer, Candidate, IntentRequest
 from dragflow.intent.options import ProviderOptions
 from dragflow.pixels.drawing import marks, overlay
@@ -31,7 +34,7 @@ from dragflow.pixels.resolve import resolve
 from dragflow.service.intent import ChosenGuess, GuessOptions, answer_data, choose, guess
 
 _DRAWING = "dragflow.drawing"
-"""Keyword of the PNG text chunk by which a drawing is known."""
+"""Name of the text in its metadata by which a drawing is known."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def run_intent(
     """
     asked = instruction(operations, task, area)
     inputs = named_files(image, operations.mask, task.task, area, plan, asked)
-    check_png_name(drawn or default_drawing(image))
+    check_output_name(drawn or default_drawing(image))
     outputs = [path for path in (drawn, output) if path is not None]
     check_outputs(*outputs, inputs=inputs, force=force)
     if drawn is None:
@@ -160,12 +163,12 @@ def check_drawing(drawn: Path, *outputs: Path, inputs: Iterable[Path], force: bo
 
 def _is_drawing(path: Path) -> bool:
     with suppress(UserError):
-        return _DRAWING in open_checked(path).info
+        return text_in(open_checked(path, deep=True), _DRAWING) is not None
     return False
 
 
 def _save_drawing(path: Path, source: SourceImage, pixels: Pixels) -> None:
-    save_png(path, source, pixels, {_DRAWING: "a drag, drawn by dragflow"})
+    write_bytes(path, encode(check_output_name(path), source, pixels, {_DRAWING: "a drag, drawn by dragflow"}))
 
 
 def check_chooser(plan: IntentPlan, *, as_json: bool) -> None:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
     """(H, W, 3), upright RGB."""
+    DeepPixels = NDArray[np.uint16]
+    """(H, W, 3 or 4), upright RGB or RGBA of 16 bits a channel."""
     Mask = NDArray[np.bool_]
     """(H, W)."""
     Map = NDArray[np.floating[Any]]
     """(H, W), or (H, W, C) with channels."""
 else:  # numpy is not imported for names alone
-    Pixels = Mask = Map = Any
+    Pixels = DeepPixels = Mask = Map = Any
 
 
 def own(holder: object) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
 
 from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig
@@ -15,25 +20,47 @@ from dragflow.ops.masks import coverage
 from dragflow.pixels.preview import places
 
 
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """A pixel preview of what the model sees, and what its bridge changes in it."""
+
+    task: DragTask
+    """On what the model sees."""
+    drawn: Pixels
+    """(H, W, 3)."""
+    config: EditConfig
+    change: Float[Tensor, "1 3 h w"] | None = None
+    """At the model's working size; None where no bridge is asked."""
+
+    @property
+    def pixels(self) -> Pixels:
+        """The preview (H, W, 3) as it is shown, and as a drag begins with it."""
+        return self.on(self.task.image)
+
+    def on(self, source: NDArray[frames.Levels]) -> NDArray[frames.Levels]:
+        """The preview in as many bits a channel as the source (H, W, 3) has that is given."""
+        drawn = frames.deepened(self.drawn, self.task.image, source)
+        return drawn if self.change is None else frames.with_change(self.task, drawn, self.change, self.config)
+
+
 @torch.no_grad()
-def corrected(backbone: Backbone, task: DragTask, source: Latent, preview: Pixels, config: EditConfig) -> Pixels:
-    """A preview (H, W, 3) with what the model's bridge changes in it.
+def bridged(backbone: Backbone, preview: Preview, source: Latent) -> Preview:
+    """A preview with what the model's bridge changes in it.
 
     Args:
         backbone: the model.
-        task: on what the model sees.
-        source: latent of the same.
-        preview: of the same.
-        config: the size at which the model works, and how far changes fade at the rim of the area.
+        preview: as it was drawn.
+        source: latent of what the model sees.
 
     Raises:
         CapabilityError: the model has no bridge.
     """
+    task, config = preview.task, preview.config
     bridge = bridge_of(backbone)
-    z = backbone.encode(frames.as_seen(preview, backbone.spec, config.size.max_pixels))
+    z = backbone.encode(frames.as_seen(preview.drawn, backbone.spec, config.size.max_pixels))
     told = [coverage(torch.tensor(place).to(backbone.device), (z.shape[-2], z.shape[-1])) for place in places(task)]
     v = bridge(z, source, torch.stack(told)[None])
-    return frames.with_change(task, preview, distinct(change(backbone.decode, z, v)), config)
+    return replace(preview, change=distinct(change(backbone.decode, z, v)))
 
 
 def bridge_of(backbone: Backbone) -> Bridge:

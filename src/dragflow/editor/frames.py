@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,11 +18,15 @@ from dragflow.core.arrays import Pixels, Window
 from dragflow.core.config import EditConfig
 from dragflow.core.motion import seen_from
 from dragflow.core.task import DragTask, ResolvedOperation
+from dragflow.files.deep import in_sixteen_bits
 from dragflow.method.backbone import BackboneSpec, Image
 from dragflow.method.supervision.region import Stretch, Stretched
 from dragflow.ops import geometry, masks
 from dragflow.pixels.elastic import Elastic
 from dragflow.pixels.masks import feather, nearness, warp_mask
+
+Levels = TypeVar("Levels", np.uint8, np.uint16)
+"""Of 8 or of 16 bits a channel; what is computed is rounded to them."""
 
 
 def model_size(spec: BackboneSpec, size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
@@ -45,7 +50,7 @@ def working_size(size: tuple[int, int], max_pixels: int, multiple: int) -> tuple
     return max(multiple, int(h * scale) // multiple * multiple), max(multiple, int(w * scale) // multiple * multiple)
 
 
-def shown(picture: Pixels, window: Window | None) -> Pixels:
+def shown(picture: NDArray[Levels], window: Window | None) -> NDArray[Levels]:
     """What a window shows of a picture; all of it if there is none."""
     if window is None:
         return picture
@@ -85,7 +90,7 @@ def overview(picture: Pixels, window: Window | None, decoded: Image) -> Pixels:
     return pasted(around, place, as_pixels(as_size(decoded, (place[3] - top, place[2] - left))))
 
 
-def pasted(picture: Pixels, window: Window | None, seen: Pixels) -> Pixels:
+def pasted(picture: NDArray[Levels], window: Window | None, seen: NDArray[Levels]) -> NDArray[Levels]:
     """A picture with what a window shows; what is seen alone if there is no window."""
     if window is None:
         return seen
@@ -100,26 +105,28 @@ _REDRAWN, _NEIGHBOURHOOD = 0.1, 3
 it is averaged."""
 
 
-def composite(task: DragTask, decoded: Image, config: EditConfig) -> NDArray[np.uint8]:
+def composite(task: DragTask, decoded: Image, config: EditConfig, source: NDArray[Levels]) -> NDArray[Levels]:
     """B~ decoded + (1 - B~) source, B~ feathered inside B: outside of B the source's own bytes (method Sec. 7).
 
     At the source and the target of an operation B~ is 1 up to the rim of B: the rectangle of App. D.2 touches the
     regions, and fading to the source there would leave a rim of the old object behind.
     """
-    source = task.image
-    edited = as_pixels(as_size(decoded, (source.shape[0], source.shape[1])))
+    edited = in_levels(as_size(decoded, (source.shape[0], source.shape[1])), source)
     if not config.area.composite:
         return edited
     weight = _share(task, config)
-    blended = np.rint(weight * edited + (1 - weight) * source).astype(np.uint8)
+    blended = np.rint(weight * edited + (1 - weight) * source).astype(source.dtype)
     return np.where(task.area[..., None], blended, source)
 
 
-def with_change(task: DragTask, preview: Pixels, change: Float[Tensor, "1 3 h w"], config: EditConfig) -> Pixels:
+def with_change(
+    task: DragTask, preview: NDArray[Levels], change: Float[Tensor, "1 3 h w"], config: EditConfig
+) -> NDArray[Levels]:
     """The pixel preview (H, W, 3) with a change of the model's, at its working size, that fades at the rim of B."""
+    most = np.iinfo(preview.dtype).max
     full = F.interpolate(change, size=preview.shape[:2], mode="bicubic", antialias=True, align_corners=False)
-    added = _share(task, config) * full[0].permute(1, 2, 0).cpu().numpy() * 255
-    changed = np.rint(np.clip(preview + added, 0, 255)).astype(np.uint8)
+    added = _share(task, config) * full[0].permute(1, 2, 0).cpu().numpy() * most
+    changed = np.rint(np.clip(preview + added, 0, most)).astype(preview.dtype)
     return np.where(task.area[..., None], changed, preview)
 
 
@@ -197,4 +204,24 @@ def as_image(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Image:
 
 def as_pixels(image: Image) -> NDArray[np.uint8]:
     """An image tensor as pixels (H, W, 3)."""
-    return (image[0].permute(1, 2, 0) * 255).round().to("cpu", torch.uint8).numpy()
+    return in_levels(image, np.empty(0, np.uint8))
+
+
+def in_levels(image: Image, like: NDArray[Levels]) -> NDArray[Levels]:
+    """An image tensor as pixels (H, W, 3) of as many bits as another picture."""
+    most = np.iinfo(like.dtype).max
+    return (image[0].permute(1, 2, 0) * most).round().cpu().numpy().astype(like.dtype)
+
+
+def deepened(preview: Pixels, seen: Pixels, source: NDArray[Levels]) -> NDArray[Levels]:
+    """A pixel preview (H, W, 3) in as many bits as the source: the source's own, where the preview shows it unmoved.
+
+    Args:
+        preview: in 8 bits.
+        seen: the source in 8 bits, from which that was drawn.
+        source: the same in 8 or 16.
+    """
+    if source.dtype == np.uint8:
+        return preview.astype(source.dtype, copy=False)
+    unmoved = (preview == seen).all(axis=2, keepdims=True)
+    return np.where(unmoved, source, in_sixteen_bits(preview)).astype(source.dtype, copy=False)

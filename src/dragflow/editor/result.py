@@ -8,13 +8,14 @@ from os import PathLike
 import numpy as np
 from PIL import Image
 
-from dragflow.core.arrays import Mask, Pixels, own
+from dragflow.core.arrays import DeepPixels, Mask, Pixels, own
 from dragflow.core.checked import as_path
 from dragflow.core.result import Provenance
 from dragflow.core.task import DragTask
 from dragflow.files.atomic import write_bytes
+from dragflow.files.encoding import check_output_name
 from dragflow.files.outputs import check_writable, named_files
-from dragflow.files.pictures import SourceImage, check_png_name
+from dragflow.files.pictures import SourceImage
 from dragflow.files.recipes import encode_result
 from dragflow.pixels.masks import warp_mask
 
@@ -32,6 +33,8 @@ class EditResult:
     provenance: Provenance
     source: SourceImage
     """The picture that was edited: its alpha, layout, EXIF and colour profile are those of the saved result."""
+    deep: DeepPixels | None = None
+    """(H, W, 3), the same in 16 bits a channel where the source has so many; outside of the area equal to it, too."""
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
@@ -53,20 +56,34 @@ class EditResult:
         alpha = self.source.alpha
         return Image.fromarray(self.pixels if alpha is None else np.dstack([self.pixels, alpha]))
 
+    @property
+    def deep_with_alpha(self) -> DeepPixels | None:
+        """(H, W, 3 or 4), the picture in 16 bits with the alpha of the source; None where that has 8 bits."""
+        deep = self.source.deep
+        if self.deep is None or deep is None or deep.shape[2] == 3:
+            return self.deep
+        return np.dstack([self.deep, deep[..., 3]])
+
     def save(self, path: str | PathLike[str]) -> None:
-        """Write a PNG with its recipe atomically; the same recipe gives the same bytes. A file that exists is replaced.
+        """Write a file with its recipe atomically; the same recipe gives the same bytes. What exists is replaced.
+
+        It is a PNG, or what the name asks for: .tif, .webp, .avif, .jpg. What that does not keep is told as a warning.
 
         Raises:
-            UserError: the name does not end in .png, is that of the source, a mask or a file of the model, or cannot be
+            UserError: the name ends otherwise, is that of the source, a mask or a file of the model, or cannot be
                 written.
         """
         path = as_path(path)
-        check_png_name(path)
+        kind = check_output_name(path)
         recipe = self.provenance.recipe
         made_from = (self.source.path, self.task.instruction, recipe.weights.options, recipe.subject)
         check_writable(path, inputs=named_files(*made_from))
-        write_bytes(path, self.png())
+        write_bytes(path, self.encoded(kind))
 
     def png(self) -> bytes:
-        """The bytes of that PNG."""
-        return encode_result(self.source, self.pixels, self.provenance.recipe)
+        """The bytes of a PNG with its recipe."""
+        return self.encoded("PNG")
+
+    def encoded(self, kind: str) -> bytes:
+        """The bytes of a file of one of the formats of `files.encoding.FORMATS`, with its recipe."""
+        return encode_result(self.source, self.pixels, self.deep, self.provenance.recipe, kind)

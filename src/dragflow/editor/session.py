@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
 from dragflow.editor.checks import check_names, kv_blocks
-from dragflow.editor.correction import bridge_of, corrected
+from dragflow.editor.correction import Preview, bridge_of, bridged
 from dragflow.editor.inversions import InversionKey, Inversions, Prepared
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.request import as_drag
@@ -101,27 +101,30 @@ class Session:
             if config.inverts:
                 prepared = self._prepare(task.prompt, config, box, observer)
                 shared = prepared.timings
-                edited, losses = self._dragged(prepared.inversion, seen, config, preview, box, timer)
+                decoded, losses = self._dragged(prepared.inversion, seen, config, preview, box, timer)
+                edited = partial(frames.composite, seen, decoded, config)
             else:
-                shared, edited, losses = (), preview(), ()
+                shared, edited, losses = (), preview().on, ()
             memory = peak_memory()
+        deep = None if self.source.deep is None else self.source.deep[..., :3]
         return EditResult(
-            pixels=frames.pasted(task.image, window, edited),
+            pixels=frames.pasted(task.image, window, edited(seen.image)),
+            deep=None if deep is None else frames.pasted(deep, window, edited(frames.shown(deep, window))),
             task=task,
             losses=losses,
             provenance=Provenance(recipe, (*shared, *timer.timings()), memory),
             source=self.source,
         )
 
-    def _preview(self, task: DragTask, seen: DragTask, config: EditConfig, observer: Observer) -> Pixels:
+    def _preview(self, task: DragTask, seen: DragTask, config: EditConfig, observer: Observer) -> Preview:
         """The pixel preview of what is seen, as the model's bridge corrects it where that is asked for."""
         # Drawn in the whole picture, then cropped: shadows and what fills the hole may lie outside of the window.
-        drawn = frames.shown(draw_preview(task, self._layers.of(task)), config.size.box)
+        drawn = Preview(seen, frames.shown(draw_preview(task, self._layers.of(task)), config.size.box), config)
         if config.start.mode != "bridge":
             return drawn
         with phase("bridge", 1, observer) as meter:
-            result = corrected(self._backbone, seen, self._latent(config), drawn, config)
-            meter.step(preview=lambda: result)
+            result = bridged(self._backbone, drawn, self._latent(config))
+            meter.step(preview=lambda: result.pixels)
         return result
 
     def _dragged(
@@ -129,17 +132,19 @@ class Session:
         inversion: Inversion,
         seen: DragTask,
         config: EditConfig,
-        preview: Callable[[], Pixels],
+        preview: Callable[[], Preview],
         box: Window | None,
         observer: Observer,
-    ) -> tuple[Pixels, tuple[float, ...]]:
-        """What is seen after the edit, and the loss of every iteration."""
+    ) -> tuple[Image, tuple[float, ...]]:
+        """What the model makes of what is seen, at its working size or at that of the picture, and the loss of every
+        iteration.
+        """
         edit = as_drag(
             self._backbone,
             seen,
             config,
             inversion,
-            proposal=cache(lambda: self._backbone.encode(self._as_image(preview(), config))),
+            proposal=cache(lambda: self._backbone.encode(self._as_image(preview().pixels, config))),
             sampling=self._subject.sampling(config, box),
             inverting=self._subject.inverting(config, box),
         )
@@ -148,17 +153,17 @@ class Session:
         with phase("decode", 1, observer) as meter:
             decoded = self._backbone.decode(z)
             if config.area.detail:
-                full = frames.as_image(preview(), (seen.area.shape[0], seen.area.shape[1]))
+                full = frames.as_image(preview().pixels, (seen.area.shape[0], seen.area.shape[1]))
                 decoded = frames.with_detail(decoded, self._backbone.decode(edit.proposal()), full)
             meter.step()
-        return frames.composite(seen, decoded, config), losses
+        return decoded, losses
 
     def accept(
         self, result: EditResult, *, config: EditConfig | str | None = None, observer: Observer = silent
     ) -> Session:
         """A session on a result, for further edits of it; alpha, layout and colour profile stay those of the source."""
         recipe, observer = expect(EditResult, result).provenance.recipe, check(Callable, observer, "observer")
-        source = replace(self.source, pixels=result.pixels)
+        source = replace(self.source, pixels=result.pixels, deep=result.deep_with_alpha)
         session = Session(self._backbone, source, recipe.instruction.prompt, self._subject.adapter, self._inversions)
         session.prepare(recipe.config if config is None else as_config(config, self._backbone), observer)
         return session

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dragflow.core.text import one_line
-from dragflow.files.pictures import SourceImage, encode_png
+from dragflow.files.encoding import encode_png
+from dragflow.files.pictures import SourceImage
 from dragflow.files.zips import zipped
 
 MEDIA_TYPE = "image/openraster"

@@ -1,4 +1,4 @@
-"""Pictures from files and back, with alpha, EXIF orientation and colour profile kept."""
+"""Pictures from files, with alpha, EXIF orientation, colour profile and all 16 bits; `encoding.py` saves them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from dragflow.core.arrays import Pixels, own
+from dragflow.core.arrays import DeepPixels, Pixels, own
 from dragflow.core.errors import UserError
-from dragflow.files.atomic import write_bytes
+from dragflow.files.cameras import from_cmyk, heif, refuse_raw, refuse_thumbnail
+from dragflow.files.deep import in_eight_bits, is_deep, read_deep, turned
 from dragflow.files.pillow import lenient_pillow
 
 _log = logging.getLogger(__name__)
@@ -29,19 +30,10 @@ MAX_PIXELS = 64_000_000
 MIN_SIDE = 16
 """A smaller picture does not fill one cell of the model."""
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "BMP", "GIF", "PPM")
 """The formats that are read; some of Pillow's others start programs (EPS: Ghostscript)."""
+_READABLE = "PNG, JPEG, WebP, TIFF, AVIF or HEIC"
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "La", "RGBa", "RGBX")
-# Raw layout -> upright, by EXIF orientation, and the way back.
-_UNDO: dict[int, Image.Transpose] = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +44,8 @@ class SourceImage:
     """(H, W, 3), upright RGB."""
     alpha: Pixels | None = None
     """(H, W), upright, or None for an opaque picture."""
+    deep: DeepPixels | None = None
+    """(H, W, 3), or (H, W, 4) with alpha: the same in 16 bits a channel, where the file has so many."""
     orientation: int = 1
     """EXIF orientation of the file, 1 to 8; the file is saved again in that layout."""
     exif: bytes | None = None
@@ -62,6 +56,14 @@ class SourceImage:
         """Keep no buffer of the caller."""
         own(self)
 
+    @staticmethod
+    def of_deep(deep: DeepPixels, **more: Any) -> SourceImage:
+        """A picture of 16 bits a channel, (H, W, 3 or 4); 8 bits are what is worked with."""
+        eight = in_eight_bits(deep)
+        return SourceImage(
+            pixels=eight[..., :3], alpha=eight[..., 3] if eight.shape[2] == 4 else None, deep=deep, **more
+        )
+
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)."""
@@ -70,7 +72,8 @@ class SourceImage:
     @property
     def sha256(self) -> str:
         """Digest of the upright pixels and their shape."""
-        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()
+        pixels = self.pixels if self.deep is None else self.deep[..., :3]
+        return hashlib.sha256(repr(self.pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 Picture = str | PathLike[str] | Pixels | Image.Image | SourceImage
@@ -81,7 +84,8 @@ def load_image(path: str | PathLike[str]) -> SourceImage:
     """Read a picture.
 
     Raises:
-        UserError: missing, empty, truncated, animated, not 8 bits a channel, CMYK, too large or too small.
+        UserError: missing, empty, truncated, not of 8 or 16 bits a channel, too large or too small.
+        CapabilityError: HEIC, without the library that reads it.
     """
     path = Path(path)
     return _read(path, path)
@@ -111,25 +115,36 @@ def decode_image(data: bytes, name: str) -> SourceImage:
 
 def _read(file: Path | io.BytesIO, name: Path | str) -> SourceImage:
     with _reading(name):
-        image = _open(file, name)
+        image = _open(file, name, deep=True, still=False)
         # Pillow turns a TIFF upright as it decodes it and forgets that it did; a PNG's tags may follow its pixels.
         early = _exif(image, name) if image.format == "TIFF" else None
+        sixteen = is_deep(image)  # its layout is forgotten once it is decoded
         image.load()
         exif, orientation = early or _exif(image, name)
-    if image.mode not in _EIGHT_BIT_MODES:
+        profile = image.info.get("icc_profile")
+        deep = read_deep(file, image, str(name)) if sixteen else None
+    if image.mode == "CMYK":
+        image, profile = from_cmyk(image, profile, str(name)), None
+    if deep is None and image.mode not in _EIGHT_BIT_MODES:
         _refuse_mode(name, image.mode)
     check_size(name, (image.height, image.width))
-    turned = upright(image, name)
-    has_alpha = turned.has_transparency_data
-    rgba = np.asarray(turned.convert("RGBA" if has_alpha else "RGB"))
+    path = file if isinstance(file, Path) else None
+    if deep is not None:
+        pixels = turned(deep, orientation)
+        return SourceImage.of_deep(pixels, orientation=orientation, exif=exif, icc_profile=profile, path=path)
+    rgba = _rgba(upright(image, name))
     return SourceImage(
         pixels=rgba[..., :3],
-        alpha=rgba[..., 3] if has_alpha else None,
+        alpha=rgba[..., 3] if rgba.shape[2] == 4 else None,
         orientation=orientation,
         exif=exif,
-        icc_profile=image.info.get("icc_profile"),
-        path=file if isinstance(file, Path) else None,
+        icc_profile=profile,
+        path=path,
     )
+
+
+def _rgba(image: Image.Image) -> Pixels:
+    return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
 
 
 def open_checked(path: Path, *, deep: bool = False) -> Image.Image:
@@ -159,6 +174,18 @@ def decode_png(data: bytes, name: str, *, deep: bool = False) -> Image.Image:
     return image
 
 
+def open_bytes(data: bytes, name: str) -> Image.Image:
+    """The same as `open_checked` from the bytes of a file, of 8 or 16 bits a channel.
+
+    Raises:
+        UserError: as `open_checked`.
+    """
+    with _reading(name):
+        image = _open(io.BytesIO(data), name, deep=True)
+        image.load()
+    return image
+
+
 def upright(image: Image.Image, name: Path | str) -> Image.Image:
     """A picture turned as its EXIF orientation says.
 
@@ -170,16 +197,27 @@ def upright(image: Image.Image, name: Path | str) -> Image.Image:
 
 
 def _open(
-    source: Path | io.BytesIO, name: Path | str, formats: tuple[str, ...] = _FORMATS, *, deep: bool = False
+    source: Path | io.BytesIO,
+    name: Path | str,
+    formats: tuple[str, ...] = _FORMATS,
+    *,
+    deep: bool = False,
+    still: bool = True,
 ) -> Image.Image:
-    """A picture whose header is read and checked, but no pixel yet."""
+    """A picture whose header is read and checked, but no pixel yet; of several frames the first, unless `still`."""
     if isinstance(source, Path):
         _check_file(source)
-    image = Image.open(source, formats=formats)
+    refuse_raw(source, name)
+    image = Image.open(source, formats=(*formats, *heif(source, name)) if formats is _FORMATS else formats)
     if image.size[0] * image.size[1] > MAX_PIXELS:
         check_size(name, (image.height, image.width))
-    if getattr(image, "n_frames", 1) > 1:
-        raise UserError(f"picture {name} has {image.n_frames} frames: export one frame as a still picture")  # pyright: ignore[reportAttributeAccessIssue]
+    frames = getattr(image, "n_frames", 1)
+    # What cameras add to a picture, as its depth or its light on brighter screens, is not another picture.
+    if frames > 1 and image.format not in ("MPO", "HEIF"):
+        if still:
+            raise UserError(f"picture {name} has {frames} frames: export one frame as a still picture")
+        _log.warning("%s: it has %d frames; only the first is used", name, frames)
+    refuse_thumbnail(image, name)
     if not deep and any(";16" in str(part) for tile in image.tile for part in tile):
         _refuse_mode(name, "16 bits")  # Pillow would silently cut 16-bit colour to 8
     return image
@@ -203,7 +241,7 @@ def _reading(name: Path | str) -> Iterator[None]:
         with lenient_pillow():
             yield
     except UnidentifiedImageError as error:
-        raise UserError(f"picture {name} is not in a format that can be read: use PNG, JPEG, WebP or TIFF") from error
+        raise UserError(f"picture {name} is not in a format that can be read: use {_READABLE}") from error
     except Image.DecompressionBombError as error:
         raise UserError(
             f"picture {name} is over the limit of {MAX_PIXELS // 10**6} megapixels: scale it down"
@@ -253,7 +291,7 @@ def check_size(path: Path | str, size: tuple[int, int]) -> None:
 
 
 def as_source(picture: Picture) -> SourceImage:
-    """A picture in any of these forms: a path, an array (H, W, 3) or (H, W, 4) uint8, a PIL picture, or a source.
+    """A picture as a path, an array (H, W, 3) or (H, W, 4) of uint8 or uint16, a PIL picture, or a source.
 
     Raises:
         UserError: a file that cannot be read; another shape or type.
@@ -275,57 +313,20 @@ def from_pixels(pixels: Pixels | Image.Image | SourceImage) -> SourceImage:
         if pixels.mode not in _EIGHT_BIT_MODES:
             _refuse_mode("picture", pixels.mode)
         pixels = np.asarray(pixels.convert("RGBA" if pixels.has_transparency_data else "RGB"))
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
         raise UserError(
-            f"image array has shape {pixels.shape} and type {pixels.dtype}: it must be (H, W, 3) or (H, W, 4) uint8"
+            f"image array has shape {pixels.shape} and type {pixels.dtype}: it must be (H, W, 3) or (H, W, 4) uint8 or "
+            "uint16"
         )
     check_size("array", (pixels.shape[0], pixels.shape[1]))
+    if pixels.dtype == np.uint16:
+        return SourceImage.of_deep(pixels.astype(np.uint16, copy=False))
     return SourceImage(pixels=pixels[..., :3], alpha=pixels[..., 3] if pixels.shape[2] == 4 else None)
-
-
-def encode_png(source: SourceImage, pixels: Pixels, text: dict[str, str] | None = None) -> bytes:
-    """The bytes of a PNG with new pixels (H, W, 3) and the alpha, layout, EXIF and colour profile of the source."""
-    array = pixels if source.alpha is None else np.dstack([pixels, source.alpha])
-    image = Image.fromarray(array)
-    if source.orientation in _UNDO:
-        image = image.transpose(_UNDO[source.orientation])
-    info = PngImagePlugin.PngInfo()
-    for key, value in (text or {}).items():
-        info.add_itxt(key, value, zip=True)
-    buffer = io.BytesIO()
-    extra = {"exif": source.exif} if source.exif else {}
-    image.save(buffer, "PNG", pnginfo=info, icc_profile=_rgb_profile(source.icc_profile), **extra)
-    _check_readable(buffer.getvalue(), image, text or {})
-    return buffer.getvalue()
-
-
-def _check_readable(png: bytes, image: Image.Image, text: dict[str, str]) -> None:
-    """Refuse a PNG that cannot be opened again as the picture with these texts that it was made from."""
-    again = decode_png(png, "of the result")
-    same = again.size == image.size and again.convert(image.mode).tobytes() == image.tobytes()
-    if not same or any(again.info.get(key) != value for key, value in text.items()):
-        raise UserError("the result cannot be read again from a PNG: its texts or its pixels changed")
-
-
-def _rgb_profile(profile: bytes | None) -> bytes | None:
-    """The profile if it is one for RGB; that of a gray or indexed source would make an RGB file invalid."""
-    return profile if profile is not None and profile[16:20] == b"RGB " else None
-
-
-def save_png(path: Path, source: SourceImage, pixels: Pixels, text: dict[str, str] | None = None) -> None:
-    """Write a PNG atomically; see `encode_png`."""
-    write_bytes(path, encode_png(source, pixels, text))
-
-
-def check_png_name(path: Path) -> None:
-    """Refuse an output name of a format that would not keep every pixel."""
-    if path.suffix.lower() != ".png":
-        raise UserError(f"output {path} is not named .png: results are PNG, which keeps every pixel and the recipe")
 
 
 def _refuse_mode(name: Path | str, mode: str) -> NoReturn:
     if mode == "CMYK":
-        raise UserError(f"picture {name} is CMYK: convert it to RGB (converting back would change its colours)")
+        raise UserError(f"{name} is CMYK: convert it to RGB")
     if mode.startswith(("I", "F", "16")):
         raise UserError(f"picture {name} has more than 8 bits a channel ({mode}): convert it to 8 bits")
     raise UserError(f"picture {name} has colour mode {mode}: convert it to RGB")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import TypeAdapter
 
-from dragflow.core.arrays import Pixels
+from dragflow.core.arrays import DeepPixels, Pixels
 from dragflow.core.checked import as_path
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
@@ -18,11 +18,13 @@ from dragflow.core.models import SubjectId, WeightsId
 from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import Instruction
 from dragflow.files import schema
+from dragflow.files.embedded import text_in
+from dragflow.files.encoding import encode
 from dragflow.files.instructions import InstructionFile, from_file, to_file
-from dragflow.files.pictures import SourceImage, decode_png, encode_png, open_checked, upright
+from dragflow.files.pictures import SourceImage, open_bytes, open_checked, upright
 
 KEY = "dragflow"
-"""Keyword of the PNG text chunk."""
+"""Name of the text in the metadata of a result."""
 VERSION = 2
 
 
@@ -51,26 +53,26 @@ def load_recipe(path: Path | str) -> Recipe:
         UserError: not a readable picture, without a recipe, or with one of a version that this dragflow does not know.
     """
     path = as_path(path)
-    return _recipe(open_checked(path), str(path))
+    return _recipe(open_checked(path, deep=True), str(path))
 
 
 def decode_recipe(data: bytes, name: str) -> tuple[Recipe, tuple[int, int]]:
-    """The recipe in the bytes of a result's PNG, and the size (h, w) of that, upright.
+    """The recipe in the bytes of a result, and the size (h, w) of that, upright.
 
     Args:
-        data: the PNG.
+        data: of the file.
         name: which picture it is, for errors.
 
     Raises:
         UserError: as `load_recipe`.
     """
-    image = decode_png(data, name)
+    image = open_bytes(data, name)
     w, h = upright(image, name).size
     return _recipe(image, f"picture {name}"), (h, w)
 
 
 def _recipe(image: Image.Image, source: str) -> Recipe:
-    text = getattr(image, "text", {}).get(KEY)
+    text = text_in(image, KEY)
     if text is None:
         raise UserError(f"{source} has no recipe: it was not made by dragflow, or its metadata were stripped")
     name = f"recipe of {source}"
@@ -104,9 +106,11 @@ def _settled(instruction: Instruction) -> Instruction:
     return replace(instruction, operations=tuple(operations))
 
 
-def encode_result(source: SourceImage, pixels: Pixels, recipe: Recipe) -> bytes:
-    """A result (H, W, 3) as PNG with its recipe; the same recipe gives the same bytes."""
-    return encode_png(source, pixels, {KEY: dump_recipe(recipe)})
+def encode_result(
+    source: SourceImage, pixels: Pixels, deep: DeepPixels | None, recipe: Recipe, kind: str = "PNG"
+) -> bytes:
+    """A result (H, W, 3) as a file with its recipe; the same recipe gives the same bytes. See `encode`."""
+    return encode(kind, source, pixels, {KEY: dump_recipe(recipe)}, deep)
 
 
 def dump_sidecar(provenance: Provenance) -> str:

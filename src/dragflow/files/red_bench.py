@@ -17,8 +17,9 @@ from dragflow.core.motion import Motion, Rotate, Translate, apply, motion_matrix
 from dragflow.core.task import MOST_OPERATIONS, MOST_POINTS, Instruction, MaskArray, Operation
 from dragflow.files import schema
 from dragflow.files.atomic import write_folder
+from dragflow.files.encoding import encode_png
 from dragflow.files.masks import load_mask, mask_png
-from dragflow.files.pictures import SourceImage, encode_png, load_image
+from dragflow.files.pictures import SourceImage, load_image
 from dragflow.files.texts import read_text
 from dragflow.pixels import masks
 from dragflow.pixels.masks import format_point

@@ -17,8 +17,8 @@ from dragflow.backbones.usual import usual_prompts
 from dragflow.core.fields import Name
 from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, Operation
+from dragflow.files.encoding import encode_png
 from dragflow.files.instructions import to_file
-from dragflow.files.pictures import encode_png
 from dragflow.http import requests
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused

@@ -71,4 +71,4 @@ class Pictures:
 
 
 def _bytes(source: SourceImage) -> int:
-    return source.pixels.nbytes + (0 if source.alpha is None else source.alpha.nbytes)
+    return sum(x.nbytes for x in (source.pixels, source.alpha, source.deep) if x is not None)

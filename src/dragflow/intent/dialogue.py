@@ -12,7 +12,8 @@ from dragflow.core.arrays import Pixels, Point
 from dragflow.core.errors import IntentError
 from dragflow.core.result import IntentRecord
 from dragflow.core.task import PromptForm
-from dragflow.files.pictures import SourceImage, encode_png
+from dragflow.files.encoding import encode_png
+from dragflow.files.pictures import SourceImage
 from dragflow.intent.answer import FRAME, answer_schema, parse_answer
 from dragflow.intent.base import MAX_WORDS, Answer, IntentRequest
 from dragflow.intent.request import shrunk

@@ -16,7 +16,8 @@ from dragflow.core.errors import UserError
 from dragflow.core.models import WeightsId
 from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, Operation
-from dragflow.files.pictures import encode_png, from_pixels
+from dragflow.files.encoding import encode_png
+from dragflow.files.pictures import from_pixels
 
 NO_MODELS = Tools(
     "", "", {"MD1": "no features are chosen: choose dift, dinov2 or taps", "IF_bg": "no weights of LPIPS"}
