@@ -93,14 +93,19 @@ def is_computed(name: str) -> bool:
 
 def quantised(entries: Entries) -> str | None:
     """How these tensors are quantised, with one that shows it; None if they are weights as they stand."""
-    for kind, ends in _QUANTISED.items():
-        for name in entries:
-            if name.rpartition(".")[2] in ends:
-                return f"{kind} (it has {shown(name)})"
+    if (how := quantisation(entries)) is not None:
+        return f"{how[0]} (it has {shown(how[1])})"
     for name, entry in entries.items():
         if entry.dtype not in _FLOATS and not is_computed(name):
             return f"{entry.dtype} (as {shown(name)} is)"
     return None
+
+
+def quantisation(entries: Entries) -> tuple[str, str] | None:
+    """The way in which these tensors are quantised, and the name of one that only it has; None if none is known."""
+    return next(
+        ((kind, name) for kind, ends in _QUANTISED.items() for name in entries if name.rpartition(".")[2] in ends), None
+    )
 
 
 def read_entries(files: Iterable[Path]) -> dict[str, Entry]:

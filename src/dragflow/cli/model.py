@@ -1,0 +1,74 @@
+"""`dragflow model`: what a model's file is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from dragflow.cli.terminal import emit, say
+
+if TYPE_CHECKING:
+    from dragflow.backbones.checkpoints.recognise import Part, Recognised
+
+app = App(name="model", help="Say what a model's file is.")
+
+
+@app.command
+def inspect(file: Annotated[Path, Parameter(name="FILE")], /, *, json: bool = False) -> None:
+    """Say what a model's file is, what it lacks, and what has that; reads names and shapes of tensors alone.
+
+    Parameters
+    ----------
+    file
+        A .safetensors or .gguf file.
+    json
+        As one JSON object on stdout.
+    """
+    from dragflow.backbones.checkpoints.recognise import recognise
+
+    found = recognise(file)
+    if json:
+        emit(_facts(found))
+    else:
+        say("\n".join(_lines(found)))
+
+
+def _facts(found: Recognised) -> dict[str, Any]:
+    from dragflow.backbones.checkpoints.table import NETWORKS
+
+    parts = [{**asdict(part), "kind": part.kind} for part in found.parts]
+    missing = [
+        {"part": part, "network": network, "supply": NETWORKS[network].supply} for part, network in found.missing
+    ]
+    return {
+        "file": str(found.path),
+        "parts": parts,
+        "pipeline": found.pipeline,
+        "missing": missing,
+        "left": found.left,
+    }
+
+
+def _lines(found: Recognised) -> list[str]:
+    from dragflow.backbones.checkpoints.table import NETWORKS
+
+    lines = [f"{found.path}:", *(f"  {_described(part)}" for part in found.parts)]
+    if found.left:
+        lines.append(f"  {found.left} tensors that belong to none of these")
+    if found.transformer is None:
+        return [*lines, "  no transformer: a part of a model"]
+    if found.pipeline is None:
+        return [*lines, "  this variant is not supported"]
+    if found.missing:
+        lines.append("missing:")
+        lines += [f"  {part}: {NETWORKS[key].title}, from {NETWORKS[key].supply}" for part, key in found.missing]
+    whole = NETWORKS[found.transformer.network].supply
+    return [*lines, f"tokenizers and scheduler: from a folder in diffusers layout, as {whole}"]
+
+
+def _described(part: Part) -> str:
+    layout = f"layout {part.layout}" + (f", names begin with {part.prefix}" if part.prefix else "")
+    return f"{part.kind}: {part.title}, {part.precision}, {layout}, {part.values / 1e9:.3g} billion values"

@@ -1,0 +1,66 @@
+"""`dragflow model inspect`: what a file is, for people and for programs, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from model_files import COMFY, flux1_original, prefixed
+
+
+@pytest.fixture
+def file(dummy_folder: Path, tmp_path: Path) -> Path:
+    tensors = load_file(dummy_folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    path = tmp_path / "flux.safetensors"
+    save_file(prefixed(COMFY, flux1_original(tensors)), path, metadata={"format": "pt"})
+    return path
+
+
+def test_a_file_is_described(run: Any, file: Path) -> None:
+    told = run("model", "inspect", file)
+    assert told.code == 0, told.err
+    lines = told.out.splitlines()
+    assert lines[0] == f"{file}:"
+    assert (
+        "transformer: FLUX.1 (dev, or a fine-tune of it, or Kontext, which has the same tensors), float32" in told.out
+    )
+    assert "layout original, names begin with model.diffusion_model." in told.out
+    assert "text_encoder_2: T5, from t5xxl_fp16.safetensors" in told.out
+
+
+def test_a_program_gets_the_same(run: Any, file: Path) -> None:
+    told = json.loads(run("model", "inspect", file, "--json").out)
+    assert told["pipeline"] == "FluxPipeline"
+    assert [part["network"] for part in told["parts"]] == ["flux1"]
+    assert [part["part"] for part in told["missing"]] == ["text_encoder", "text_encoder_2", "vae"]
+
+
+def test_a_part_alone_says_so(run: Any, dummy_folder: Path) -> None:
+    told = run("model", "inspect", dummy_folder / "vae" / "diffusion_pytorch_model.safetensors")
+    assert told.code == 0
+    assert "autoencoder of FLUX.1 or SD3" in told.out
+    assert "no transformer" in told.out
+
+
+def test_what_is_not_read_is_one_sentence(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    for name in ("a.safetensors", "none.safetensors", "a.ckpt"):
+        told = run("model", "inspect", tmp_path / name)
+        assert told.code == 2
+        assert name in told.err
+        assert told.out == ""
+
+
+def test_no_library_of_models_is_loaded(file: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dragflow.backbones.checkpoints.recognise import recognise; "
+        f"recognise(Path({str(file)!r})); print(*({{'torch', 'diffusers', 'transformers'}} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""

@@ -1,0 +1,110 @@
+"""Files of models as other programs write them: public naming of tensors, headers without weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dragflow.backbones.configs import empty_network
+from dragflow.backbones.tensors import Entry
+
+COMFY = "model.diffusion_model."
+"""What the names of a transformer begin with in ComfyUI's files."""
+
+
+def entries_of(network: nn.Module, dtype: str = "BF16") -> dict[str, Entry]:
+    """The header that a file of this network has."""
+    return {name: Entry(tuple(x.shape), dtype) for name, x in network.state_dict().items()}
+
+
+def full_size(cls: Any, config: Mapping[str, Any]) -> dict[str, Entry]:
+    """The header of a file of a network of this configuration, of which nothing is made."""
+    return entries_of(empty_network(cls, config))
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + name: x for name, x in tensors.items()}
+
+
+def write_raw(path: Path, header: Any, data: bytes = b"") -> Path:
+    """A safetensors file with this header, whatever that says."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+_FLUX1_RENAMED = {
+    "x_embedder.": "img_in.",
+    "context_embedder.": "txt_in.",
+    "time_text_embed.timestep_embedder.linear_1.": "time_in.in_layer.",
+    "time_text_embed.timestep_embedder.linear_2.": "time_in.out_layer.",
+    "time_text_embed.text_embedder.linear_1.": "vector_in.in_layer.",
+    "time_text_embed.text_embedder.linear_2.": "vector_in.out_layer.",
+    "time_text_embed.guidance_embedder.linear_1.": "guidance_in.in_layer.",
+    "time_text_embed.guidance_embedder.linear_2.": "guidance_in.out_layer.",
+    "proj_out.": "final_layer.linear.",
+    "norm1.linear.": "img_mod.lin.",
+    "norm1_context.linear.": "txt_mod.lin.",
+    "attn.norm_q.weight": "img_attn.norm.query_norm.scale",
+    "attn.norm_k.weight": "img_attn.norm.key_norm.scale",
+    "attn.norm_added_q.weight": "txt_attn.norm.query_norm.scale",
+    "attn.norm_added_k.weight": "txt_attn.norm.key_norm.scale",
+    "attn.to_out.0.": "img_attn.proj.",
+    "attn.to_add_out.": "txt_attn.proj.",
+    "ff.net.0.proj.": "img_mlp.0.",
+    "ff.net.2.": "img_mlp.2.",
+    "ff_context.net.0.proj.": "txt_mlp.0.",
+    "ff_context.net.2.": "txt_mlp.2.",
+}
+_FLUX1_SINGLE = {
+    "norm.linear.": "modulation.lin.",
+    "attn.norm_q.weight": "norm.query_norm.scale",
+    "attn.norm_k.weight": "norm.key_norm.scale",
+    "proj_out.": "linear2.",
+}
+_FLUX1_JOINED = {
+    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
+}
+
+
+def flux1_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a FLUX.1 transformer of diffusers as its authors name them."""
+    found: dict[str, Tensor] = {}
+    for name, x in tensors.items():
+        match = re.fullmatch(r"(single_)?transformer_blocks\.(\d+)\.(.*)", name)
+        if match is None:
+            if name.startswith("norm_out."):
+                scale, shift = x.chunk(2)
+                found[name.replace("norm_out.linear", "final_layer.adaLN_modulation.1")] = torch.cat([shift, scale])
+            else:
+                found[_renamed(name, _FLUX1_RENAMED)] = x
+            continue
+        block = f"{'single' if match[1] else 'double'}_blocks.{match[2]}."
+        joined = ("linear1",) if match[1] else ("img_attn.qkv", "txt_attn.qkv")
+        layer, _, kind = match[3].rpartition(".")
+        whole = next((each for each in joined if layer in _FLUX1_JOINED[each]), None)
+        if whole is None:
+            found[block + _renamed(match[3], _FLUX1_SINGLE if match[1] else _FLUX1_RENAMED)] = x
+        elif layer == _FLUX1_JOINED[whole][0]:
+            place = name.removesuffix(f"{layer}.{kind}")
+            found[f"{block}{whole}.{kind}"] = torch.cat(
+                [tensors[f"{place}{each}.{kind}"] for each in _FLUX1_JOINED[whole]]
+            )
+    return found
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    return next((name.replace(old, new, 1) for old, new in names.items() if name.startswith(old)), name)
+
+
+def first(names: Iterable[str], end: str) -> str:
+    """The first name with this end."""
+    return next(name for name in names if name.endswith(end))
