@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.lora import attach_loras
 from dragflow.core.errors import UserError
@@ -69,6 +70,13 @@ def test_what_is_read_is_applied_without_a_word(
     [
         (pair(KOHYA.format(18), "du"), "1 of 2 layers applied, left out: lora_unet_double_blocks_18_img_attn_proj"),
         (pair("lora_te2_x", "du"), "1 of 2 layers applied, left out: lora_te2_x"),
+        (pair("text_encoders.qwen.transformer.x", "du"), "left out: text_encoders.qwen.transformer.x"),
+        (pair(PEFT.format(9)), "left out: transformer.transformer_blocks.9.attn.to_k"),
+        ({"transformer.transformer_blocks.0.attn.norm_q.diff": torch.ones(32)}, "transformer_blocks.0.attn.norm_q"),
+        ({"lora_unet_double_blocks_0_img_attn_norm_query_norm.diff": torch.ones(32)}, "_img_attn_norm_query_norm"),
+        ({"bundle_emb.cat.clip_l": torch.ones(2, 32)}, "left out: bundle_emb.cat.clip_l"),
+        ({f"{KOHYA.format(0)}.lora_A.weight": torch.ones(RANK, WIDTH)}, "img_attn_proj.lora_down.weight"),
+        (pair("diffusion_model.double_blocks.0.img_attn.proj"), "left out: lora_unet_double_blocks_0_img_attn_proj"),
     ],
 )
 def test_a_layer_that_is_not_applied_is_named(
@@ -77,6 +85,34 @@ def test_a_layer_that_is_not_applied_is_named(
     with caplog.at_level(logging.WARNING, logger="dragflow"):
         attach(model, tmp_path / "a.safetensors", pair(KOHYA.format(0), "du") | surplus)
     assert words in caplog.text
+
+
+def test_a_lora_of_a_model_with_guidance_fits_one_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    schnell = load(write_dummy(tmp_path / "schnell", doubles=1, singles=1, guidance=False))
+    name = "lora_unet_guidance_in_out_layer"
+    with caplog.at_level(logging.WARNING, logger="dragflow"):
+        attach(schnell, tmp_path / "a.safetensors", pair(KOHYA.format(0), "du") | pair(name, "du"))
+    assert f"1 of 2 layers applied, left out: {name}" in caplog.text
+
+
+def test_what_peft_keeps_beside_a_file_is_of_the_fingerprint(model: Flux1, tmp_path: Path) -> None:
+    file, found = tmp_path / "adapter_model.safetensors", set[str]()
+    save_file(pair(PEFT.format(0).replace("transformer.", "base_model.model.", 1)), file)
+    for alpha in (2, 4):
+        (tmp_path / "adapter_config.json").write_text(f'{{"r": {RANK}, "lora_alpha": {alpha}}}')
+        with attach_loras(model, [str(file)]) as on:
+            found.add(on.weights.fingerprint)
+    assert len(found) == 2
+    for damaged in (
+        "{",
+        "[]",
+        '{"r": 0}',
+        '{"r": 4, "lora_alpha": "x"}',
+        '{"r": 4, "lora_alpha": 4, "alpha_pattern": 3}',
+    ):
+        (tmp_path / "adapter_config.json").write_text(damaged)
+        with pytest.raises(UserError, match="its configuration is damaged"), attach_loras(model, [str(file)]):
+            pass
 
 
 def test_at_most_five_layers_are_named(model: Flux1, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

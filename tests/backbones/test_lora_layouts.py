@@ -223,7 +223,7 @@ def test_alpha_over_rank_scales(layout: str, own: Pairs, model: Flux1, tmp_path:
     pairs, file, spell = diffusers_pairs(own, model), tmp_path / "adapter_model.safetensors", "transformer.{}".format
     plain = with_file(model, tmp_path / "plain.safetensors", named(pairs, spell), ":0.75")
     if layout == "metadata":
-        said = {"transformer.r": RANK, "transformer.lora_alpha": 8, "transformer.alpha_pattern": {".*": 3}}
+        said = {"transformer.r": RANK, "transformer.lora_alpha": 3, "transformer.alpha_pattern": {"^to_k": 8}}
         save_file(named(pairs, spell), file, {"lora_adapter_metadata": json.dumps(said)})
     elif layout == "peft":
         (tmp_path / "adapter_config.json").write_text(json.dumps({"r": RANK, "lora_alpha": 3}))
@@ -236,6 +236,18 @@ def test_alpha_over_rank_scales(layout: str, own: Pairs, model: Flux1, tmp_path:
         save_file(named(pairs, spell) | alphas(pairs, spell, 3), file)
     with attach_loras(model, [str(file)]) as on:
         assert torch.equal(velocity(on), plain)
+
+
+def test_alphas_of_single_layers_are_read(model: Flux1, own: Pairs, tmp_path: Path) -> None:
+    """By the end of a name, by a whole name, and divided by the root of the rank."""
+    pairs, file, spell = diffusers_pairs(own, model), tmp_path / "a.safetensors", "transformer.{}".format
+    said = {"r": RANK, "lora_alpha": 2, "use_rslora": True, "alpha_pattern": {"to_k": 6, "^proj_out": 8}}
+    scales = {name: (6 if name.endswith(".to_k") else 8 if name == "proj_out" else 2) / RANK**0.5 for name in pairs}
+    save_file(named(pairs, spell), file, {"lora_adapter_metadata": json.dumps({spell(x): y for x, y in said.items()})})
+    with attach_loras(model, [str(file)]) as on:
+        found = velocity(on)
+    same = named(pairs, spell) | {f"{spell(name)}.alpha": torch.tensor(RANK * scale) for name, scale in scales.items()}
+    assert torch.equal(with_file(model, tmp_path / "b.safetensors", same), found)
 
 
 def test_ranks_may_differ_by_layer(dummy_folder: Path, model: Flux1, tmp_path: Path) -> None:

@@ -21,27 +21,10 @@ from dragflow.files.pictures import from_pixels
 from dragflow.lora.config import LoraConfig
 from dragflow.lora.train import train_lora
 from dragflow.subject.registry import load_subject
+from gguf_files import write_gguf
 from small_flux import TIME, error, gradient, latent, load, picture
 
 gguf = pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
-BLOCK = 32
-"""Values that share a scale."""
-
-
-def write_gguf(path: Path, tensors: dict[str, Tensor]) -> str:
-    """Matrices in 8-bit blocks, the rest in float32; gives the value of `quantize`."""
-    writer = gguf.GGUFWriter(path, "flux")
-    for name, x in tensors.items():
-        if x.ndim == 2 and x.shape[1] % BLOCK == 0:
-            packed = gguf.quants.quantize(x.numpy(), gguf.GGMLQuantizationType.Q8_0)
-            writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
-        else:
-            writer.add_tensor(name, x.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return f"gguf:{path}"
 
 
 @pytest.fixture(scope="module")

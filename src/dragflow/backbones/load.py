@@ -94,7 +94,7 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
     bridge = None if file is None else _bridge_of_folder(file, source, family(transformer, pipeline))  # without LoRAs
     add_loras(pipeline, loras)
     transformer.to(device)
-    further = [*(lora.file for lora in loras), *([] if file is None else [file])]
+    further = [*(file for lora in loras for file in lora.files), *([] if file is None else [file])]
     return _tested(pipeline, options, weights_of(source, further, dtype), family, bridge)
 
 

@@ -21,6 +21,7 @@ from dragflow.backbones.fingerprint import with_files
 from dragflow.backbones.lora_files import Plan, effects, plan, read_lora
 from dragflow.backbones.lora_magnitude import Rescaled
 from dragflow.backbones.lora_names import PARTS
+from dragflow.backbones.lora_strength import config_of
 from dragflow.backbones.parts import quiet_libraries
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
@@ -38,6 +39,12 @@ class Lora:
 
     file: Path
     scale: float
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that decide what it does."""
+        config = config_of(self.file)
+        return (self.file,) if config is None else (self.file, config)
 
 
 def parse_lora(text: str) -> Lora:
@@ -134,7 +141,7 @@ def attach_loras(backbone: Backbone, loras: Sequence[str]) -> Iterator[Diffusers
             add_loras(bare.pipeline, parsed)
             weights = bare.weights
             options = replace(weights.options, lora=(*weights.options.lora, *loras))
-            digest = with_files(weights.fingerprint, [lora.file for lora in parsed])
+            digest = with_files(weights.fingerprint, [file for lora in parsed for file in lora.files])
             yield bare.renamed(WeightsId(options, digest))
         finally:
             remove_loras(bare.pipeline)

@@ -6,7 +6,6 @@ model of the family has, or of text encoders that this one lacks; other kinds, f
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +17,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from dragflow.backbones.lora_kinds import Addition, Rows, addition, kind_of, misshapen, plain, rank_of
+from dragflow.backbones.lora_kinds import Addition, Rows, addition, has_factors, kind_of, misshapen, plain, rank_of
 from dragflow.backbones.lora_magnitude import Magnitude, magnitudes
 from dragflow.backbones.lora_names import PARTS, TRANSFORMER, Layer, LayerNames, Stacked, split
+from dragflow.backbones.lora_strength import Strength, read_strengths
 from dragflow.backbones.tensors import Account, Entry, few, quantised, read_entries, reason, shown
 from dragflow.core.errors import UserError
 
@@ -37,10 +37,6 @@ _READ = (
     "that of diffusers (transformer.…), peft (base_model.model.…), kohya (lora_unet_…), OneTrainer "
     "(lora_transformer_…), LyCORIS (lycoris_…), ComfyUI (diffusion_model.…) or XLabs (….processor.…)"
 )
-_METADATA = "lora_adapter_metadata"
-"""Where diffusers keeps the configuration of peft: a key of the file's metadata."""
-_CONFIG = "adapter_config.json"
-"""Where peft itself keeps it: beside the file."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +130,14 @@ def plan(pipeline: Any, own: Mapping[str, Stacked], path: Path, entries: Mapping
         UserError: it is of another family, size or naming, or a layer of it is incomplete.
     """
     networks = _networks(pipeline)
-    names = LayerNames(networks, own)
+    names = LayerNames(networks, own, (name for name, _ in pipeline.transformer.named_modules() if name))
     groups, left = _grouped(entries)
     found = {group.name: names.find(group.name) for group in groups}
-    foreign = [group for group in groups if found[group.name] is None and names.is_foreign(group.name)]
+    foreign = [
+        group
+        for group in groups
+        if has_factors(group.tensors) and not found[group.name] and names.is_foreign(group.name)
+    ]
     if foreign or not any(found.values()):
         mixed = any(layer is not None and layer.part == TRANSFORMER for layer in found.values())
         raise _foreign_error(path, entries, foreign[:1], mixed=mixed)
@@ -218,53 +218,13 @@ def _foreign_error(path: Path, entries: Mapping[str, Entry], foreign: list[Group
     )
 
 
-class Settings:
-    """How strong a LoRA is, where files of diffusers and peft say so beside their tensors."""
-
-    def __init__(self, path: Path) -> None:
-        """Read the metadata of a file, or the configuration that peft saved with it.
-
-        Raises:
-            UserError: they are damaged.
-        """
-        self._by_part: dict[str, dict[str, Any]] = {}
-        config = path.parent / _CONFIG
-        try:
-            with safe_open(path, "pt") as file:
-                said = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
-            for key, value in said.items():
-                part, _, name = key.partition(".")
-                self._by_part.setdefault(part, {})[name] = value
-            if path.name == "adapter_model.safetensors" and config.is_file():
-                self._by_part = {TRANSFORMER: dict(json.loads(config.read_text(encoding="utf-8")))}
-        except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
-            raise UserError(f"LoRA {path}: its configuration is damaged ({reason(error)}): save it again") from error
-
-    def scale(self, layer: Layer, rank: int | None) -> float:
-        """Alpha / rank of a layer; 1 where nothing is said.
-
-        Raises:
-            UserError: it is not a number.
-        """
-        from peft.utils.other import get_pattern_key
-
-        said = self._by_part.get(layer.part, {})
-        alpha, patterns = said.get("lora_alpha", said.get("alpha")), said.get("alpha_pattern") or {}
-        rank = rank or said.get("r")
-        if patterns:
-            alpha = patterns.get(get_pattern_key(list(patterns), layer.modules[0]), alpha)
-        if alpha is None or rank is None:
-            return 1.0
-        return float(alpha) / (rank**0.5 if said.get("use_rslora") else rank)
-
-
 def effects(pipeline: Any, plan: Plan) -> Iterator[Effect]:
     """What the layers of a file do to those of a pipeline, on the devices of these.
 
     Raises:
         UserError: a value is not finite, or the file's configuration is damaged.
     """
-    settings, networks = Settings(plan.path), _networks(pipeline)
+    strengths, networks = read_strengths(plan.path), _networks(pipeline)
     with safe_open(plan.path, "pt") as file:
         for each in plan.applied:
             modules = [networks[each.layer.part][name] for name in each.layer.modules]
@@ -277,17 +237,17 @@ def effects(pipeline: Any, plan: Plan) -> Iterator[Effect]:
                         f"LoRA {plan.path} is damaged: not every value of {shown(name)} is finite; download it again"
                     )
                 tensors[role] = x.reshape(plain(tuple(x.shape)))
-            yield from _effects_of_layer(each, modules, tensors, settings)
+            yield from _effects_of_layer(each, modules, tensors, strengths.get(each.layer.part, Strength()))
 
 
 def _effects_of_layer(
-    each: Applied, modules: list[Any], tensors: dict[str, Tensor], settings: Settings
+    each: Applied, modules: list[Any], tensors: dict[str, Tensor], strength: Strength
 ) -> list[Effect]:
     rank = rank_of({role: tuple(x.shape) for role, x in tensors.items()})
     if "alpha" in tensors:
         scale = float(tensors["alpha"].flatten()[0]) / rank if rank else 1.0
     else:
-        scale = settings.scale(each.layer, rank)
+        scale = strength.scale(each.layer.modules[0], rank)
     rows = _rows([module.out_features for module in modules], swapped=each.layer.swapped)
     additions = [addition(each.kind, tensors, part, modules[0].in_features, scale) for part in rows]
     lengths: list[Magnitude | None] = [None] * len(modules)

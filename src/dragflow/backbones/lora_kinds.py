@@ -5,7 +5,7 @@ Each is a pair of modules that the layer's input runs through, so the layer's ow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import gcd
 
@@ -42,6 +42,11 @@ class Addition:
     def weight(self, inputs: Tensor) -> Tensor:
         """Columns of the difference of weights, for so many unit vectors as rows; without biases."""
         return self.scale * (self.up(self.down(inputs)) - self.up(self.down(torch.zeros_like(inputs[:1])))).T
+
+
+def has_factors(roles: Collection[str]) -> bool:
+    """Whether these tensors have products in them, which only linear layers and convolutions have."""
+    return not _BESIDE | {"diff"} >= set(roles)
 
 
 def kind_of(roles: set[str]) -> str | None:

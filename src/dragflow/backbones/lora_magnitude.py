@@ -46,7 +46,8 @@ class Rescaled:
 
 
 def _without_bias(layer: Any, x: Tensor) -> Tensor:
-    return layer(x) if layer.bias is None else layer(x) - layer.bias
+    out = layer(x)
+    return out if layer.bias is None else out - layer.bias.to(out.dtype)  # which may be stored in 8 bits
 
 
 def magnitudes(

@@ -89,13 +89,16 @@ def split(name: str) -> Tensor | None:
 class LayerNames:
     """The layers of a pipeline's networks, by all names that files may give them."""
 
-    def __init__(self, networks: Mapping[str, Iterable[str]], own: Mapping[str, Stacked]) -> None:
+    def __init__(
+        self, networks: Mapping[str, Iterable[str]], own: Mapping[str, Stacked], others: Iterable[str] = ()
+    ) -> None:
         """Collect them.
 
         Args:
             networks: for each part of the pipeline, the names of its linear layers.
             own: names that the authors of the model give to layers of its transformer, with "{}" for the number of the
                 block.
+            others: further modules of the transformer, which are of this family, though nothing is added to them.
         """
         self._layers: dict[str, dict[str, Layer]] = {}
         for part, names in networks.items():
@@ -107,7 +110,7 @@ class LayerNames:
                 found |= {f"text_model.{name}": layer for name, layer in found.items()}
                 found |= {name.removeprefix("text_model."): layer for name, layer in found.items()}
             self._layers[part] = found | {name.replace(".", "_"): layer for name, layer in found.items()}
-        spelled = [*self._layers[TRANSFORMER], *own, *(name for each in own.values() for name in each.layers)]
+        spelled = [*self._layers[TRANSFORMER], *others, *own, *(name for each in own.values() for name in each.layers)]
         self._kinds = {_kind(name) for name in spelled} | {_kind(name.replace(".", "_")) for name in spelled}
 
     def find(self, name: str) -> Layer | None:
