@@ -14,9 +14,14 @@ from dragflow.backbones.flux1.load import LAYOUT
 from dragflow.backbones.flux1_kontext.load import LAYOUT as KONTEXT_LAYOUT
 from dragflow.backbones.load import Layout
 from dragflow.backbones.pipeline import PipelineBackbone
+from dragflow.backbones.qwen_image.load import LAYOUT as QWEN_LAYOUT
+from dragflow.backbones.qwen_image_edit.load import LAYOUT as QWEN_EDIT_LAYOUT
+from dragflow.backbones.qwen_image_edit_plus.load import LAYOUT as QWEN_EDIT_PLUS_LAYOUT
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.models import ModelOptions
 from small_flux import diffusers_velocity
+from small_qwen import diffusers_velocity as qwen_velocity
+from small_qwen import write_qwen
 
 
 @dataclass(frozen=True)
@@ -73,5 +78,31 @@ FLUX1_KONTEXT = replace(
     layout=KONTEXT_LAYOUT,
     write=lambda folder: write_dummy(folder, pipeline="FluxKontextPipeline"),
 )
-CASES = (FLUX1, FLUX1_KONTEXT)
+QWEN_IMAGE = FamilyCase(
+    name="qwen-image",
+    layout=QWEN_LAYOUT,
+    write=write_qwen,
+    blocks=lambda transformer: {f"block.{i}": block for i, block in enumerate(transformer.transformer_blocks)},
+    velocity=qwen_velocity,
+    features=lambda block: {"norm": (block.get_submodule("attn"), "hidden_states"), "out": (block, 1)},
+    embedder="img_in",
+    missing=(
+        ("transformer/diffusion_pytorch_model.safetensors", "txt_norm.weight"),
+        ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_out.weight"),
+        ("text_encoder/model.safetensors", "lm_head.weight"),
+    ),
+)
+QWEN_IMAGE_EDIT = replace(
+    QWEN_IMAGE,
+    name="qwen-image-edit",
+    layout=QWEN_EDIT_LAYOUT,
+    write=lambda folder: write_qwen(folder, "QwenImageEditPipeline"),
+)
+QWEN_IMAGE_EDIT_PLUS = replace(
+    QWEN_IMAGE,
+    name="qwen-image-edit-plus",
+    layout=QWEN_EDIT_PLUS_LAYOUT,
+    write=lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline", zero_cond_t=True),
+)
+CASES = (FLUX1, FLUX1_KONTEXT, QWEN_IMAGE, QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS)
 """Add a family here, and every check runs on it."""

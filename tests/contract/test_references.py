@@ -54,7 +54,9 @@ def other(backbone: PipelineBackbone) -> Tensor:
 
 
 def told(backbone: PipelineBackbone, *references: Reference) -> Any:
-    return backbone.condition("a cat on grass", references=references, guidance=3.5)
+    """Of one call."""
+    guidance = 1.0 if backbone.spec.guidance == "classifier-free" else 3.5
+    return backbone.condition("a cat on grass", references=references, guidance=guidance)
 
 
 def test_too_many_references_are_refused(backbone: PipelineBackbone, other: Tensor) -> None:
@@ -66,8 +68,10 @@ def test_too_many_references_are_refused(backbone: PipelineBackbone, other: Tens
 
 
 def test_no_references_are_the_same_as_none(backbone: PipelineBackbone, z: Tensor) -> None:
-    plain = backbone.condition("a cat on grass", guidance=3.5)
-    assert torch.equal(backbone.velocity(z, TIME, told(backbone)), backbone.velocity(z, TIME, plain))
+    for guidance in (1.0, 3.5):
+        plain = backbone.condition("a cat on grass", guidance=guidance)
+        empty = backbone.condition("a cat on grass", references=(), guidance=guidance)
+        assert torch.equal(backbone.velocity(z, TIME, empty), backbone.velocity(z, TIME, plain))
 
 
 def test_a_reference_its_picture_and_its_index_matter(backbone: PipelineBackbone, z: Tensor, other: Tensor) -> None:

@@ -15,6 +15,9 @@ FAMILIES = Plugins(
     {
         "FluxPipeline": "dragflow.backbones.flux1:FAMILY",
         "FluxKontextPipeline": "dragflow.backbones.flux1_kontext:FAMILY",
+        "QwenImagePipeline": "dragflow.backbones.qwen_image:FAMILY",
+        "QwenImageEditPipeline": "dragflow.backbones.qwen_image_edit:FAMILY",
+        "QwenImageEditPlusPipeline": "dragflow.backbones.qwen_image_edit_plus:FAMILY",
     },
 )
 """Class of a pipeline, as in `model_index.json`, to a `Family`."""

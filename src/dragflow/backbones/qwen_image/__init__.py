@@ -1,0 +1,11 @@
+"""Qwen-Image in diffusers layout, and every fine-tune of it."""
+
+from dragflow.backbones.family import Family, Published
+
+FAMILY = Family(
+    module="dragflow.backbones.qwen_image.load",
+    published=tuple(
+        Published(name, licence="Apache-2.0", commercial=True, gated=False)
+        for name in ("Qwen/Qwen-Image", "Qwen/Qwen-Image-2512")
+    ),
+)

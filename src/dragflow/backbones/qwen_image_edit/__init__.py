@@ -1,0 +1,9 @@
+"""Qwen-Image-Edit in diffusers layout: Qwen-Image, trained to look at a picture and to follow an instruction."""
+
+from dragflow.backbones.family import Family, Published
+
+FAMILY = Family(
+    module="dragflow.backbones.qwen_image_edit.load",
+    published=(Published("Qwen/Qwen-Image-Edit", licence="Apache-2.0", commercial=True, gated=False),),
+    preset="instant",
+)

@@ -1,0 +1,69 @@
+"""Qwen-Image-Edit: Qwen-Image whose references are tokens after the image's, and pictures in the prompt.
+
+The text encoder looks at each reference, too. `condition` is given latents, so it is shown what these decode to: the
+picture as the autoencoder gives it back, its tokens moved where the reference's are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from dragflow.backbones.qwen_image.model import QwenImage, Text
+from dragflow.backbones.qwen_image.prompts import PICTURE
+from dragflow.backbones.qwen_image.shown import Shown, shown_by
+from dragflow.backbones.qwen_image_edit import FAMILY
+from dragflow.method.backbone import BackboneSpec, Reference
+
+_STEP = 32
+"""Pixels of which the pipeline makes both sides of a picture multiples."""
+AREA = 1024 * 1024
+LONGEST = 2048
+"""Of the sides of the sizes that are offered; 1 to 4 is the most slender."""
+_LANDSCAPE = tuple((round(AREA / w / _STEP) * _STEP, w) for w in range(1024, LONGEST + 1, _STEP))
+SIZES = (*((w, h) for h, w in reversed(_LANDSCAPE[1:])), *_LANDSCAPE)
+"""(h, w) of pictures, from tall to wide, about a megapixel each: the pipeline scales every picture to one."""
+SEEN = f"<|vision_start|>{PICTURE}<|vision_end|>"
+"""Stands for a picture in a prompt."""
+
+
+def seen_size(size: tuple[int, int], area: int) -> tuple[int, int]:
+    """(h, w) at which the text encoder sees a picture of (h, w), as the pipelines have it."""
+    width = (area * size[1] / size[0]) ** 0.5
+    return round(width * size[0] / size[1] / _STEP) * _STEP, round(width / _STEP) * _STEP
+
+
+class QwenImageEdit(QwenImage):
+    """A `Backbone` on a `QwenImageTransformer2DModel` and the rest of its `QwenImageEditPipeline`."""
+
+    _family: ClassVar = "qwen-image-edit", FAMILY
+    _references: ClassVar = 2
+    """Its pipeline takes one, and the published weights were trained with one; more are numbered as in its successors."""
+    _seen_area: ClassVar = AREA
+
+    def _facts(self) -> BackboneSpec:
+        name, family = self._family
+        return replace(
+            super()._facts(),
+            family=name,
+            references=self._references,
+            prompts="instructions",
+            sizes=SIZES,
+            preset=family.preset,
+        )
+
+    def _shown(self, references: tuple[Reference, ...]) -> tuple[Shown, ...]:
+        return tuple(shown_by(each) for each in sorted(references, key=lambda each: each.index))
+
+    def _encode_prompt(self, prompt: str, *shown: Shown) -> Text:
+        return self._encode(self._wording(prompt, len(shown)), *map(self._picture, shown))
+
+    def _wording(self, prompt: str, pictures: int) -> str:
+        """The prompt in the pipeline's template, which has one picture before it."""
+        return self._parts().prompt_template_encode.replace(SEEN, SEEN * pictures).format(prompt)
+
+    def _picture(self, shown: Shown) -> Any:
+        """What the text encoder sees of a latent: a picture of PIL."""
+        processor = self._parts().image_processor
+        (picture,) = processor.postprocess(self.decode(shown.z) * 2 - 1, output_type="pil")
+        return processor.resize(picture, *seen_size((picture.height, picture.width), self._seen_area))

@@ -1,0 +1,12 @@
+"""Qwen-Image-Edit-2509 and later in diffusers layout: Qwen-Image-Edit for several pictures."""
+
+from dragflow.backbones.family import Family, Published
+
+FAMILY = Family(
+    module="dragflow.backbones.qwen_image_edit_plus.load",
+    published=tuple(
+        Published(name, licence="Apache-2.0", commercial=True, gated=False)
+        for name in ("Qwen/Qwen-Image-Edit-2511", "Qwen/Qwen-Image-Edit-2509")
+    ),
+    preset="instant",
+)
