@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,10 +92,8 @@ def _encoder(tokenizer: Any) -> Any:
         "out_hidden_size": 32,
         "fullatt_block_indexes": [1],
     }
-    ids = {
-        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "vision_end")
-    }
-    ids |= {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}_pad|>") for name in ("image", "video")}
+    named = {"image": "image_pad", "video": "video_pad", "vision_start": "vision_start", "vision_end": "vision_end"}
+    ids = {f"{part}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>") for part, name in named.items()}
     return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids))
 
 
@@ -109,6 +108,70 @@ def _write_processor(folder: Path, tokenizer: Any) -> None:
     index = folder / "model_index.json"
     entries = json.loads(index.read_text()) | {"processor": ["transformers", "Qwen2VLProcessor"]}
     index.write_text(json.dumps(entries))
+
+
+def library_pipeline(folder: Path, kind: Kind) -> Any:
+    """The library's own pipeline of a folder; an edit pipeline has what it would have with torchvision."""
+    import diffusers
+
+    if kind == "QwenImagePipeline":
+        pipe = diffusers.QwenImagePipeline.from_pretrained(folder)
+    else:
+        pipe = getattr(diffusers, kind).from_pretrained(folder, processor=None)
+        pipe.processor = _processor(folder, pipe.tokenizer)
+        pipe.text_encoder.register_forward_pre_hook(_with_kinds, with_kwargs=True)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _processor(folder: Path, tokenizer: Any) -> Any:
+    """A `Qwen2VLProcessor` without the part that reads videos, for which its `__init__` needs torchvision."""
+    from transformers import Qwen2VLImageProcessorPil, Qwen2VLProcessor
+
+    processor = object.__new__(Qwen2VLProcessor)
+    processor.image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder / "processor")
+    processor.tokenizer = tokenizer
+    for name in ("image", "video"):
+        setattr(processor, f"{name}_token", f"<|{name}_pad|>")
+        setattr(processor, f"{name}_token_id", tokenizer.convert_tokens_to_ids(f"<|{name}_pad|>"))
+    processor.chat_template = None
+    return processor
+
+
+def _with_kinds(encoder: Any, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What diffusers 0.42 leaves out of what the processor gave, and transformers 5 needs for rows and columns."""
+    return args, given | {"mm_token_type_ids": (given["input_ids"] == encoder.config.image_token_id).int()}
+
+
+@dataclass
+class Step:
+    """What a pipeline gave its transformer in a step, with the prompt and without, and its scheduler after it."""
+
+    given: dict[str, Any]
+    answer: Tensor
+    away: dict[str, Any]
+    led: Tensor
+
+
+def steps_of(pipe: Any, tokens: int, **given: Any) -> list[Step]:
+    """Those of a run of a pipeline with guidance, whose image has so many tokens."""
+    calls: list[tuple[dict[str, Any], Tensor]] = []
+    led: list[Tensor] = []
+    step = pipe.scheduler.step
+
+    def watch(v: Tensor, *args: Any, **more: Any) -> Any:
+        led.append(v)
+        return step(v, *args, **more)
+
+    hook = pipe.transformer.register_forward_hook(
+        lambda _, __, given, out: calls.append((given, out[0][:, :tokens])), with_kwargs=True
+    )
+    pipe.scheduler.step = watch
+    pipe(negative_prompt=" ", output_type="latent", **given)
+    pipe.scheduler.step = step
+    hook.remove()
+    pairs = zip(calls[::2], calls[1::2], led, strict=True)
+    return [Step(own[0], own[1], away[0], v) for own, away, v in pairs]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dragflow.backbones.configs import Config
 
 _CONFIGS: dict[str, Config] = {
-    # Those of Qwen-Image are the defaults of diffusers' class; Edit-2511 has `zero_cond_t` besides, which adds no weight.
+    # Qwen-Image's are the defaults of diffusers' class; Edit-2511 has `zero_cond_t` besides, which adds no weight.
     "transformer": {},
     "vae": {"_class_name": "AutoencoderKLQwenImage"},
     # Qwen2.5-VL-7B-Instruct

@@ -38,7 +38,7 @@ class QwenImageEdit(QwenImage):
 
     _family: ClassVar = "qwen-image-edit", FAMILY
     _references: ClassVar = 2
-    """Its pipeline takes one, and the published weights were trained with one; more are numbered as in its successors."""
+    """Its pipeline takes one, as the published weights were trained; a second is numbered as in its successors."""
     _seen_area: ClassVar = AREA
 
     def _facts(self) -> BackboneSpec:
