@@ -42,6 +42,7 @@ def test_k_and_v_are_injected_into_both_kinds_of_blocks(dummy_folder: Path) -> N
         ((8, 24), [3, 4, 7, 4, 11, 16, 23]),
         ((1, 1), [0, 0]),
         ((2, 0), [0]),
+        ((8, 48), [3, 4, 7, 8, 11, 23, 29, 33, 39, 47]),
         ((4, 8), [2, 4, 6]),  # nano's, by a sweep
     ],
 )

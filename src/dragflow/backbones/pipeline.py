@@ -336,13 +336,13 @@ def time_shift(scheduler: Any, tokens: int) -> float | None:
 def at_share(chosen: tuple[int, ...], of: int, have: int) -> list[int]:
     """Blocks of a model that has `have`, for those chosen of a model of `of`: the same share at the same depths.
 
-    It is one block at least, where there is any. The share counts as much as the depth: keys and values injected in
-    nearly every block hold the picture still.
+    It is one block at least, where there is any, and no more than were chosen. The share counts as much as the depth:
+    keys and values injected in nearly every block hold the picture still.
     """
     if not have:
         return []
-    count = max(1, round(len(chosen) * have / of))
-    spread = [chosen[int((i + 0.5) * len(chosen) / count)] for i in range(min(count, len(chosen)))]
+    count = min(max(1, round(len(chosen) * have / of)), len(chosen))
+    spread = [chosen[int((i + 0.5) * len(chosen) / count)] for i in range(count)]
     return sorted({round(block * (have - 1) / (of - 1)) for block in spread})
 
 

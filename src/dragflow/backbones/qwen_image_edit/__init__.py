@@ -6,4 +6,5 @@ FAMILY = Family(
     module="dragflow.backbones.qwen_image_edit.load",
     published=(Published("Qwen/Qwen-Image-Edit", licence="Apache-2.0", commercial=True, gated=False),),
     preset="instant",
+    prompts="instructions",
 )

@@ -6,6 +6,7 @@ picture as the autoencoder gives it back, its tokens moved where the reference's
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -16,21 +17,26 @@ from dragflow.backbones.qwen_image_edit import FAMILY
 from dragflow.method.backbone import BackboneSpec, Reference
 
 _STEP = 32
-"""Pixels of which the pipeline makes both sides of a picture multiples."""
+"""Pixels of which the pipelines make both sides of a picture multiples."""
 AREA = 1024 * 1024
-LONGEST = 2048
-"""Of the sides of the sizes that are offered; 1 to 4 is the most slender."""
-_LANDSCAPE = tuple((round(AREA / w / _STEP) * _STEP, w) for w in range(1024, LONGEST + 1, _STEP))
-SIZES = (*((w, h) for h, w in reversed(_LANDSCAPE[1:])), *_LANDSCAPE)
-"""(h, w) of pictures, from tall to wide, about a megapixel each: the pipeline scales every picture to one."""
+_SIDES = range(512, 2048 + 1, _STEP)
 SEEN = f"<|vision_start|>{PICTURE}<|vision_end|>"
 """Stands for a picture in a prompt."""
 
 
-def seen_size(size: tuple[int, int], area: int) -> tuple[int, int]:
-    """(h, w) at which the text encoder sees a picture of (h, w), as the pipelines have it."""
-    width = (area * size[1] / size[0]) ** 0.5
-    return round(width * size[0] / size[1] / _STEP) * _STEP, round(width / _STEP) * _STEP
+def scaled(size: tuple[int, int], area: int) -> tuple[int, int]:
+    """(h, w) to which the pipelines scale a picture of (h, w) for an area."""
+    aspect = size[1] / size[0]
+    width = math.sqrt(area * aspect)
+    return round(width / aspect / _STEP) * _STEP, round(width / _STEP) * _STEP
+
+
+SIZES = tuple(
+    sorted(
+        ((h, w) for h in _SIDES for w in _SIDES if scaled((h, w), AREA) == (h, w)), key=lambda size: size[1] / size[0]
+    )
+)
+"""(h, w) of the pictures that the pipelines leave as they are, from tall to wide, about a megapixel each."""
 
 
 class QwenImageEdit(QwenImage):
@@ -47,7 +53,7 @@ class QwenImageEdit(QwenImage):
             super()._facts(),
             family=name,
             references=self._references,
-            prompts="instructions",
+            prompts=family.prompts,
             sizes=SIZES,
             preset=family.preset,
         )
@@ -66,4 +72,4 @@ class QwenImageEdit(QwenImage):
         """What the text encoder sees of a latent: a picture of PIL."""
         processor = self._parts().image_processor
         (picture,) = processor.postprocess(self.decode(shown.z) * 2 - 1, output_type="pil")
-        return processor.resize(picture, *seen_size((picture.height, picture.width), self._seen_area))
+        return processor.resize(picture, *scaled((picture.height, picture.width), self._seen_area))

@@ -9,4 +9,5 @@ FAMILY = Family(
         for name in ("Qwen/Qwen-Image-Edit-2511", "Qwen/Qwen-Image-Edit-2509")
     ),
     preset="instant",
+    prompts="instructions",
 )
