@@ -65,7 +65,8 @@ def as_picture(image: Tensor) -> Any:
     """A picture of PIL."""
     from diffusers.image_processor import VaeImageProcessor
 
-    return VaeImageProcessor().postprocess(image * 2 - 1, output_type="pil")[0]
+    pictures: Any = VaeImageProcessor().postprocess(image * 2 - 1, output_type="pil")
+    return pictures[0]
 
 
 def small_pipeline(case: Case, monkeypatch: pytest.MonkeyPatch) -> Any:

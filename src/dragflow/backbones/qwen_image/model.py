@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dragflow.backbones.guidance import Guided, beyond
+from dragflow.backbones.guidance import beyond
 from dragflow.backbones.hooks import input_hook, kv_hooks
 from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.pipeline import PipelineBackbone, check_references, check_subject, mode
 from dragflow.backbones.qwen_image.layout import moments, reference_rotary, spec_of, stride_of
 from dragflow.backbones.qwen_image.prompts import check_prompt, encode
 from dragflow.backbones.qwen_image.shown import Shown
-from dragflow.method.backbone import BackboneSpec, Image, KVControl, Latent, Reference, Subject
+from dragflow.method.backbone import BackboneSpec, Conditioning, Image, KVControl, Latent, Reference, Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class QwenImage(PipelineBackbone):
         subject: Subject | None = None,
         references: tuple[Reference, ...] = (),
         guidance: float,
-    ) -> QwenConditioning | Guided:
+    ) -> Conditioning:
         """See `Backbone.condition`."""
         check_subject(self.spec, subject)
         check_references(self.spec, references)
