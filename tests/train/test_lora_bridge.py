@@ -201,6 +201,19 @@ def test_a_file_gives_the_velocity_that_was_trained(
     assert torch.equal(says(loaded.bridge), expected)
 
 
+def test_a_lora_of_the_text_encoder_does_not_reach_it(
+    made: tuple[Path, Tensor], dummy_folder: Path, lora: Path, tmp_path: Path
+) -> None:
+    file, expected = made
+    clip = "lora_te1_text_model_encoder_layers_0_self_attn_v_proj"
+    tensors = {f"{clip}.lora_down.weight": torch.ones(2, 32), f"{clip}.lora_up.weight": torch.ones(32, 2)}
+    save_file(load_file(lora) | tensors, tmp_path / "a.safetensors")
+    loras = (str(tmp_path / "a.safetensors"),)
+    loaded = load_backbone(ModelOptions.of(dummy_folder, bridge=file, device="cpu", lora=loras))
+    assert isinstance(loaded.bridge, LoraBridge)
+    assert torch.equal(says(loaded.bridge), expected)
+
+
 def test_it_works_in_bfloat16_beside_loras_and_with_checkpointing(
     made: tuple[Path, Tensor], dummy_folder: Path, lora: Path
 ) -> None:

@@ -128,8 +128,11 @@ def _bridge(
         fingerprinted: the model's folder, or its transformer.
     """
     if is_lora_bridge(file):
-        return read_lora_bridge(file, model, transformer_fingerprint(fingerprinted))
-    return ModelBridge(type(model)(read_bridge(file, own()).to(model.device, model.dtype), model.pipeline))
+        bridge = read_lora_bridge(file, model, transformer_fingerprint(fingerprinted))
+    else:
+        bridge = ModelBridge(type(model)(read_bridge(file, own()).to(model.device, model.dtype), model.pipeline))
+    bridge.model.condition("", guidance=1.0)  # its prompt, encoded before LoRAs are put on the text encoders
+    return bridge
 
 
 def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: type[B]) -> B:
