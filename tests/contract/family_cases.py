@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.flux1.load import LAYOUT
 from dragflow.backbones.flux1_kontext.load import LAYOUT as KONTEXT_LAYOUT
+from dragflow.backbones.flux2_klein.load import LAYOUT as FLUX2_LAYOUT
 from dragflow.backbones.load import Layout
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.qwen_image.load import LAYOUT as QWEN_LAYOUT
@@ -20,6 +21,8 @@ from dragflow.backbones.qwen_image_edit_plus.load import LAYOUT as QWEN_EDIT_PLU
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.models import ModelOptions
 from small_flux import diffusers_velocity
+from small_flux2 import diffusers_velocity as flux2_velocity
+from small_flux2 import write_flux2
 from small_qwen import diffusers_velocity as qwen_velocity
 from small_qwen import write_qwen
 
@@ -37,12 +40,14 @@ class FamilyCase:
     """The transformer's blocks by their names, in the order they run."""
     velocity: Callable[[Any, Tensor, Any], Tensor]
     """v of a transformer at `TIME` by diffusers' own forward pass, of a latent and a conditioning."""
-    features: Callable[[nn.Module], dict[str, tuple[nn.Module, int | str]]]
+    features: Callable[[nn.Module], dict[str, tuple[nn.Module, int | str | slice]]]
     """Of a block with taps: the module of which each tap is an output, by its number, or an input, by its name."""
     embedder: str
     """The linear layer that all image tokens, and so all gradients to the latent, pass through."""
     missing: tuple[tuple[str, str], ...]
     """A tensor of every network, with its file: without it nothing may be loaded."""
+    text_first: bool = True
+    """Whether text comes before the image in a block that the library gives both together."""
 
     def load(self, folder: Path, **options: Any) -> PipelineBackbone:
         """A loaded model of this family."""
@@ -78,6 +83,24 @@ FLUX1_KONTEXT = replace(
     layout=KONTEXT_LAYOUT,
     write=lambda folder: write_dummy(folder, pipeline="FluxKontextPipeline"),
 )
+FLUX2_KLEIN = FamilyCase(
+    name="flux2-klein",
+    layout=FLUX2_LAYOUT,
+    write=write_flux2,
+    blocks=_flux_blocks,
+    velocity=flux2_velocity,
+    features=lambda block: {
+        "norm": (block.get_submodule("attn"), "hidden_states"),
+        "out": (block, slice(None) if hasattr(block, "norm") else 1),
+    },
+    embedder="x_embedder",
+    missing=(
+        ("transformer/diffusion_pytorch_model.safetensors", "double_stream_modulation_img.linear.weight"),
+        ("vae/diffusion_pytorch_model.safetensors", "bn.running_var"),
+        ("text_encoder/model.safetensors", "model.layers.0.mlp.up_proj.weight"),
+    ),
+)
+FLUX2_KLEIN_BASE = replace(FLUX2_KLEIN, write=lambda folder: write_flux2(folder, distilled=False))
 QWEN_IMAGE = FamilyCase(
     name="qwen-image",
     layout=QWEN_LAYOUT,
@@ -104,5 +127,5 @@ QWEN_IMAGE_EDIT_PLUS = replace(
     layout=QWEN_EDIT_PLUS_LAYOUT,
     write=lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline", zero_cond_t=True),
 )
-CASES = (FLUX1, FLUX1_KONTEXT, QWEN_IMAGE, QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS)
+CASES = (FLUX1, FLUX1_KONTEXT, FLUX2_KLEIN, FLUX2_KLEIN_BASE, QWEN_IMAGE, QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS)
 """Add a family here, and every check runs on it."""

@@ -140,8 +140,8 @@ def test_weights_that_give_nan_are_refused(family: FamilyCase, copy: Path) -> No
 
     weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
-    bias = f"{family.embedder}.bias"
-    tensors[bias] = torch.full_like(tensors[bias], float("nan"))
+    weight = f"{family.embedder}.weight"
+    tensors[weight] = torch.full_like(tensors[weight], float("nan"))
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(CapabilityError, match="gradient"):
         load_backbone(ModelOptions.of(copy, device="cpu"))

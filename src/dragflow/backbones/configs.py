@@ -56,7 +56,7 @@ def read_config(where: str, path: Path) -> Config:
 def defaults_of(cls: Any) -> Config:
     """The defaults of all settings of a class of diffusers or transformers, by name."""
     if (config_class := getattr(cls, "config_class", None)) is not None:
-        return {f.name: f.default for f in dataclasses.fields(config_class) if f.default is not dataclasses.MISSING}
+        return {f.name: _field(f) for f in dataclasses.fields(config_class) if f.default is not dataclasses.MISSING}
     parameters = inspect.signature(cls.__init__, eval_str=True).parameters.values()
     return {p.name: _default(p) for p in parameters if p.default is not inspect.Parameter.empty}
 
@@ -73,6 +73,18 @@ class _Each(NamedTuple):
     value: Any
 
 
+class _Nullable(NamedTuple):
+    """Stands for a default that may be None as well, as `"sliding_window": null` of a text encoder without one."""
+
+    value: Any
+
+
+def _field(field: dataclasses.Field[Any]) -> Any:
+    if field.default is not None and type(None) in get_args(field.type):
+        return _Nullable(field.default)
+    return field.default
+
+
 def _default(parameter: inspect.Parameter) -> Any:
     taken = get_args(parameter.annotation)
     kinds = [kind for kind in taken if kind in _KINDS]
@@ -84,7 +96,9 @@ def _default(parameter: inspect.Parameter) -> Any:
 
 def _value(default: Any) -> Any:
     """A default as the class has it."""
-    return default.value if isinstance(default, _Each) else None if isinstance(default, _Optional) else default
+    if isinstance(default, _Each | _Nullable):
+        return default.value
+    return None if isinstance(default, _Optional) else default
 
 
 def refuse_quantised(where: str, config: Config) -> None:
@@ -151,7 +165,7 @@ def _values(config: Config, defaults: Config, above: str = "") -> Iterator[tuple
     """Every value with its path and its default; an item of a list has the first of the default's."""
     for key, value in config.items():
         path, default = shown(f"{above}{key}"), defaults.get(key)
-        item = default.value if isinstance(default, _Each) else default
+        item = default.value if isinstance(default, _Each | _Nullable) else default
         if isinstance(default, _Each):
             default = None if isinstance(value, list) else default.value
         elif key.endswith("_id") or (key in _PER_SIDE and isinstance(value, list)):
@@ -169,6 +183,8 @@ def _broken_rule(value: Any, default: Any, bound: int) -> str | None:
     """The rule that a value breaks."""
     if isinstance(default, _Optional):
         return None if value is None else _broken_rule(value, default.kind(), bound)
+    if isinstance(default, _Nullable):
+        return None if value is None else _broken_rule(value, default.value, bound)
     if isinstance(value, float) and not math.isfinite(value):
         return "it must be a finite number"
     if _is_list(default) and default and not (_is_list(value) and 0 < len(value) <= _MOST_ITEMS):

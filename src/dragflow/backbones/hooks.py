@@ -63,6 +63,35 @@ def kv_hooks(attention: Any, name: str, image: slice, kv: KVControl | None) -> I
 
 
 @contextmanager
+def sliced_kv_hooks(projection: nn.Module, name: str, image: slice, width: int, kv: KVControl | None) -> Iterator[None]:
+    """The same as `kv_hooks` for a block in which one projection gives keys, values and more side by side.
+
+    Args:
+        projection: of queries, keys and values together.
+        name: of the block.
+        image: where the image tokens are among those that are projected together.
+        width: channels of the queries, after which come as many of keys, and of values.
+        kv: the control.
+    """
+    if kv is None or name not in kv.blocks:
+        yield
+        return
+
+    def replace(_: nn.Module, __: Any, out: Tensor) -> Tensor:
+        changed = out.clone()  # a tensor of its own: what the library computes further from `out` has its gradients
+        for site, first in ((Site(name, "k"), width), (Site(name, "v"), 2 * width)):
+            channels = slice(first, first + width)
+            changed[:, image, channels] = kv(site, out[:, image, channels])
+        return changed
+
+    handle = projection.register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
 def norm_hook(norm: nn.Module) -> Iterator[list[Tensor]]:
     """Catch the modulated output of an adaptive norm while one block runs."""
     seen: list[Tensor] = []

@@ -1,0 +1,18 @@
+"""FLUX.2 klein in diffusers layout: 4B and 9B, distilled to a few steps and as base models, and fine-tunes of them."""
+
+from dragflow.backbones.family import Family, Published
+
+_NON_COMMERCIAL = "FLUX Non-Commercial License"
+# They were trained to look at pictures and to follow an instruction, and the distilled ones in four steps: an inversion
+# of so few is none, and an edit without one is what they are made for.
+FAMILY = Family(
+    module="dragflow.backbones.flux2_klein.load",
+    published=(
+        Published("black-forest-labs/FLUX.2-klein-4B", licence="Apache-2.0", commercial=True, gated=False),
+        Published("black-forest-labs/FLUX.2-klein-base-4B", licence="Apache-2.0", commercial=True, gated=False),
+        Published("black-forest-labs/FLUX.2-klein-9B", licence=_NON_COMMERCIAL, commercial=False, gated=True),
+        Published("black-forest-labs/FLUX.2-klein-base-9B", licence=_NON_COMMERCIAL, commercial=False, gated=True),
+    ),
+    preset="instant",
+    prompts="instructions",
+)

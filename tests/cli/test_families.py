@@ -1,0 +1,38 @@
+"""`dragflow edit` with a small model of every family, from a folder, with the preset that serves it best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dragflow.files.recipes import load_recipe
+from small_flux2 import write_flux2
+from small_qwen import write_qwen
+
+SETTINGS = ("size.max_pixels=6144", "size.window=whole", "inversion.steps=4", "inversion.skip=1")
+SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "flux2-klein": write_flux2,
+    "flux2-klein-base": lambda folder: write_flux2(folder, distilled=False),
+    "qwen-image": write_qwen,
+    "qwen-image-edit": lambda folder: write_qwen(folder, "QwenImageEditPipeline"),
+}
+"""Add a family here, and it is edited with."""
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_edit_changes_what_it_may_and_nothing_else(name: str, run: Any, desk: Any, tmp_path: Path) -> None:
+    folder = WRITERS[name](tmp_path / "model")
+    done = run("edit", desk.image, "--mask", desk.mask, "--to", "60,40", "--model", folder, *SMALL, "-o", desk.out)
+    assert done.code == 0, done.err
+    pixels, edited = (np.asarray(Image.open(path).convert("RGB")) for path in (desk.image, desk.out))
+    changed = (pixels != edited).any(-1)
+    assert changed[20:44, 20:44].any()
+    assert changed[28:52, 48:72].any()
+    assert not changed[60:].any()
+    assert load_recipe(desk.out).weights.options.model == str(folder)

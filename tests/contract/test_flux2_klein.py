@@ -1,0 +1,167 @@
+"""FLUX.2 klein against diffusers' own pipeline: what its transformer is given, and what comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dragflow.backbones.flux2_klein.layout import flat, in_rows, time_shift
+from dragflow.backbones.pipeline import PipelineBackbone
+from dragflow.backbones.registry import footprint, load_backbone
+from dragflow.core.config import InversionConfig
+from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.models import ModelOptions
+from dragflow.method.references import in_place
+from small_flux import error
+from small_flux2 import write_flux2
+
+H, W, STEPS, SCALE = 64, 80, 4, 3.0
+PROMPT = "put the red ball beside the tree"
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["distilled", "base"])
+def klein(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_flux2(tmp_path_factory.mktemp("klein") / "model", distilled=request.param)
+
+
+@pytest.fixture(scope="module")
+def ours(klein: Path) -> PipelineBackbone:
+    loaded = load_backbone(ModelOptions.of(klein, device="cpu"))
+    assert isinstance(loaded, PipelineBackbone)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def theirs(klein: Path) -> Any:
+    import diffusers
+
+    pipe = diffusers.Flux2KleinPipeline.from_pretrained(klein)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def pictures(count: int) -> list[Image.Image]:
+    rng = np.random.default_rng(1)
+    return [Image.fromarray(rng.integers(0, 256, (H, W, 3), dtype=np.uint8)) for _ in range(count)]
+
+
+def as_tensor(picture: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+
+
+def run(pipe: Any, count: int) -> tuple[list[dict[str, Any]], list[Tensor], list[Tensor], Tensor]:
+    """What the transformer was given in every call, the latents and velocities of every step, and the last latents."""
+    given: list[dict[str, Any]] = []
+    at: list[Tensor] = []
+    led: list[Tensor] = []
+    step = pipe.scheduler.step
+
+    def watch(v: Tensor, t: Any, z: Tensor, **more: Any) -> Any:
+        at.append(z)
+        led.append(v)
+        return step(v, t, z, **more)
+
+    hook = pipe.transformer.register_forward_pre_hook(lambda _, __, more: given.append(more), with_kwargs=True)
+    pipe.scheduler.step = watch
+    generator = torch.Generator().manual_seed(0)
+    pipe(
+        image=pictures(count) or None, prompt=PROMPT, height=H, width=W, num_inference_steps=STEPS,
+        guidance_scale=SCALE, generator=generator, max_sequence_length=96, output_type="latent",
+    )  # fmt: skip
+    pipe.scheduler.step = step
+    hook.remove()
+    return given, at, led, at[-1]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_every_step_is_the_pipelines(count: int, ours: PipelineBackbone, theirs: Any) -> None:
+    given, at, led, _ = run(theirs, count)
+    grid = (H // 16, W // 16)
+    references = tuple(in_place(ours.encode(as_tensor(p)), grid, i) for i, p in enumerate(pictures(count), 1))
+    cond = ours.condition(PROMPT, references=references, guidance=SCALE)
+    times = ours.schedule(InversionConfig(STEPS, 1), grid).times
+    assert len(given) == STEPS * (1 if ours.spec.distilled else 2)
+    for i, (z, v) in enumerate(zip(at, led, strict=True)):
+        call = given[i * len(given) // STEPS]
+        assert float(call["timestep"]) == pytest.approx(times[i], abs=1e-6)
+        assert error(ours.velocity(in_rows(z, *grid), float(call["timestep"]), cond), in_rows(v, *grid)) < TOLERANCE
+
+
+def test_the_autoencoder_is_normalised_as_the_pipeline_does(ours: PipelineBackbone, theirs: Any) -> None:
+    picture = as_tensor(pictures(1)[0])
+    with torch.no_grad():
+        z = theirs._encode_vae_image(picture * 2 - 1, generator=torch.Generator())
+        assert error(ours.encode(picture), z) < TOLERANCE
+        mean = theirs.vae.bn.running_mean.view(1, -1, 1, 1)
+        deviation = torch.sqrt(theirs.vae.bn.running_var.view(1, -1, 1, 1) + theirs.vae.config.batch_norm_eps)
+        decoded = theirs.vae.decode(theirs._unpatchify_latents(z * deviation + mean)).sample
+    assert error(ours.decode(z), (decoded / 2 + 0.5).clamp(0, 1)) < TOLERANCE
+
+
+def test_latents_lie_as_tokens_do() -> None:
+    z = torch.randn(2, 5, 3, 4)
+    assert torch.equal(in_rows(flat(z), 3, 4), z)
+    assert torch.equal(flat(z)[:, 4 * 2 + 1], z[:, :, 2, 1])
+
+
+@pytest.mark.parametrize("tokens", [16, 1024, 4096, 4300, 4301, 9000])
+@pytest.mark.parametrize("steps", [1, 4, 10, 25, 200])
+def test_the_time_shift_is_the_pipelines(tokens: int, steps: int) -> None:
+    from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
+
+    assert time_shift(tokens, steps) == pytest.approx(compute_empirical_mu(tokens, steps), abs=1e-9)
+
+
+def test_what_is_distilled_is_not_led(ours: PipelineBackbone) -> None:
+    assert ours.spec.guidance == ("none" if ours.spec.distilled else "classifier-free")
+    assert ours.spec.preset == "instant"
+    assert ours.spec.prompts == "instructions"
+
+
+def test_a_subject_is_refused(ours: PipelineBackbone) -> None:
+    with pytest.raises(CapabilityError, match="family flux2-klein take none"):
+        ours.condition("", subject=object(), guidance=1.0)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("name", "transformer", "others"),
+    [("black-forest-labs/FLUX.2-klein-4B", 3.88e9, 4.1e9), ("black-forest-labs/FLUX.2-klein-base-9B", 9.08e9, 8.3e9)],
+)
+def test_published_weights_are_counted_without_a_download(
+    name: str, transformer: float, others: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    found = footprint(ModelOptions.of(name))
+    assert found.model == name
+    assert found.transformer == pytest.approx(transformer, rel=0.01)
+    assert found.others == pytest.approx(others, rel=0.02)
+    assert found.pixel_multiple == 16
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("transformer", "in_channels", 12, "4 latent_channels of the vae"),
+        ("transformer", "axes_dims_rope", [8, 8, 16], "four even numbers"),
+        ("transformer", "guidance_embeds", True, "klein has none"),
+        ("text_encoder", "num_hidden_layers", 20, "it must be 27 or more"),
+        ("vae", "_class_name", "AutoencoderKL", "a AutoencoderKLFlux2 is needed"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(part: str, key: str, value: Any, words: str, tmp_path: Path) -> None:
+    import json
+
+    folder = write_flux2(tmp_path / "model")
+    path = folder / part / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=words):
+        load_backbone(ModelOptions.of(folder, device="cpu"))
