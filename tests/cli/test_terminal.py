@@ -49,12 +49,21 @@ def test_json_holds_the_text_and_no_codes(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_warnings_of_the_library_are_one_clean_line(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.show_warnings()
-    terminal.show_warnings()
+    terminal.show_log(verbose=False)
+    terminal.show_log(verbose=False)
     logging.getLogger("dragflow.files.pictures").warning("%s: left\nout", f"a{EVIL}.png")
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert not SHOWN.search(err)
+
+
+def test_what_the_library_tells_is_shown_when_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("dragflow.backbones")
+    terminal.show_log(verbose=True)
+    log.info("a model tells")
+    terminal.show_log(verbose=False)
+    log.info("a model tells more")
+    assert capsys.readouterr().err == "a model tells\n"
 
 
 def test_nothing_else_in_the_command_line_writes_to_a_terminal() -> None:

@@ -58,6 +58,7 @@ SHORT = {
     "text": [],
     "bridge": [],
     "instant": ["size.max_pixels=6144"],
+    "turbo": [],
     "reference": ["size.max_pixels=6144", "optimise.refining=2"],
 }
 QUICK = [

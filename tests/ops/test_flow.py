@@ -1,4 +1,4 @@
-"""The time grid and FireFlow against closed forms."""
+"""The time grid and the solvers against closed forms."""
 
 from __future__ import annotations
 
@@ -87,6 +87,25 @@ def test_the_model_is_called_at_the_first_time_and_then_between_times() -> None:
 
     integrate(velocity, START, (1.0, 0.5, 0.0))
     assert asked == [1.0, 0.75, 0.25]
+
+
+@given(st.floats(-2, 2), st.lists(st.floats(0, 1), min_size=2, max_size=8, unique=True))
+def test_a_linear_field_follows_eulers_formula(rate: float, times: list[float]) -> None:
+    """v = c z: each interval h multiplies by 1 + c h."""
+    end = integrate(lambda x, t: rate * x, START, times, solver="euler")
+    assert torch.allclose(end, math.prod(1 + rate * (b - a) for a, b in pairwise(times)) * START, atol=1e-9)
+
+
+def test_euler_calls_the_model_where_each_interval_begins() -> None:
+    asked: list[float] = []
+
+    def velocity(z: Tensor, t: float) -> Tensor:
+        asked.append(t)
+        return z
+
+    grid = (1.0, 0.5, 0.25, 0.0)
+    integrate(velocity, START, grid, solver="euler")
+    assert asked == [1.0, 0.5, 0.25] == list(call_times(grid, "euler"))
 
 
 def test_what_comes_after_a_step_is_gone_on_with() -> None:

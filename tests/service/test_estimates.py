@@ -129,13 +129,14 @@ def test_the_oldest_are_forgotten() -> None:
 
 @pytest.mark.parametrize("preset", preset_names())
 @pytest.mark.parametrize("rule", ["none", "mapped"])
+@pytest.mark.parametrize("solver", ["fireflow", "euler"])
 def test_model_calls_are_those_that_edits_make(
-    preset: str, rule: str, kontext_folder: Path, dummy_folder: Path, dummy_bridge: Path
+    preset: str, rule: str, solver: str, kontext_folder: Path, dummy_folder: Path, dummy_bridge: Path
 ) -> None:
     model = ModelOptions.of(kontext_folder, device="cpu") if load_preset(preset).references else MODEL
     if load_preset(preset).start.mode == "bridge":
         model = ModelOptions.of(dummy_folder, bridge=dummy_bridge, device="cpu")
-    settings = ("optimise.moving=1", f"kv.rule={rule}", "size.max_pixels=4096")
+    settings = ("optimise.moving=1", f"kv.rule={rule}", f"inversion.solver={solver}", "size.max_pixels=4096")
     service, asked = Service(), job(preset=preset, settings=settings, model=model)
     result = service.submit(asked).result()
     service.close()

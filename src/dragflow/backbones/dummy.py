@@ -36,6 +36,7 @@ def write_dummy(
     heads: int = 2,
     head_dim: int = 32,
     guidance: bool = True,
+    shifted: bool = True,
     pipeline: Literal["FluxPipeline", "FluxKontextPipeline"] = "FluxPipeline",
     seed: int = 0,
 ) -> Path:
@@ -72,8 +73,8 @@ def write_dummy(
         clip, clip_tokenizer = _clip()
         t5, t5_tokenizer = _t5()
     scheduler = FlowMatchEulerDiscreteScheduler(
-        shift=3.0,
-        use_dynamic_shifting=True,
+        shift=3.0 if shifted else 1.0,
+        use_dynamic_shifting=shifted,
         base_shift=0.5,
         max_shift=1.15,
         base_image_seq_len=256,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from dragflow.backbones.lora_names import Stacked
 from dragflow.core.plugins import Plugins
@@ -36,6 +37,23 @@ class Published:
     """Whether pictures may be made with it for money, without an agreement with its owner."""
     gated: bool
     """Whether the hub asks for an account that accepted the licence."""
+    distilled: bool = False
+    """Whether it was trained to sample in a few steps."""
+
+
+class Distilled(Protocol):
+    """Tells whether a model was trained to sample in a few steps, by what its parts say of themselves."""
+
+    def __call__(
+        self, *, index: Mapping[str, Any], transformer: Mapping[str, Any], scheduler: Mapping[str, Any]
+    ) -> bool:
+        """Given the entries of `model_index.json` and of two parts' configurations; what is not said is absent."""
+        ...
+
+
+def never(*, index: Mapping[str, Any], transformer: Mapping[str, Any], scheduler: Mapping[str, Any]) -> bool:
+    """Of families without such models, or whose files do not tell."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -47,12 +65,26 @@ class Family:
     published: tuple[Published, ...] = ()
     """Weights that are known, the usual ones first."""
     preset: str = "default"
-    """The preset that serves these models best by themselves."""
+    """The preset that serves these models best by themselves, unless they are distilled."""
+    distilled: Distilled = never
     prompts: PromptForm = "captions"
     """What they are told where they are given references."""
     layers: Mapping[str, Stacked] = field(default_factory=dict[str, Stacked])
     """What the model's authors call the layers of its transformer, with "{}" for the number of a block: many LoRAs use
     these names. Those of diffusers need no table."""
+
+
+def best_preset(preset: str, *, distilled: bool, bridged: bool) -> str:
+    """The preset that serves a model best.
+
+    Args:
+        preset: that of its family.
+        distilled: whether the model was trained to sample in a few steps.
+        bridged: whether it has a bridge.
+    """
+    if bridged:
+        return "bridge"
+    return "turbo" if distilled and preset == "default" else preset
 
 
 def published() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from dragflow.backbones.lora_bridge import is_lora_bridge, read_lora_bridge
 from dragflow.backbones.parts import Source, class_of, load_part, part_of
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.quantise import load_transformer
+from dragflow.backbones.round_trip import told_round_trip
 from dragflow.backbones.tensors import reason, shown
 from dragflow.backbones.usual import bridge_file
 from dragflow.core.errors import CapabilityError, DragFlowError, UserError
@@ -65,7 +66,7 @@ class Layout:
 
 
 def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
-    """Load a pipeline, and make sure that gradients reach the latent.
+    """Load a pipeline, make sure that gradients reach the latent, and measure a distilled model's round trip.
 
     Raises:
         UserError: a part is missing or of another architecture; an unknown device or dtype.
@@ -168,6 +169,8 @@ def _tested(
         bridge=bridge,
     )
     gradient_self_test(backbone)
+    if backbone.spec.distilled:
+        backbone.spec = replace(backbone.spec, round_trip=told_round_trip(backbone))
     return backbone
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dragflow.backbones.devices import cache_device, on_device
+from dragflow.backbones.family import Distilled, best_preset
 from dragflow.backbones.fingerprint import weights_of_parts
 from dragflow.backbones.guidance import Guided, beyond, own
 from dragflow.backbones.hooks import refuse_fused
@@ -92,7 +93,9 @@ class PipelineBackbone(ABC):
         self._offload = offload
         self.bridge = bridge
         self._text = lru_cache(_PROMPTS_KEPT)(self._encode_prompt)  # only a new prompt costs an encoder
-        self.spec = self._facts() if bridge is None else replace(self._facts(), preset="bridge")
+        facts = self._facts()
+        preset = best_preset(facts.preset, distilled=facts.distilled, bridged=bridge is not None)
+        self.spec = replace(facts, preset=preset)
         self.lock = threading.RLock()
 
     # -- what a family adds --------------------------------------------------------------------------------------
@@ -163,6 +166,13 @@ class PipelineBackbone(ABC):
         h, w = self.spec.token_grid(latent)
         last = None if self._pipeline is None else self._pipeline.scheduler.config.get("shift_terminal")
         return Schedule(flow.time_grid(config.steps, self._time_shift(h * w), last or None), config.skip)
+
+    def _is(self, distilled: Distilled) -> bool:
+        """Whether the loaded model is distilled, by its family's rule."""
+        if self._pipeline is None:
+            return False
+        index, scheduler = self._pipeline.config, self._pipeline.scheduler.config
+        return distilled(index=index, transformer=self._transformer.config, scheduler=scheduler)
 
     def _time_shift(self, tokens: int) -> float | None:
         return time_shift(self._parts().scheduler.config, tokens)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from dragflow.backbones.family import FAMILIES, Family, published
+from dragflow.backbones.family import FAMILIES, Family, best_preset, published
 from dragflow.backbones.hub import INDEX, cached, folder_of
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
@@ -23,10 +24,17 @@ def usual_preset(options: ModelOptions) -> str:
     Of a model that is not there it is `default`: what is wrong with the name, loading says.
     """
     folder = _found(options)
-    if bridge_file(options, folder) is not None:
-        return "bridge"
+    family = _family_of(options, folder) or Family("")
+    bridged = bridge_file(options, folder) is not None
+    return best_preset(family.preset, distilled=_is_distilled(options, folder, family), bridged=bridged)
+
+
+def preset_of_few_steps(options: ModelOptions) -> str | None:
+    """`usual_preset` of a model that was distilled to few steps; None of any other."""
+    folder = _found(options)
     family = _family_of(options, folder)
-    return "default" if family is None else family.preset
+    distilled = family is not None and _is_distilled(options, folder, family)
+    return usual_preset(options) if distilled else None
 
 
 def usual_prompts(options: ModelOptions, config: EditConfig) -> PromptForm:
@@ -45,6 +53,15 @@ def _family_of(options: ModelOptions, folder: Path | None) -> Family | None:
     return FAMILIES.load(pipeline) if pipeline is not None and pipeline in FAMILIES.names else None
 
 
+def _is_distilled(options: ModelOptions, folder: Path | None, family: Family) -> bool:
+    """The loaded model's `BackboneSpec.distilled`."""
+    if folder is None:
+        return any(each.distilled for each in family.published if each.name == options.name)
+    parts = (folder / "transformer" / "config.json", folder / "scheduler" / "scheduler_config.json")
+    transformer, scheduler = (_entries(path) for path in parts)
+    return family.distilled(index=_entries(folder / INDEX), transformer=transformer, scheduler=scheduler)
+
+
 def _found(options: ModelOptions) -> Path | None:
     if options.name in BUILT_IN:
         return NANO_FOLDER if options.name == NANO else None
@@ -56,11 +73,17 @@ def _found(options: ModelOptions) -> Path | None:
 
 def _class_in(folder: Path) -> str | None:
     """The pipeline's class; None where the index does not tell, which loading says in a sentence."""
-    try:
-        name = json.loads((folder / INDEX).read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    name = _entries(folder / INDEX).get("_class_name")
     return name if isinstance(name, str) else None
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """What a configuration says; nothing where it is missing or damaged, which loading says in a sentence."""
+    try:
+        entries: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def bridge_file(options: ModelOptions, folder: Path | None) -> Path | None:

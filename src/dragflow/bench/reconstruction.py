@@ -96,13 +96,14 @@ def reconstruct(
     source = condition(sample.instruction.prompt, config.inversion.guidance)
     recorded = any(setting.kv for setting in settings.values())
     blocks = (config.kv.sites or backbone.spec.kv_blocks) if recorded else None
-    inversion = invert(backbone, z, source, schedule, kv_blocks=blocks, show=show, observer=silent)
+    solver = config.inversion.solver
+    inversion = invert(backbone, z, source, schedule, solver=solver, kv_blocks=blocks, show=show, observer=silent)
     decoded = show(z)
     reference = frames.as_pixels(frames.as_image(pixels, size))
     everywhere = np.ones(size, np.bool_)
     for name, setting in settings.items():
         velocity = _velocity(backbone, inversion, sample, config, setting, condition)
-        again = show(integrate(velocity, inversion.z, schedule.used))
+        again = show(integrate(velocity, inversion.z, schedule.used, solver=solver))
         yield Reconstruction(
             sample.id,
             name,

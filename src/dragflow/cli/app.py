@@ -39,7 +39,7 @@ from dragflow.cli.options import (
 from dragflow.cli.serve import serve
 from dragflow.cli.spelling import spelled
 from dragflow.cli.studio import studio
-from dragflow.cli.terminal import complain, console, say, show_warnings
+from dragflow.cli.terminal import complain, console, say, show_log
 from dragflow.core.errors import Cancelled, DragFlowError, UserError
 from dragflow.core.models import ModelOptions
 from dragflow.intent.options import ProviderOptions
@@ -48,7 +48,9 @@ ProviderArgs = Annotated[ProviderOptions, Parameter(name="provider"), ASKING]
 
 app = App(
     name="dragflow",
-    help="Drag regions of a picture; a diffusion transformer redraws it so that it is true.",
+    help="""Drag regions of a picture; a diffusion transformer redraws it so that it is true.
+
+    With -v (--verbose) a command also says on stderr what its models tell of themselves.""",
     default_parameter=Parameter(negative=(), allow_repeating=True, show_default=shown_default),
     version=lambda: __import__("dragflow").__version__,
 )
@@ -60,6 +62,8 @@ app.command(studio)
 
 _SHORT = {"--subject": "--subject.adapter", "--provider": "--provider.name"}
 """Options that name a thing, and what the thing's name is called among its options."""
+_VERBOSE = ("-v", "--verbose")
+"""Taken anywhere on the line, by every command; no option can have one of them as its value."""
 _MAY_BE_EMPTY = ("--prompt", "--edit-prompt")
 
 
@@ -238,8 +242,9 @@ def presets(name: str | None = None, /) -> None:
 
 def main(argv: Sequence[str] | None = None) -> Any:
     """Run the command line; bad input exits with 2 and one clear sentence, Ctrl-C and SIGTERM with 130."""
-    show_warnings()
-    args = [_long(arg) for arg in (sys.argv[1:] if argv is None else argv)]
+    given = sys.argv[1:] if argv is None else argv
+    show_log(verbose=any(arg in _VERBOSE for arg in given))
+    args = [_long(arg) for arg in given if arg not in _VERBOSE]
     try:
         _refuse_empty(args)
         command, bound, _ = app.parse_args(args, exit_on_error=False, print_error=False)

@@ -105,6 +105,11 @@ def _self_test(console: Console, model: ModelOptions) -> None:
         f"{weights.fingerprint}"
     )
     console.print("gradients reach the latent: this model can be dragged", style="green")
+    if spec.round_trip is not None:
+        console.print(
+            f"distilled to few steps: a small picture that is inverted and sampled back differs by "
+            f"{100 * spec.round_trip:.1f} %; its preset is {spec.preset}"
+        )
     if editor.adapter is not None:
         record = editor.adapter.record
         console.print(

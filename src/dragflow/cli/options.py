@@ -136,13 +136,15 @@ class ConfigOptions:
         """The configuration; `default` is the preset when none is named, that which serves the model best if None.
 
         Raises:
-            UserError: see `load_preset` and `override`.
+            UserError: see `configure`.
+            CapabilityError: so do this.
         """
-        from dragflow.backbones.usual import usual_preset
-        from dragflow.files.presets import load_preset, override
+        from dragflow.backbones.usual import preset_of_few_steps, usual_preset
+        from dragflow.files.presets import configure
 
         changes = [*self.set, *([] if self.seed is None else [f"seed={self.seed}"])]
-        return override(load_preset(self.preset or default or usual_preset(model)), changes)
+        chosen = self.preset or default or usual_preset(model)
+        return configure(chosen, changes, few=preset_of_few_steps(model))
 
 
 ConfigArgs = Annotated[ConfigOptions, Parameter(name="*", group=_GROUPS["Settings of the method"])]

@@ -42,11 +42,15 @@ def console(*, stderr: bool = False) -> Console:
     return Plain(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
-def show_warnings() -> None:
-    """Send the library's warnings to `complain`, one line each."""
+def show_log(*, verbose: bool) -> None:
+    """Send what the library warns of to `complain`, one line each; with `verbose` also what it tells."""
     log = logging.getLogger("dragflow")
-    if not any(isinstance(handler, _Complaints) for handler in log.handlers):
-        log.addHandler(_Complaints(logging.WARNING))
+    handler = next((one for one in log.handlers if isinstance(one, _Complaints)), None)
+    if handler is None:
+        log.addHandler(handler := _Complaints())
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    if verbose:
+        log.setLevel(logging.INFO)
 
 
 class _Complaints(logging.Handler):

@@ -46,19 +46,30 @@ class SizeConfig(Checked, called="size.{}"):
         return self.window if isinstance(self.window, tuple) else None
 
 
+Solver = Literal["fireflow", "euler"]
+
+
 @dataclass(frozen=True)
 class InversionConfig(Checked, called="inversion.{}"):
-    """Time grid and inversion (method Sec. 4 and 5)."""
+    """Time grid, solver and inversion (method Sec. 4 and 5)."""
 
     steps: AtLeastOne = 25
     """Intervals N of the full time grid from noise to image."""
     skip: Count = 6
     """Intervals s left out at the noise end, fewer than `steps`; the edit happens at time t_s."""
+    solver: Solver = "fireflow"
+    """How each interval is crossed, there and back. `fireflow`: by its midpoint, of second order, one call more than
+    there are intervals. `euler`: by a call at its begin, the times at which a model distilled to few steps was
+    trained."""
     guidance: Guidance = 1.0
     """Guidance while inverting, with the source prompt."""
     mode: Literal["inverted", "noised"] = "inverted"
     """`inverted`: solved back from the picture by the model (paper). `noised`: the picture under one noise, drawn from
     the seed, at every time; no model call but those that record keys and values, where any are."""
+
+    def calls(self, intervals: int) -> int:
+        """Model calls for so many intervals."""
+        return intervals + (self.solver == "fireflow")
 
 
 @dataclass(frozen=True)
@@ -199,6 +210,11 @@ class EditConfig(Checked, called="{}"):
     def inverts(self) -> bool:
         """Whether the picture is inverted; else the preview that the model's bridge corrects is the result."""
         return self.start.mode != "bridge" or self.optimise.moving + self.optimise.refining > 0
+
+    @property
+    def solves_back(self) -> bool:
+        """Whether the model's flow is solved backwards, from a picture to noise."""
+        return self.inverts and self.inversion.mode == "inverted"
 
     @property
     def draws_noise(self) -> bool:

@@ -28,7 +28,7 @@ from dragflow.editor.window import settled
 from dragflow.editor.wording import worded
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
-from dragflow.files.presets import check_config, load_preset
+from dragflow.files.presets import check_config, configure
 from dragflow.method.backbone import Backbone, Conditioning, Image, Latent
 from dragflow.method.drag import drag
 from dragflow.method.inversion import Inversion, invert, noise
@@ -85,7 +85,7 @@ class Session:
 
         Raises:
             UserError: an instruction or a configuration that breaks a rule.
-            CapabilityError: the configuration needs a bridge, and the model has none.
+            CapabilityError: the configuration needs what the model does not have, as a bridge, or many steps.
             NumericalError: the latent is no longer finite.
         """
         config, observer = as_config(config, self._backbone), check(Callable, observer, "observer")
@@ -233,13 +233,17 @@ class Session:
             latent = (z.shape[-2], z.shape[-1])
             cond = self._inverting(prompt, config, box, z) if key.calls_model else None
             meter.step()
-        schedule, show = self._backbone.schedule(config.inversion, latent), self._show(window)
-        if key.seed is None:
-            inversion = invert(self._backbone, z, cond, schedule, kv_blocks=key.sites, show=show, observer=timer)
-        else:
-            inversion = noise(
-                self._backbone, z, cond, schedule, seed=key.seed, kv_blocks=key.sites, show=show, observer=timer
-            )
+        how = invert if key.seed is None else partial(noise, seed=key.seed)
+        inversion = how(
+            self._backbone,
+            z,
+            cond,
+            self._backbone.schedule(config.inversion, latent),
+            solver=config.inversion.solver,
+            kv_blocks=key.sites,
+            show=self._show(window),
+            observer=timer,
+        )
         made = Prepared(inversion, timer.timings(shared=True))
         self._inversions.put(key, made, self._backbone)
         return made
@@ -290,10 +294,12 @@ def as_config(config: EditConfig | str | None, backbone: Backbone) -> EditConfig
     """A configuration, given as such or by the name of its preset; that of the model's own preset when None.
 
     Raises:
-        CapabilityError: it needs a bridge, and the model has none.
+        CapabilityError: it needs a bridge, and the model has none; or a preset that makes no sense for the model.
     """
-    chosen = backbone.spec.preset if config is None else config
-    settings = load_preset(chosen) if isinstance(chosen, str) else check_config(chosen)
+    spec = backbone.spec
+    chosen = spec.preset if config is None else config
+    few = spec.preset if spec.distilled else None
+    settings = configure(chosen, few=few) if isinstance(chosen, str) else check_config(chosen)
     if settings.start.mode == "bridge":
         bridge_of(backbone)
     return settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from importlib import resources
 from os import PathLike
@@ -14,9 +14,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from dragflow.core.config import EditConfig
-from dragflow.core.errors import UserError, not_a, shown
+from dragflow.core.errors import CapabilityError, UserError, not_a, shown
 from dragflow.files import schema
 from dragflow.files.texts import read_text
+
+_STEPS = "inversion.steps"
 
 
 def preset_names() -> tuple[str, ...]:
@@ -107,6 +109,30 @@ def override(config: EditConfig, settings: list[str]) -> EditConfig:
             raise UserError(f"setting {shown(setting)}: {key} is not a known key: see `dragflow presets paper`")
         place[field] = _value(key, text)
     return parse_config(data, "settings")
+
+
+def configure(preset: str, settings: Sequence[str] = (), *, few: str | None = None) -> EditConfig:
+    """A preset with settings changed, for a model.
+
+    Args:
+        preset: its name, or the path of a TOML file.
+        settings: changes as "key=value".
+        few: the preset to use instead of one that inverts, where the model was distilled to few steps; None of any
+            other model.
+
+    Raises:
+        UserError: see `load_preset` and `override`.
+        CapabilityError: a preset that inverts, for a distilled model, in steps that nobody chose for it.
+    """
+    config = override(load_preset(preset), list(settings))
+    chosen = preset not in preset_names() or any(text.partition("=")[0].strip() == _STEPS for text in settings)
+    if few is not None and config.solves_back and not chosen:
+        raise CapabilityError(
+            f"preset {preset} inverts the picture in {config.inversion.steps} steps, and this model was distilled to "
+            f"sample in a few, so that the steps between may not lead back: use preset {few}, or set {_STEPS} to a "
+            "number that you have tried with it"
+        )
+    return config
 
 
 def as_settings(config: EditConfig) -> tuple[str, list[str]]:

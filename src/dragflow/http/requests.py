@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
-from dragflow.backbones.usual import usual_preset
+from dragflow.backbones.usual import preset_of_few_steps, usual_preset
 from dragflow.core.arrays import Point
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError, shown
@@ -24,7 +24,7 @@ from dragflow.files import schema
 from dragflow.files.exports import What
 from dragflow.files.instructions import InstructionFile, embedded_instruction
 from dragflow.files.pictures import SourceImage, decode_image
-from dragflow.files.presets import load_preset, override, preset_names
+from dragflow.files.presets import configure, preset_names
 from dragflow.files.red_bench import SampleFields
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
@@ -123,6 +123,7 @@ def configured(asked: ConfiguredRequest, settings: ServerSettings) -> tuple[Mode
     Raises:
         Refused: no preset has this name.
         UserError: no such model, or a setting that breaks a rule.
+        CapabilityError: a preset that makes no sense for the model.
     """
     model = settings.model(asked.model)
     preset = asked.preset or usual_preset(model)
@@ -131,7 +132,7 @@ def configured(asked: ConfiguredRequest, settings: ServerSettings) -> tuple[Mode
             HTTPStatus.BAD_REQUEST,
             f"preset {preset[:60]!r} is not known: choose one of {', '.join(preset_names())}",
         )
-    return model, override(load_preset(preset), asked.settings)
+    return model, configure(preset, asked.settings, few=preset_of_few_steps(model))
 
 
 async def read(request: Request, kind: type[schema.Strict]) -> Any:

@@ -20,7 +20,7 @@ from dragflow.method.phases import Show, phase
 from dragflow.method.start import Proposal, start_latent
 from dragflow.method.supervision.point import PointSupervision
 from dragflow.method.supervision.region import RegionMotion, RegionSupervision
-from dragflow.ops.flow import fireflow_step, image_estimate, integrate
+from dragflow.ops.flow import call_times, image_estimate, integrate, stepper
 from dragflow.ops.geometry import CellMap, gather_cells
 
 
@@ -101,7 +101,14 @@ def _start(
             return Proposal(image, inversion.noised(image))
         cond = edit.inverting(config.inversion.guidance)
         z = invert_coarsely(
-            backbone, image, cond, inversion.schedule, stride=config.start.stride, show=show, observer=observer
+            backbone,
+            image,
+            cond,
+            inversion.schedule,
+            solver=config.inversion.solver,
+            stride=config.start.stride,
+            show=show,
+            observer=observer,
         )
         return Proposal(image, z)
 
@@ -137,10 +144,10 @@ def _denoise(
     show: Show,
     observer: Observer,
 ) -> Latent:
-    times = inversion.schedule.used
+    times, solver = inversion.schedule.used, config.inversion.solver
     cond = edit.target(config.denoise.guidance)
     branches = 2 if config.denoise.background == "resample" else 1
-    with phase("denoise", branches * len(times), observer) as meter:
+    with phase("denoise", branches * len(call_times(times, solver)), observer) as meter:
         dragged = meter.watch(lambda z, t: backbone.velocity(z, t, cond, kv=place(t)), show)
         source = edit.still(config.inversion.guidance)  # the published branches differ in guidance, not in prompt
         branch = meter.watch(lambda z, t: backbone.velocity(z, t, source, kv=_recorded(inversion, config, t)), show)
@@ -152,7 +159,7 @@ def _denoise(
             background = next(backgrounds)
             return z if background is None else torch.where(edit.area, z, background)
 
-        return integrate(dragged, z, times, after=restore)
+        return integrate(dragged, z, times, solver=solver, after=restore)
 
 
 def _backgrounds(
@@ -166,8 +173,7 @@ def _backgrounds(
     if config.denoise.background == "none":
         yield from [None] * (len(times) - 1)
         return
-    z = inversion.z
-    u = branch(z, times[0])
+    z, step = inversion.z, stepper(branch, config.inversion.solver)
     for a, b in pairwise(times):
-        z, u = fireflow_step(branch, z, u, a, b)
+        z = step(z, a, b)
         yield z

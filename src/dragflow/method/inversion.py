@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from dragflow.core.config import Solver
 from dragflow.core.events import Observer
 from dragflow.method.backbone import Backbone, Conditioning, Latent, Schedule
 from dragflow.method.kv import KVStore
@@ -43,23 +44,26 @@ def invert(
     cond: Conditioning,
     schedule: Schedule,
     *,
+    solver: Solver = "fireflow",
     kv_blocks: tuple[str, ...] | None,
     show: Show,
     observer: Observer,
 ) -> Inversion:
-    """Solve from t = 0 up to t_s, with one model call more than there are intervals.
+    """Solve from t = 0 up to t_s.
 
     Args:
         backbone: the model.
         image: latent of the picture (1, c, h, w).
         cond: source prompt, guidance 1.
         schedule: time grid.
+        solver: how its intervals are crossed.
         kv_blocks: blocks whose K/V are recorded at every call; None for none.
         show: decodes previews.
         observer: gets an event for every call.
     """
     times = schedule.used[::-1]
-    store = None if kv_blocks is None else _store(backbone, image, kv_blocks, len(times))
+    calls = len(call_times(times, solver))
+    store = None if kv_blocks is None else _store(backbone, image, kv_blocks, calls)
 
     def velocity(z: Latent, t: float) -> Latent:
         return backbone.velocity(z, t, cond, kv=None if store is None else store.recorder(t))
@@ -70,8 +74,8 @@ def invert(
         states.append(z)
         return z
 
-    with phase("invert", len(times), observer) as meter:
-        integrate(meter.watch(velocity, show), image, times, after=keep)
+    with phase("invert", calls, observer) as meter:
+        integrate(meter.watch(velocity, show), image, times, solver=solver, after=keep)
     return Inversion(schedule, tuple(states[::-1]), store)
 
 
@@ -82,6 +86,7 @@ def noise(
     schedule: Schedule,
     *,
     seed: int,
+    solver: Solver = "fireflow",
     kv_blocks: tuple[str, ...] | None,
     show: Show,
     observer: Observer,
@@ -94,6 +99,7 @@ def noise(
         cond: source prompt, guidance 1; looked at only to record.
         schedule: time grid.
         seed: of the noise, which is drawn on the CPU so that every device draws the same.
+        solver: how its intervals are crossed on the way back.
         kv_blocks: blocks whose K/V are recorded, at the times of the way back; None for none, without a model call.
         show: decodes previews.
         observer: gets an event for every call.
@@ -106,7 +112,7 @@ def noise(
 
     store = None
     if kv_blocks is not None:
-        times = call_times(schedule.used)
+        times = call_times(schedule.used, solver)
         store = record = _store(backbone, image, kv_blocks, len(times))
         with phase("invert", len(times), observer) as meter:
             velocity = meter.watch(lambda z, t: backbone.velocity(z, t, cond, kv=record.recorder(t)), show)
@@ -121,15 +127,16 @@ def invert_coarsely(
     cond: Conditioning,
     schedule: Schedule,
     *,
+    solver: Solver = "fireflow",
     stride: int,
     show: Show,
     observer: Observer,
 ) -> Latent:
     """The latent at t_s of another picture (a preview), `stride` intervals at a step, nothing recorded."""
     times = coarse_times(schedule, stride)
-    with phase("start", len(times), observer) as meter:
+    with phase("start", len(call_times(times, solver)), observer) as meter:
         velocity = meter.watch(lambda z, t: backbone.velocity(z, t, cond), show)
-        return integrate(velocity, image, times)
+        return integrate(velocity, image, times, solver=solver)
 
 
 def coarse_times(schedule: Schedule, stride: int) -> tuple[float, ...]:

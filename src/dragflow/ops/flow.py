@@ -1,4 +1,4 @@
-"""The time grid of a rectified flow and the FireFlow solver on it (method Sec. 4; arXiv 2412.07517).
+"""The time grid of a rectified flow and the solvers on it: FireFlow (method Sec. 4; arXiv 2412.07517), and Euler's.
 
 t is flow time in [0, 1], 0 = image, 1 = noise; v = dz/dt.
 """
@@ -13,8 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dragflow.core.config import Solver
+
 Latent = Float[Tensor, "b c h w"]
 Velocity = Callable[[Latent, float], Latent]
+Step = Callable[[Latent, float, float], Latent]
+"""The state at a time b, from that at a time a."""
 
 
 def time_grid(steps: int, mu: float | None = None, last: float | None = None) -> tuple[float, ...]:
@@ -48,33 +52,49 @@ def fireflow_step(velocity: Velocity, z: Latent, u: Latent, a: float, b: float) 
     return z + (b - a) * middle, middle
 
 
+def stepper(velocity: Velocity, solver: Solver = "fireflow") -> Step:
+    """The step of a solver; each begins where the one before has ended."""
+    if solver == "euler":
+        return lambda z, a, b: z + (b - a) * velocity(z, a)
+    carried: list[Latent] = []
+
+    def step(z: Latent, a: float, b: float) -> Latent:
+        z, u = fireflow_step(velocity, z, carried.pop() if carried else velocity(z, a), a, b)
+        carried.append(u)
+        return z
+
+    return step
+
+
 def integrate(
     velocity: Velocity,
     z: Latent,
     times: Sequence[float],
     *,
+    solver: Solver = "fireflow",
     after: Callable[[Latent, int], Latent] | None = None,
 ) -> Latent:
-    """Solve along `times` with FireFlow: `len(times)` model calls for `len(times) - 1` intervals.
+    """Solve along `times`, with a model call at each of `call_times`.
 
     Args:
         velocity: v(z, t).
         z: state at `times[0]`.
         times: grid to walk, in either direction.
+        solver: how each interval is crossed.
         after: called with the state and the index into `times` just reached; the solver continues from what it returns.
     """
-    if len(times) < 2:
-        return z
-    u = velocity(z, times[0])
+    step = stepper(velocity, solver)
     for k, (a, b) in enumerate(pairwise(times)):
-        z, u = fireflow_step(velocity, z, u, a, b)
+        z = step(z, a, b)
         if after is not None:
             z = after(z, k + 1)
     return z
 
 
-def call_times(times: Sequence[float]) -> tuple[float, ...]:
-    """The times at which `integrate` calls the velocity."""
+def call_times(times: Sequence[float], solver: Solver = "fireflow") -> tuple[float, ...]:
+    """The times at which `integrate` calls the velocity: of k intervals k + 1 by FireFlow, k by Euler."""
+    if solver == "euler":
+        return tuple(times[:-1])
     return (*times[:1], *((a + b) / 2 for a, b in pairwise(times)))
 
 

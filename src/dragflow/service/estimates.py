@@ -182,18 +182,18 @@ def model_calls(config: EditConfig) -> list[tuple[str, int]]:
 
 
 def _inverting_calls(config: EditConfig) -> list[tuple[str, int]]:
-    times = config.inversion.steps - config.inversion.skip + 1
-    start, dragging = config.start, config.optimise.moving + config.optimise.refining
+    inversion, start, dragging = config.inversion, config.start, config.optimise.moving + config.optimise.refining
+    intervals = inversion.steps - inversion.skip
     proposes = start.mode in ("preview", "bridge") or (start.mode == "warp" and start.fill == "inpaint")
-    solves = config.inversion.mode == "inverted"
+    solves = config.solves_back
     return [
         (name, calls)
         for name, calls in (
             ("encode", 1),
-            ("invert", times if solves or config.kv.rule != "none" else 0),
-            ("start", 1 + math.ceil((times - 1) / start.stride) if proposes and solves else 0),
+            ("invert", inversion.calls(intervals) if solves or config.kv.rule != "none" else 0),
+            ("start", inversion.calls(math.ceil(intervals / start.stride)) if proposes and solves else 0),
             ("drag", dragging),
-            ("denoise", times * (2 if config.denoise.background == "resample" else 1)),
+            ("denoise", inversion.calls(intervals) * (2 if config.denoise.background == "resample" else 1)),
             ("decode", 1),
         )
         if calls

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from dragflow.backbones.usual import usual_preset
+from dragflow.backbones.usual import preset_of_few_steps, usual_preset
 from dragflow.core.checked import expect
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
@@ -16,7 +16,7 @@ from dragflow.core.result import Recipe
 from dragflow.core.task import DragTask, Instruction, Operation
 from dragflow.files.instructions import given_instruction
 from dragflow.files.pictures import Picture, SourceImage, as_source
-from dragflow.files.presets import check_config, load_preset
+from dragflow.files.presets import check_config, configure
 from dragflow.pixels.resolve import resolve
 from dragflow.service.consent import chosen_model, refusal, unchosen
 from dragflow.subject.registry import check_options
@@ -58,11 +58,13 @@ def plan(
 
     Raises:
         UserError: a picture, mask, instruction, configuration or subject adapter that breaks a rule.
+        CapabilityError: a preset that makes no sense for the model.
     """
     if (subject := expect(ModelOptions, model).subject) is not None:
         check_options(subject)
     chosen = usual_preset(model) if config is None else config
-    settings = load_preset(chosen) if isinstance(chosen, str) else check_config(chosen)
+    named = isinstance(chosen, str)
+    settings = configure(chosen, few=preset_of_few_steps(model)) if named else check_config(chosen)
     job = EditJob(as_source(picture), given_instruction(instruction), settings, model)
     # Resolved now, so that its errors come before a model is loaded, and once: its guesses are part of the job.
     settled = replace(job, instruction=job.task.instruction)

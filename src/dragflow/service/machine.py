@@ -105,7 +105,7 @@ def preset_needs(footprint: Footprint, size: tuple[int, int]) -> tuple[PresetNee
 
 def _needs(preset: str, config: EditConfig, footprint: Footprint, size: tuple[int, int]) -> PresetNeeds:
     optimises = config.optimise.moving + config.optimise.refining > 0
-    calls = config.inversion.steps - config.inversion.skip + 1
+    calls = config.inversion.calls(config.inversion.steps - config.inversion.skip)
     others = footprint.others * _ENCODER_BYTES
     needs: dict[str, Need] = {}
     for quantisation, stored in STORED_BYTES.items():

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dragflow.backbones.flux1 import distilled
 from dragflow.backbones.flux1.hooks import subject_hooks
 from dragflow.backbones.flux1.layout import image_ids, reference_ids, spec_of
 from dragflow.backbones.hooks import kv_hooks, norm_hook
@@ -46,7 +47,8 @@ class Flux1(PipelineBackbone):
     """A `Backbone` on a `FluxTransformer2DModel` and the rest of its `FluxPipeline`."""
 
     def _facts(self) -> BackboneSpec:
-        return spec_of(self._transformer, 8 if self._pipeline is None else self._pipeline.vae_scale_factor)
+        spec = spec_of(self._transformer, 8 if self._pipeline is None else self._pipeline.vae_scale_factor)
+        return replace(spec, distilled=self._is(distilled))
 
     @torch.no_grad()
     def condition(

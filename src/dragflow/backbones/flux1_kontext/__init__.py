@@ -1,6 +1,7 @@
 """FLUX.1 Kontext in diffusers layout: FLUX.1, trained to look at a picture and to follow an instruction."""
 
 from dragflow.backbones.family import Family, Published
+from dragflow.backbones.flux1 import distilled
 from dragflow.backbones.flux1.lora import LAYERS
 
 FAMILY = Family(
@@ -14,6 +15,7 @@ FAMILY = Family(
         ),
     ),
     preset="instant",
+    distilled=distilled,
     prompts="instructions",
     layers=LAYERS,
 )
