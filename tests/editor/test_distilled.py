@@ -26,6 +26,7 @@ from dragflow.core.task import Box, Instruction, Operation
 from dragflow.editor.editor import Editor
 from dragflow.files.presets import configure, load_preset, preset_names
 from dragflow.service.jobs import plan
+from small_flux2 import write_flux2
 
 MOVE = Instruction(Operation(Box(20, 20, 44, 44), Translate((60, 40))), "a cat")
 INVERTING = ("default", "fast", "paper", "paste", "point", "reference", "regiondrag", "text")
@@ -63,9 +64,23 @@ def test_a_model_without_guidance_and_shift_is_distilled(
     assert (spec.round_trip is not None) == spec.distilled
 
 
+@pytest.mark.parametrize("distilled", [True, False])
+def test_a_distilled_edit_model_has_the_preset_of_edit_models(distilled: bool, tmp_path: Path) -> None:
+    options = ModelOptions.of(write_flux2(tmp_path / "model", distilled=distilled), device="cpu")
+    spec = load_backbone(options).spec
+    assert (spec.distilled, spec.preset, usual_preset(options)) == (distilled, "instant", "instant")
+    assert preset_of_few_steps(options) == ("instant" if distilled else None)
+
+
 @pytest.mark.parametrize(
     ("name", "preset"),
-    [("black-forest-labs/FLUX.1-schnell", "turbo"), ("black-forest-labs/FLUX.1-dev", None), ("nano", None)],
+    [
+        ("black-forest-labs/FLUX.1-schnell", "turbo"),
+        ("black-forest-labs/FLUX.1-dev", None),
+        ("black-forest-labs/FLUX.2-klein-4B", "instant"),
+        ("black-forest-labs/FLUX.2-klein-base-4B", None),
+        ("nano", None),
+    ],
 )
 def test_it_is_known_before_a_download(
     name: str, preset: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -1,6 +1,15 @@
 """FLUX.2 klein in diffusers layout: 4B and 9B, distilled to a few steps and as base models, and fine-tunes of them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from dragflow.backbones.family import Family, Published
+
+
+def distilled(*, index: Mapping[str, Any], transformer: Mapping[str, Any], scheduler: Mapping[str, Any]) -> bool:
+    """Whether it is one of the distilled models, which its index says."""
+    return bool(index.get("is_distilled", False))
+
 
 _NON_COMMERCIAL = "FLUX Non-Commercial License"
 # They were trained to look at pictures and to follow an instruction, and the distilled ones in four steps: an inversion
@@ -8,11 +17,12 @@ _NON_COMMERCIAL = "FLUX Non-Commercial License"
 FAMILY = Family(
     module="dragflow.backbones.flux2_klein.load",
     published=(
-        Published("black-forest-labs/FLUX.2-klein-4B", licence="Apache-2.0", commercial=True, gated=False),
+        Published("black-forest-labs/FLUX.2-klein-4B", "Apache-2.0", commercial=True, gated=False, distilled=True),
         Published("black-forest-labs/FLUX.2-klein-base-4B", licence="Apache-2.0", commercial=True, gated=False),
-        Published("black-forest-labs/FLUX.2-klein-9B", licence=_NON_COMMERCIAL, commercial=False, gated=True),
+        Published("black-forest-labs/FLUX.2-klein-9B", _NON_COMMERCIAL, commercial=False, gated=True, distilled=True),
         Published("black-forest-labs/FLUX.2-klein-base-9B", licence=_NON_COMMERCIAL, commercial=False, gated=True),
     ),
     preset="instant",
+    distilled=distilled,
     prompts="instructions",
 )

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.flux2_klein import FAMILY
+from dragflow.backbones.flux2_klein import FAMILY, distilled
 from dragflow.backbones.flux2_klein.layout import (
     TEXT_TOKENS,
     flat,
@@ -56,12 +56,9 @@ class Flux2Klein(PipelineBackbone):
     """A `Backbone` on a `Flux2Transformer2DModel` and the rest of its `Flux2KleinPipeline`."""
 
     def _facts(self) -> BackboneSpec:
-        pipeline = self._pipeline
-        stride = 8 if pipeline is None else stride_of(pipeline.vae)
-        distilled = pipeline is not None and bool(pipeline.config.is_distilled)
-        return replace(
-            spec_of(self._transformer, stride, distilled=distilled), prompts=FAMILY.prompts, preset=FAMILY.preset
-        )
+        stride = 8 if self._pipeline is None else stride_of(self._pipeline.vae)
+        spec = spec_of(self._transformer, stride, distilled=self._is(distilled))
+        return replace(spec, prompts=FAMILY.prompts, preset=FAMILY.preset)
 
     @torch.no_grad()
     def condition(
