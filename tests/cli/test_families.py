@@ -21,6 +21,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "flux2-klein-base": lambda folder: write_flux2(folder, distilled=False),
     "qwen-image": write_qwen,
     "qwen-image-edit": lambda folder: write_qwen(folder, "QwenImageEditPipeline"),
+    "qwen-image-edit-plus": lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline", zero_cond_t=True),
 }
 """Add a family here, and it is edited with."""
 
