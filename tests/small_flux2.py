@@ -10,18 +10,13 @@ from torch import Tensor
 
 from dragflow.backbones.flux2_klein.layout import flat, image_ids, in_rows, text_ids
 from small_flux import GRID, TIME
-
-_SPECIAL = ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>")
-_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
-    "{% if not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
-)
+from small_qwen3 import qwen3_config, qwen3_tokenizer
 
 
 def write_flux2(folder: Path, *, distilled: bool = True, doubles: int = 3, singles: int = 6, seed: int = 0) -> Path:
     """Save a whole pipeline in diffusers layout, about 3 MB; the same arguments give the same weights."""
     import diffusers
+    from transformers import Qwen3ForCausalLM
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -41,8 +36,8 @@ def write_flux2(folder: Path, *, distilled: bool = True, doubles: int = 3, singl
         moments: Any = vae.bn
         moments.running_mean.normal_(0, 0.3)
         moments.running_var.uniform_(0.5, 2)
-        tokenizer = _tokenizer()
-        encoder = _encoder(tokenizer)
+        tokenizer = qwen3_tokenizer()
+        encoder = Qwen3ForCausalLM(qwen3_config(tokenizer, layers=28))
     diffusers.Flux2KleinPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=vae,
@@ -52,40 +47,6 @@ def write_flux2(folder: Path, *, distilled: bool = True, doubles: int = 3, singl
         is_distilled=distilled,
     ).save_pretrained(folder)
     return folder
-
-
-def _tokenizer() -> Any:
-    from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import Qwen2Tokenizer
-
-    vocab = {character: i for i, character in enumerate(sorted(ByteLevel.alphabet()))}
-    return Qwen2Tokenizer(
-        vocab=vocab,
-        merges=[],
-        extra_special_tokens=list(_SPECIAL),
-        chat_template=_TEMPLATE,
-        model_max_length=96,
-    )
-
-
-def _encoder(tokenizer: Any) -> Any:
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    return Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=28,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=16,
-            max_position_embeddings=512,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
-        )
-    )
 
 
 @torch.no_grad()

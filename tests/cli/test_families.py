@@ -13,6 +13,7 @@ from PIL import Image
 from dragflow.files.recipes import load_recipe
 from small_flux2 import write_flux2
 from small_qwen import write_qwen
+from small_z_image import write_z_image
 
 SETTINGS = ("size.max_pixels=6144", "size.window=whole", "inversion.steps=4", "inversion.skip=1")
 SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
@@ -20,8 +21,9 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "flux2-klein": write_flux2,
     "flux2-klein-base": lambda folder: write_flux2(folder, distilled=False),
     "qwen-image": write_qwen,
+    "z-image": write_z_image,
+    "z-image-turbo": lambda folder: write_z_image(folder, turbo=True),
     "qwen-image-edit": lambda folder: write_qwen(folder, "QwenImageEditPipeline"),
-    "qwen-image-edit-plus": lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline", zero_cond_t=True),
 }
 """Add a family here, and it is edited with."""
 

@@ -19,12 +19,15 @@ from dragflow.backbones.qwen_image.load import LAYOUT as QWEN_LAYOUT
 from dragflow.backbones.qwen_image_edit.load import LAYOUT as QWEN_EDIT_LAYOUT
 from dragflow.backbones.qwen_image_edit_plus.load import LAYOUT as QWEN_EDIT_PLUS_LAYOUT
 from dragflow.backbones.registry import load_backbone
+from dragflow.backbones.z_image.load import LAYOUT as Z_IMAGE_LAYOUT
 from dragflow.core.models import ModelOptions
 from small_flux import diffusers_velocity
 from small_flux2 import diffusers_velocity as flux2_velocity
 from small_flux2 import write_flux2
 from small_qwen import diffusers_velocity as qwen_velocity
 from small_qwen import write_qwen
+from small_z_image import diffusers_velocity as z_image_velocity
+from small_z_image import write_z_image
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class FamilyCase:
     velocity: Callable[[Any, Tensor, Any], Tensor]
     """v of a transformer at `TIME` by diffusers' own forward pass, of a latent and a conditioning."""
     features: Callable[[nn.Module], dict[str, tuple[nn.Module, int | str | slice]]]
-    """Of a block with taps: the module of which each tap is an output, by its number, or an input, by its name."""
+    """Of a block with taps: the module of which each tap is an output, by its number, or an input, by its name, or
+    "" for the first."""
     embedder: str
     """The linear layer that all image tokens, and so all gradients to the latent, pass through."""
     missing: tuple[tuple[str, str], ...]
@@ -127,5 +131,34 @@ QWEN_IMAGE_EDIT_PLUS = replace(
     layout=QWEN_EDIT_PLUS_LAYOUT,
     write=lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline", zero_cond_t=True),
 )
-CASES = (FLUX1, FLUX1_KONTEXT, FLUX2_KLEIN, FLUX2_KLEIN_BASE, QWEN_IMAGE, QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS)
+Z_IMAGE = FamilyCase(
+    name="z-image",
+    layout=Z_IMAGE_LAYOUT,
+    write=write_z_image,
+    blocks=lambda transformer: {
+        **{f"refiner.{i}": block for i, block in enumerate(transformer.noise_refiner)},
+        **{f"layer.{i}": block for i, block in enumerate(transformer.layers)},
+    },
+    velocity=z_image_velocity,
+    features=lambda block: {"norm": (block.get_submodule("attention"), ""), "out": (block, slice(None))},
+    embedder="all_x_embedder.2-1",
+    missing=(
+        ("transformer/diffusion_pytorch_model.safetensors", "x_pad_token"),
+        ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_norm_out.weight"),
+        ("text_encoder/model.safetensors", "layers.0.mlp.up_proj.weight"),
+    ),
+    text_first=False,
+)
+Z_IMAGE_TURBO = replace(Z_IMAGE, write=lambda folder: write_z_image(folder, turbo=True))
+CASES = (
+    FLUX1,
+    FLUX1_KONTEXT,
+    FLUX2_KLEIN,
+    FLUX2_KLEIN_BASE,
+    QWEN_IMAGE,
+    QWEN_IMAGE_EDIT,
+    QWEN_IMAGE_EDIT_PLUS,
+    Z_IMAGE,
+    Z_IMAGE_TURBO,
+)
 """Add a family here, and every check runs on it."""

@@ -137,7 +137,9 @@ def test_truncated_features_equal_those_of_a_full_run(
     handles: list[RemovableHandle] = []
 
     def catch(tap: str, i: int | str | slice) -> Callable[[Any, Any, Any, Any], None]:
-        return lambda _, __, given, out: full.update({tap: given[i] if isinstance(i, str) else out[i]})
+        return lambda _, args, given, out: full.update(
+            {tap: out[i] if not isinstance(i, str) else given[i] if i else args[0]}
+        )
 
     tapped = {tap.rpartition(".")[0] for tap in backbone.spec.tap_names}
     for name, block in family.blocks(backbone.transformer).items():
@@ -338,7 +340,8 @@ def test_a_quantised_model_gives_gradients_and_takes_control(
 
 def fuse(loaded: PipelineBackbone) -> None:
     """Fuse projections, where the library does so in this family."""
-    loaded.transformer.fuse_qkv_projections()
+    if hasattr(loaded.transformer, "fuse_qkv_projections"):
+        loaded.transformer.fuse_qkv_projections()
     if not any(getattr(module, "fused_projections", False) for module in loaded.transformer.modules()):
         pytest.skip("a family in which the library fuses nothing")
 

@@ -20,6 +20,7 @@ FAMILIES = Plugins(
         "QwenImagePipeline": "dragflow.backbones.qwen_image:FAMILY",
         "QwenImageEditPipeline": "dragflow.backbones.qwen_image_edit:FAMILY",
         "QwenImageEditPlusPipeline": "dragflow.backbones.qwen_image_edit_plus:FAMILY",
+        "ZImagePipeline": "dragflow.backbones.z_image:FAMILY",
     },
 )
 """Class of a pipeline, as in `model_index.json`, to a `Family`."""

@@ -103,10 +103,12 @@ def norm_hook(norm: nn.Module) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def input_hook(module: nn.Module, name: str) -> Iterator[list[Tensor]]:
-    """Catch what a module is given under a name while one block runs; for blocks whose adaptive norm is no module."""
+def input_hook(module: nn.Module, name: str | None = None) -> Iterator[list[Tensor]]:
+    """Catch what a module is given under a name, or first, while one block runs; for norms that are no module."""
     seen: list[Tensor] = []
-    handle = module.register_forward_pre_hook(lambda _, __, given: seen.append(given[name]), with_kwargs=True)
+    handle = module.register_forward_pre_hook(
+        lambda _, args, given: seen.append(args[0] if name is None else given[name]), with_kwargs=True
+    )
     try:
         yield seen
     finally:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from dragflow.backbones.family import Family, Published
-from dragflow.backbones.flux2_klein.lora import LAYERS
 
 
 def distilled(*, index: Mapping[str, Any], transformer: Mapping[str, Any], scheduler: Mapping[str, Any]) -> bool:
@@ -26,5 +25,4 @@ FAMILY = Family(
     preset="instant",
     distilled=distilled,
     prompts="instructions",
-    layers=LAYERS,
 )
