@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,23 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Outcome(int(stopped.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_sweeps_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What somebody swept on this machine must not change what models do in tests, nor in programs that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setattr("dragflow.files.sweeps.config_folder", tmp_path_factory.mktemp("swept").joinpath)
+        yield
+
+
+@pytest.fixture
+def swept_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of this test alone for sweeps, and for what they have measured."""
+    monkeypatch.setattr("dragflow.files.sweeps.config_folder", (tmp_path / "user").joinpath)
+    monkeypatch.setattr("dragflow.bench.sweep.measure.cache_folder", (tmp_path / "cache").joinpath)
+    return tmp_path / "user" / "sweeps"
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from dragflow.core.motion import Translate
 from dragflow.core.result import Recipe
 from dragflow.core.task import Instruction, MaskArray, MaskFile, Operation
 from dragflow.files.pictures import SourceImage, from_pixels
-from dragflow.files.presets import load_preset
+from dragflow.files.presets import load_preset, override
 from dragflow.service.consent import unchosen
 from dragflow.service.jobs import EditJob, plan, repeat
 
@@ -116,7 +116,7 @@ def recipe(subject: SubjectId | None = None) -> Recipe:
 def test_a_recipe_gives_the_job_that_made_it() -> None:
     job = repeat(picture(), recipe(), ModelOptions(device="cpu", offload=True), trust=True)
     assert (job.config, job.instruction.prompt) == (EditConfig(seed=7), "a cat")
-    assert job.model == replace(MADE, device="cpu", offload=True, fingerprint="f" * 16)
+    assert job.model == replace(MADE, device="cpu", offload=True, fingerprint="f" * 16, unswept=True)
 
 
 def test_a_model_may_have_moved_but_has_the_same_weights() -> None:
@@ -214,6 +214,23 @@ def test_the_model_of_the_environment_is_chosen_but_not_the_commit_of_the_recipe
     assert repeat(picture(), plain).model.revision is None
     assert repeat(picture(), plain, ModelOptions(revision="v1")).model.revision == "v1"
     assert repeat(picture(), plain, trust=True).model.revision == "abc"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ((), False),
+        (("optimise.taps=['a.0.out']",), False),
+        (("optimise.taps=['a.0.out']", "kv.sites=['a.0']"), True),
+        (("optimise.taps=['a.0.out']", "kv.rule=none"), True),
+        (("optimise.moving=0", "optimise.refining=0", "kv.sites=['a.0']"), True),
+    ],
+)
+def test_a_recipe_that_does_not_name_its_taps_and_sites_meant_the_models_own(
+    settings: tuple[str, ...], named: bool
+) -> None:
+    made = replace(recipe(), config=override(CONFIG, list(settings)))
+    assert repeat(picture(), made, trust=True).model.unswept is not named
 
 
 def test_a_result_of_a_pipeline_from_memory_is_repeated_there() -> None:

@@ -37,9 +37,15 @@ def weights_of(source: Source, loras: Iterable[Path], dtype: torch.dtype) -> Wei
         checkpointing=None,
         subject=None,
         fingerprint=None,
+        unswept=False,
     )
+    return WeightsId(options, with_files(fingerprint_of_files(source), loras))
+
+
+def fingerprint_of_files(source: Source) -> str:
+    """The fingerprint of a model's own files, whatever LoRAs and bridge are put on it."""
     replaced = ("transformer",) if source.files else ()
-    return WeightsId(options, with_files(fingerprint(source.folder, replaced), [*source.files, *loras]))
+    return with_files(fingerprint(source.folder, replaced), source.files)
 
 
 def weights_of_parts(name: str, networks: Iterable[nn.Module], dtype: torch.dtype) -> WeightsId:

@@ -27,6 +27,7 @@ from dragflow.backbones.parts import Source, class_of, load_part, part_of
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.quantise import load_transformer
 from dragflow.backbones.round_trip import told_round_trip
+from dragflow.backbones.swept import Swept, swept
 from dragflow.backbones.tensors import reason, shown
 from dragflow.backbones.usual import bridge_file
 from dragflow.core.errors import CapabilityError, DragFlowError, UserError
@@ -96,7 +97,7 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
     add_loras(pipeline, loras)
     transformer.to(device)
     further = [*(file for lora in loras for file in lora.files), *([] if file is None else [file])]
-    return _tested(pipeline, options, weights_of(source, further, dtype), family, bridge)
+    return _tested(pipeline, options, weights_of(source, further, dtype), family, bridge, swept(source))
 
 
 def _bridge_of_folder(file: Path, source: Source, model: PipelineBackbone) -> Bridge:
@@ -154,7 +155,12 @@ def wrap_pipeline(pipeline: Any, options: ModelOptions, layout: Layout, family: 
 
 
 def _tested(
-    pipeline: Any, options: ModelOptions, weights: WeightsId, family: type[B], bridge: Bridge | None = None
+    pipeline: Any,
+    options: ModelOptions,
+    weights: WeightsId,
+    family: type[B],
+    bridge: Bridge | None = None,
+    chosen: Swept | None = None,
 ) -> B:
     transformer = pipeline.transformer
     transformer.eval().requires_grad_(False)
@@ -167,6 +173,7 @@ def _tested(
         checkpointing=on_accelerator if options.checkpointing is None else options.checkpointing,
         offload=options.offload,
         bridge=bridge,
+        chosen=chosen,
     )
     gradient_self_test(backbone)
     if backbone.spec.distilled:

@@ -24,6 +24,7 @@ from dragflow.backbones.family import Distilled, best_preset
 from dragflow.backbones.fingerprint import weights_of_parts
 from dragflow.backbones.guidance import Guided, beyond, own
 from dragflow.backbones.hooks import refuse_fused
+from dragflow.backbones.swept import Swept
 from dragflow.backbones.twin import twin
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
@@ -71,6 +72,7 @@ class PipelineBackbone(ABC):
         checkpointing: bool = False,
         offload: bool = False,
         bridge: Bridge | None = None,
+        chosen: Swept | None = None,
     ) -> None:
         """Wrap loaded parts.
 
@@ -81,9 +83,11 @@ class PipelineBackbone(ABC):
             checkpointing: trade time for memory in the backward pass.
             offload: keep text encoders and autoencoder off the transformer's device while they are not at work.
             bridge: what corrects previews; with one it serves best.
+            chosen: taps and K/V sites in place of the family's.
 
         Raises:
             CapabilityError: projections are fused, so that K/V could not be seen.
+            UserError: a tap or a site that was chosen does not exist.
         """
         refuse_fused(transformer)
         self._transformer = transformer
@@ -93,7 +97,8 @@ class PipelineBackbone(ABC):
         self._offload = offload
         self.bridge = bridge
         self._text = lru_cache(_PROMPTS_KEPT)(self._encode_prompt)  # only a new prompt costs an encoder
-        facts = self._facts()
+        self._chosen = chosen
+        facts = self._facts() if chosen is None else chosen.on(self._facts())
         preset = best_preset(facts.preset, distilled=facts.distilled, bridged=bridge is not None)
         self.spec = replace(facts, preset=preset)
         self.lock = threading.RLock()
@@ -262,6 +267,7 @@ class PipelineBackbone(ABC):
             checkpointing=self._checkpointing,
             offload=self._offload,
             bridge=self.bridge,
+            chosen=self._chosen,
         )
         same.lock = self.lock
         return same
@@ -269,7 +275,11 @@ class PipelineBackbone(ABC):
     def twin(self) -> Self:
         """See `DiffusersBackbone.twin`."""
         same = type(self)(
-            twin(self._transformer), self._pipeline, weights=self._weights, checkpointing=self._checkpointing
+            twin(self._transformer),
+            self._pipeline,
+            weights=self._weights,
+            checkpointing=self._checkpointing,
+            chosen=self._chosen,
         )
         same.lock = self.lock
         return same

@@ -19,7 +19,9 @@ from dragflow.bench.unchanged import check_names, is_intact, load_unchanged
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectId, WeightsId
+from dragflow.editor.checks import with_names
 from dragflow.editor.versions import versions
+from dragflow.method.backbone import BackboneSpec
 from dragflow.service.executors import Executor
 from dragflow.service.pool import ModelPool
 
@@ -94,14 +96,19 @@ def _holds(out: Path, record: RunRecord, data: DataSet, *, retry: bool) -> bool:
 
 def header(plan: Plan, executor: Executor) -> RunHeader:
     """The record of a plan; loads the model to fingerprint its weights."""
-    weights, subject = next(iter(executor.run(_weights, [plan.model]))) if plan.model is not None else (None, None)
+    weights, subject, spec = None, None, None
+    if plan.model is not None:
+        weights, subject, spec = next(iter(executor.run(_loaded, [plan.model])))
+    config = plan.config
+    if config is not None and spec is not None and spec.swept:
+        config = with_names(config, spec)  # with another choice it would be another run
     return RunHeader(
         data=plan.data,
         data_name=data_set(plan.data, plan.regions).name,
         regions=rule_name(plan.data, plan.regions),
         method=plan.method,
         label=plan.label,
-        config=plan.config,
+        config=config,
         weights=weights,
         versions=versions(),
         subject=subject,
@@ -139,9 +146,10 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _weights(model: ModelOptions, device: str | None) -> tuple[WeightsId, SubjectId | None]:
+def _loaded(model: ModelOptions, device: str | None) -> tuple[WeightsId, SubjectId | None, BackboneSpec]:
     loaded = editor(model, device)
-    return loaded.backbone.weights, None if loaded.adapter is None else loaded.adapter.record
+    subject = None if loaded.adapter is None else loaded.adapter.record
+    return loaded.backbone.weights, subject, loaded.backbone.spec
 
 
 def editor(model: ModelOptions, device: str | None = None) -> Editor:

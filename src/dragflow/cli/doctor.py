@@ -104,6 +104,10 @@ def _self_test(console: Console, model: ModelOptions) -> None:
         f"{model.name}: {spec.family}, {len(spec.blocks)} blocks, {weights.options.dtype}, weights "
         f"{weights.fingerprint}"
     )
+    console.print(
+        f"taps {', '.join(spec.taps)}; K/V sites {', '.join(spec.kv_blocks)}: "
+        + (f"chosen by {spec.swept}" if spec.swept else "its own, `dragflow model sweep` may find better ones")
+    )
     console.print("gradients reach the latent: this model can be dragged", style="green")
     if spec.round_trip is not None:
         console.print(

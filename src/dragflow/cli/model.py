@@ -1,4 +1,4 @@
-"""`dragflow model`: what a model's file is."""
+"""`dragflow model`: what a model's file is, and what suits a model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from dragflow.cli.sweep import sweep
 from dragflow.cli.terminal import emit, say
 
 if TYPE_CHECKING:
     from dragflow.backbones.checkpoints.recognise import Part, Recognised
 
-app = App(name="model", help="Say what a model's file is.")
+app = App(name="model", help="Say what a model's file is; find what suits a model.")
+app.command(sweep)
 
 
 @app.command

@@ -207,9 +207,19 @@ class EditConfig(Checked, called="{}"):
     """Seed of all fresh noise; the same seed gives the same bytes on the same machine."""
 
     @property
+    def drags(self) -> bool:
+        """Whether there are iterations, which compare features at the taps."""
+        return self.optimise.moving + self.optimise.refining > 0
+
+    @property
+    def injects(self) -> bool:
+        """Whether keys and values are injected at the K/V sites."""
+        return self.kv.rule != "none"
+
+    @property
     def inverts(self) -> bool:
         """Whether the picture is inverted; else the preview that the model's bridge corrects is the result."""
-        return self.start.mode != "bridge" or self.optimise.moving + self.optimise.refining > 0
+        return self.start.mode != "bridge" or self.drags
 
     @property
     def solves_back(self) -> bool:

@@ -71,6 +71,8 @@ class ModelOptions(Checked, called="`{}`"):
     """The adapter that keeps the subject the same."""
     fingerprint: Name | None = None
     """Refuse a model whose weights have another fingerprint than this, which a recipe records."""
+    unswept: bool = False
+    """Take the model's own taps and K/V sites, whatever a sweep of it chose."""
 
     def __post_init__(self) -> None:
         """Refuse options that no loader can read.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.method.backbone import BackboneSpec
@@ -30,8 +32,21 @@ def check_names(config: EditConfig, spec: BackboneSpec) -> None:
         )
 
 
+def with_names(config: EditConfig, spec: BackboneSpec) -> EditConfig:
+    """The configuration with the taps and K/V sites that an edit uses; None where it uses none.
+
+    A recipe holds them: what a model has by itself, or what a sweep chose for it, may change.
+    """
+    optimise, kv = config.optimise, config.kv
+    return replace(
+        config,
+        optimise=replace(optimise, taps=optimise.taps or spec.taps) if config.drags else optimise,
+        kv=replace(kv, sites=spec.kv_blocks if kv.sites is None else kv.sites) if config.injects else kv,
+    )
+
+
 def kv_blocks(config: EditConfig, spec: BackboneSpec) -> tuple[str, ...] | None:
     """Blocks whose K/V are recorded; None for none."""
-    if config.kv.rule == "none":
+    if not config.injects:
         return None
     return spec.kv_blocks if config.kv.sites is None else config.kv.sites

@@ -16,7 +16,7 @@ from dragflow.core.events import Observer, silent
 from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
-from dragflow.editor.checks import check_names, kv_blocks
+from dragflow.editor.checks import check_names, kv_blocks, with_names
 from dragflow.editor.correction import Preview, bridge_of, bridged
 from dragflow.editor.inversions import InversionKey, Inversions, Prepared
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
@@ -186,8 +186,9 @@ class Session:
         return self._inversions.holds(key, self._backbone)
 
     def _settled(self, config: EditConfig, task: DragTask | None) -> EditConfig:
-        multiple = self._backbone.spec.pixel_multiple
-        return replace(config, size=settled(config.size, self.source.size, task, multiple))
+        """The configuration with what it leaves open: the window, taps and K/V sites."""
+        spec = self._backbone.spec
+        return with_names(replace(config, size=settled(config.size, self.source.size, task, spec.pixel_multiple)), spec)
 
     def _task(
         self, instruction: Instruction | Operation | Sequence[Operation] | DragTask, config: EditConfig

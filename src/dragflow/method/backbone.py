@@ -159,6 +159,8 @@ class BackboneSpec:
     """(h, w) in pixels of the pictures that the weights were trained on, where they take no others well; else any."""
     preset: str = "default"
     """The preset that serves this model best, which is used where none is named."""
+    swept: str = ""
+    """The file of the sweep that chose `taps` and `kv_blocks`; "": they are the family's."""
 
     def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the token grid for a latent of (h, w)."""

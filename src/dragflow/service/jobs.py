@@ -109,9 +109,16 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
         lora=given.lora or made.lora,
         bridge=given.bridge or made.bridge,
         fingerprint=recipe.weights.fingerprint,
+        unswept=given.unswept or not _names_all(recipe.config),
         subject=_subject(recipe, given.subject),
     )
     return plan(source, recipe.instruction, recipe.config, options)
+
+
+def _names_all(config: EditConfig) -> bool:
+    """Whether a recipe names the taps and K/V sites that it used; an older one meant the model's own."""
+    taps, sites = config.optimise.taps, config.kv.sites
+    return (taps is not None or not config.drags) and (sites is not None or not config.injects)
 
 
 def _check_options(given: ModelOptions, made: ModelOptions) -> None:
