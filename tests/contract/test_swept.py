@@ -18,7 +18,7 @@ from dragflow.files.sweeps import Found, Sweep, write_sweep
 
 def write(folder: Path, taps: tuple[str, ...] | None, sites: tuple[str, ...] | None) -> Path:
     def found(chosen: tuple[str, ...] | None) -> Found | None:
-        return chosen and Found(chosen, chosen, "made up", "world:2", "default", (), {}, ())
+        return None if chosen is None else Found(chosen, chosen, "made up", "world:2", "default", (), {}, ())
 
     return write_sweep(Sweep(1, "a model", fingerprint(folder), found(taps), found(sites)))
 

@@ -51,4 +51,4 @@ def load_taps(model: str | None = None, device: str | None = None) -> Taps:
         UserError: it cannot be loaded.
     """
     model = model or NANO
-    return Taps(f"taps of {model_name(model)}", load_backbone(ModelOptions.of(model, device=device)))
+    return Taps(f"taps of {model_name(model)}", load_backbone(ModelOptions.of(model, device=device, unswept=True)))
