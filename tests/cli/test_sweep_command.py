@@ -68,10 +68,10 @@ def test_a_sweep_is_used_by_edits_and_a_result_is_repeated_with_what_it_had(
     ("options", "words"),
     [
         (("--lora", "a.safetensors"), "--lora has no effect here: a sweep is about the model itself"),
-        (("--subject", "nano"), "--subject has no effect here"),
+        (("--subject", "nano"), "--subject.adapter has no effect here"),
         (("--report", "sweep.pdf"), "report sweep.pdf is none of .md, .svg, .png"),
         (("--report", "nowhere/sweep.md"), "output folder nowhere does not exist"),
-        (("--preset", "paste"), "these settings make none: add --set optimise.refining=8"),
+        (("--preset", "paste"), "these settings make none: set optimise.refining=8"),
         (("--data", "world:x"), "'world:x' is not understood"),
         (("--only", "blocks"), "--only"),
         (("--processes", "0"), "--processes"),
@@ -80,7 +80,7 @@ def test_a_sweep_is_used_by_edits_and_a_result_is_repeated_with_what_it_had(
 def test_bad_input_is_refused_before_any_work(
     options: tuple[str, ...], words: str, run: Any, swept_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dragflow.bench.sweep.run.editor", None)
+    monkeypatch.setattr("dragflow.bench.sweep.run.facts", None)
     refused = run("model", "sweep", "dummy", *options)
     assert refused.code == 2, refused.err
     assert words in refused.err

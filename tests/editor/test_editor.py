@@ -39,7 +39,9 @@ from dragflow import (
     load_preset,
 )
 from dragflow.backbones.flux1.model import Flux1
+from dragflow.backbones.registry import load_backbone
 from dragflow.core.config import InversionConfig
+from dragflow.core.models import ModelOptions
 from dragflow.core.motion import Motion
 from dragflow.editor.editor import edit
 from dragflow.editor.frames import composite, working_size
@@ -305,7 +307,8 @@ def test_one_call_loads_opens_and_edits(dummy_folder: Path) -> None:
     result = edit(picture(), MOVE, model=dummy_folder, config=config, device="cpu")
     assert unchanged_outside(result, picture())
     recipe = result.provenance.recipe
-    assert recipe.config == config.with_(size={"window": "whole"})
+    sites = load_backbone(ModelOptions(str(dummy_folder))).spec.kv_blocks
+    assert recipe.config == config.with_(size={"window": "whole"}, kv={"sites": sites})
     assert recipe.config_hash == recipe.config.hash
     assert recipe.weights.options.model == str(dummy_folder)
 

@@ -98,7 +98,7 @@ def header(plan: Plan, executor: Executor) -> RunHeader:
     """The record of a plan; loads the model to fingerprint its weights."""
     weights, subject, spec = None, None, None
     if plan.model is not None:
-        weights, subject, spec = next(iter(executor.run(_loaded, [plan.model])))
+        weights, subject, spec = next(iter(executor.run(facts, [plan.model])))
     config = plan.config
     if config is not None and spec is not None and spec.swept:
         config = with_names(config, spec)  # with another choice it would be another run
@@ -146,7 +146,8 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _loaded(model: ModelOptions, device: str | None) -> tuple[WeightsId, SubjectId | None, BackboneSpec]:
+def facts(model: ModelOptions, device: str | None) -> tuple[WeightsId, SubjectId | None, BackboneSpec]:
+    """Which weights a model and its subject adapter have, and what the method needs to know of it."""
     loaded = editor(model, device)
     subject = None if loaded.adapter is None else loaded.adapter.record
     return loaded.backbone.weights, subject, loaded.backbone.spec

@@ -9,7 +9,7 @@ from typing import TypeVar
 from dragflow.backbones.fingerprint import fingerprint_of_files
 from dragflow.backbones.parts import Source
 from dragflow.backbones.registry import locate
-from dragflow.bench.run import data_set, editor
+from dragflow.bench.run import data_set, facts
 from dragflow.bench.sweep import choose
 from dragflow.bench.sweep.measure import Log, Measured, Setup, by_trial, measure
 from dragflow.bench.sweep.trials import (
@@ -72,19 +72,19 @@ def sweep(asked: Asked, executor: Executor, show: Show[Measured], *, force: bool
     """
     asked = replace(asked, model=replace(asked.model, unswept=True))
     config, ids = base_config(asked.preset, asked.settings), data_set(asked.data, None).ids
-    backbone = editor(asked.model).backbone
+    weights, _, spec = next(iter(executor.run(facts, [asked.model])))
     fingerprint = fingerprint_of_files(Source(asked.model, *locate(asked.model)))
     before = read_sweep(fingerprint) or Sweep(1, asked.model.name, fingerprint)
     for half in asked.halves:
         _check_same(getattr(before, half), asked, half, fingerprint, force=force)
     scenes = _Scenes(ids[0::2], ids[1::2])
-    log, setup = Log.of(backbone.weights), Setup(asked.model, backbone.weights, asked.data)
+    log, setup = Log.of(weights), Setup(asked.model, weights, asked.data)
 
     def measured(trials: list[Trial], samples: Sequence[str], title: str) -> choose.Table:
         found = measure(setup, trials, samples, log, executor)
         return by_trial(list(show(found, len(trials) * len(samples), title)))
 
-    found = {half: _half(half, config, backbone.spec, scenes, measured, asked) for half in asked.halves}
+    found = {half: _half(half, config, spec, scenes, measured, asked) for half in asked.halves}
     return replace(before, **found)
 
 

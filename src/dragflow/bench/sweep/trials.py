@@ -50,8 +50,8 @@ def base_config(preset: str | None, settings: Sequence[str]) -> EditConfig:
     config = override(load_preset(preset or PRESET), changes)
     if not config.drags:
         raise UserError(
-            "a sweep compares taps by what the iterations make of them, and these settings make none: add "
-            "--set optimise.refining=8, or name another preset"
+            "a sweep compares taps by what the iterations make of them, and these settings make none: set "
+            "optimise.refining=8, or name another preset"
         )
     return config
 
