@@ -532,7 +532,7 @@ def test_nan_in_the_model_is_named_with_its_step(part: str, word: str, dummy_fol
 
 
 def test_a_rate_that_blows_up_is_named_with_its_iteration(session: Session) -> None:
-    config = config_of("paper", *QUICK, "optimise.moving=5")
+    config = config_of("paper", *QUICK, "optimise.moving=5", "optimise.taps=['double.0.out']")
     object.__setattr__(config.optimise, "moving_rate", 1e38)  # no configuration has it by other ways
     with pytest.raises(NumericalError, match=r"iteration \d of 6|step"):
         session.edit(MOVE, config)

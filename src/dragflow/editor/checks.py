@@ -38,11 +38,11 @@ def with_names(config: EditConfig, spec: BackboneSpec) -> EditConfig:
     A recipe holds them: what a model has by itself, or what a sweep chose for it, may change.
     """
     optimise, kv = config.optimise, config.kv
-    return replace(
-        config,
-        optimise=replace(optimise, taps=optimise.taps or spec.taps) if config.drags else optimise,
-        kv=replace(kv, sites=spec.kv_blocks if kv.sites is None else kv.sites) if config.injects else kv,
-    )
+    if config.drags and not optimise.taps:
+        optimise = replace(optimise, taps=spec.taps)
+    if config.injects and kv.sites is None:
+        kv = replace(kv, sites=spec.kv_blocks)
+    return replace(config, optimise=optimise, kv=kv)
 
 
 def kv_blocks(config: EditConfig, spec: BackboneSpec) -> tuple[str, ...] | None:
