@@ -145,6 +145,7 @@ def test_at_most_five_layers_are_named(model: Flux1, tmp_path: Path, caplog: pyt
         (pair(KOHYA.format(0), "du") | pair("lora_unet_joint_blocks_0_x_block_mlp_fc1", "du"), "is for several"),
         (pair("lora_te1_text_model_encoder_layers_0_mlp_fc1", "du", width=32), "(32, 4) instead of (64, 4)"),
         (pair("lora_te1_text_model_encoder_layers_0_self_attn_q_proj", "du", width=32), "nothing for the transformer"),
+        (pair(KOHYA.format(0), "du") | {f"{KOHYA.format(0)}.gate": torch.ones(2)}, "what this one does is not"),
         (pair(PEFT.format(7)), "holds nothing for this model"),
         (
             pair(PEFT.format(0)) | {f"{PEFT.format(0)}.alpha": torch.full((1,), torch.nan)},

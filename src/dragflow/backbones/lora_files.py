@@ -133,42 +133,67 @@ def plan(pipeline: Any, own: Mapping[str, Stacked], path: Path, entries: Mapping
     names = LayerNames(networks, own, (name for name, _ in pipeline.transformer.named_modules() if name))
     groups, left = _grouped(entries)
     found = {group.name: names.find(group.name) for group in groups}
-    foreign = [
-        group
-        for group in groups
-        if has_factors(group.tensors) and not found[group.name] and names.is_foreign(group.name)
-    ]
+    lost = [group for group in groups if found[group.name] is None]
+    foreign = [group for group in lost if has_factors(group.tensors) and names.is_foreign(group.name)]
     if foreign or not any(found.values()):
         mixed = any(layer is not None and layer.part == TRANSFORMER for layer in found.values())
         raise _foreign_error(path, entries, foreign[:1], mixed=mixed)
     applied: list[Applied] = []
     taken: set[tuple[str, str]] = set()
-    wrong: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
     for group in groups:
         layer = found[group.name]
         places = set() if layer is None else {(layer.part, module) for module in layer.modules}
         if layer is None or places & taken:  # the same layer under another name
             left.append(group.name)
-            continue
-        taken |= places
-        kind = kind_of(set(group.tensors))
-        if kind is None:
-            raise UserError(
-                f"LoRA {path} is damaged: all that it has of {shown(group.name)} is "
-                f"{few(group.tensors.values())}, which is not a whole LoRA, LoHa or LoKr; save or download it again"
-            )
-        applied.append(Applied(group, kind, layer))
-        modules = [networks[layer.part][module] for module in layer.modules]
-        shapes = {role: entries[name].shape for role, name in group.tensors.items()}
-        out = sum(module.out_features for module in modules)
-        faults = misshapen(kind, shapes, out, modules[0].in_features)
-        wrong += [(group.tensors[role], held, needed) for role, held, needed in faults]
-    if wrong:
-        account = Account(misshapen=tuple(wrong))
-        raise UserError(f"LoRA {path} does not fit this model: {account}; use one for this model")
+        else:
+            taken |= places
+            applied.append(Applied(group, _kind(path, group), layer))
+    _check_known(path, entries, applied, left)
+    _check_shapes(path, entries, applied, networks)
     if not any(each.layer.part == TRANSFORMER for each in applied):
         raise UserError(f"LoRA {path} holds nothing for the transformer of this model: use one for this model")
     return Plan(path, tuple(applied), tuple(left))
+
+
+def _kind(path: Path, group: Group) -> str:
+    if kind := kind_of(set(group.tensors)):
+        return kind
+    raise UserError(
+        f"LoRA {path} is damaged: all that it has of {shown(group.name)} is "
+        f"{few(group.tensors.values())}, which is not a "
+        "whole LoRA, LoHa or LoKr; save or download it again"
+    )
+
+
+def _check_shapes(
+    path: Path, entries: Mapping[str, Entry], applied: list[Applied], networks: Mapping[str, Mapping[str, Any]]
+) -> None:
+    wrong: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
+    for each in applied:
+        modules = [networks[each.layer.part][module] for module in each.layer.modules]
+        shapes = {role: entries[name].shape for role, name in each.group.tensors.items()}
+        out = sum(module.out_features for module in modules)
+        faults = misshapen(each.kind, shapes, out, modules[0].in_features)
+        wrong += [(each.group.tensors[role], held, needed) for role, held, needed in faults]
+    if wrong:
+        account = Account(misshapen=tuple(wrong))
+        raise UserError(f"LoRA {path} does not fit this model: {account}; use one for this model")
+
+
+def _check_known(path: Path, entries: Mapping[str, Entry], applied: list[Applied], left: list[str]) -> None:
+    """Refuse what is not known of a layer that is applied, since that may change what the rest of it does.
+
+    Raises:
+        UserError: there is such a tensor.
+    """
+    layers = {each.group.name for each in applied}
+    for name in left:
+        stems = accumulate(name.split(".")[:-1], "{}.{}".format)
+        if name in entries and split(name) is None and not layers.isdisjoint(stems):
+            raise UserError(
+                f"LoRA {path} has {shown(name)} of shape {shown(str(entries[name].shape))} for a layer whose other "
+                "tensors are known, and what this one does is not: use a LoRA, DoRA, LoHa or LoKr"
+            )
 
 
 def _networks(pipeline: Any) -> dict[str, dict[str, Any]]:
