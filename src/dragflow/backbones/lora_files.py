@@ -160,8 +160,7 @@ def _kind(path: Path, group: Group) -> str:
         return kind
     raise UserError(
         f"LoRA {path} is damaged: all that it has of {shown(group.name)} is "
-        f"{few(group.tensors.values())}, which is not a "
-        "whole LoRA, LoHa or LoKr; save or download it again"
+        f"{few(group.tensors.values())}, which is not a whole LoRA, LoHa or LoKr; save or download it again"
     )
 
 

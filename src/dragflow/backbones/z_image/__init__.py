@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dragflow.backbones.family import Family, Published
+from dragflow.backbones.z_image.lora import LAYERS
 
 _TURBO_SHIFT = 3.0
 
@@ -20,4 +21,5 @@ FAMILY = Family(
         Published("Tongyi-MAI/Z-Image", "Apache-2.0", commercial=True, gated=False),
     ),
     distilled=distilled,
+    layers=LAYERS,
 )
