@@ -64,3 +64,17 @@ def test_no_library_of_models_is_loaded(file: Path) -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
+
+
+def test_models_are_listed_without_a_network(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network is asked"))
+    lines = run("model", "list").out.splitlines()
+    assert lines[0] == "nano"
+    assert lines[1].startswith("  Apache-2.0, commercial use allowed; preset bridge; ")
+    dev = lines[lines.index("black-forest-labs/FLUX.1-dev") + 1]
+    assert dev.endswith("gated (for accounts that accepted it); preset default; not on this disk")
+    listed = json.loads(run("model", "list", "--json").out)["models"]
+    assert {"nano", "black-forest-labs/FLUX.1-schnell", "Qwen/Qwen-Image"} <= {one["name"] for one in listed}

@@ -11,6 +11,7 @@ import pytest
 from rich.table import Table
 
 from dragflow.cli import terminal
+from dragflow.core.models import DOWNLOADS
 
 SOURCES = Path(__file__).parents[2] / "src" / "dragflow" / "cli"
 EVIL = "\x1b[2J\x1b]8;;http://evil\x07[link=http://evil]x[/link]\x9b31m\u202e"
@@ -63,7 +64,8 @@ def test_what_the_library_tells_is_shown_when_it_is_asked_for(capsys: pytest.Cap
     log.info("a model tells")
     terminal.show_log(verbose=False)
     log.info("a model tells more")
-    assert capsys.readouterr().err == "a model tells\n"
+    logging.getLogger(DOWNLOADS).info("downloading it")  # which is always said
+    assert capsys.readouterr().err == "a model tells\ndownloading it\n"
 
 
 def test_nothing_else_in_the_command_line_writes_to_a_terminal() -> None:

@@ -13,10 +13,15 @@ _VERSION = 1
 """Part of the cache's folder name; raise it when what is written below changes."""
 
 
+def dummy_place() -> Path:
+    """Where the dummy is in the user's cache, once it was written."""
+    return cache_folder(f"dummy-{_VERSION}")
+
+
 def dummy_folder() -> Path:
     """The dummy in the user's cache, written at the first call."""
-    root = cache_folder()
-    folder = root / f"dummy-{_VERSION}"
+    folder = dummy_place()
+    root = folder.parent
     if not folder.is_dir():
         root.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=root, prefix="dummy."))

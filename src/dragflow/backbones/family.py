@@ -41,6 +41,17 @@ class Published:
     distilled: bool = False
     """Whether it was trained to sample in a few steps."""
 
+    @property
+    def terms(self) -> str:
+        """What its licence asks for, in words."""
+        return terms(self.licence, commercial=self.commercial, gated=self.gated)
+
+
+def terms(licence: str, *, commercial: bool | None, gated: bool | None) -> str:
+    """A licence and what it asks for, in words; what is not known is left out."""
+    use = {True: ", commercial use allowed", False: ", commercial use by agreement only", None: ""}[commercial]
+    return licence + use + (", gated (for accounts that accepted it)" if gated else "")
+
 
 class Distilled(Protocol):
     """Tells whether a model was trained to sample in a few steps, by what its parts say of themselves."""
@@ -91,3 +102,9 @@ def best_preset(preset: str, *, distilled: bool, bridged: bool) -> str:
 def published() -> dict[str, str]:
     """Hub ids of weights that are known, each with its pipeline's class."""
     return {each.name: pipeline for pipeline in FAMILIES.names for each in FAMILIES.load(pipeline).published}
+
+
+def published_as(model: str) -> Published | None:
+    """What is known of weights on the hub; None if nothing is."""
+    pipeline = published().get(model)
+    return next((each for each in FAMILIES.load(pipeline).published if each.name == model), None) if pipeline else None

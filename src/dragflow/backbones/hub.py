@@ -5,22 +5,44 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from dragflow.backbones.family import published_as, terms
 from dragflow.backbones.hub_causes import cause, is_final
 from dragflow.backbones.hub_files import absent, wanted
 from dragflow.core.errors import UserError
+from dragflow.core.models import DOWNLOADS
+from dragflow.core.text import file_size, one_line
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
 
 INDEX = "model_index.json"
 """What a pipeline in diffusers layout has at its top: the names of its parts."""
 WHOLE = ("",)
 """The parts of a model in transformers layout, which has all files at its top."""
+_LONGEST = 80
+"""Characters of a licence's name that are shown."""
 _PATIENCE = 20.0
 """Seconds to wait for the list of a model's files."""
 
-_log = logging.getLogger(__name__)
+_log, _downloads = logging.getLogger(__name__), logging.getLogger(DOWNLOADS)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A model in the hub's cache."""
+
+    folder: Path | None
+    """The snapshot; None if the model's index is not there."""
+    size: int
+    """Bytes of all its files, of every revision."""
+    lacking: str | None
+    """A file of its parts that is not there; None if it is complete."""
 
 
 def find(
@@ -112,12 +134,13 @@ def _downloaded(
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     with _quiet():
-        info = HfApi().model_info(model, revision=revision, timeout=_PATIENCE)
+        info = HfApi().model_info(model, revision=revision, timeout=_PATIENCE, files_metadata=True)
         names = [file.rfilename for file in info.siblings or ()]
         top = [INDEX] if parts is None else []
+        if parts is None and INDEX not in names:
+            raise UserError(f"{what} {model} is not a pipeline in diffusers layout, it has no {INDEX}: name one")
+        _announce(model, what, info, parts, without_weights)
         if parts is None:
-            if INDEX not in names:
-                raise UserError(f"{what} {model} is not a pipeline in diffusers layout, it has no {INDEX}: name one")
             parts = _parts_of(Path(hf_hub_download(model, INDEX, revision=revision)))
         files = wanted(names, parts, without_weights)
         for part in (part for part in parts if part not in without_weights):
@@ -131,6 +154,70 @@ def _downloaded(
     if (file := absent(folder, parts, without_weights)) is not None:
         raise UserError(f"{what} {model} has no {file} on the hub: it is not complete; name another")
     return folder
+
+
+def _announce(
+    model: str, what: str, info: ModelInfo, parts: Sequence[str] | None, without_weights: Sequence[str]
+) -> None:
+    """Say under which licence what is about to be downloaded, before the first of its files is asked for."""
+    from huggingface_hub import try_to_load_from_cache
+
+    def here(name: str) -> Path | None:
+        found = try_to_load_from_cache(model, name, revision=info.sha)
+        return Path(found) if isinstance(found, str) else None
+
+    sizes = {file.rfilename: file.size for file in info.siblings or ()}
+    if parts is None:  # before the index is there, every folder may be a part
+        index = here(INDEX)
+        folders = sorted({name.partition("/")[0] for name in sizes if "/" in name})
+        parts = folders if index is None else _parts_of(index)
+    files = [name for name in wanted(sizes, parts, without_weights) if here(name) is None]
+    known = [size for name in files if (size := sizes[name]) is not None]
+    if files:
+        size = f"at most {file_size(sum(known))}" if len(known) == len(files) else "of unknown size"
+        _downloads.info("downloading %s %s, %s: %s", what, model, size, _terms(model, info))
+
+
+def _terms(model: str, info: ModelInfo) -> str:
+    """The licence of a model in words: as it is known here, else as its page on the hub names it."""
+    if (known := published_as(model)) is not None:
+        return f"licence {known.terms}"
+    card: Any = info.card_data or {}
+    named = card.get("license_name") or card.get("license")
+    licence = f"licence {one_line(str(named))[:_LONGEST]}" if named else "its page names no licence"
+    return terms(licence, commercial=None, gated=bool(info.gated))
+
+
+def kept(model: str) -> Kept | None:
+    """What earlier downloads left of a model in the cache; None if nothing."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    place = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+    size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file() and not path.is_symlink())
+    if not size:
+        return None
+    folder = cached(model, None)
+    try:
+        lacking = INDEX if folder is None else absent(folder, _parts_of(folder / INDEX))
+    except UserError:
+        lacking = INDEX
+    return Kept(folder, size, lacking)
+
+
+def in_cache() -> list[str]:
+    """Ids of the models in the cache, whatever they are."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    found: list[str] = []
+    for place in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
+        name = place.name.removeprefix("models--").replace("--", "/", 1)
+        with suppress(HFValidationError):
+            validate_repo_id(name)
+            found.append(name)
+    return found
 
 
 def _has_weights(files: Sequence[str], place: str) -> bool:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dragflow.backbones.family import FAMILIES, Family, best_preset, published
+from dragflow.backbones.family import FAMILIES, Family, best_preset, published, published_as
 from dragflow.backbones.hub import INDEX, cached, folder_of
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
@@ -49,14 +49,15 @@ def prompt_form(config: EditConfig, prompts: PromptForm) -> PromptForm:
 
 
 def _family_of(options: ModelOptions, folder: Path | None) -> Family | None:
-    pipeline = published().get(options.name) if folder is None else _class_in(folder)
+    pipeline = published().get(options.name) if folder is None else class_in(folder)
     return FAMILIES.load(pipeline) if pipeline is not None and pipeline in FAMILIES.names else None
 
 
 def _is_distilled(options: ModelOptions, folder: Path | None, family: Family) -> bool:
     """The loaded model's `BackboneSpec.distilled`."""
     if folder is None:
-        return any(each.distilled for each in family.published if each.name == options.name)
+        known = published_as(options.name)
+        return known is not None and known.distilled
     parts = (folder / "transformer" / "config.json", folder / "scheduler" / "scheduler_config.json")
     transformer, scheduler = (_entries(path) for path in parts)
     return family.distilled(index=_entries(folder / INDEX), transformer=transformer, scheduler=scheduler)
@@ -71,7 +72,7 @@ def _found(options: ModelOptions) -> Path | None:
         return None
 
 
-def _class_in(folder: Path) -> str | None:
+def class_in(folder: Path) -> str | None:
     """The pipeline's class; None where the index does not tell, which loading says in a sentence."""
     name = _entries(folder / INDEX).get("_class_name")
     return name if isinstance(name, str) else None

@@ -1,4 +1,4 @@
-"""`dragflow model`: what a model's file is, and what suits a model."""
+"""`dragflow model`: which models there are, what a model's file is, and what suits a model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,39 @@ from dragflow.cli.sweep import sweep
 from dragflow.cli.terminal import emit, say
 
 if TYPE_CHECKING:
+    from dragflow.backbones.catalogue import Known
     from dragflow.backbones.checkpoints.recognise import Part, Recognised
 
-app = App(name="model", help="Say what a model's file is; find what suits a model.")
+app = App(name="model", help="List the models that are known; say what a model's file is; find what suits a model.")
 app.command(sweep)
+
+
+@app.command(name="list")
+def list_models(*, json: bool = False) -> None:
+    """List built-in models, weights on the hub with their licences, and what of them is on this disk; asks no network.
+
+    Parameters
+    ----------
+    json
+        As one JSON object on stdout.
+    """
+    from dragflow.backbones.catalogue import known_models
+
+    models = known_models()
+    if json:
+        emit({"models": [asdict(model) for model in models]})
+        return
+    for one in models:
+        say(f"{one.name}\n  {one.terms}; preset {one.preset}; {_place(one)}")
+
+
+def _place(model: Known) -> str:
+    from dragflow.core.text import file_size
+
+    if model.size is None:
+        return "not on this disk"
+    lacking = "" if model.lacking is None else f", but {model.lacking} is missing"
+    return f"{file_size(model.size)} on this disk{lacking}"
 
 
 @app.command

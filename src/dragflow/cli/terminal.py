@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from dragflow.core.models import DOWNLOADS
 from dragflow.core.text import lines
 
 if TYPE_CHECKING:
@@ -43,16 +44,20 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def show_log(*, verbose: bool) -> None:
-    """Send what the library warns of to `complain`, one line each; with `verbose` also what it tells."""
+    """Send the library's warnings and what it downloads to `complain`, one line each; with `verbose` all it tells."""
     log = logging.getLogger("dragflow")
     handler = next((one for one in log.handlers if isinstance(one, _Complaints)), None)
     if handler is None:
         log.addHandler(handler := _Complaints())
-    handler.setLevel(logging.INFO if verbose else logging.WARNING)
-    if verbose:
-        log.setLevel(logging.INFO)
+    handler.least = logging.INFO if verbose else logging.WARNING
+    for name in (DOWNLOADS, *(["dragflow"] if verbose else [])):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 class _Complaints(logging.Handler):
+    least = logging.WARNING
+    """Of what is shown, beside downloads."""
+
     def emit(self, record: logging.LogRecord) -> None:
-        complain(" ".join(record.getMessage().split()))
+        if record.levelno >= self.least or record.name == DOWNLOADS:
+            complain(" ".join(record.getMessage().split()))

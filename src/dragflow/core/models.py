@@ -16,6 +16,8 @@ VARIABLE = "DRAGFLOW_MODEL"
 NANO, DUMMY = BUILT_IN = "nano", "dummy"
 """The models that come with dragflow: `nano` is small and trained on procedural scenes; `dummy` has random weights, for
 tests."""
+DOWNLOADS = "dragflow.downloads"
+"""Name of the log that says what is downloaded, before it is."""
 GGUF = "gguf:"
 """Prefix of a value of `quantize` that names a file."""
 

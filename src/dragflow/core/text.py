@@ -21,3 +21,8 @@ def one_line(text: str) -> str:
 def lines(text: str) -> str:
     """The same for a text of several lines, which stay apart."""
     return "\n".join(one_line(line) for line in text.split("\n"))
+
+
+def file_size(count: int) -> str:
+    """A number of bytes as people read sizes of files, in decimal units."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
