@@ -91,6 +91,14 @@ def test_the_velocity_leaves_no_graph_and_its_input_alone(backbone: PipelineBack
     assert torch.equal(z.detach(), before)
 
 
+def test_each_latent_of_a_batch_may_have_a_time_of_its_own(backbone: PipelineBackbone, z: Tensor, cond: Any) -> None:
+    """As LoRAs are trained."""
+    batch, times = torch.cat([z, z.flip(-1)]), (0.3, 0.8)
+    with torch.no_grad():
+        alone = [backbone.flow(each[None], t, cond) for each, t in zip(batch, times, strict=True)]
+        assert torch.allclose(backbone.flow(batch, torch.tensor(times), cond), torch.cat(alone), atol=1e-4)
+
+
 def test_encode_and_decode_shapes(backbone: PipelineBackbone) -> None:
     spec = backbone.spec
     size = (GRID[0] * spec.pixel_multiple, GRID[1] * spec.pixel_multiple)

@@ -12,9 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from dragflow.backbones.configs import settings_of
+from dragflow.backbones.footprint import empty_networks
+from dragflow.backbones.load import network_class
 from dragflow.backbones.lora import attach_loras
 from dragflow.backbones.packing import pack, unpack
+from dragflow.backbones.qwen_image.layout import check_configs
+from dragflow.backbones.qwen_image.load import LAYOUT
 from dragflow.backbones.qwen_image.model import QwenImage
+from dragflow.backbones.qwen_image.published import published
 from dragflow.backbones.registry import footprint, load_backbone, wrap_pipeline
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
@@ -157,6 +163,38 @@ def test_the_published_size(model: str) -> None:
     assert found.others == pytest.approx(8.29e9 + 0.127e9, rel=0.01)  # Qwen2.5-VL-7B, and the autoencoder
     assert found.pixel_multiple == 16
     assert found.kv_bytes((1024, 1024)) == 2 * 13 * 4096 * 3072 * 2  # at as many blocks as of FLUX.1
+
+
+def test_settings_as_the_published_files_have_them() -> None:
+    """With keys that newer libraries do not know, numbers that are empty, and the text's settings twice or once."""
+    known = published()
+    text = {key: value for key, value in known["text_encoder"]["text_config"].items() if key != "rope_parameters"}
+    text |= {
+        "rope_theta": 1e6,
+        "rope_scaling": {"mrope_section": [16, 24, 24], "rope_type": "default", "type": "default"},
+    }
+    text |= {"max_window_layers": 28, "sliding_window": 32768, "use_sliding_window": False, "rms_norm_eps": 1e-6}
+    vision = {
+        **known["text_encoder"]["vision_config"],
+        "model_type": "qwen2_5_vl",
+        "in_chans": 3,
+        "spatial_patch_size": 14,
+    }
+    both = {
+        **text,
+        "model_type": "qwen2_5_vl",
+        "torch_dtype": "bfloat16",
+        "image_token_id": 151655,
+        "vision_config": vision,
+    }
+    nested = {**text, "model_type": "qwen2_5_vl_text", "image_token_id": None, "sliding_window": None}
+    transformer = {"pooled_projection_dim": 768, "axes_dims_rope": [16, 56, 56], "zero_cond_t": True}
+    for encoder in (both, {**both, "text_config": {**nested, "layer_types": ["full_attention"] * 28}}):
+        configs = {**known, "transformer": transformer, "text_encoder": encoder}
+        classes = {part: network_class(LAYOUT, part, config) for part, config in configs.items()}
+        check_configs("m", {part: settings_of(classes[part], config) for part, config in configs.items()})
+        networks = empty_networks(LAYOUT, configs, "m")
+        assert sum(x.numel() for x in networks["text_encoder"].parameters()) == 8_292_166_656
 
 
 def test_the_settings_of_both_towers_may_stand_in_one(folder: Path, tmp_path: Path) -> None:

@@ -256,3 +256,21 @@ def test_a_processor_as_newer_libraries_save_it(case: Case, tmp_path: Path) -> N
     path.unlink()
     processor: Any = load(copy).pipeline.processor
     assert processor.image_processor.size["longest_edge"] == 7840
+
+
+def test_a_tokenizer_that_stands_for_pictures_otherwise_is_refused(case: Case, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(case.folder, tmp_path / "model"))
+    path = copy / "text_encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"image_token_id": 7}))
+    backbone = load(copy)
+    with pytest.raises(UserError, match=r"image_pad.* than 7"):
+        backbone.condition("see", references=(in_place(latent(), (3, 4)),), guidance=1.0)
+
+
+def test_references_in_bfloat16_and_with_offloading(case: Case) -> None:
+    for options in ({"dtype": "bfloat16"}, {"offload": True}):
+        loaded = load_backbone(ModelOptions.of(case.folder, device="cpu", **options))  # pyright: ignore[reportArgumentType]
+        cond = loaded.condition("see", references=(in_place(latent(), (3, 4)),), guidance=GUIDANCE)
+        v = loaded.velocity(latent(), TIME, cond)
+        assert v.dtype == torch.float32
+        assert v.isfinite().all()

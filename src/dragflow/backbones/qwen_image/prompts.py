@@ -35,6 +35,9 @@ def encode(pipeline: Any, wording: str, pictures: Sequence[Image.Image] = ()) ->
             `processor` that has an `image_processor`.
         wording: in the pipeline's template, with a `PICTURE` for each picture.
         pictures: in the order of the wording.
+
+    Raises:
+        UserError: tokenizer and encoder do not agree on what stands for a picture.
     """
     encoder, dropped = pipeline.text_encoder, pipeline.prompt_template_encode_start_idx
     seen: dict[str, Tensor] = {}
@@ -48,12 +51,18 @@ def encode(pipeline: Any, wording: str, pictures: Sequence[Image.Image] = ()) ->
     longest = dropped + TEXT_TOKENS + sum(patches)
     ids: Tensor = pipeline.tokenizer(text, truncation=True, max_length=longest, return_tensors="pt").input_ids
     ids = ids.to(encoder.device)
+    in_picture = ids == encoder.config.image_token_id
+    if pictures and int(in_picture.sum()) != sum(patches):
+        raise UserError(
+            f"the tokenizer of this model gives {PICTURE} another number than {encoder.config.image_token_id}, the "
+            "image_token_id of its text encoder: use the tokenizer that belongs to it"
+        )
     hidden = encoder(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         # diffusers 0.42 leaves this out, and transformers 5 then counts a picture's patches as if they were words: the
         # weights were trained with rows and columns
-        mm_token_type_ids=(ids == encoder.config.image_token_id).int(),
+        mm_token_type_ids=in_picture.int(),
         **{name: x.to(encoder.device) for name, x in seen.items()},
         output_hidden_states=True,
         use_cache=False,
