@@ -124,7 +124,7 @@ def test_the_authors_names_are_read(prefix: str, backbone: PipelineBackbone, pai
                 continue  # of a larger model, or another name of the same layer
             down, ups = pairs[modules[0]][0], [pairs[name][1] for name in modules]
             same |= {name: (down, up) for name, up in zip(modules, ups, strict=True)}
-            if stacked.swapped:
+            if stacked.swapped and len(ups[0]) == 2 * down.shape[1]:
                 ups = ups[0].chunk(2)[::-1]
             own[pattern.format(i)] = down, torch.cat([*ups])
     if not own:

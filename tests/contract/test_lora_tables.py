@@ -39,7 +39,8 @@ def test_the_table_says_what_diffusers_does_with_a_checkpoint(case: FamilyCase) 
     known = inspect.signature(cls.__init__).parameters
     with torch.device("meta"):
         network = cls(**{key: value for key, value in SMALL.items() if key in known})
-    sizes = {name: x.out_features for name, x in network.named_modules() if isinstance(x, nn.Linear)}
+    linear = {name: x for name, x in network.named_modules() if isinstance(x, nn.Linear)}
+    sizes = {name: x.out_features for name, x in linear.items()}
     table = FAMILIES.load(case.layout.pipeline).layers
     names = LayerNames({"transformer": sizes}, table)
     checkpoint, needed, seen, first = Whatever(), dict[str, Tensor](), set[str](), 0
@@ -53,7 +54,8 @@ def test_the_table_says_what_diffusers_does_with_a_checkpoint(case: FamilyCase) 
             rows = torch.arange(first, first + sum(sizes[module] for module in layer.modules)).double()
             first += len(rows)
             checkpoint |= {f"{name}.weight": rows[:, None].clone(), f"{name}.bias": rows.clone()}
-            own = torch.cat(rows.chunk(2)[::-1]) if layer.swapped else rows
+            swapped = layer.swapped and len(rows) == 2 * linear[layer.modules[0]].in_features
+            own = torch.cat(rows.chunk(2)[::-1]) if swapped else rows
             needed |= dict(zip(layer.modules, own.split([sizes[module] for module in layer.modules]), strict=True))
     assert seen == {pattern for pattern in table if XLABS not in pattern}
     converted = SINGLE_FILE_LOADABLE_CLASSES[case.layout.transformer]["checkpoint_mapping_fn"](checkpoint=checkpoint)

@@ -272,8 +272,9 @@ def _effects_of_layer(
         scale = float(tensors["alpha"].flatten()[0]) / rank if rank else 1.0
     else:
         scale = strength.scale(each.layer.modules[0], rank)
-    rows = _rows([module.out_features for module in modules], swapped=each.layer.swapped)
-    additions = [addition(each.kind, tensors, part, modules[0].in_features, scale) for part in rows]
+    sizes, inputs = [module.out_features for module in modules], modules[0].in_features
+    rows = _rows(sizes, swapped=each.layer.swapped and sum(sizes) == 2 * inputs)
+    additions = [addition(each.kind, tensors, part, inputs, scale) for part in rows]
     lengths: list[Magnitude | None] = [None] * len(modules)
     if "magnitude" in tensors:
         lengths[:] = magnitudes(tensors["magnitude"], modules, additions, rows)

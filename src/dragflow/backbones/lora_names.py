@@ -53,7 +53,7 @@ class Stacked:
 
     layers: tuple[str, ...]
     swapped: bool = False
-    """Whether the halves of the output are in the other order, as shift and scale of a modulation may be."""
+    """Whether shift and scale are in the other order, where a modulation has no more: twice the width of its input."""
 
     @staticmethod
     def of(*layers: str, swapped: bool = False) -> Stacked:
@@ -68,6 +68,7 @@ class Layer:
     part: str
     modules: tuple[str, ...]
     swapped: bool = False
+    """See `Stacked`."""
 
 
 @dataclass(frozen=True)
