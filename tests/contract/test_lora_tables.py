@@ -25,7 +25,9 @@ class Whatever(dict[str, Tensor]):
         return super().pop(key, torch.zeros(4))
 
 
-SMALL = {"num_layers": 3, "num_single_layers": 3, "guidance_embeds": True}
+SMALL: dict[str, Any] = {
+    **{"num_layers": 3, "num_single_layers": 3, "guidance_embeds": True, "dual_attention_layers": (0, 1)},
+}
 """Settings of a network of published widths, where its class has them."""
 
 
