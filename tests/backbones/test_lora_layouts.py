@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.lora import attach_loras
+from dragflow.backbones.parts import quiet_libraries
 from dragflow.method.backbone import Backbone
 from small_flux import TIME, latent, load
 
@@ -130,7 +131,8 @@ def by_diffusers(folder: Path, file: Path) -> Tensor:
     from diffusers import FluxPipeline
 
     pipeline: Any = FluxPipeline.from_pretrained(folder)
-    pipeline.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name="a")
+    with quiet_libraries():
+        pipeline.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name="a")
     pipeline.transformer.eval()
     return velocity(Flux1(pipeline.transformer, pipeline))
 

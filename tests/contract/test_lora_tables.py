@@ -26,7 +26,10 @@ class Whatever(dict[str, Tensor]):
 
 
 SMALL: dict[str, Any] = {
-    **{"num_layers": 3, "num_single_layers": 3, "guidance_embeds": True, "dual_attention_layers": (0, 1)},
+    "num_layers": 3,
+    "num_single_layers": 3,
+    "guidance_embeds": True,
+    "dual_attention_layers": (0, 1),
 }
 """Settings of a network of published widths, where its class has them."""
 
