@@ -13,6 +13,7 @@ from PIL import Image
 from dragflow.files.recipes import load_recipe
 from small_flux2 import write_flux2
 from small_qwen import write_qwen
+from small_sd3 import write_sd3
 from small_z_image import write_z_image
 
 SETTINGS = ("size.max_pixels=6144", "size.window=whole", "inversion.steps=4", "inversion.skip=1")
@@ -21,6 +22,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "flux2-klein": write_flux2,
     "flux2-klein-base": lambda folder: write_flux2(folder, distilled=False),
     "qwen-image": write_qwen,
+    "sd3": write_sd3,
     "z-image": write_z_image,
     "z-image-turbo": lambda folder: write_z_image(folder, turbo=True),
     "qwen-image-edit": lambda folder: write_qwen(folder, "QwenImageEditPipeline"),

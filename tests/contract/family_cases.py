@@ -19,6 +19,7 @@ from dragflow.backbones.qwen_image.load import LAYOUT as QWEN_LAYOUT
 from dragflow.backbones.qwen_image_edit.load import LAYOUT as QWEN_EDIT_LAYOUT
 from dragflow.backbones.qwen_image_edit_plus.load import LAYOUT as QWEN_EDIT_PLUS_LAYOUT
 from dragflow.backbones.registry import load_backbone
+from dragflow.backbones.sd3.load import LAYOUT as SD3_LAYOUT
 from dragflow.backbones.z_image.load import LAYOUT as Z_IMAGE_LAYOUT
 from dragflow.core.models import ModelOptions
 from small_flux import diffusers_velocity
@@ -26,6 +27,8 @@ from small_flux2 import diffusers_velocity as flux2_velocity
 from small_flux2 import write_flux2
 from small_qwen import diffusers_velocity as qwen_velocity
 from small_qwen import write_qwen
+from small_sd3 import diffusers_velocity as sd3_velocity
+from small_sd3 import write_sd3
 from small_z_image import diffusers_velocity as z_image_velocity
 from small_z_image import write_z_image
 
@@ -131,6 +134,22 @@ QWEN_IMAGE_EDIT_PLUS = replace(
     layout=QWEN_EDIT_PLUS_LAYOUT,
     write=lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline", zero_cond_t=True),
 )
+SD3 = FamilyCase(
+    name="sd3",
+    layout=SD3_LAYOUT,
+    write=write_sd3,
+    blocks=lambda transformer: {f"block.{i}": block for i, block in enumerate(transformer.transformer_blocks)},
+    velocity=sd3_velocity,
+    features=lambda block: {"norm": (block.get_submodule("norm1"), 0), "out": (block, 1)},
+    embedder="pos_embed.proj",
+    missing=(
+        ("transformer/diffusion_pytorch_model.safetensors", "context_embedder.bias"),
+        ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_norm_out.weight"),
+        ("text_encoder/model.safetensors", "text_projection.weight"),
+        ("text_encoder_2/model.safetensors", "text_projection.weight"),
+        ("text_encoder_3/model.safetensors", "encoder.block.0.layer.0.SelfAttention.q.weight"),
+    ),
+)
 Z_IMAGE = FamilyCase(
     name="z-image",
     layout=Z_IMAGE_LAYOUT,
@@ -158,6 +177,7 @@ CASES = (
     QWEN_IMAGE,
     QWEN_IMAGE_EDIT,
     QWEN_IMAGE_EDIT_PLUS,
+    SD3,
     Z_IMAGE,
     Z_IMAGE_TURBO,
 )

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from dragflow.backbones.packing import pack_last, unpack_last
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.registry import footprint, load_backbone
 from dragflow.backbones.usual import usual_preset
-from dragflow.backbones.z_image.layout import image_ids, pack, unpack
+from dragflow.backbones.z_image.layout import image_ids
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions
@@ -104,8 +105,8 @@ def test_where_tokens_are() -> None:
     assert ids[7].tolist() == [33, 1, 2]
     assert ids[15:].eq(0).all()
     z = torch.randn(2, 3, 4, 6)
-    assert torch.equal(unpack(pack(z), 2, 3), z)
-    assert torch.equal(pack(z)[:, 4, :3], z[:, :, 2, 2])
+    assert torch.equal(unpack_last(pack_last(z), 2, 3), z)
+    assert torch.equal(pack_last(z)[:, 4, :3], z[:, :, 2, 2])
 
 
 def test_a_subject_is_refused(ours: PipelineBackbone) -> None:

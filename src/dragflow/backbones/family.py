@@ -17,6 +17,7 @@ FAMILIES = Plugins(
         "FluxPipeline": "dragflow.backbones.flux1:FAMILY",
         "FluxKontextPipeline": "dragflow.backbones.flux1_kontext:FAMILY",
         "Flux2KleinPipeline": "dragflow.backbones.flux2_klein:FAMILY",
+        "StableDiffusion3Pipeline": "dragflow.backbones.sd3:FAMILY",
         "QwenImagePipeline": "dragflow.backbones.qwen_image:FAMILY",
         "QwenImageEditPipeline": "dragflow.backbones.qwen_image_edit:FAMILY",
         "QwenImageEditPlusPipeline": "dragflow.backbones.qwen_image_edit_plus:FAMILY",

@@ -55,6 +55,9 @@ class Layout:
     further: Mapping[str, Callable[[Source], Any]] = field(default_factory=dict[str, Callable[[Source], Any]])
     """Parts that are read by a function, for want of one in the library that needs no further packages."""
 
+    absent: tuple[str, ...] = ()
+    """Parts that the pipeline can have, and that this model does without."""
+
     @property
     def networks(self) -> tuple[str, ...]:
         """Parts with weights."""
@@ -83,7 +86,7 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
     encoders = _encoders(source, layout, idle_device(device, offload=options.offload), dtype)
     with part_of(options.name, "tokenizers or scheduler"):
         pipeline = _diffusers(layout.pipeline).from_pretrained(
-            source.folder, transformer=transformer, **encoders, **dict.fromkeys(layout.further)
+            source.folder, transformer=transformer, **encoders, **dict.fromkeys((*layout.further, *layout.absent))
         )
     for part, read in layout.further.items():
         with part_of(options.name, part):

@@ -20,3 +20,13 @@ def pack(z: Latent) -> Float[Tensor, "b n k"]:
 def unpack(tokens: Float[Tensor, "b n k"], h: int, w: int) -> Latent:
     """The inverse of `pack` for an h x w token grid."""
     return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=h, w=w, p=PATCH, q=PATCH)
+
+
+def pack_last(z: Latent) -> Float[Tensor, "b n k"]:
+    """The same with the channel last: 2 * (pixel row) + (pixel column), then the channel."""
+    return rearrange(z, "b c (h p) (w q) -> b (h w) (p q c)", p=PATCH, q=PATCH)
+
+
+def unpack_last(tokens: Float[Tensor, "b n k"], h: int, w: int) -> Latent:
+    """The inverse of `pack_last` for an h x w token grid."""
+    return rearrange(tokens, "b (h w) (p q c) -> b c (h p) (w q)", h=h, w=w, p=PATCH, q=PATCH)

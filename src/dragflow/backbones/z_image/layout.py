@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from dragflow.backbones.configs import Config
 from dragflow.backbones.packing import PATCH
 from dragflow.backbones.pipeline import paper_kv, paper_taps
 from dragflow.core.errors import UserError
-from dragflow.method.backbone import BackboneSpec, Latent
+from dragflow.method.backbone import BackboneSpec
 
 TEXT_TOKENS = 512
 MULTIPLE = 32
@@ -46,16 +45,6 @@ def spec_of(transformer: Any, stride: int, *, distilled: bool) -> BackboneSpec:
         distilled=distilled,
         text_limit=TEXT_TOKENS,
     )
-
-
-def pack(z: Latent) -> Float[Tensor, "b n k"]:
-    """Latent pixels to tokens: token row * w + column, the channel last inside of a patch."""
-    return rearrange(z, "b c (h p) (w q) -> b (h w) (p q c)", p=PATCH, q=PATCH)
-
-
-def unpack(tokens: Float[Tensor, "b n k"], h: int, w: int) -> Latent:
-    """The inverse of `pack` for an h x w token grid."""
-    return rearrange(tokens, "b (h w) (p q c) -> b c (h p) (w q)", h=h, w=w, p=PATCH, q=PATCH)
 
 
 def padding(count: int) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dragflow.backbones.guidance import Guided
 from dragflow.backbones.hooks import input_hook, kv_hooks
+from dragflow.backbones.packing import pack_last, unpack_last
 from dragflow.backbones.pipeline import PipelineBackbone, check_references, check_subject
 from dragflow.backbones.z_image import distilled
 from dragflow.backbones.z_image.layout import (
@@ -23,10 +24,8 @@ from dragflow.backbones.z_image.layout import (
     TEXT_TOKENS,
     caption_ids,
     image_ids,
-    pack,
     padded,
     spec_of,
-    unpack,
 )
 from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Reference, Subject
 
@@ -88,7 +87,7 @@ class ZImage(PipelineBackbone):
         # float32: bfloat16 would merge neighbouring times
         times = 1 - torch.as_tensor(t, dtype=torch.float32, device=device).expand(z.shape[0])
         image, caption = image_ids(h, w, count, device), caption_ids(count, device)
-        tokens = transformer.all_x_embedder[PATCHING](padded(pack(z)).to(dtype))
+        tokens = transformer.all_x_embedder[PATCHING](padded(pack_last(z)).to(dtype))
         stream = _Stream(
             grid=(h, w),
             tokens=torch.cat([tokens[:, : h * w], _filled(tokens[:, h * w :], transformer.x_pad_token)], dim=1),
@@ -121,7 +120,7 @@ class ZImage(PipelineBackbone):
 
     def _project(self, stream: _Stream) -> Latent:
         tokens = self._transformer.all_final_layer[PATCHING](stream.joined.tokens, c=stream.temb)
-        return -unpack(tokens[:, : stream.image_tokens], *stream.grid)
+        return -unpack_last(tokens[:, : stream.image_tokens], *stream.grid)
 
 
 def _filled(tokens: Float[Tensor, "b n d"], token: Float[Tensor, "1 d"]) -> Float[Tensor, "b n d"]:

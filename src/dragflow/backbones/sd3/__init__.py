@@ -1,0 +1,18 @@
+"""Stable Diffusion 3 and 3.5 in diffusers layout (medium, large, large-turbo), and every fine-tune of them."""
+
+from dragflow.backbones.family import Family, Published
+
+# Commercial use is free up to a yearly revenue of a million dollars. Nothing in the files of large-turbo tells that it
+# was distilled, so it is not told here, either.
+FAMILY = Family(
+    module="dragflow.backbones.sd3.load",
+    published=tuple(
+        Published(f"stabilityai/{name}", licence="Stability AI Community License", commercial=True, gated=True)
+        for name in (
+            "stable-diffusion-3.5-medium",
+            "stable-diffusion-3.5-large",
+            "stable-diffusion-3.5-large-turbo",
+            "stable-diffusion-3-medium-diffusers",
+        )
+    ),
+)

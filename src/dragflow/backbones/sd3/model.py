@@ -1,0 +1,117 @@
+"""Stable Diffusion 3 in diffusers layout (the paper's second backbone, Table 7): time, guidance, token order end here.
+
+The model predicts v itself and takes 1000 t. Blocks have two streams: image tokens are projected by themselves and
+attend together with the text's, image first. Some blocks of 3.5 medium have a second attention, of image tokens among
+themselves: its keys and values are never injected. The last block gives no text. Places are learned, of a table whose
+middle is the picture's. Guidance is classifier-free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dragflow.backbones.guidance import Guided
+from dragflow.backbones.hooks import kv_hooks, norm_hook
+from dragflow.backbones.packing import unpack_last
+from dragflow.backbones.pipeline import PipelineBackbone, check_references, check_subject
+from dragflow.backbones.sd3.layout import TEXT_TOKENS, check_places, spec_of
+from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Reference, Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """A prompt as the transformer takes it."""
+
+    tokens: Float[Tensor, "1 m e"]
+    pooled: Float[Tensor, "1 p"]
+
+
+@dataclass(frozen=True, eq=False)
+class SD3Conditioning:
+    """A prompt."""
+
+    text: Text
+
+
+class SD3(PipelineBackbone):
+    """A `Backbone` on an `SD3Transformer2DModel` and the rest of its `StableDiffusion3Pipeline`."""
+
+    def _facts(self) -> BackboneSpec:
+        return spec_of(self._transformer, 8 if self._pipeline is None else self._pipeline.vae_scale_factor)
+
+    @torch.no_grad()
+    def condition(
+        self,
+        prompt: str,
+        *,
+        subject: Subject | None = None,
+        references: tuple[Reference, ...] = (),
+        guidance: float,
+    ) -> SD3Conditioning | Guided:
+        """See `Backbone.condition`."""
+        check_subject(self.spec, subject)
+        check_references(self.spec, references)
+        own = SD3Conditioning(self._text(prompt))
+        return self._guided(own, lambda: SD3Conditioning(self._text(self.spec.negative)), guidance)
+
+    def _encode_prompt(self, prompt: str) -> Text:
+        pipeline = self._parts()
+        encoders = (pipeline.text_encoder, pipeline.text_encoder_2, pipeline.text_encoder_3)
+        length = TEXT_TOKENS
+        if pipeline.tokenizer_3 is not None:
+            length = min(length, int(pipeline.tokenizer_3.model_max_length))
+        with self._on_device(*(encoder for encoder in encoders if encoder is not None)):
+            tokens, _, pooled, _ = pipeline.encode_prompt(
+                prompt,
+                None,
+                None,
+                device=pipeline.text_encoder.device,
+                do_classifier_free_guidance=False,
+                max_sequence_length=length,
+            )
+        return Text(tokens.to(self.device), pooled.to(self.device))
+
+    def _embed(self, z: Latent, t: float | Tensor, cond: SD3Conditioning) -> _Stream:
+        transformer = self._transformer
+        dtype, grid = transformer.dtype, self.spec.token_grid((z.shape[-2], z.shape[-1]))
+        check_places(transformer, grid, self.spec.pixel_multiple)
+        # float32: bfloat16 would merge neighbouring times
+        times = torch.as_tensor(t, dtype=torch.float32, device=z.device).expand(z.shape[0]) * 1000
+        text = transformer.context_embedder(cond.text.tokens.to(dtype))
+        return _Stream(
+            grid=grid,
+            image=transformer.pos_embed(z.to(dtype)).contiguous(),
+            text=text.expand(z.shape[0], -1, -1),
+            temb=transformer.time_text_embed(times, cond.text.pooled.to(dtype)),
+        )
+
+    def _run_block(self, name: str, stream: _Stream, kv: KVControl | None) -> tuple[_Stream, Tensor]:
+        block = self._transformer.transformer_blocks[int(name.rpartition(".")[2])]
+
+        def run(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            with kv_hooks(block.attn, name, slice(0, image.shape[1]), kv), norm_hook(block.norm1) as seen:
+                left, image = block(hidden_states=image, encoder_hidden_states=text, temb=stream.temb)
+            return text if left is None else left, image, seen[0]
+
+        text, image, norm = self._checkpointed(run, stream.image, stream.text)
+        return replace(stream, image=image, text=text), norm
+
+    def _project(self, stream: _Stream) -> Latent:
+        transformer = self._transformer
+        return unpack_last(transformer.proj_out(transformer.norm_out(stream.image, stream.temb)), *stream.grid)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stream:
+    """What flows from block to block."""
+
+    grid: tuple[int, int]
+    """Rows and columns of the image tokens."""
+    image: Float[Tensor, "b n d"]
+    """See `Stream.image`."""
+    text: Float[Tensor, "b m d"]
+    temb: Float[Tensor, "b d"]

@@ -1,0 +1,87 @@
+"""A small random model of Stable Diffusion 3.5, in the real classes and layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dragflow.backbones.dummy import _clip, _t5
+from small_flux import TIME
+
+
+def write_sd3(folder: Path, *, t5: bool = True, dual: int = 3, layers: int = 7, seed: int = 0) -> Path:
+    """Save a whole pipeline in diffusers layout, about 3 MB; the same arguments give the same weights.
+
+    Args:
+        folder: to be written.
+        t5: whether it has its third text encoder.
+        dual: how many blocks have a second attention, as in 3.5 medium.
+        layers: number of blocks.
+        seed: of the weights.
+    """
+    import diffusers
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformer = diffusers.SD3Transformer2DModel(
+            sample_size=16,
+            num_layers=layers,
+            attention_head_dim=32,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            caption_projection_dim=64,
+            pooled_projection_dim=32,
+            pos_embed_max_size=24,
+            dual_attention_layers=tuple(range(dual)),
+            qk_norm="rms_norm",
+        )
+        vae = diffusers.AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+            up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+            block_out_channels=(8, 16, 16, 16),  # pyright: ignore[reportArgumentType]
+            latent_channels=16,
+            norm_num_groups=4,
+            layers_per_block=1,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+            shift_factor=0.0609,
+            scaling_factor=1.5305,
+        )
+        first, second = _projecting(), _projecting()
+        third: tuple[Any, Any] = _t5() if t5 else (None, None)
+    diffusers.StableDiffusion3Pipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae,
+        text_encoder=first[0],
+        tokenizer=first[1],
+        text_encoder_2=second[0],
+        tokenizer_2=second[1],
+        text_encoder_3=third[0],
+        tokenizer_3=third[1],
+        transformer=transformer,
+    ).save_pretrained(folder)
+    return folder
+
+
+def _projecting() -> tuple[Any, Any]:
+    """A CLIP of width 16 with its projection, and its tokenizer."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    plain, tokenizer = _clip()
+    sizes = {"hidden_size": 16, "projection_dim": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    return CLIPTextModelWithProjection(CLIPTextConfig.from_dict(plain.config.to_dict() | sizes)), tokenizer
+
+
+@torch.no_grad()
+def diffusers_velocity(transformer: Any, z: Tensor, cond: Any) -> Tensor:
+    """What diffusers' own forward pass of a transformer gives."""
+    return transformer(
+        hidden_states=z,
+        encoder_hidden_states=cond.text.tokens,
+        pooled_projections=cond.text.pooled,
+        timestep=torch.full((1,), 1000 * TIME),
+        return_dict=False,
+    )[0]
