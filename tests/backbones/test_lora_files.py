@@ -129,6 +129,8 @@ def test_at_most_five_layers_are_named(model: Flux1, tmp_path: Path, caplog: pyt
         ({f"{KOHYA.format(0)}.oft_blocks": torch.ones(2, 2)}, "is an OFT"),
         ({f"{KOHYA.format(0)}.lora_mid.weight": torch.ones(2, 2, 3, 3)}, "with a middle factor"),
         ({f"{KOHYA.format(0)}.a1.weight": torch.ones(2, 2)}, "is a GLoRA"),
+        ({f"{KOHYA.format(0)}.on_input": torch.ones(())}, "is an IA3"),
+        ({f"{KOHYA.format(0)}.lokr_t2": torch.ones(2, 2, 3, 3)}, "with a middle factor"),
         (pair("img_in") | {"double_blocks.0.img_attn.norm.query_norm.scale": torch.ones(2)}, "is a control LoRA"),
         ({f"{PEFT.format(0)}.lora_A.weight": torch.ones(2, 2, dtype=torch.int8)}, "is quantised as I8"),
         (pair(KOHYA.format(0), "du", width=3072), "has shape (4, 3072) instead of (4, 64) (one of 2)"),

