@@ -108,3 +108,85 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 def first(names: Iterable[str], end: str) -> str:
     """The first name with this end."""
     return next(name for name in names if name.endswith(end))
+
+
+def autoencoder_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of an autoencoder of diffusers as the authors of latent diffusion name them."""
+    stages = 1 + max(int(name.split(".")[2]) for name in tensors if name.startswith("decoder.up_blocks."))
+    found: dict[str, Tensor] = {}
+    for name, x in tensors.items():
+        new = re.sub(r"up_blocks\.(\d+)", lambda match: f"up.{stages - 1 - int(match[1])}", name)
+        for old, theirs in (
+            (r"down_blocks\.(\d+)", r"down.\1"),
+            (r"mid_block\.resnets\.0", "mid.block_1"),
+            (r"mid_block\.resnets\.1", "mid.block_2"),
+            (r"mid_block\.attentions\.0\.group_norm", "mid.attn_1.norm"),
+            (r"mid_block\.attentions\.0\.to_out\.0", "mid.attn_1.proj_out"),
+            (r"mid_block\.attentions\.0\.to_([qkv])", r"mid.attn_1.\1"),
+            (r"resnets", "block"),
+            (r"downsamplers\.0", "downsample"),
+            (r"upsamplers\.0", "upsample"),
+            (r"conv_shortcut", "nin_shortcut"),
+            (r"conv_norm_out", "norm_out"),
+        ):
+            new = re.sub(old, theirs, new)
+        found[new] = x[:, :, None, None] if ".attn_1." in new and x.ndim == 2 else x
+    return found
+
+
+def with_text_model(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a CLIP as older libraries, and ComfyUI, name them."""
+    return {name if name.startswith("text_model.") else f"text_model.{name}": x for name, x in tensors.items()}
+
+
+def scaled_fp8(tensors: Mapping[str, Tensor], name: str, blocks: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Matrices of layers in fp8 with scales of this name, and what they stand for.
+
+    Args:
+        tensors: of a network.
+        name: last part of the name of a scale.
+        blocks: what has a scale: a "tensor", a "row", a "block" of 64 x 64.
+    """
+    stored, exact = dict[str, Tensor](), dict[str, Tensor]()
+    for key, x in tensors.items():
+        if x.ndim != 2 or not key.endswith(".weight") or "shared" in key or "embed" in key:
+            stored[key] = exact[key] = x.contiguous()
+            continue
+        rows, columns = {"tensor": x.shape, "row": (1, x.shape[1]), "block": (64, 64)}[blocks]
+        grid = (-(-x.shape[0] // rows), -(-x.shape[1] // columns))
+        scale = torch.empty(grid)
+        for i in range(grid[0]):
+            for j in range(grid[1]):
+                part = x[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
+                scale[i, j] = part.abs().max() / 448
+        spread = scale.repeat_interleave(rows, 0)[: x.shape[0]].repeat_interleave(columns, 1)[:, : x.shape[1]]
+        stored[key] = (x / spread).clamp(-448, 448).to(torch.float8_e4m3fn)
+        stored[key.removesuffix("weight") + name] = scale.reshape(()) if blocks == "tensor" else scale
+        exact[key] = stored[key].float() * spread
+    return stored, exact
+
+
+_NF4 = torch.tensor(
+    [-1.0, -0.696, -0.525, -0.395, -0.284, -0.185, -0.091, 0.0, 0.08, 0.161, 0.246, 0.338, 0.441, 0.563, 0.723, 1.0]
+)
+
+
+def packed_nf4(tensors: Mapping[str, Tensor], size: int = 64) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Matrices of layers as bitsandbytes packs them, and what they stand for."""
+    stored, exact = dict[str, Tensor](), dict[str, Tensor]()
+    for key, x in tensors.items():
+        if x.ndim != 2 or not key.endswith(".weight"):
+            stored[key] = exact[key] = x.contiguous()
+            continue
+        blocks = x.reshape(-1, size)
+        absmax = blocks.abs().amax(1)
+        codes = torch.searchsorted((_NF4[1:] + _NF4[:-1]) / 2, blocks / absmax[:, None])
+        state = {"quant_type": "nf4", "blocksize": size, "shape": list(x.shape), "dtype": "float32"}
+        flat = codes.flatten()
+        stored[key] = (flat[::2] << 4 | flat[1::2]).to(torch.uint8)[:, None]
+        stored[f"{key}.absmax"], stored[f"{key}.quant_map"] = absmax, _NF4.clone()
+        stored[f"{key}.quant_state.bitsandbytes__nf4"] = torch.tensor(
+            list(json.dumps(state).encode()), dtype=torch.uint8
+        )
+        exact[key] = (_NF4[codes] * absmax[:, None]).reshape(x.shape)
+    return stored, exact

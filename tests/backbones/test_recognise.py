@@ -15,6 +15,7 @@ from dragflow.backbones.checkpoints.header import Header
 from dragflow.backbones.checkpoints.recognise import Recognised, recognise, recognise_header
 from dragflow.backbones.tensors import Entry
 from dragflow.core.errors import CapabilityError, UserError
+from gguf_files import write_packed
 from model_files import COMFY, flux1_original, full_size, prefixed, write_raw
 
 FILE = Path("model.safetensors")
@@ -133,13 +134,13 @@ def test_qwen_with_eyes_is_told_from_qwen() -> None:
 
 def test_what_a_transformer_lacks_is_named() -> None:
     alone = told(full_size(cls("FluxTransformer2DModel"), {"guidance_embeds": True}))
-    assert alone.pipeline == "FluxPipeline"
+    assert alone.pipelines == ("FluxPipeline", "FluxKontextPipeline")
     assert dict(alone.missing) == {"text_encoder": "clip-l", "text_encoder_2": "t5-xxl", "vae": "vae-16"}
     small = {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24}
     klein = told(full_size(cls("Flux2Transformer2DModel"), small))
     assert dict(klein.missing) == {"text_encoder": "qwen3-4b", "vae": "vae-flux2"}
     fill = told(full_size(cls("FluxTransformer2DModel"), {"in_channels": 384}))
-    assert fill.pipeline is None
+    assert fill.pipelines == ()
 
 
 def test_an_all_in_one_checkpoint_lacks_what_it_does_not_hold() -> None:
@@ -266,16 +267,7 @@ def test_a_file_without_a_header_is_damaged(content: bytes, tmp_path: Path) -> N
 
 
 def test_a_gguf_file_is_told_too(tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    gguf = pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
-    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "flux")
-    kind = gguf.GGMLQuantizationType.Q4_0
-    for name, x in flux1_original(tensors).items():
-        whole = x.ndim == 2 and x.shape[1] % 32 == 0
-        packed = gguf.quants.quantize(x.numpy(), kind) if whole else x.numpy()
-        writer.add_tensor(name, packed, raw_dtype=kind if whole else None)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
+    write_packed(tmp_path / "a.gguf", flux1_original(tensors), "Q4_0")
     (part,) = recognise(tmp_path / "a.gguf").parts
     assert (part.network, part.layout, part.precision) == ("flux1", "original", "Q4_0")

@@ -100,6 +100,7 @@ MODELS = [
     (ModelOptions("/home/you/model"), None),
     (ModelOptions("nano", lora=("evil.safetensors:0.5",)), None),
     (ModelOptions("nano", quantize="gguf:/evil.gguf"), None),
+    (ModelOptions("/evil/flux.safetensors", parts=("evil/parts", "/evil/t5.safetensors")), None),
     (ModelOptions("nano"), SubjectOptions("ip-adapter", "/evil.bin")),
     (ModelOptions("nano"), SubjectOptions("instantcharacter", None, "evil/siglip")),
 ]
@@ -114,7 +115,9 @@ def test_a_recipe_says_what_it_asks_for_and_nothing_is_loaded(
     assert refused.code == 2
     assert not untouched
     assert not out.exists()
-    said = made.lora or [value for value in (made.gguf, made.revision, subject and subject.weights) if value]
+    said = (
+        made.lora or made.parts or [value for value in (made.gguf, made.revision, subject and subject.weights) if value]
+    )
     assert all(one in refused.err for one in said)
     assert "--trust" in refused.err
     assert "moved" in refused.err

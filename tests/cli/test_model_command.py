@@ -36,7 +36,7 @@ def test_a_file_is_described(run: Any, file: Path) -> None:
 
 def test_a_program_gets_the_same(run: Any, file: Path) -> None:
     told = json.loads(run("model", "inspect", file, "--json").out)
-    assert told["pipeline"] == "FluxPipeline"
+    assert told["pipelines"] == ["FluxPipeline", "FluxKontextPipeline"]
     assert [part["network"] for part in told["parts"]] == ["flux1"]
     assert [part["part"] for part in told["missing"]] == ["text_encoder", "text_encoder_2", "vae"]
 

@@ -159,6 +159,8 @@ def test_what_would_make_another_result_is_refused(source: SourceImage, given: M
         (MADE, None, ModelOptions(lora=MADE.lora), ("`model` 'a/b'",)),
         (MADE, None, ModelOptions("a/b", lora=("moved.safetensors:0.5",)), ()),
         (replace(MADE, lora=(), bridge="b"), None, ModelOptions("a/b"), ("`bridge` 'b'",)),
+        (replace(MADE, lora=(), parts=("p", "q")), None, ModelOptions("a/b"), ("`parts` 'p'", "`parts` 'q'")),
+        (replace(MADE, lora=(), parts=("p", "q")), None, ModelOptions("a/b", parts=("moved",)), ()),
         (replace(MADE, lora=(), bridge="b"), None, ModelOptions("a/b", bridge="moved"), ()),
         (ModelOptions("nano"), None, ModelOptions(), ()),
         (ModelOptions("dummy"), SubjectOptions("nano"), ModelOptions(), ()),

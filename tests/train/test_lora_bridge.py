@@ -345,11 +345,12 @@ def test_sizes_and_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ({"lora": ("a.safetensors",)}, "leave out `lora`"),
         ({"bridge": "a.safetensors"}, "leave out `bridge`"),
         ({"quantize": "gguf:a.gguf"}, "leave out the GGUF file"),
+        ({"model": __file__}, "is a file: name that"),
     ],
 )
 def test_models_that_none_can_be_trained_for_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        check_trainable(ModelOptions("dummy", **options))
+        check_trainable(ModelOptions(**({"model": "dummy"} | options)))
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ from pathlib import Path
 from dragflow.backbones.dummy import dummy_place
 from dragflow.backbones.family import FAMILIES, Family, published, terms
 from dragflow.backbones.hub import in_cache, kept
-from dragflow.backbones.usual import NANO_FOLDER, class_in, usual_preset
+from dragflow.backbones.model_file import class_in
+from dragflow.backbones.usual import NANO_FOLDER, usual_preset
 from dragflow.core.models import DUMMY, NANO, ModelOptions
 
 _OURS = "Apache-2.0"

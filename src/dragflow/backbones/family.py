@@ -85,6 +85,8 @@ class Family:
     layers: Mapping[str, Stacked] = field(default_factory=dict[str, Stacked])
     """What the model's authors call the layers of its transformer, with "{}" for the number of a block: many LoRAs use
     these names. Those of diffusers need no table."""
+    norms: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Whole names that they give to tensors of no layer, to those of diffusers: what files of the model have beside."""
 
 
 def best_preset(preset: str, *, distilled: bool, bridged: bool) -> str:

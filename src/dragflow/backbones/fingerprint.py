@@ -44,8 +44,7 @@ def weights_of(source: Source, loras: Iterable[Path], dtype: torch.dtype) -> Wei
 
 def fingerprint_of_files(source: Source) -> str:
     """The fingerprint of a model's own files, whatever LoRAs and bridge are put on it."""
-    replaced = ("transformer",) if source.files else ()
-    return with_files(fingerprint(source.folder, replaced), source.files)
+    return with_files(fingerprint(source.folder, source.replaced), source.files)
 
 
 def weights_of_parts(name: str, networks: Iterable[nn.Module], dtype: torch.dtype) -> WeightsId:

@@ -1,12 +1,11 @@
-"""A transformer's tensors from a GGUF file, under the names of diffusers; each is accounted for."""
+"""The header of a GGUF file, of which gguf believes everything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dragflow.backbones.tensors import Account, Entry, compare
+from dragflow.backbones.tensors import Entry
 
 _MOST_ITEMS = 1 << 20
 """In a list of the header."""
@@ -38,25 +37,3 @@ def read_header(path: Path) -> dict[str, Entry]:
     if not tensors:
         raise ValueError("it holds no tensors")
     return {x.name: Entry(tuple(int(n) for n in reversed(x.shape)), x.tensor_type.name) for x in tensors}
-
-
-def read_tensors(cls: Any, path: Path, needed: Iterable[str]) -> tuple[dict[str, Any], Account]:
-    """The tensors of a GGUF file under the names of a class of diffusers, and what does not fit these.
-
-    Args:
-        cls: of the network.
-        path: of the file, whose header is sound; its names may be diffusers' own, or those of the model's authors.
-        needed: names of all tensors of the network.
-
-    Raises:
-        Exception: of any kind, where the tensors are not of such a network.
-    """
-    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
-    from diffusers.models.model_loading_utils import load_gguf_checkpoint
-
-    needed = dict.fromkeys(needed, ())
-    left = load_gguf_checkpoint(str(path))
-    tensors: dict[str, Any] = left
-    if not needed.keys() & left.keys():  # the conversion takes from it what it has a place for
-        tensors = SINGLE_FILE_LOADABLE_CLASSES[cls.__name__]["checkpoint_mapping_fn"](checkpoint=left)
-    return tensors, compare(dict.fromkeys([*tensors, *left], ()), needed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import torch
 
 from dragflow.backbones.bridge import ModelBridge, read_bridge
+from dragflow.backbones.checkpoints.names import Naming
+from dragflow.backbones.checkpoints.network import entries_of, fitting
 from dragflow.backbones.configs import (
     Config,
     check_config,
@@ -20,10 +22,11 @@ from dragflow.backbones.configs import (
     settings_of,
 )
 from dragflow.backbones.devices import idle_device, pick_device, pick_dtype
+from dragflow.backbones.family import FAMILIES, Family
 from dragflow.backbones.fingerprint import transformer_fingerprint, weights_of, weights_of_parts
 from dragflow.backbones.lora import add_loras, parse_lora
 from dragflow.backbones.lora_bridge import is_lora_bridge, read_lora_bridge
-from dragflow.backbones.parts import Source, class_of, load_part, part_of
+from dragflow.backbones.parts import Source, class_of, load_part, part_of, read_autoencoder, read_encoder
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.quantise import load_transformer
 from dragflow.backbones.round_trip import told_round_trip
@@ -52,6 +55,8 @@ class Layout:
     """Given the model's name and its networks' settings: raises a `UserError` where they do not fit each other."""
     text_limit: int | None = None
     """Most tokens that a tokenizer is ever asked for; None: as many as it says that it gives."""
+    published: Callable[[str], Mapping[str, Config]] | None = None
+    """Gives the configurations of published weights by their hub id, for files that come without."""
     further: Mapping[str, Callable[[Source], Any]] = field(default_factory=dict[str, Callable[[Source], Any]])
     """Parts that are read by a function, for want of one in the library that needs no further packages."""
 
@@ -80,10 +85,11 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
     device = pick_device(options.device)
     dtype = pick_dtype(options.dtype, device)
     loras = tuple(parse_lora(text) for text in options.lora)
-    _check_parts(source, layout)
+    configs = _check_parts(source, layout)
     with part_of(options.name, "transformer"):
-        transformer = load_transformer(_diffusers(layout.transformer), source, dtype)
-    encoders = _encoders(source, layout, idle_device(device, offload=options.offload), dtype)
+        cls, config = _diffusers(layout.transformer), configs["transformer"]
+        transformer = load_transformer(cls, source, config, naming_of(layout), dtype)
+    encoders = _encoders(source, layout, configs, idle_device(device, offload=options.offload), dtype)
     with part_of(options.name, "tokenizers or scheduler"):
         pipeline = _diffusers(layout.pipeline).from_pretrained(
             source.folder, transformer=transformer, **encoders, **dict.fromkeys((*layout.further, *layout.absent))
@@ -110,7 +116,7 @@ def _bridge_of_folder(file: Path, source: Source, model: PipelineBackbone) -> Br
         UserError: no bridge of this model, or the model's own weights are not there.
     """
     if source.files:
-        raise UserError(f"`bridge` {file} needs the weights that it was trained on: leave it out, or the GGUF file")
+        raise UserError(f"`bridge` {file} needs the weights that it was trained on, in their folder: leave it out")
 
     def own() -> Any:
         if source.options.quantize is None and model.dtype == torch.float32:
@@ -184,17 +190,20 @@ def _tested(
     return backbone
 
 
-def _check_parts(source: Source, layout: Layout) -> None:
-    """Check all configurations, before anything is built of them."""
+def _check_parts(source: Source, layout: Layout) -> dict[str, Config]:
+    """Check all configurations, before anything is built of them; gives those of the networks."""
     model, folder = source.options.name, source.folder
+    in_file = "transformer" in source.checkpoints
     for part in layout.parts:
-        if not (folder / part).is_dir():
+        if not (folder / part).is_dir() and not (part == "transformer" and in_file):
             raise UserError(f"model {model} has no {part}/: download or export the whole pipeline")
-    name = class_of(folder / "transformer" / "config.json")
-    if name != layout.transformer:
-        raise UserError(f"model {model} has a {name} as its transformer: a {layout.transformer} is needed")
+    if not in_file:
+        name = class_of(folder / "transformer" / "config.json")
+        if name != layout.transformer:
+            raise UserError(f"model {model} has a {name} as its transformer: a {layout.transformer} is needed")
     settings: dict[str, Config] = {}
-    for part, config in read_configs(layout, model, folder).items():
+    configs = _configs(source, layout)
+    for part, config in configs.items():
         cls = network_class(layout, part, config)
         check_config(f"model {model}: its {part}", config, defaults_of(cls))
         settings[part] = settings_of(cls, config)
@@ -202,15 +211,42 @@ def _check_parts(source: Source, layout: Layout) -> None:
     for tokenizer in layout.tokenizers:
         check_tokenizer_config(f"model {model}: its {tokenizer}", folder / tokenizer)
     _check_scheduler(f"model {model}: its {_SCHEDULER}", folder / _SCHEDULER / "scheduler_config.json")
+    return configs
 
 
-def read_configs(layout: Layout, model: str, folder: Path) -> dict[str, Config]:
-    """The configurations of a model's networks, by the part's name.
+def _configs(source: Source, layout: Layout) -> dict[str, Config]:
+    """The configurations of a model's networks; a transformer in a file gets the one that it fits."""
+    model, checkpoint = source.options.name, source.checkpoints.get("transformer")
+    if checkpoint is None:
+        return read_configs(layout, model, source.folder)
+    where, own = f"model {model}", source.folder / "transformer" / "config.json"
+    known = [read_config(f"{where}: its transformer", own)] if own.is_file() else []
+    known = [config for config in known if config.get("_class_name") == layout.transformer]
+    if layout.published is not None:
+        family: Family = FAMILIES.load(layout.pipeline)
+        known += [layout.published(each.name)["transformer"] for each in family.published]
+    cls = _diffusers(layout.transformer)
+    with part_of(model, "transformer"):
+        config = fitting(cls, where, known, entries_of(checkpoint), naming_of(layout))
+    return {"transformer": config, **read_configs(layout, model, source.folder, layout.networks[1:])}
+
+
+def naming_of(layout: Layout) -> Naming:
+    """What the authors of a family's models call the tensors of the transformer."""
+    if layout.pipeline not in FAMILIES.names:
+        return Naming()
+    family: Family = FAMILIES.load(layout.pipeline)
+    return Naming(family.layers, family.norms)
+
+
+def read_configs(layout: Layout, model: str, folder: Path, parts: Sequence[str] = ()) -> dict[str, Config]:
+    """The configurations of these networks of a model, or of all of them, by the part's name.
 
     Raises:
         UserError: one is missing or damaged.
     """
-    return {part: read_config(f"model {model}: its {part}", folder / part / "config.json") for part in layout.networks}
+    parts = parts or layout.networks
+    return {part: read_config(f"model {model}: its {part}", folder / part / "config.json") for part in parts}
 
 
 def network_class(layout: Layout, part: str, config: Config) -> Any:
@@ -276,14 +312,20 @@ def check_tokenizer(where: str, tokenizer: Any, encoder: Any, limit: int | None 
         )
 
 
-def _encoders(source: Source, layout: Layout, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+def _encoders(
+    source: Source, layout: Layout, configs: Mapping[str, Config], device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
     """Autoencoder and text encoders, by their names in the pipeline."""
-    configs = read_configs(layout, source.options.name, source.folder)
-    classes = {part: network_class(layout, part, configs[part]) for part in ("vae", *layout.text_encoders)}
-    return {
-        name: load_part(cls, str(source.folder), name, device, subfolder=name, dtype=dtype)
-        for name, cls in classes.items()
-    }
+    found: dict[str, Any] = {}
+    for part in ("vae", *layout.text_encoders):
+        cls, config = network_class(layout, part, configs[part]), configs[part]
+        if part in source.checkpoints:
+            read = read_autoencoder if part == "vae" else read_encoder
+            network = read(cls, source.options.name, part, source.checkpoints[part], config, dtype)
+            found[part] = network.to(device).eval().requires_grad_(False)
+        else:
+            found[part] = load_part(cls, str(source.folder), part, device, subfolder=part, dtype=dtype)
+    return found
 
 
 def _diffusers(name: str) -> Any:

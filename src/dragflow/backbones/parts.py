@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from dragflow.backbones.checkpoints.autoencoder import naming_of
+from dragflow.backbones.checkpoints.names import is_beside
+from dragflow.backbones.checkpoints.network import Checkpoint, fitting, opened, read_diffusers, shapes_of
 from dragflow.backbones.configs import (
+    Config,
     check_config,
     check_kind,
     check_sizes,
@@ -48,11 +52,20 @@ class Source:
     """In diffusers layout."""
     revision: str | None
     """Commit of the hub snapshot; None for a folder."""
+    checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
+    """Parts whose weights are in files elsewhere."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Further files with weights: the transformer's, where it comes as GGUF."""
-        return () if self.options.gguf is None else (Path(self.options.gguf),)
+        """Further files with weights, as those of parts, or the transformer's where it comes as GGUF."""
+        files = [checkpoint.file for checkpoint in self.checkpoints.values()]
+        files += [] if self.options.gguf is None else [Path(self.options.gguf)]
+        return tuple(dict.fromkeys(files))
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """Parts whose weights in the folder, if there are any, are not the model's."""
+        return (*self.checkpoints, *(() if self.options.gguf is None else ("transformer",)))
 
 
 @contextmanager
@@ -121,7 +134,59 @@ def read_part(cls: Any, model: str, part: str, **where: Any) -> Any:
             stem, index_first = ("model", False) if hasattr(cls, "config_class") else ("diffusion_pytorch_model", True)
             check_part(cls, model, part, folder, read_folder(folder, stem, variant, index_first=index_first))
         network, info = cls.from_pretrained(model, use_safetensors=True, output_loading_info=True, **where)
-    surplus = [name for name in sorted(info["unexpected_keys"]) if not is_computed(name)]
+    _account(cls, model, part, info)
+    return network
+
+
+def read_encoder(cls: Any, model: str, part: str, checkpoint: Checkpoint, config: Config, dtype: torch.dtype) -> Any:
+    """A text encoder of a model from a file of its own, every weight accounted for; on the CPU.
+
+    Args:
+        cls: of transformers.
+        model: name of the model.
+        part: of it.
+        checkpoint: the file.
+        config: of the part.
+        dtype: of its weights.
+
+    Raises:
+        UserError: it cannot be read, or does not fit its configuration.
+    """
+    where = f"model {model}: its {part} in {checkpoint.file}"
+    with part_of(model, f"{part} in {checkpoint.file}"), opened(checkpoint) as contents:
+        others = _OTHER_HALVES.get(cls.__name__, ())
+        own = {name: entry for name, entry in contents.entries.items() if not name.startswith(others)}
+        check_config(where, config, defaults_of(cls), own)
+        check_sizes(where, config, empty_network(cls, config), own)
+        network, info = cls.from_pretrained(
+            None,
+            config=cls.config_class.from_dict(dict(config)),
+            state_dict=contents.all(),
+            dtype=dtype,
+            output_loading_info=True,
+        )
+    _account(cls, model, part, info)
+    return network
+
+
+def read_autoencoder(
+    cls: Any, model: str, part: str, checkpoint: Checkpoint, config: Config, dtype: torch.dtype
+) -> Any:
+    """The same of an autoencoder of diffusers."""
+    where = f"{part} in {checkpoint.file}"
+    with part_of(model, where), opened(checkpoint) as contents:
+        naming = naming_of(shapes_of(empty_network(cls, config)))
+        fitted = fitting(cls, f"model {model}: its {where}", [config], contents.entries, naming)
+        return read_diffusers(cls, fitted, contents, naming, dtype)
+
+
+def _account(cls: Any, model: str, part: str, info: Any) -> None:
+    """Refuse a network of which the library says that tensors were missing or left.
+
+    Raises:
+        UserError: names them.
+    """
+    surplus = [name for name in sorted(info["unexpected_keys"]) if not is_computed(name) and not is_beside(name)]
     known = [name for name in surplus if name.startswith(_OTHER_HALVES.get(cls.__name__, ()))]
     account = Account(tuple(sorted(info["missing_keys"])), tuple(name for name in surplus if name not in known))
     if str(account):
@@ -131,7 +196,6 @@ def read_part(cls: Any, model: str, part: str, **where: Any) -> Any:
         )
     if known:
         _log.info("model %s: %d tensors beside its %s are left out: %s", model, len(known), part, few(known))
-    return network
 
 
 def check_part(cls: Any, model: str, part: str, folder: Path, entries: Entries) -> None:

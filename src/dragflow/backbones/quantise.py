@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from dragflow.backbones.configs import check_config, check_sizes, defaults_of, empty_network, read_config
-from dragflow.backbones.gguf_file import read_header, read_tensors
+from dragflow.backbones.checkpoints.header import GGUF
+from dragflow.backbones.checkpoints.names import Naming, plan
+from dragflow.backbones.checkpoints.network import fitting, opened, read_diffusers, shapes_of
+from dragflow.backbones.configs import Config, empty_network
+from dragflow.backbones.gguf_file import read_header
 from dragflow.backbones.parts import Source, read_part
 from dragflow.backbones.tensors import reason
 from dragflow.core.errors import DragFlowError, UserError
 from dragflow.core.extras import extra
 
 
-def load_transformer(cls: Any, source: Source, dtype: torch.dtype) -> Any:
+def load_transformer(cls: Any, source: Source, config: Config, naming: Naming, dtype: torch.dtype) -> Any:
     """The diffusion transformer, quantised as the options say; on the CPU.
+
+    Args:
+        cls: of diffusers.
+        source: the model.
+        config: of the transformer.
+        naming: what the model's authors call its tensors.
+        dtype: what it computes in.
 
     Raises:
         UserError: it cannot be loaded, or weights are missing.
         CapabilityError: the library of the quantisation is missing.
     """
-    quantize = source.options.quantize
+    quantize, checkpoint = source.options.quantize, source.checkpoints.get("transformer")
     if source.options.gguf is not None:
-        return _from_gguf(cls, Path(source.options.gguf), source, dtype)
+        return _from_gguf(cls, Path(source.options.gguf), config, naming, dtype)
+    if checkpoint is not None and checkpoint.file.suffix in GGUF:
+        return _from_gguf(cls, checkpoint.file, config, naming, dtype)
+    if checkpoint is not None:
+        with opened(checkpoint) as contents:
+            return _quantised(read_diffusers(cls, config, contents, naming, dtype), quantize, dtype)
     settings = {"quantization_config": _torchao(_TORCHAO[quantize])} if quantize in _TORCHAO else {}
     transformer = read_part(cls, str(source.folder), "transformer", subfolder="transformer", dtype=dtype, **settings)
+    return _quantised(transformer, None if settings else quantize, dtype)
+
+
+def _quantised(transformer: Any, quantize: str | None, dtype: torch.dtype) -> Any:
+    """A transformer whose weights are not quantised yet, quantised in place."""
+    if quantize in _TORCHAO:
+        with extra("quant", "this quantisation"):
+            from torchao import quantization
+        quantization.quantize_(transformer, getattr(quantization, _TORCHAO[quantize])())
     if quantize == "layerwise-fp8":
         transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     return transformer
@@ -44,30 +70,28 @@ def _torchao(config: str) -> Any:
     return TorchAoConfig(getattr(quantization, config)())
 
 
-def _from_gguf(cls: Any, path: Path, source: Source, dtype: torch.dtype) -> Any:
+def _from_gguf(cls: Any, path: Path, config: Config, naming: Naming, dtype: torch.dtype) -> Any:
     if not path.is_file():
         raise UserError(f"quantised transformer {path} does not exist: check the path")
     with extra("quant", "a GGUF file"):
         import gguf  # noqa: F401
     from diffusers import GGUFQuantizationConfig
+    from diffusers.models.model_loading_utils import load_gguf_checkpoint
 
-    where, folder = f"quantised transformer {path}", source.folder / "transformer"
-    config = read_config(f"model {source.options.name}: its transformer", folder / "config.json")
+    where = f"quantised transformer {path}"
     try:
         entries = read_header(path)
-        check_config(where, config, defaults_of(cls), entries)
-        network = empty_network(cls, config)
-        check_sizes(where, config, network, entries)
-        tensors, account = read_tensors(cls, path, network.state_dict())
-        if str(account):
-            raise ValueError(account)
-        return cls.from_single_file(
-            tensors,
-            quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
-            config=str(source.folder),
-            subfolder="transformer",
-            dtype=dtype,
-        )
+        fitting(cls, where, [config], entries, naming)
+        shapes = {name: entry.shape for name, entry in entries.items()}
+        rows, tensors = plan(shapes, shapes_of(empty_network(cls, config)), naming), load_gguf_checkpoint(str(path))
+        with TemporaryDirectory() as folder:  # the library reads configurations from files alone
+            (Path(folder) / "config.json").write_text(json.dumps(dict(config)), encoding="utf-8")
+            return cls.from_single_file(
+                {name: each.of(tensors[each.source]) for name, each in rows.items()},
+                quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
+                config=folder,
+                dtype=dtype,
+            )
     except (DragFlowError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # gguf and diffusers believe what the file says, and fail in any way

@@ -6,10 +6,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from dragflow.backbones.assemble import assemble
 from dragflow.backbones.configs import read_config
 from dragflow.backbones.family import FAMILIES, Family, published
 from dragflow.backbones.footprint import Footprint
 from dragflow.backbones.hub import INDEX, cached, find, folder_of
+from dragflow.backbones.model_file import is_file, pipeline_of, told
 from dragflow.backbones.parts import Source, quiet_libraries
 from dragflow.backbones.usual import NANO_FOLDER
 from dragflow.core.errors import CapabilityError, UserError
@@ -43,10 +45,19 @@ def load_backbone(options: ModelOptions) -> Backbone:
     Raises:
         UserError: no such model, a part missing, a family that is not known.
     """
-    folder, commit = locate(options)
-    family = _family_in(folder, options.name)
+    source = source_of(options)
+    family = _family_in(source.folder, options.name)
     with quiet_libraries():
-        return _loader(family).load(Source(options, folder, commit))
+        return _loader(family).load(source)
+
+
+def source_of(options: ModelOptions) -> Source:
+    """Where all parts of a model are, downloaded where they must be.
+
+    Raises:
+        UserError: one of them is nowhere.
+    """
+    return assemble(options) if is_file(options) else Source(options, *locate(options))
 
 
 def wrap_pipeline(pipeline: Any, options: ModelOptions) -> Backbone:
@@ -72,6 +83,10 @@ def footprint(options: ModelOptions) -> Footprint:
         UserError: a folder that was named holds no model, or a damaged one.
         CapabilityError: a family that is not known.
     """
+    main = told(options)
+    if main is not None and (pipeline := pipeline_of(options, main)) is not None:
+        family: Family = FAMILIES.load(pipeline)
+        return _loader(family).footprint(family.published[0].name, None)
     folder = _on_disk(options.name)
     if folder is not None:
         return _loader(_family_in(folder, options.name)).footprint(options.name, folder)
@@ -83,7 +98,7 @@ def footprint(options: ModelOptions) -> Footprint:
             pass
     known = published()
     name = options.name if options.name in known else FLUX1_DEV
-    family: Family = FAMILIES.load(known[name])
+    family = FAMILIES.load(known[name])
     return _loader(family).footprint(name, None)
 
 

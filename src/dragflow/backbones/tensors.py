@@ -66,6 +66,11 @@ class Account:
     misshapen: tuple[tuple[str, Shape, Shape], ...] = ()
     """Name, shape in the file, and shape that is needed."""
 
+    @property
+    def faults(self) -> int:
+        """How many tensors do not fit."""
+        return len(self.missing) + len(self.surplus) + len(self.misshapen)
+
     def __str__(self) -> str:
         """The first of each, and how many there are; empty if everything fits."""
         found = [f"tensor {shown(self.missing[0])} is missing (one of {len(self.missing)})"] if self.missing else []

@@ -8,6 +8,7 @@ from typing import Any
 
 from dragflow.backbones.family import FAMILIES, Family, best_preset, published, published_as
 from dragflow.backbones.hub import INDEX, cached, folder_of
+from dragflow.backbones.model_file import class_in, pipeline_of, rest_of, told
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import BUILT_IN, NANO, ModelOptions
@@ -49,7 +50,11 @@ def prompt_form(config: EditConfig, prompts: PromptForm) -> PromptForm:
 
 
 def _family_of(options: ModelOptions, folder: Path | None) -> Family | None:
-    pipeline = published().get(options.name) if folder is None else class_in(folder)
+    main = told(options)
+    if main is not None:
+        pipeline = pipeline_of(options, main)
+    else:
+        pipeline = published().get(options.name) if folder is None else class_in(folder)
     return FAMILIES.load(pipeline) if pipeline is not None and pipeline in FAMILIES.names else None
 
 
@@ -60,22 +65,20 @@ def _is_distilled(options: ModelOptions, folder: Path | None, family: Family) ->
         return known is not None and known.distilled
     parts = (folder / "transformer" / "config.json", folder / "scheduler" / "scheduler_config.json")
     transformer, scheduler = (_entries(path) for path in parts)
+    if (main := told(options)) is not None:
+        transformer |= main.config
     return family.distilled(index=_entries(folder / INDEX), transformer=transformer, scheduler=scheduler)
 
 
 def _found(options: ModelOptions) -> Path | None:
     if options.name in BUILT_IN:
         return NANO_FOLDER if options.name == NANO else None
+    if (main := told(options)) is not None:
+        return rest_of(options, main)
     try:
         return folder_of(options.name) or cached(options.name, options.revision)
     except UserError:
         return None
-
-
-def class_in(folder: Path) -> str | None:
-    """The pipeline's class; None where the index does not tell, which loading says in a sentence."""
-    name = _entries(folder / INDEX).get("_class_name")
-    return name if isinstance(name, str) else None
 
 
 def _entries(path: Path) -> dict[str, Any]:
@@ -91,5 +94,6 @@ def bridge_file(options: ModelOptions, folder: Path | None) -> Path | None:
     """The file of the bridge that is asked for, else of the one in the model's folder; None if there is none."""
     if options.bridge is not None:
         return Path(options.bridge)
-    own = None if folder is None or options.gguf is not None else folder / BRIDGE  # it needs the folder's weights
+    replaced = options.gguf is not None or Path(options.name).is_file()  # it needs the folder's weights
+    own = None if folder is None or replaced else folder / BRIDGE
     return own if own is not None and own.is_file() else None

@@ -77,7 +77,7 @@ def _facts(found: Recognised) -> dict[str, Any]:
     return {
         "file": str(found.path),
         "parts": parts,
-        "pipeline": found.pipeline,
+        "pipelines": found.pipelines,
         "missing": missing,
         "left": found.left,
     }
@@ -91,7 +91,7 @@ def _lines(found: Recognised) -> list[str]:
         lines.append(f"  {found.left} tensors that belong to none of these")
     if found.transformer is None:
         return [*lines, "  no transformer: a part of a model"]
-    if found.pipeline is None:
+    if not found.pipelines:
         return [*lines, "  this variant is not supported"]
     if found.missing:
         lines.append("missing:")

@@ -51,8 +51,8 @@ class ModelOptions(Checked, called="`{}`"):
     """Which model, and how it is loaded."""
 
     model: Name | None = None
-    """Hub id or folder of a pipeline in diffusers layout, or a built-in model: nano, dummy. [default: $DRAGFLOW_MODEL,
-    else FLUX.1-dev]"""
+    """Hub id or folder of a pipeline in diffusers layout, a file of its transformer or of more, or a built-in model:
+    nano, dummy. [default: $DRAGFLOW_MODEL, else FLUX.1-dev]"""
     revision: Name | None = None
     """Commit, tag or branch on the hub. [default: the newest]"""
     device: Name | None = None
@@ -75,6 +75,9 @@ class ModelOptions(Checked, called="`{}`"):
     """Refuse a model whose weights have another fingerprint than this, which a recipe records."""
     unswept: bool = False
     """Take the model's own taps and K/V sites, whatever a sweep of it chose."""
+    parts: tuple[Name, ...] = ()
+    """Of a model that is a file: a hub id or folder in diffusers layout, or a file, that has the rest. Repeatable.
+    [default: published weights of its family]"""
 
     def __post_init__(self) -> None:
         """Refuse options that no loader can read.
@@ -123,8 +126,9 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
             plain[name] = str(plain[name]).removeprefix("torch.")
     if isinstance(plain.get("bridge"), os.PathLike):
         plain["bridge"] = os.fspath(plain["bridge"])
-    if isinstance(plain.get("lora"), str | os.PathLike):
-        plain["lora"] = (os.fspath(plain["lora"]),)
+    for name in ("lora", "parts"):
+        if isinstance(plain.get(name), str | os.PathLike):
+            plain[name] = (os.fspath(plain[name]),)
     if isinstance(plain.get("subject"), str):
         plain["subject"] = SubjectOptions(plain["subject"])
     return plain

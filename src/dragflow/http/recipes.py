@@ -89,6 +89,7 @@ def _offers(served: ModelOptions, recipe: Recipe) -> bool:
         and served.revision in (None, made.revision)
         and served.dtype in (None, made.dtype)
         and all(of(served) == of(made) for of in (_quantised, _loras, _bridge))
+        and (not served.parts or _parts(served) == _parts(made))
         and adapter == (None if served.subject is None else served.subject.adapter)
     )
 
@@ -107,6 +108,10 @@ def _quantised(options: ModelOptions) -> str | None:
 
 def _loras(options: ModelOptions) -> list[str]:
     return [PureWindowsPath(lora).name for lora in options.lora]
+
+
+def _parts(options: ModelOptions) -> list[str]:
+    return [PureWindowsPath(name).name for name in options.parts]
 
 
 def _bridge(options: ModelOptions) -> str | None:

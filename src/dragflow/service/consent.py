@@ -17,7 +17,9 @@ _NAMED = 5
 def asks(recipe: Recipe) -> dict[str, Any]:
     """What a recipe loads and what it tells the model, by the names of the options; only what it gives."""
     made, subject = recipe.weights.options, recipe.subject
-    found: dict[str, Any] = {name: getattr(made, name) for name in ("model", "revision", "quantize", "lora", "bridge")}
+    found: dict[str, Any] = {
+        name: getattr(made, name) for name in ("model", "parts", "revision", "quantize", "lora", "bridge")
+    }
     if subject is not None:
         names = ("adapter", "weights", *encoders_of(subject.options))
         found |= {f"subject.{name}": getattr(subject.options, name) for name in names}
@@ -35,6 +37,7 @@ def unchosen(recipe: Recipe, given: ModelOptions) -> tuple[str, ...]:
     """What a recipe would load that neither comes with dragflow nor was named by the user, each with its option."""
     made, subject = recipe.weights.options, given.subject or SubjectOptions()
     found = [("model", made.model)] if made.model not in BUILT_IN and not chosen_model(recipe, given) else []
+    found += [("parts", name) for name in made.parts if not given.parts]
     found += [("quantize", made.quantize)] if made.gguf is not None and given.gguf is None else []
     found += [("lora", file) for file in made.lora if not given.lora]
     found += [("bridge", made.bridge)] if made.bridge is not None and given.bridge is None else []

@@ -115,13 +115,15 @@ def check_trainable(options: ModelOptions) -> None:
     """Refuse a model that no bridge can be trained for, before it is loaded.
 
     Raises:
-        UserError: it has LoRAs, a bridge that is named, or weights in a GGUF file.
+        UserError: it has LoRAs, a bridge that is named, or weights in a file of their own.
     """
     if options.lora or options.bridge is not None:
         name = "lora" if options.lora else "bridge"
         raise UserError(f"a bridge is trained on the model alone, which is what it is used on: leave out `{name}`")
     if options.gguf is not None:
         raise UserError("a bridge needs the model's own weights: leave out the GGUF file, or use int8 or fp8 instead")
+    if Path(options.name).is_file():
+        raise UserError(f"a bridge needs the model's own weights in a folder, and {options.name} is a file: name that")
 
 
 def train_bridge(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dragflow.backbones.checkpoints.header import Header, read_header
@@ -67,11 +67,13 @@ class Recognised:
     path: Path
     parts: tuple[Part, ...]
     """The networks in it; a transformer comes first."""
-    pipeline: str | None = None
-    """Class of the pipelines that its transformer makes, as diffusers names it; None if it has none, or none that is
+    pipelines: tuple[str, ...] = ()
+    """Classes of the pipelines of diffusers that have its transformer, the usual one first; none if that is not
     supported."""
-    missing: tuple[tuple[str, str], ...] = ()
-    """Of a pipeline with its transformer: part, and key of the network, that the file does not hold."""
+    needs: tuple[tuple[str, str], ...] = ()
+    """Of a pipeline with its transformer: part, and key of the network that it is."""
+    config: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What its variant says of the transformer's configuration."""
     left: int = 0
     """Tensors that belong to none of the parts."""
 
@@ -79,6 +81,12 @@ class Recognised:
     def transformer(self) -> Part | None:
         """The diffusion transformer, if there is one."""
         return self.parts[0] if self.parts[0].kind == "transformer" else None
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """Those of its needs that the file does not hold."""
+        held = {part.network for part in self.parts}
+        return tuple((part, network) for part, network in self.needs if network not in held)
 
 
 def recognise(path: Path) -> Recognised:
@@ -108,14 +116,9 @@ def recognise_header(path: Path, header: Header) -> Recognised:
         return Recognised(path, tuple(parts), left=left)
     variant = _variant(NETWORKS[first.network], groups[first.prefix])
     needs = (variant and variant.needs) or NETWORKS[first.network].needs or {}
-    held = {part.network for part in parts}
-    return Recognised(
-        path,
-        tuple(parts),
-        None if variant is None else variant.pipeline,
-        tuple((part, network) for part, network in needs.items() if network not in held),
-        left,
-    )
+    pipelines = NETWORKS[first.network].variants[-1].pipelines if variant is None else variant.pipelines
+    config = {} if variant is None else variant.config
+    return Recognised(path, tuple(parts), pipelines, tuple(needs.items()), config, left)
 
 
 def split(path: Path, entries: Entries) -> dict[str, dict[str, Entry]]:

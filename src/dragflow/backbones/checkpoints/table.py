@@ -6,7 +6,7 @@ A name may have alternatives, as in "img_in.weight|x_embedder.weight": of the or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["transformer", "text encoder", "autoencoder"]
@@ -40,10 +40,12 @@ class Variant:
     """Name before a block's number, and how many blocks there are."""
     has: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    pipeline: str | None = None
-    """Class of the pipelines of diffusers; of a transformer that has one here."""
+    pipelines: tuple[str, ...] = ()
+    """Classes of the pipelines of diffusers that have such a transformer, the usual one first; none: not supported."""
     needs: Mapping[str, str] | None = None
     """Part of a pipeline to the network that it is, where it is not the family's."""
+    config: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What it says of the transformer's configuration."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,15 @@ TRANSFORMERS: Mapping[str, Network] = {
                 _KONTEXT,
                 ((_IN, 1, 64),),
                 has=("guidance_in.in_layer.weight|time_text_embed.guidance_embedder.linear_1.weight",),
-                pipeline="FluxPipeline",
+                pipelines=("FluxPipeline", "FluxKontextPipeline"),
+                config={"guidance_embeds": True},
             ),
-            Variant("schnell, or a fine-tune of it", ((_IN, 1, 64),), pipeline="FluxPipeline"),
+            Variant(
+                "schnell, or a fine-tune of it",
+                ((_IN, 1, 64),),
+                pipelines=("FluxPipeline",),
+                config={"guidance_embeds": False},
+            ),
         ),
         without=("txt_in.individual_token_refiner.blocks.0.norm1.weight", "distilled_guidance_layer.in_proj.weight"),
         needs={"text_encoder": "clip-l", "text_encoder_2": "t5-xxl", "vae": "vae-16"},
@@ -113,19 +121,19 @@ TRANSFORMERS: Mapping[str, Network] = {
             ),
         },
         (
-            Variant("dev", ((_IN, 0, 6144),), ((_DOUBLE, 8), (_SINGLE, 48)), pipeline="Flux2Pipeline"),
+            Variant("dev", ((_IN, 0, 6144),), ((_DOUBLE, 8), (_SINGLE, 48)), pipelines=("Flux2Pipeline",)),
             Variant(
                 "klein 4B",
                 ((_IN, 0, 3072),),
                 ((_DOUBLE, 5), (_SINGLE, 20)),
-                pipeline="Flux2KleinPipeline",
+                pipelines=("Flux2KleinPipeline",),
                 needs={"text_encoder": "qwen3-4b", "vae": "vae-flux2"},
             ),
             Variant(
                 "klein 9B",
                 ((_IN, 0, 4096),),
                 ((_DOUBLE, 8), (_SINGLE, 24)),
-                pipeline="Flux2KleinPipeline",
+                pipelines=("Flux2KleinPipeline",),
                 needs={"text_encoder": "qwen3-8b", "vae": "vae-flux2"},
             ),
         ),
@@ -144,10 +152,10 @@ TRANSFORMERS: Mapping[str, Network] = {
                 "3.5 medium",
                 blocks=((_JOINT, 24),),
                 has=("joint_blocks.0.x_block.attn2.qkv.weight|transformer_blocks.0.attn2.to_q.weight",),
-                pipeline="StableDiffusion3Pipeline",
+                pipelines=("StableDiffusion3Pipeline",),
             ),
-            Variant("3.5 large", blocks=((_JOINT, 38),), pipeline="StableDiffusion3Pipeline"),
-            Variant("3 medium", blocks=((_JOINT, 24),), pipeline="StableDiffusion3Pipeline"),
+            Variant("3.5 large", blocks=((_JOINT, 38),), pipelines=("StableDiffusion3Pipeline",)),
+            Variant("3 medium", blocks=((_JOINT, 24),), pipelines=("StableDiffusion3Pipeline",)),
         ),
         needs={"text_encoder": "clip-l", "text_encoder_2": "clip-g", "text_encoder_3": "t5-xxl", "vae": "vae-16"},
         supply="stabilityai/stable-diffusion-3.5-medium (gated)",
@@ -165,7 +173,9 @@ TRANSFORMERS: Mapping[str, Network] = {
         },
         (
             Variant("Omni", has=("siglip_embedder.1.weight",)),
-            Variant("base or Turbo, which have the same tensors", blocks=(("layers.", 30),), pipeline="ZImagePipeline"),
+            Variant(
+                "base or Turbo, which have the same tensors", blocks=(("layers.", 30),), pipelines=("ZImagePipeline",)
+            ),
         ),
         needs={"text_encoder": "qwen3-4b", "vae": "vae-16"},
         supply="Tongyi-MAI/Z-Image-Turbo",
@@ -185,7 +195,7 @@ TRANSFORMERS: Mapping[str, Network] = {
             Variant(
                 "Qwen-Image or Qwen-Image-Edit, which have the same tensors",
                 blocks=(("transformer_blocks.", 60),),
-                pipeline="QwenImagePipeline",
+                pipelines=("QwenImagePipeline", "QwenImageEditPipeline", "QwenImageEditPlusPipeline"),
             ),
         ),
         needs={"text_encoder": "qwen2.5-vl-7b", "vae": "vae-qwen"},

@@ -5,6 +5,7 @@ from typing import Any
 
 from dragflow.backbones.family import Family, Published
 from dragflow.backbones.flux1.lora import LAYERS
+from dragflow.backbones.flux1.names import NORMS
 from dragflow.core.models import FLUX1_DEV
 
 
@@ -24,4 +25,5 @@ FAMILY = Family(
     ),
     distilled=distilled,
     layers=LAYERS,
+    norms=NORMS,
 )

@@ -19,6 +19,7 @@ LAYOUT = Layout(
     {"text_encoder": "CLIPTextModel", "text_encoder_2": "T5EncoderModel"},
     {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2"},
     check_configs,
+    published=published,
 )
 
 

@@ -3,6 +3,7 @@
 from dragflow.backbones.family import Family, Published
 from dragflow.backbones.flux1 import distilled
 from dragflow.backbones.flux1.lora import LAYERS
+from dragflow.backbones.flux1.names import NORMS
 
 FAMILY = Family(
     module="dragflow.backbones.flux1_kontext.load",
@@ -18,4 +19,5 @@ FAMILY = Family(
     distilled=distilled,
     prompts="instructions",
     layers=LAYERS,
+    norms=NORMS,
 )

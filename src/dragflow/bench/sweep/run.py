@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dragflow.backbones.fingerprint import fingerprint_of_files
-from dragflow.backbones.parts import Source
-from dragflow.backbones.registry import locate
+from dragflow.backbones.registry import source_of
 from dragflow.bench.run import data_set, facts
 from dragflow.bench.sweep import choose
 from dragflow.bench.sweep.measure import Log, Measured, Setup, by_trial, measure
@@ -73,7 +72,7 @@ def sweep(asked: Asked, executor: Executor, show: Show[Measured], *, force: bool
     asked = replace(asked, model=replace(asked.model, unswept=True))
     config, ids = base_config(asked.preset, asked.settings), data_set(asked.data, None).ids
     weights, _, spec = next(iter(executor.run(facts, [asked.model])))
-    fingerprint = fingerprint_of_files(Source(asked.model, *locate(asked.model)))
+    fingerprint = fingerprint_of_files(source_of(asked.model))
     before = read_sweep(fingerprint) or Sweep(1, asked.model.name, fingerprint)
     for half in asked.halves:
         _check_same(getattr(before, half), asked, half, fingerprint, force=force)

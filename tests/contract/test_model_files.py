@@ -1,0 +1,274 @@
+"""A model from files as they lie on disks computes what it computes from the folder of the same weights, to the bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dragflow.backbones.dummy import write_dummy
+from dragflow.backbones.flux1.model import Flux1
+from dragflow.backbones.registry import footprint, load_backbone
+from dragflow.backbones.usual import usual_preset
+from dragflow.core.errors import UserError
+from dragflow.core.models import ModelOptions
+from gguf_files import write_packed
+from model_files import (
+    COMFY,
+    autoencoder_original,
+    flux1_original,
+    packed_nf4,
+    prefixed,
+    scaled_fp8,
+    with_text_model,
+)
+from small_flux import TIME, error, gradient, latent, load
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+Tensors = dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FLUX.1 of width 256, which blocks of K-quants fill."""
+    return write_dummy(tmp_path_factory.mktemp("base"), doubles=1, singles=1, heads=8)
+
+
+@pytest.fixture(scope="module")
+def tensors(base: Path) -> Tensors:
+    return load_file(base / "transformer" / WEIGHTS)
+
+
+def folder_of(base: Path, tensors: Tensors, to: Path) -> Path:
+    """The model with these weights in diffusers layout."""
+    shutil.copytree(base, to)
+    save_file({name: x.contiguous() for name, x in tensors.items()}, to / "transformer" / WEIGHTS, {"format": "pt"})
+    return to
+
+
+def same(one: Flux1, other: Flux1) -> bool:
+    """Whether velocities and gradients are equal to the bit."""
+    conds = [model.condition("a cat", guidance=3.5) for model in (one, other)]
+    z = latent()
+    velocities = [model.velocity(z, TIME, cond) for model, cond in zip((one, other), conds, strict=True)]
+    gradients = [gradient(model, z, cond) for model, cond in zip((one, other), conds, strict=True)]
+    return torch.equal(*velocities) and torch.equal(*gradients)
+
+
+PLAIN: dict[str, Callable[[Tensors], Tensors]] = {
+    "diffusers": dict,
+    "original": flux1_original,
+    "ComfyUI": lambda tensors: prefixed(COMFY, flux1_original(tensors)),
+    "ComfyUI, diffusers": lambda tensors: prefixed("diffusion_model.", tensors),
+}
+STORED = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32, "fp8": torch.float8_e4m3fn}
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("layout", PLAIN)
+def test_plain_files_are_the_folder_to_the_bit(
+    layout: str, stored: str, base: Path, tensors: Tensors, tmp_path: Path
+) -> None:
+    kept = {name: x.to(STORED[stored]) for name, x in tensors.items()}
+    save_file(PLAIN[layout](kept), tmp_path / "a.safetensors")
+    found = load(tmp_path / "a.safetensors", parts=str(base), dtype="bfloat16")
+    theirs = folder_of(base, {name: x.to(torch.bfloat16) for name, x in kept.items()}, tmp_path / "folder")
+    assert same(found, load(theirs, dtype="bfloat16"))
+
+
+@pytest.mark.parametrize("blocks", ["tensor", "row", "block"])
+@pytest.mark.parametrize("names", ["scale_weight", "weight_scale"])
+def test_scaled_fp8_is_the_folder_of_its_products(
+    names: str, blocks: str, base: Path, tensors: Tensors, tmp_path: Path
+) -> None:
+    stored, exact = scaled_fp8(flux1_original(tensors), names, blocks)
+    save_file(prefixed(COMFY, stored), tmp_path / "a.safetensors")
+    save_file({name: x.bfloat16() for name, x in exact.items()}, tmp_path / "exact.safetensors")
+    options = {"parts": str(base), "dtype": "bfloat16"}
+    assert same(load(tmp_path / "a.safetensors", **options), load(tmp_path / "exact.safetensors", **options))
+    plain = load(base, dtype="bfloat16")
+    cond = plain.condition("a cat", guidance=3.5)
+    assert (
+        error(
+            load(tmp_path / "a.safetensors", **options).velocity(latent(), TIME, cond),
+            plain.velocity(latent(), TIME, cond),
+        )
+        < 0.1
+    )
+
+
+def test_nf4_is_the_folder_of_what_it_stands_for(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    stored, exact = packed_nf4(flux1_original(tensors))
+    save_file(stored, tmp_path / "a.safetensors")
+    save_file({name: x.bfloat16() for name, x in exact.items()}, tmp_path / "exact.safetensors")
+    options = {"parts": str(base), "dtype": "bfloat16"}
+    assert same(load(tmp_path / "a.safetensors", **options), load(tmp_path / "exact.safetensors", **options))
+
+
+@pytest.mark.parametrize(
+    "kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "BF16"]
+)
+def test_gguf_is_near_the_folder_of_what_it_stands_for(kind: str, base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
+    exact = write_packed(tmp_path / "a.gguf", flux1_original(tensors), kind)
+    save_file(exact, tmp_path / "exact.safetensors")
+    found, plain = (load(tmp_path / name, parts=str(base)) for name in ("a.gguf", "exact.safetensors"))
+    cond = plain.condition("a cat", guidance=3.5)
+    assert error(found.velocity(latent(), TIME, cond), plain.velocity(latent(), TIME, cond)) < 1e-3
+
+
+@pytest.mark.parametrize("quantize", ["layerwise-fp8", "int8", "fp8"])
+def test_a_file_is_quantised_as_its_folder_is(quantize: str, base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    if quantize != "layerwise-fp8":
+        pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
+    save_file(flux1_original(tensors), tmp_path / "a.safetensors")
+    options: dict[str, Any] = {"quantize": quantize, "dtype": "bfloat16"}
+    assert same(load(tmp_path / "a.safetensors", parts=str(base), **options), load(base, **options))
+
+
+def test_parts_of_their_own_make_up_the_model(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    """As ComfyUI's folders have them: text encoders scaled, the autoencoder in its authors' layout."""
+    save_file(flux1_original(tensors), tmp_path / "flux.safetensors")
+    exact = Path(shutil.copytree(base, tmp_path / "folder"))
+    for part, name in (("text_encoder", "clip_l"), ("text_encoder_2", "t5xxl")):
+        file = exact / part / "model.safetensors"
+        stored, plain = scaled_fp8(load_file(file), "scale_weight", "tensor")
+        save_file(stored if part == "text_encoder_2" else with_text_model(stored), tmp_path / f"{name}.safetensors")
+        save_file(plain, file, {"format": "pt"})
+    save_file(autoencoder_original(load_file(base / "vae" / WEIGHTS)), tmp_path / "ae.safetensors")
+    shell = Path(shutil.copytree(base, tmp_path / "shell"))
+    for file in shell.rglob("*.safetensors"):
+        file.unlink()
+    parts = (str(shell), *(str(tmp_path / f"{name}.safetensors") for name in ("clip_l", "t5xxl", "ae")))
+    found, plain = (
+        load(tmp_path / "flux.safetensors", parts=parts, dtype="bfloat16"),
+        load(exact, dtype="bfloat16"),
+    )
+    assert same(found, plain)
+    image = torch.rand(1, 3, 32, 48)
+    assert torch.equal(found.encode(image), plain.encode(image))
+    assert torch.equal(found.decode(latent()), plain.decode(latent()))
+
+
+def test_an_all_in_one_checkpoint_needs_tokenizers_alone(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    clip = with_text_model(load_file(base / "text_encoder" / "model.safetensors"))
+    t5 = load_file(base / "text_encoder_2" / "model.safetensors")
+    whole = prefixed(COMFY, flux1_original(tensors)) | prefixed("text_encoders.clip_l.transformer.", clip)
+    whole |= prefixed("text_encoders.t5xxl.transformer.", t5)
+    whole |= prefixed("vae.", autoencoder_original(load_file(base / "vae" / WEIGHTS)))
+    whole["text_encoders.clip_l.logit_scale"] = torch.ones(())
+    save_file(whole, tmp_path / "a.safetensors")
+    shell = Path(shutil.copytree(base, tmp_path / "shell"))
+    for file in shell.rglob("*.safetensors"):
+        file.unlink()
+    found = load(tmp_path / "a.safetensors", parts=str(shell), dtype="bfloat16")
+    assert same(found, load(base, dtype="bfloat16"))
+
+
+def test_the_configuration_is_the_one_that_fits(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    """A folder of FLUX.1-dev gives the rest of a schnell, and a folder without a transformer that of any."""
+    save_file(flux1_original(tensors), tmp_path / "a.safetensors")
+    shutil.copytree(base, tmp_path / "parts")
+    config = tmp_path / "parts" / "transformer" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_layers": 5}))
+    with pytest.raises(UserError, match=r"its transformer cannot be loaded \(tensor .* is missing"):
+        load(tmp_path / "a.safetensors", parts=str(tmp_path / "parts"))
+
+
+def change(tensors: Tensors, name: str, x: Tensor | None) -> Tensors:
+    return {key: value for key, value in (tensors | {name: x}).items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "rule"),
+    [
+        ("img_in.weight", None, r"x_embedder\.weight is missing"),
+        ("more.weight", (2, 2), r"more\.weight is unexpected"),
+        ("img_in.bias", (3,), r"img_in\.bias has shape \(3,\)"),
+        ("img_in.scale_weight", (), r"img_in\.weight of type F32 has the scale img_in\.scale_weight"),
+    ],
+)
+def test_a_file_that_does_not_fit_names_the_tensor(
+    name: str, shape: tuple[int, ...] | None, rule: str, base: Path, tensors: Tensors, tmp_path: Path
+) -> None:
+    wrong = change(flux1_original(tensors), name, None if shape is None else torch.ones(shape))
+    save_file(wrong, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match=rule):
+        load(tmp_path / "a.safetensors", parts=str(base))
+
+
+def test_a_file_that_is_cut_short_names_the_tensor(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    save_file(flux1_original(tensors), tmp_path / "a.safetensors")
+    whole = (tmp_path / "a.safetensors").read_bytes()
+    (tmp_path / "a.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="the file ends within tensor"):
+        load(tmp_path / "a.safetensors", parts=str(base))
+
+
+def test_what_is_needed_and_named_nowhere_is_said(
+    base: Path, tensors: Tensors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    save_file(flux1_original(tensors), tmp_path / "a.safetensors")
+    with pytest.raises(
+        UserError, match=r"comes without text_encoder \(CLIP-L\), .* tokenizers and scheduler: name by `parts`"
+    ):
+        load(tmp_path / "a.safetensors")
+    vae = base / "vae" / WEIGHTS
+    with pytest.raises(UserError, match="holds no transformer"):
+        load(vae)
+    with pytest.raises(UserError, match=r"`parts` .* is FLUX\.1"):
+        load(tmp_path / "a.safetensors", parts=(str(base), str(tmp_path / "a.safetensors")))
+    with pytest.raises(UserError, match="both are"):
+        load(tmp_path / "a.safetensors", parts=(str(base), str(vae), str(vae)))
+    with pytest.raises(UserError, match="give one folder or hub id"):
+        load(tmp_path / "a.safetensors", parts=(str(base), "owner/name"))
+    with pytest.raises(UserError, match="`parts` has no effect here"):
+        load(base, parts=(str(vae),))
+
+
+def test_other_weights_in_a_file_are_another_fingerprint(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    for name, factor in (("a", 1), ("b", -1), ("c", 1)):
+        save_file(flux1_original({key: factor * x for key, x in tensors.items()}), tmp_path / f"{name}.safetensors")
+    a, b, c = (load(tmp_path / f"{name}.safetensors", parts=str(base)).weights.fingerprint for name in "abc")
+    assert a == c != b
+    vae = tmp_path / "vae.safetensors"
+    save_file({name: -x for name, x in load_file(base / "vae" / WEIGHTS).items()}, vae)
+    assert load(tmp_path / "a.safetensors", parts=(str(base), str(vae))).weights.fingerprint != a
+
+
+def test_values_are_what_numpy_reads(tensors: Tensors) -> None:
+    """The writers of this test write what they say."""
+    stored, exact = scaled_fp8({"a.weight": tensors["x_embedder.weight"]}, "scale_weight", "tensor")
+    assert np.allclose(exact["a.weight"].numpy(), tensors["x_embedder.weight"].numpy(), atol=0.05)
+    assert stored["a.weight"].dtype == torch.float8_e4m3fn
+
+
+@pytest.mark.parametrize("guidance", [True, False], ids=["dev", "schnell"])
+def test_what_serves_a_file_best_is_told_before_it_is_loaded(guidance: bool, tmp_path: Path) -> None:
+    folder = write_dummy(tmp_path / "folder", doubles=1, singles=1, guidance=guidance)
+    save_file(flux1_original(load_file(folder / "transformer" / WEIGHTS)), tmp_path / "a.safetensors")
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    if not guidance:
+        scheduler.write_text(
+            json.dumps(json.loads(scheduler.read_text()) | {"use_dynamic_shifting": False, "shift": 1.0})
+        )
+    options = ModelOptions.of(tmp_path / "a.safetensors", parts=str(folder), device="cpu")
+    assert usual_preset(options) == load_backbone(options).spec.preset == ("default" if guidance else "turbo")
+    assert footprint(options).transformer > 1e10
+
+
+def test_the_folder_tells_kontext_from_dev(tensors: Tensors, tmp_path: Path) -> None:
+    folder = write_dummy(tmp_path / "folder", doubles=1, singles=1, heads=8, pipeline="FluxKontextPipeline")
+    save_file(flux1_original(tensors), tmp_path / "a.safetensors")
+    found = load_backbone(ModelOptions.of(tmp_path / "a.safetensors", parts=folder, device="cpu"))
+    assert found.spec.family == "flux1-kontext"
+    assert usual_preset(found.weights.options) == "instant"
