@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from family_cases import CASES, FamilyCase
+from family_cases import CASES, VARIANTS, FamilyCase
 
 from dragflow.backbones.pipeline import PipelineBackbone
 
+_PARAMS = (*CASES, *(pytest.param(case, marks=pytest.mark.slow) for case in VARIANTS))
 
-@pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
+
+@pytest.fixture(scope="session", params=_PARAMS, ids=lambda case: case.name)
 def family(request: pytest.FixtureRequest) -> FamilyCase:
     """Every family in turn."""
     return request.param

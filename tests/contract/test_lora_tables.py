@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from family_cases import CASES, FamilyCase
+from family_cases import CASES, VARIANTS, FamilyCase
 from torch import Tensor, nn
 
 from dragflow.backbones.family import FAMILIES
 from dragflow.backbones.lora_names import LayerNames
 
-TABLES = [case for case in CASES if FAMILIES.load(case.layout.pipeline).layers]
+TABLES = [case for case in (*CASES, *VARIANTS) if FAMILIES.load(case.layout.pipeline).layers]
 XLABS = ".processor."
 """In names that only LoRAs have."""
 
