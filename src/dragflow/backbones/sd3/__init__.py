@@ -1,6 +1,7 @@
 """Stable Diffusion 3 and 3.5 in diffusers layout (medium, large, large-turbo), and every fine-tune of them."""
 
 from dragflow.backbones.family import Family, Published
+from dragflow.backbones.sd3.lora import LAYERS
 
 # Commercial use is free up to a yearly revenue of a million dollars. Nothing in the files of large-turbo tells that it
 # was distilled, so it is not told here, either.
@@ -15,4 +16,5 @@ FAMILY = Family(
             "stable-diffusion-3-medium-diffusers",
         )
     ),
+    layers=LAYERS,
 )
