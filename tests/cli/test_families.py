@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dragflow.backbones.dummy import write_dummy
 from dragflow.files.recipes import load_recipe
 from small_flux2 import write_flux2
 from small_qwen import write_qwen
@@ -19,6 +20,8 @@ from small_z_image import write_z_image
 SETTINGS = ("size.max_pixels=6144", "size.window=whole", "inversion.steps=4", "inversion.skip=1")
 SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
 WRITERS: dict[str, Callable[[Path], Path]] = {
+    "flux1": write_dummy,
+    "flux1-kontext": lambda folder: write_dummy(folder, pipeline="FluxKontextPipeline"),
     "flux2-klein": write_flux2,
     "flux2-klein-base": lambda folder: write_flux2(folder, distilled=False),
     "qwen-image": write_qwen,
@@ -26,6 +29,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "z-image": write_z_image,
     "z-image-turbo": lambda folder: write_z_image(folder, turbo=True),
     "qwen-image-edit": lambda folder: write_qwen(folder, "QwenImageEditPipeline"),
+    "qwen-image-edit-plus": lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline"),
 }
 """Add a family here, and it is edited with."""
 
