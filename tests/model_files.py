@@ -190,3 +190,42 @@ def packed_nf4(tensors: Mapping[str, Tensor], size: int = 64) -> tuple[dict[str,
         )
         exact[key] = (_NF4[codes] * absmax[:, None]).reshape(x.shape)
     return stored, exact
+
+
+def z_image_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a Z-Image transformer of diffusers as its authors name them."""
+    found: dict[str, Tensor] = {}
+    for name, x in tensors.items():
+        if name.endswith(("attention.to_k.weight", "attention.to_v.weight")):
+            continue
+        if name.endswith("attention.to_q.weight"):
+            x = torch.cat([tensors[name.replace("to_q", f"to_{each}")] for each in "qkv"])
+        new = re.sub(r"^all_(x_embedder|final_layer)\.2-1\.", r"\1.", name)
+        new = new.replace("attention.to_q.", "attention.qkv.").replace("attention.to_out.0.", "attention.out.")
+        found[re.sub(r"attention\.norm_([qk])\.", r"attention.\1_norm.", new)] = x
+    return found
+
+
+_FLUX2_RENAMED = {
+    "ff.linear_in.": "img_mlp.0.",
+    "ff.linear_out.": "img_mlp.2.",
+    "ff_context.linear_in.": "txt_mlp.0.",
+    "ff_context.linear_out.": "txt_mlp.2.",
+    "time_guidance_embed.timestep_embedder.linear_1.": "time_in.in_layer.",
+    "time_guidance_embed.timestep_embedder.linear_2.": "time_in.out_layer.",
+    "double_stream_modulation_img.linear.": "double_stream_modulation_img.lin.",
+    "double_stream_modulation_txt.linear.": "double_stream_modulation_txt.lin.",
+    "single_stream_modulation.linear.": "single_stream_modulation.lin.",
+    "attn.to_qkv_mlp_proj.": "linear1.",
+    "attn.to_out.weight": "linear2.weight",
+}
+
+
+def flux2_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a FLUX.2 transformer of diffusers as its authors name them: much as those of FLUX.1."""
+    renamed = {}
+    for name, x in tensors.items():
+        match = re.fullmatch(r"((?:single_)?transformer_blocks\.\d+\.)?(.*)", name)
+        assert match is not None
+        renamed[(match[1] or "") + _renamed(match[2], _FLUX2_RENAMED)] = x
+    return flux1_original(renamed)

@@ -48,6 +48,11 @@ def _check_supported(main: Recognised) -> None:
             f"model {main.path} holds no transformer, only {main.parts[0].title}: give it by `parts`, and a "
             "transformer as `model`"
         )
+    if known(main) and main.transformer.layout == "original" and not FAMILIES.load(known(main)[0]).layers:
+        raise CapabilityError(
+            f"model {main.path} is {main.transformer.title} in its authors' layout, which is not read yet: use one in "
+            "diffusers layout"
+        )
     if not known(main):
         raise CapabilityError(
             f"model {main.path} is {main.transformer.title}, which dragflow does not edit with: use another"

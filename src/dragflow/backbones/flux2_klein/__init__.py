@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dragflow.backbones.family import Family, Published
+from dragflow.backbones.flux1.names import NORMS
+from dragflow.backbones.flux2_klein.lora import LAYERS
 
 
 def distilled(*, index: Mapping[str, Any], transformer: Mapping[str, Any], scheduler: Mapping[str, Any]) -> bool:
@@ -25,4 +27,6 @@ FAMILY = Family(
     preset="instant",
     distilled=distilled,
     prompts="instructions",
+    layers=LAYERS,
+    norms=NORMS,  # called as in FLUX.1
 )

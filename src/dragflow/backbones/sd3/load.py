@@ -29,6 +29,7 @@ LAYOUT = Layout(
     },
     {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2", "tokenizer_3": "text_encoder_3"},
     check_configs,
+    published=published,
 )
 _T5 = "text_encoder_3"
 

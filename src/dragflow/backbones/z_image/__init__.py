@@ -5,6 +5,7 @@ from typing import Any
 
 from dragflow.backbones.family import Family, Published
 from dragflow.backbones.z_image.lora import LAYERS
+from dragflow.backbones.z_image.names import NORMS
 
 _TURBO_SHIFT = 3.0
 
@@ -22,4 +23,5 @@ FAMILY = Family(
     ),
     distilled=distilled,
     layers=LAYERS,
+    norms=NORMS,
 )

@@ -20,6 +20,7 @@ LAYOUT = Layout(
     {"tokenizer": "text_encoder"},
     check_configs,
     text_limit=TEXT_TOKENS,
+    published=lambda _: published(),
 )
 
 
