@@ -229,3 +229,60 @@ def flux2_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         assert match is not None
         renamed[(match[1] or "") + _renamed(match[2], _FLUX2_RENAMED)] = x
     return flux1_original(renamed)
+
+
+_SD3_RENAMED = {
+    "pos_embed.proj.": "x_embedder.proj.",
+    "pos_embed.pos_embed": "pos_embed",
+    "time_text_embed.timestep_embedder.linear_1.": "t_embedder.mlp.0.",
+    "time_text_embed.timestep_embedder.linear_2.": "t_embedder.mlp.2.",
+    "time_text_embed.text_embedder.linear_1.": "y_embedder.mlp.0.",
+    "time_text_embed.text_embedder.linear_2.": "y_embedder.mlp.2.",
+    "norm_out.linear.": "final_layer.adaLN_modulation.1.",
+    "proj_out.": "final_layer.linear.",
+    "norm1.linear.": "x_block.adaLN_modulation.1.",
+    "norm1_context.linear.": "context_block.adaLN_modulation.1.",
+    "attn.norm_added_q.": "context_block.attn.ln_q.",
+    "attn.norm_added_k.": "context_block.attn.ln_k.",
+    "attn.norm_q.": "x_block.attn.ln_q.",
+    "attn.norm_k.": "x_block.attn.ln_k.",
+    "attn2.norm_q.": "x_block.attn2.ln_q.",
+    "attn2.norm_k.": "x_block.attn2.ln_k.",
+    "attn.to_out.0.": "x_block.attn.proj.",
+    "attn2.to_out.0.": "x_block.attn2.proj.",
+    "attn.to_add_out.": "context_block.attn.proj.",
+    "ff.net.0.proj.": "x_block.mlp.fc1.",
+    "ff.net.2.": "x_block.mlp.fc2.",
+    "ff_context.net.0.proj.": "context_block.mlp.fc1.",
+    "ff_context.net.2.": "context_block.mlp.fc2.",
+}
+_SD3_JOINED = {
+    "attn.to_q": ("x_block.attn.qkv", ("attn.to_k", "attn.to_v")),
+    "attn2.to_q": ("x_block.attn2.qkv", ("attn2.to_k", "attn2.to_v")),
+    "attn.add_q_proj": ("context_block.attn.qkv", ("attn.add_k_proj", "attn.add_v_proj")),
+}
+
+
+def sd3_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a Stable Diffusion 3 transformer of diffusers as its authors name them."""
+    found: dict[str, Tensor] = {}
+    last = max(int(name.split(".")[1]) for name in tensors if name.startswith("transformer_blocks."))
+    rest = {layer for _, layers in _SD3_JOINED.values() for layer in layers}
+    for name, x in tensors.items():
+        match = re.fullmatch(r"(transformer_blocks\.(\d+)\.)?(.*)\.(\w+)", name)
+        assert match is not None
+        layer, place = match[3], match[1] or ""
+        block = f"joint_blocks.{match[2]}." if match[1] else ""
+        if layer in rest:
+            continue
+        if layer in _SD3_JOINED:
+            whole, others = _SD3_JOINED[layer]
+            found[f"{block}{whole}.{match[4]}"] = torch.cat(
+                [x, *(tensors[f"{place}{each}.{match[4]}"] for each in others)]
+            )
+            continue
+        if layer == "norm_out.linear" or (layer == "norm1_context.linear" and int(match[2]) == last):
+            scale, shift = x.chunk(2)
+            x = torch.cat([shift, scale])
+        found[block + _renamed(f"{layer}.{match[4]}", _SD3_RENAMED)] = x
+    return found

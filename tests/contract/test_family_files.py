@@ -11,7 +11,7 @@ from family_cases import FLUX2_KLEIN, QWEN_IMAGE, SD3, Z_IMAGE, FamilyCase
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model_files import COMFY, flux2_original, prefixed, z_image_original
+from model_files import COMFY, flux2_original, prefixed, sd3_original, z_image_original
 from small_flux import TIME
 
 WEIGHTS = Path("transformer") / "diffusion_pytorch_model.safetensors"
@@ -20,6 +20,7 @@ FILES: dict[str, tuple[FamilyCase, Callable[[dict[str, Tensor]], dict[str, Tenso
     "flux2-klein, original": (FLUX2_KLEIN, flux2_original),
     "qwen-image, diffusers": (QWEN_IMAGE, dict),
     "sd3, diffusers": (SD3, dict),
+    "sd3, original": (SD3, sd3_original),
     "z-image, diffusers": (Z_IMAGE, dict),
     "z-image, original": (Z_IMAGE, z_image_original),
 }

@@ -41,7 +41,7 @@ class Naming:
     """Gives the network's name of a tensor, where that follows a rule."""
 
     def targets(self, name: str) -> tuple[tuple[str, ...], bool] | None:
-        """The tensors that one of a file holds, one after the other, and whether its halves are swapped."""
+        """The tensors that one of a file holds, one after the other, and whether its halves may be swapped."""
         if self.rename is not None:
             return (self.rename(name),), False
         pattern = re.sub(r"^([a-z_]+)\.(\d+)\.", r"\1.{}.", name)
@@ -98,6 +98,8 @@ def plan(held: Mapping[str, Shape], needed: Mapping[str, Shape], naming: Naming)
         if not targets or not all(target in needed for target in targets) or any(target in found for target in targets):
             surplus.append(name)
             continue
+        matrix = held.get(f"{name.rpartition('.')[0]}.weight", ())
+        swapped = swapped and len(matrix) == 2 and matrix[0] == 2 * matrix[1]  # see `Stacked`
         shapes = [needed[target] for target in targets]
         whole = (sum(each[0] for each in shapes), *shapes[0][1:]) if len(shapes) > 1 else shapes[0]
         is_kernel = len(whole) == 2 and shape == (*whole, 1, 1)

@@ -2,6 +2,7 @@
 
 from dragflow.backbones.family import Family, Published
 from dragflow.backbones.sd3.lora import LAYERS
+from dragflow.backbones.sd3.names import NORMS
 
 # Commercial use is free up to a yearly revenue of a million dollars. Nothing in the files of large-turbo tells that it
 # was distilled, so it is not told here, either.
@@ -17,4 +18,5 @@ FAMILY = Family(
         )
     ),
     layers=LAYERS,
+    norms=NORMS,
 )
