@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KINDS = (".md", ".svg", ".png")
 _BASE: dict[Half, str] = {"taps": OWN, "sites": STILL}
 _TITLES: dict[Half, str] = {"taps": "tap compared", "sites": "K/V site, mapped"}
-_GAINS = (("landing_gain", "landing, px (lower is nearer)"), ("area_gain", "PSNR in the area, dB (higher is better)"))
+_GAINS = (("landing_gain", "landing, px (nearer is less)"), ("area_gain", "PSNR in the area, dB"))
 
 
 def check_report(path: Path) -> None:
