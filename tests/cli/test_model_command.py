@@ -78,3 +78,21 @@ def test_models_are_listed_without_a_network(run: Any, monkeypatch: pytest.Monke
     assert dev.endswith("gated (for accounts that accepted it); preset default; not on this disk")
     listed = json.loads(run("model", "list", "--json").out)["models"]
     assert {"nano", "black-forest-labs/FLUX.1-schnell", "Qwen/Qwen-Image"} <= {one["name"] for one in listed}
+
+
+def test_every_file_of_a_folder_is_told_in_a_line(run: Any, file: Path, dummy_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "broken.safetensors").write_bytes(b"")
+    vae = dummy_folder / "vae" / "diffusion_pytorch_model.safetensors"
+    (tmp_path / "vae" / "ae.safetensors").write_bytes(vae.read_bytes())
+    told = run("model", "inspect", tmp_path)
+    assert told.code == 0, told.err
+    first, second, third = told.out.splitlines()
+    assert first.startswith("flux.safetensors: FLUX.1 (dev")
+    assert "autoencoder of FLUX.1 or SD3" in second
+    assert "broken.safetensors: refused, file" in third
+    lines = [json.loads(line) for line in run("model", "inspect", tmp_path, "--json").out.splitlines()]
+    assert [sorted(line)[:2] for line in lines] == [["file", "left"], ["file", "left"], ["file", "refused"]]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert run("model", "inspect", empty).code == 2

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from dragflow.cli.sweep import sweep
 from dragflow.cli.terminal import emit, say
+from dragflow.core.errors import UserError
 
 if TYPE_CHECKING:
     from dragflow.backbones.catalogue import Known
@@ -54,17 +55,50 @@ def inspect(file: Annotated[Path, Parameter(name="FILE")], /, *, json: bool = Fa
     Parameters
     ----------
     file
-        A .safetensors or .gguf file.
+        A .safetensors or .gguf file; or a folder, such as ComfyUI's `models`: every one in it, in a line.
     json
-        As one JSON object on stdout.
+        As one JSON object on stdout, or one for each file.
     """
     from dragflow.backbones.checkpoints.recognise import recognise
 
+    if file.is_dir():
+        _inspect_folder(file, json)
+        return
     found = recognise(file)
     if json:
         emit(_facts(found))
     else:
         say("\n".join(_lines(found)))
+
+
+def _inspect_folder(folder: Path, json: bool) -> None:
+    """What every file in a folder is, or why it is of no use."""
+    from dragflow.backbones.checkpoints.header import GGUF, SAFETENSORS
+    from dragflow.backbones.checkpoints.recognise import recognise
+
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SAFETENSORS + GGUF)
+    if not files:
+        raise UserError(f"folder {folder} holds no .safetensors or .gguf file: name another")
+    for path in files:
+        try:
+            found = recognise(path)
+        except UserError as error:
+            if json:
+                emit({"file": str(path), "refused": str(error)})
+            else:
+                say(f"{path.relative_to(folder)}: refused, {error}")
+            continue
+        if json:
+            emit(_facts(found))
+        else:
+            held = " and ".join(f"{part.title}, {part.precision}" for part in found.parts)
+            say(f"{path.relative_to(folder)}: {held}" + ("" if _is_used(found) else " (not supported)"))
+
+
+def _is_used(found: Recognised) -> bool:
+    from dragflow.backbones.model_file import known
+
+    return found.transformer is None or bool(known(found))
 
 
 def _facts(found: Recognised) -> dict[str, Any]:
