@@ -272,3 +272,32 @@ def test_the_folder_tells_kontext_from_dev(tensors: Tensors, tmp_path: Path) -> 
     found = load_backbone(ModelOptions.of(tmp_path / "a.safetensors", parts=folder, device="cpu"))
     assert found.spec.family == "flux1-kontext"
     assert usual_preset(found.weights.options) == "instant"
+
+
+def test_a_folder_of_files_gives_what_is_missing(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    for place in ("diffusion_models", "text_encoders", "vae", "loras"):
+        (root / place).mkdir(parents=True)
+    model = root / "diffusion_models" / "flux.safetensors"
+    save_file(flux1_original(tensors), model)
+    clip = with_text_model(load_file(base / "text_encoder" / "model.safetensors"))
+    save_file(clip, root / "text_encoders" / "clip_l.safetensors")
+    save_file(load_file(base / "text_encoder_2" / "model.safetensors"), root / "text_encoders" / "t5xxl.safetensors")
+    save_file(autoencoder_original(load_file(base / "vae" / WEIGHTS)), root / "vae" / "ae.safetensors")
+    (root / "loras" / "broken.safetensors").write_bytes(b"")
+    shell = Path(shutil.copytree(base, tmp_path / "shell"))
+    for file in shell.rglob("*.safetensors"):
+        file.unlink()
+    found = load(model, parts=(str(shell), str(root)), dtype="bfloat16")
+    assert same(found, load(base, dtype="bfloat16"))
+    assert {Path(name).name for name in found.weights.options.parts[1:]} == {
+        "clip_l.safetensors",
+        "t5xxl.safetensors",
+        "ae.safetensors",
+    }
+    shutil.copy(root / "vae" / "ae.safetensors", root / "vae" / "other.safetensors")
+    with pytest.raises(UserError, match=r"ae\.safetensors and .*other\.safetensors as vae: name the one"):
+        load(model, parts=(str(shell), str(root)))
+    assert same(
+        load(model, parts=(str(shell), str(root), str(root / "vae" / "ae.safetensors")), dtype="bfloat16"), found
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from dragflow.backbones.checkpoints.header import SAFETENSORS
 from dragflow.backbones.checkpoints.network import Checkpoint
 from dragflow.backbones.checkpoints.recognise import Recognised, recognise
 from dragflow.backbones.checkpoints.table import NETWORKS
@@ -13,7 +14,7 @@ from dragflow.backbones.configs import read_config
 from dragflow.backbones.family import FAMILIES, Family
 from dragflow.backbones.hub import INDEX, cached, find
 from dragflow.backbones.hub_files import absent
-from dragflow.backbones.model_file import class_in, known
+from dragflow.backbones.model_file import class_in, is_root, known
 from dragflow.backbones.parts import Source
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions
@@ -31,15 +32,40 @@ def assemble(options: ModelOptions) -> Source:
         raise UserError(f"`quantize` names a transformer, and so does `model` {main.path}: leave one of them out")
     _check_supported(main)
     files = [Path(name) for name in options.parts if Path(name).is_file()]
-    others = [name for name in options.parts if not Path(name).is_file()]
+    roots = [Path(name) for name in options.parts if is_root(name)]
+    others = [name for name in options.parts if not Path(name).is_file() and not is_root(name)]
     if len(others) > 1:
         raise UserError(f"`parts` name {others[0]} and {others[1]}: give one folder or hub id, and any number of files")
     checkpoints = _checkpoints(main, files)
+    for part, network in main.needs:
+        if part not in checkpoints and (found := _in_roots(part, network, roots)) is not None:
+            checkpoints[part] = found
+            files.append(found.file)
     name, folder = _rest(main, others[0] if others else None, options.revision, checkpoints)
     _check_pipeline(main, name, folder)
     revision = None if Path(name).is_dir() else folder.name
     resolved = replace(options, parts=(name, *map(str, files)))
     return Source(resolved, folder, revision, checkpoints)
+
+
+def _in_roots(part: str, network: str, roots: list[Path]) -> Checkpoint | None:
+    """The file of a network in folders of files; None if none has it.
+
+    Raises:
+        UserError: several have it.
+    """
+    held: list[Checkpoint] = []
+    for path in (path for root in roots for path in sorted(root.rglob("*")) if path.suffix.lower() in SAFETENSORS):
+        try:
+            parts = recognise(path).parts
+        except UserError:  # of another program, or of none
+            continue
+        held += [Checkpoint(path, each) for each in parts if each.network == network and len(parts) == 1]
+    if len(held) > 1:
+        raise UserError(
+            f"`parts` have {held[0].file} and {held[1].file} as {part}: name the one that is meant as a further of them"
+        )
+    return held[0] if held else None
 
 
 def _check_supported(main: Recognised) -> None:

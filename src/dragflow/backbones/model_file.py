@@ -25,6 +25,11 @@ def is_file(options: ModelOptions) -> bool:
     return False
 
 
+def is_root(name: str) -> bool:
+    """Whether this is a folder of files, as ComfyUI's `models`, and none of a model in diffusers layout."""
+    return Path(name).is_dir() and not (Path(name) / INDEX).is_file()
+
+
 def told(options: ModelOptions) -> Recognised | None:
     """What the model's file is; None if the model is none, or what is wrong with it loading says in a sentence."""
     try:
@@ -42,7 +47,7 @@ def pipeline_of(options: ModelOptions, found: Recognised) -> str | None:
 
 def rest_of(options: ModelOptions, found: Recognised) -> Path | None:
     """The folder on this disk that has the parts which are in no file; None if it is not there yet."""
-    names = [name for name in options.parts if not Path(name).is_file()]
+    names = [name for name in options.parts if not Path(name).is_file() and not is_root(name)]
     if not names:
         names = [each.name for name in known(found)[:1] for each in FAMILIES.load(name).published]
     folders = (Path(name) if Path(name).is_dir() else cached(name, options.revision) for name in names)

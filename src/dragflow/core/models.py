@@ -76,7 +76,8 @@ class ModelOptions(Checked, called="`{}`"):
     unswept: bool = False
     """Take the model's own taps and K/V sites, whatever a sweep of it chose."""
     parts: tuple[Name, ...] = ()
-    """Of a model that is a file: a hub id or folder in diffusers layout, or a file, that has the rest. Repeatable.
+    """Of a model that is a file: a hub id or folder in diffusers layout, a file, or a folder of files such as ComfyUI's
+    `models`, that has the rest. Repeatable.
     [default: published weights of its family]"""
 
     def __post_init__(self) -> None:
