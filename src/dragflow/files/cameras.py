@@ -22,6 +22,8 @@ _RAW_SUFFIXES = frozenset(
     )
 )
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+_DEVELOPED = (b"\xff\xd8\xff", b"\x89PNG")
+"""Starts of what a raw file never is, whatever it is named."""
 _DEVELOP = "develop it in a raw converter and export a TIFF of 16 bits, or a PNG"
 _NEW_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 
@@ -49,7 +51,7 @@ def refuse_raw(source: Path | io.BytesIO, name: Path | str) -> None:
         UserError: it is a camera's raw file.
     """
     start = _start(source)
-    named = isinstance(source, Path) and source.suffix.lower() in _RAW_SUFFIXES
+    named = isinstance(source, Path) and source.suffix.lower() in _RAW_SUFFIXES and not start.startswith(_DEVELOPED)
     canon = (start[:2] in (b"II", b"MM") and start[8:10] == b"CR") or start[4:12] == b"ftypcrx "
     if named or canon or start.startswith(_RAW_STARTS):
         raise UserError(f"picture {name} is a camera's raw file: {_DEVELOP}")

@@ -26,6 +26,19 @@ def is_deep(image: Image.Image) -> bool:
     return image.format == "PNG" and any(";16" in str(part) for tile in getattr(image, "tile", ()) for part in tile)
 
 
+def refuse_many_levels(image: Image.Image, name: Path | str) -> None:
+    """Refuse a PPM of more levels than 8 bits have, of which Pillow keeps no more than that in silence.
+
+    Raises:
+        UserError: it is one.
+    """
+    levels = [part for tile in getattr(image, "tile", ()) if image.format == "PPM" for part in tile[3] if part != "RGB"]
+    if any(isinstance(part, int) and part > 255 for part in levels):
+        raise UserError(
+            f"picture {name} is a PPM of up to {levels[0]} levels, which is read with 255 alone: save it as PNG or TIFF"
+        )
+
+
 def in_eight_bits(deep: DeepPixels) -> Pixels:
     """The nearest levels of 8 bits."""
     return ((deep.astype(np.uint32) + _LEVELS // 2) // _LEVELS).astype(np.uint8)
@@ -45,10 +58,13 @@ def read_deep(file: Path | io.BytesIO, image: Image.Image, name: str) -> DeepPix
     import cv2
 
     data = file.read_bytes() if isinstance(file, Path) else file.getvalue()
-    read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    read = None if image.mode == "CMYK" else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     found = None if read is None else _in_rgb(np.asarray(read))
     if found is None or not _is_same(found, image):
-        raise UserError(f"picture {name} has 16 bits a channel in a form that cannot be read: save it as PNG")
+        raise UserError(
+            f"picture {name} has 16 bits a channel in a form that cannot be read ({image.format}, {image.mode}), or is "
+            "damaged: save it again as a PNG of RGB, or of RGB and alpha"
+        )
     return cast("DeepPixels", found)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import logging
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes
 from dragflow.files.deep import encode_deep_png, encode_tiff, laid, read_deep
 from dragflow.files.embedded import jpeg_segments, text_in, xmp_packet
+from dragflow.files.exif import rewritten_exif
 from dragflow.files.pictures import SourceImage, open_bytes
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ FORMATS = {
 }
 """Names of outputs, and the formats that they ask for."""
 _LONGEST_SIDE = {"WEBP": 16_383, "JPEG": 65_500, "AVIF": 65_536}
+_LONGEST_SEGMENT = 65_533
+"""Of a JPEG's EXIF data, in bytes."""
 _LOSSY = ("JPEG", "AVIF")
 _QUALITY = 95
 """Of JPEG and AVIF."""
@@ -90,8 +94,10 @@ def encode(
         raise UserError(f"the result is {w} x {h}, and {kind} holds at most {most} pixels a side: save a PNG or a TIFF")
     _tell_losses(kind, source, deep)
     array = _array(kind, source, pixels, deep)
-    if kind != "TIFF":  # which is written upright, because it gets no EXIF data
+    if _keeps_exif(kind, source):
         array = laid(array, source.orientation)
+    else:  # then nothing would say how it lies
+        source = replace(source, exif=None, orientation=1)
     data = _WRITERS[kind](source, array, text or {})
     _check_readable(data, kind, array, text or {})
     return data
@@ -101,9 +107,16 @@ def _tell_losses(kind: str, source: SourceImage, deep: DeepPixels | None) -> Non
     lost = ["pixels are not kept exactly, also where nothing was edited"] if kind in _LOSSY else []
     lost += ["transparency is left out"] if kind == "JPEG" and source.alpha is not None else []
     lost += ["16 bits a channel become 8"] if deep is not None and kind not in ("PNG", "TIFF") else []
-    lost += ["EXIF data are left out"] if kind == "TIFF" and source.exif else []
+    lost += ["EXIF data are left out"] if source.exif and not _keeps_exif(kind, source) else []
     if lost:
         _log.warning("%s: %s; PNG keeps all", kind, ", ".join(lost))
+
+
+def _keeps_exif(kind: str, source: SourceImage) -> bool:
+    exif = source.exif or b""
+    if kind == "AVIF":
+        return not exif or rewritten_exif(exif) is not None
+    return kind != "TIFF" and (kind != "JPEG" or len(exif) <= _LONGEST_SEGMENT)
 
 
 def _array(kind: str, source: SourceImage, pixels: Pixels, deep: DeepPixels | None) -> Any:
@@ -136,6 +149,8 @@ def _webp(source: SourceImage, array: Any, text: dict[str, str]) -> bytes:
 
 
 def _avif(source: SourceImage, array: Any, text: dict[str, str]) -> bytes:
+    if source.exif:  # what is damaged would be refused, or turn the picture, because the format has an orientation too
+        source = replace(source, exif=rewritten_exif(source.exif))
     return _pillow("AVIF", source, array, quality=_QUALITY, subsampling="4:4:4", max_threads=1, **_as_xmp(text))
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dragflow.core.arrays import DeepPixels, Pixels, own
 from dragflow.core.errors import UserError
 from dragflow.files.cameras import from_cmyk, heif, refuse_raw, refuse_thumbnail
-from dragflow.files.deep import in_eight_bits, is_deep, read_deep, turned
+from dragflow.files.deep import in_eight_bits, is_deep, read_deep, refuse_many_levels, turned
+from dragflow.files.exif import exif_of
 from dragflow.files.pillow import lenient_pillow
 
 _log = logging.getLogger(__name__)
@@ -117,10 +118,11 @@ def _read(file: Path | io.BytesIO, name: Path | str) -> SourceImage:
     with _reading(name):
         image = _open(file, name, deep=True, still=False)
         # Pillow turns a TIFF upright as it decodes it and forgets that it did; a PNG's tags may follow its pixels.
-        early = _exif(image, name) if image.format == "TIFF" else None
+        early = exif_of(image, name) if image.format == "TIFF" else None
+        refuse_many_levels(image, name)
         sixteen = is_deep(image)  # its layout is forgotten once it is decoded
         image.load()
-        exif, orientation = early or _exif(image, name)
+        exif, orientation = early or exif_of(image, name)
         profile = image.info.get("icc_profile")
         deep = read_deep(file, image, str(name)) if sixteen else None
     if image.mode == "CMYK":
@@ -128,19 +130,14 @@ def _read(file: Path | io.BytesIO, name: Path | str) -> SourceImage:
     if deep is None and image.mode not in _EIGHT_BIT_MODES:
         _refuse_mode(name, image.mode)
     check_size(name, (image.height, image.width))
-    path = file if isinstance(file, Path) else None
+    lying = _rgba(image) if deep is None else deep
+    # OpenCV turns a TIFF upright, as Pillow does, and nothing else.
+    pixels: Any = lying if early else turned(lying, orientation)
+    kept: dict[str, Any] = {"orientation": orientation, "exif": exif, "icc_profile": profile}
+    kept["path"] = file if isinstance(file, Path) else None
     if deep is not None:
-        pixels = turned(deep, orientation)
-        return SourceImage.of_deep(pixels, orientation=orientation, exif=exif, icc_profile=profile, path=path)
-    rgba = _rgba(upright(image, name))
-    return SourceImage(
-        pixels=rgba[..., :3],
-        alpha=rgba[..., 3] if rgba.shape[2] == 4 else None,
-        orientation=orientation,
-        exif=exif,
-        icc_profile=profile,
-        path=path,
-    )
+        return SourceImage.of_deep(pixels, **kept)
+    return SourceImage(pixels=pixels[..., :3], alpha=pixels[..., 3] if pixels.shape[2] == 4 else None, **kept)
 
 
 def _rgba(image: Image.Image) -> Pixels:
@@ -252,30 +249,8 @@ def _reading(name: Path | str) -> Iterator[None]:
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"picture {str(name)[:40]}... has too long a name: check the path") from error
         raise UserError(f"picture {name} is damaged or truncated ({error}): export it again") from error
-    except (SyntaxError, ValueError, TypeError, EOFError, struct.error) as error:
+    except (SyntaxError, ValueError, TypeError, AttributeError, EOFError, struct.error) as error:
         raise UserError(f"picture {name} is damaged or truncated ({error}): export it again") from error
-
-
-_STRUCTURE = frozenset({*range(0x100, 0x10E), 0x111, *range(0x115, 0x11C), 0x11C, 0x129, 0x13D, *range(0x140, 0x146)})
-"""Tags about the layout of a TIFF file itself; they mean nothing in another file."""
-
-
-def _exif(image: Image.Image, name: Path | str) -> tuple[bytes | None, int]:
-    """EXIF as it is saved again, and the orientation that it gives, 1 to 8; what is damaged is left out."""
-    try:
-        tags = image.getexif()
-        orientation = tags.get(ExifTags.Base.Orientation, 1) or 1
-        if orientation not in range(1, 9):
-            raise ValueError(f"orientation {orientation!r}")
-        raw = image.info.get("exif")
-        if not isinstance(raw, bytes):
-            for tag in _STRUCTURE.intersection(tags):
-                del tags[tag]
-            raw = tags.tobytes() if tags else None
-        return raw, int(orientation)
-    except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error) as error:
-        _log.warning("%s: its EXIF data are damaged and left out (%s)", name, error)
-        return None, 1
 
 
 def check_size(path: Path | str, size: tuple[int, int]) -> None:
