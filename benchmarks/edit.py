@@ -62,7 +62,8 @@ def _published(name: str, model: str, size: int, dtype: str) -> dict[str, float]
     from published_schedule import PublishedSchedule
 
     from dragflow import Editor
-    from dragflow.backbones.flux1.layout import image_ids, pack
+    from dragflow.backbones.flux1.layout import image_ids
+    from dragflow.backbones.packing import pack
 
     backbone: Any = Editor.load(model, dtype=dtype).backbone
     transformer, text = backbone._transformer, backbone.condition("a ball", guidance=3.5).text

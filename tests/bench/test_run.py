@@ -302,7 +302,7 @@ def test_what_changed_among_the_pictures_of_others_is_taken_in_again(tmp_path: P
     assert len((tmp_path / "run" / RECORDS).read_bytes().splitlines()) == 4
 
 
-@pytest.mark.parametrize(("mode", "name", "word"), [("CMYK", "0.jpg", "CMYK"), ("I;16", "0.png", "8 bits")])
+@pytest.mark.parametrize(("mode", "name", "word"), [("CMYK", "0.jpg", "CMYK")])
 def test_a_picture_of_others_that_cannot_be_read_is_recorded(mode: str, name: str, word: str, tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     Image.new(mode, (256, 256)).save(tmp_path / "theirs" / name)

@@ -15,7 +15,7 @@ from cyclopts import App
 from dragflow.cli.app import app
 
 WAYS = ("direct", "dots", "symlink", "hard link")
-OUTPUTS = {"--output", "--sidecar", "--trace", "--overlay", "OUTPUT"}
+OUTPUTS = {"--output", "--sidecar", "--trace", "--overlay", "--report", "OUTPUT"}
 """Options whose value is written to; what else a command is given is read."""
 TRACED = "losses.csv"
 
@@ -124,6 +124,16 @@ CASES = (
         {"--output": ".safetensors"},
         FORCE,
         MODEL | {"pairs": (("--pairs", "pairs"), "pairs/manifest.json")},
+    ),
+    Case(
+        ("model", "sweep"),
+        {"--report": ".md"},
+        FORCE,
+        {
+            "model": (("model", "--data", "world:2"), "model/transformer/weights.safetensors"),
+            "data": (("dummy", "--data", "data"), "data/0001/operation.png"),
+            "preset": (("dummy", "--data", "world:2", "--preset", "preset.toml"), "preset.toml"),
+        },
     ),
     Case(
         ("bench", "report"),

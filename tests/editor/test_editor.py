@@ -269,12 +269,12 @@ def test_the_composite_keeps_the_sources_bytes_and_can_be_left_out() -> None:
     )
     white = torch.ones(1, 3, 16, 16)
     config = EditConfig()
-    kept = composite(task, white, config)
+    kept = composite(task, white, config, source)
     assert np.array_equal(kept[~task.area], source[~task.area])
     assert (kept[15:17, 15:17] >= source[15:17, 15:17]).all()
-    bare = composite(task, white, override(config, ["area.composite=false"]))
+    bare = composite(task, white, override(config, ["area.composite=false"]), source)
     assert (bare == 255).all()
-    hard = composite(task, white, override(config, ["area.feather=0.0"]))
+    hard = composite(task, white, override(config, ["area.feather=0.0"]), source)
     assert (hard[task.area] == 255).all()
 
 
@@ -282,7 +282,7 @@ def test_the_feather_leaves_no_rim_of_what_was_taken_away() -> None:
     source = picture(32, 32)
     task = resolve(source, Instruction((Operation(Box(4, 8, 9, 13), Translate((20, 10.5))),)))
     assert task.area[8:14, 4].all()  # the region touches the rim of its own rectangle
-    result = composite(task, torch.ones(1, 3, 32, 32), EditConfig())
+    result = composite(task, torch.ones(1, 3, 32, 32), EditConfig(), source)
     (operation,) = task.operations
     assert (result[operation.mask] == 255).all()
 

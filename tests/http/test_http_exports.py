@@ -212,7 +212,7 @@ def test_a_model_that_is_not_served_is_named_without_its_place(
     ("body", "words"),
     [
         ({"picture": b64(png(picture()))}, "has no recipe: it was not made by dragflow"),
-        ({"picture": b64(png(picture(), "JPEG"))}, "is not a PNG"),
+        ({"picture": b64(png(picture(), "JPEG"))}, "has no recipe: it was not made by dragflow"),
         ({"picture": "?"}, "`picture` is not in base64"),
         ({}, "picture"),
         ({"picture": b64(png(picture())), "path": "/etc/passwd"}, "path"),

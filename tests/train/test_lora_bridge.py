@@ -350,7 +350,7 @@ def test_sizes_and_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 )
 def test_models_that_none_can_be_trained_for_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        check_trainable(ModelOptions(**({"model": "dummy"} | options)))
+        check_trainable(ModelOptions.of(options.pop("model", "dummy"), **options))
 
 
 @pytest.mark.slow

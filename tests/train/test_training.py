@@ -138,9 +138,11 @@ def test_the_warm_start_is_the_linear_projection():
 def test_packing_is_the_pipelines_own():
     from diffusers import FluxPipeline
 
+    from dragflow.backbones.packing import pack, unpack
+
     z = torch.randn(2, 16, 8, 6)
-    assert torch.equal(layout.pack(z), FluxPipeline._pack_latents(z, 2, 16, 8, 6))
-    assert torch.equal(layout.unpack(layout.pack(z), 4, 3), z)
+    assert torch.equal(pack(z), FluxPipeline._pack_latents(z, 2, 16, 8, 6))
+    assert torch.equal(unpack(pack(z), 4, 3), z)
     ids = FluxPipeline._prepare_latent_image_ids(2, 4, 3, "cpu", torch.float32)
     assert torch.equal(layout.image_ids(4, 3, torch.device("cpu")), ids)
 

@@ -86,4 +86,4 @@ class EditResult:
 
     def encoded(self, kind: str) -> bytes:
         """The bytes of a file of one of the formats of `files.encoding.FORMATS`, with its recipe."""
-        return encode_result(self.source, self.pixels, self.deep, self.provenance.recipe, kind)
+        return encode_result(self.source, self.pixels, self.provenance.recipe, deep=self.deep, kind=kind)

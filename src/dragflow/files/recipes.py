@@ -107,7 +107,7 @@ def _settled(instruction: Instruction) -> Instruction:
 
 
 def encode_result(
-    source: SourceImage, pixels: Pixels, deep: DeepPixels | None, recipe: Recipe, kind: str = "PNG"
+    source: SourceImage, pixels: Pixels, recipe: Recipe, *, deep: DeepPixels | None = None, kind: str = "PNG"
 ) -> bytes:
     """A result (H, W, 3) as a file with its recipe; the same recipe gives the same bytes. See `encode`."""
     return encode(kind, source, pixels, {KEY: dump_recipe(recipe)}, deep)
