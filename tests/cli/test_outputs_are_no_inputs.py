@@ -254,7 +254,8 @@ def test_no_output_goes_onto_an_input(case: Case, option: str, crowded: Path, ru
             )
             before = {path: path.read_bytes() for path in crowded.rglob("*") if path.is_file()}
             typed = (aimed,) if option == "OUTPUT" else (option, aimed)
-            other = ("--output", f"new{case.outputs['--output']}") if option not in ("OUTPUT", "--output") else ()
+            named = case.outputs.get("--output")
+            other = ("--output", f"new{named}") if named and option != "--output" else ()
             done = (
                 run(*case.command, *words, *typed, *other, *case.base)
                 if option == "OUTPUT"
