@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 from dragflow.core.errors import UserError
 from dragflow.files.deep import turned
 from dragflow.files.encoding import encode
-from dragflow.files.pictures import SourceImage, decode_image, load_image
+from dragflow.files.pictures import SourceImage, decode_image, from_pixels, load_image
 
 H, W = 24, 40
 KINDS = ["PNG", "TIFF", "WEBP", "AVIF", "JPEG"]
@@ -52,6 +52,16 @@ def test_a_source_of_any_format_lies_the_same_in_any_other(orientation: int, of:
     check_layout(data, turned(RAMP, orientation))
     if kind != "TIFF":
         assert Image.open(io.BytesIO(data)).getexif()[0x10F] == "maker"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_that_was_turned_is_one_for_torch_too(orientation: int) -> None:
+    import torch
+
+    turned_by_file = decode_image(saved("JPEG", exif=tags(orientation)), "source")
+    turned_by_hand = from_pixels(turned(np.asarray(Image.open(io.BytesIO(saved("PNG")))), orientation))
+    for source in (turned_by_file, turned_by_hand):
+        torch.tensor(source.pixels)  # nothing that runs backwards through its memory
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

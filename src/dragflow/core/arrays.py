@@ -38,14 +38,17 @@ def own(holder: object) -> None:
 
 
 def _immutable(value: Any) -> Any:
-    """The array itself if its memory is that of a `bytes`, which cannot be made writable again; else such a copy."""
+    """The array itself if its memory is that of a `bytes`, which cannot be made writable again; else such a copy.
+
+    One that runs backwards through its memory, as a picture that was turned, is copied too: torch takes none.
+    """
     import numpy as np
 
     array = np.asarray(value)
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, bytes):
+    if isinstance(base, bytes) and min(array.strides, default=0) >= 0:
         return array
     if array.dtype.hasobject or not array.size:  # no bytes stand for these
         array = array.copy()
