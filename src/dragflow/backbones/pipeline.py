@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from dragflow.backbones.conditioning import Told, check_references, check_subject
 from dragflow.backbones.devices import cache_device, on_device
 from dragflow.backbones.family import Distilled, best_preset
 from dragflow.backbones.fingerprint import weights_of_parts
@@ -110,17 +111,6 @@ class PipelineBackbone(ABC):
         """The facts of this model."""
 
     @abstractmethod
-    def condition(
-        self,
-        prompt: str,
-        *,
-        subject: Subject | None = None,
-        references: tuple[Reference, ...] = (),
-        guidance: float,
-    ) -> Conditioning:
-        """See `Backbone.condition`; `_text` gives the prompt as it was encoded, of the last few without an encoder."""
-
-    @abstractmethod
     def _encode_prompt(self, prompt: str) -> Any:
         """A prompt as the transformer takes it."""
 
@@ -136,7 +126,27 @@ class PipelineBackbone(ABC):
     def _project(self, stream: Any) -> Float[Tensor, "b c h w"]:
         """V from the stream after the last block."""
 
-    # -- pictures and times --------------------------------------------------------------------------------------
+    # -- prompts, pictures and times ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def condition(
+        self,
+        prompt: str,
+        *,
+        subject: Subject | None = None,
+        references: tuple[Reference, ...] = (),
+        guidance: float,
+    ) -> Any:
+        """See `Backbone.condition`: a `Told`, unless a family has one of its own.
+
+        `_text` gives a prompt as it was encoded, of the last few without an encoder.
+        """
+        check_subject(self.spec, subject)
+        check_references(self.spec, references)
+        own = Told(self._text(prompt), references)
+        if self.spec.guidance != "classifier-free":
+            return own
+        return self._guided(own, lambda: Told(self._text(self.spec.negative), references), guidance)
 
     @torch.no_grad()
     def encode(self, image: Image) -> Latent:
@@ -308,31 +318,6 @@ class PipelineBackbone(ABC):
     def _on_device(self, *modules: nn.Module) -> AbstractContextManager[None]:
         """Bring offloaded parts to the transformer's device while they work."""
         return on_device(modules, self.device, offload=self._offload)
-
-
-def check_subject(spec: BackboneSpec, subject: Subject | None) -> None:
-    """Check that a model takes a subject, where one is given.
-
-    Raises:
-        CapabilityError: it takes none.
-    """
-    if subject is not None and spec.subject_heads is None:
-        raise CapabilityError(
-            f"a subject is given, but models of family {spec.family} take none: leave it out, or use FLUX.1"
-        )
-
-
-def check_references(spec: BackboneSpec, references: Sequence[Reference]) -> None:
-    """Check that a model takes so many references.
-
-    Raises:
-        CapabilityError: it takes fewer.
-    """
-    if len(references) > spec.references:
-        raise CapabilityError(
-            f"{len(references)} references are given, but models of family {spec.family} take "
-            f"{spec.references or 'none'}: leave some out, or use an edit model"
-        )
 
 
 def mode(encoded: Any) -> Tensor:

@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dragflow.backbones.conditioning import check_references
 from dragflow.backbones.flux1 import distilled
 from dragflow.backbones.flux1.hooks import subject_hooks
 from dragflow.backbones.flux1.layout import image_ids, reference_ids, spec_of
 from dragflow.backbones.hooks import kv_hooks, norm_hook
 from dragflow.backbones.packing import pack, unpack
-from dragflow.backbones.pipeline import PipelineBackbone, check_references
+from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Reference, Subject, SubjectControl
 from dragflow.ops import flow
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dragflow.backbones.conditioning import Told
 from dragflow.backbones.flux2_klein import FAMILY, distilled
 from dragflow.backbones.flux2_klein.layout import (
     TEXT_TOKENS,
@@ -28,12 +29,11 @@ from dragflow.backbones.flux2_klein.layout import (
     text_ids,
     time_shift,
 )
-from dragflow.backbones.guidance import Guided
 from dragflow.backbones.hooks import input_hook, kv_hooks, sliced_kv_hooks
 from dragflow.backbones.packing import pack, unpack
-from dragflow.backbones.pipeline import PipelineBackbone, check_references, check_subject, mode
+from dragflow.backbones.pipeline import PipelineBackbone, mode
 from dragflow.core.config import InversionConfig
-from dragflow.method.backbone import BackboneSpec, Image, KVControl, Latent, Reference, Schedule, Subject
+from dragflow.method.backbone import BackboneSpec, Image, KVControl, Latent, Schedule
 from dragflow.ops import flow
 
 
@@ -44,14 +44,6 @@ class Text:
     tokens: Float[Tensor, "1 m e"]
 
 
-@dataclass(frozen=True, eq=False)
-class Flux2Conditioning:
-    """A prompt, and the pictures to look at."""
-
-    text: Text
-    references: tuple[Reference, ...] = ()
-
-
 class Flux2Klein(PipelineBackbone):
     """A `Backbone` on a `Flux2Transformer2DModel` and the rest of its `Flux2KleinPipeline`."""
 
@@ -59,23 +51,6 @@ class Flux2Klein(PipelineBackbone):
         stride = 8 if self._pipeline is None else stride_of(self._pipeline.vae)
         spec = spec_of(self._transformer, stride, distilled=self._is(distilled))
         return replace(spec, prompts=FAMILY.prompts, preset=FAMILY.preset)
-
-    @torch.no_grad()
-    def condition(
-        self,
-        prompt: str,
-        *,
-        subject: Subject | None = None,
-        references: tuple[Reference, ...] = (),
-        guidance: float,
-    ) -> Flux2Conditioning | Guided:
-        """See `Backbone.condition`."""
-        check_subject(self.spec, subject)
-        check_references(self.spec, references)
-        own = Flux2Conditioning(self._text(prompt), references)
-        if self.spec.distilled:
-            return own
-        return self._guided(own, lambda: Flux2Conditioning(self._text(self.spec.negative), references), guidance)
 
     def _encode_prompt(self, prompt: str) -> Text:
         pipeline = self._parts()
@@ -100,7 +75,7 @@ class Flux2Klein(PipelineBackbone):
         h, w = self.spec.token_grid(latent)
         return Schedule(flow.time_grid(config.steps, time_shift(h * w, config.steps)), config.skip)
 
-    def _embed(self, z: Latent, t: float | Tensor, cond: Flux2Conditioning) -> _Stream:
+    def _embed(self, z: Latent, t: float | Tensor, cond: Told) -> _Stream:
         transformer = self._transformer
         device, dtype = z.device, transformer.dtype
         h, w = z.shape[-2:]

@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from dragflow.backbones.conditioning import Told, check_references, check_subject
 from dragflow.backbones.guidance import beyond
 from dragflow.backbones.hooks import input_hook, kv_hooks
 from dragflow.backbones.packing import pack, unpack
-from dragflow.backbones.pipeline import PipelineBackbone, check_references, check_subject, mode
+from dragflow.backbones.pipeline import PipelineBackbone, mode
 from dragflow.backbones.qwen_image.layout import moments, reference_rotary, spec_of, stride_of
 from dragflow.backbones.qwen_image.prompts import check_prompt, encode
 from dragflow.backbones.qwen_image.shown import Shown
@@ -30,14 +31,6 @@ class Text:
     """A prompt as the transformer takes it; there is no padding, and so no mask."""
 
     tokens: Float[Tensor, "1 m e"]
-
-
-@dataclass(frozen=True, eq=False)
-class QwenConditioning:
-    """A prompt, and the pictures to look at."""
-
-    text: Text
-    references: tuple[Reference, ...] = ()
 
 
 class QwenImage(PipelineBackbone):
@@ -61,8 +54,8 @@ class QwenImage(PipelineBackbone):
         check_prompt(prompt)
         shown = self._shown(references)
 
-        def told(text: str) -> QwenConditioning:
-            return QwenConditioning(self._text(text, *shown), references)
+        def told(text: str) -> Told:
+            return Told(self._text(text, *shown), references)
 
         return self._guided(told(prompt), lambda: told(self.spec.negative), guidance)
 
@@ -93,7 +86,7 @@ class QwenImage(PipelineBackbone):
         length = own.norm(dim=-1, keepdim=True) / led.norm(dim=-1, keepdim=True)
         return unpack(led * length, *self.spec.token_grid((v.shape[-2], v.shape[-1])))
 
-    def _embed(self, z: Latent, t: float | Tensor, cond: QwenConditioning) -> _Stream:
+    def _embed(self, z: Latent, t: float | Tensor, cond: Told) -> _Stream:
         transformer = self._transformer
         h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
         told = [pack(each.z)[:, each.tokens].expand(z.shape[0], -1, -1) for each in cond.references]

@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.guidance import Guided
+from dragflow.backbones.conditioning import Told
 from dragflow.backbones.hooks import kv_hooks, norm_hook
 from dragflow.backbones.packing import unpack_last
-from dragflow.backbones.pipeline import PipelineBackbone, check_references, check_subject
+from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.sd3.layout import TEXT_TOKENS, check_places, spec_of
-from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Reference, Subject
+from dragflow.method.backbone import BackboneSpec, KVControl, Latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,33 +30,11 @@ class Text:
     pooled: Float[Tensor, "1 p"]
 
 
-@dataclass(frozen=True, eq=False)
-class SD3Conditioning:
-    """A prompt."""
-
-    text: Text
-
-
 class SD3(PipelineBackbone):
     """A `Backbone` on an `SD3Transformer2DModel` and the rest of its `StableDiffusion3Pipeline`."""
 
     def _facts(self) -> BackboneSpec:
         return spec_of(self._transformer, 8 if self._pipeline is None else self._pipeline.vae_scale_factor)
-
-    @torch.no_grad()
-    def condition(
-        self,
-        prompt: str,
-        *,
-        subject: Subject | None = None,
-        references: tuple[Reference, ...] = (),
-        guidance: float,
-    ) -> SD3Conditioning | Guided:
-        """See `Backbone.condition`."""
-        check_subject(self.spec, subject)
-        check_references(self.spec, references)
-        own = SD3Conditioning(self._text(prompt))
-        return self._guided(own, lambda: SD3Conditioning(self._text(self.spec.negative)), guidance)
 
     def _encode_prompt(self, prompt: str) -> Text:
         pipeline = self._parts()
@@ -75,7 +53,7 @@ class SD3(PipelineBackbone):
             )
         return Text(tokens.to(self.device), pooled.to(self.device))
 
-    def _embed(self, z: Latent, t: float | Tensor, cond: SD3Conditioning) -> _Stream:
+    def _embed(self, z: Latent, t: float | Tensor, cond: Told) -> _Stream:
         transformer = self._transformer
         dtype, grid = transformer.dtype, self.spec.token_grid((z.shape[-2], z.shape[-1]))
         check_places(transformer, grid, self.spec.pixel_multiple)

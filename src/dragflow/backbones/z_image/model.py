@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.guidance import Guided
+from dragflow.backbones.conditioning import Told
 from dragflow.backbones.hooks import input_hook, kv_hooks
 from dragflow.backbones.packing import pack_last, unpack_last
-from dragflow.backbones.pipeline import PipelineBackbone, check_references, check_subject
+from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.z_image import distilled
 from dragflow.backbones.z_image.layout import (
     PATCHING,
@@ -27,7 +27,7 @@ from dragflow.backbones.z_image.layout import (
     padded,
     spec_of,
 )
-from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Reference, Subject
+from dragflow.method.backbone import BackboneSpec, KVControl, Latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,36 +37,12 @@ class Text:
     tokens: Float[Tensor, "1 m e"]
 
 
-@dataclass(frozen=True, eq=False)
-class ZImageConditioning:
-    """A prompt."""
-
-    text: Text
-
-
 class ZImage(PipelineBackbone):
     """A `Backbone` on a `ZImageTransformer2DModel` and the rest of its `ZImagePipeline`."""
 
     def _facts(self) -> BackboneSpec:
         stride = 8 if self._pipeline is None else self._pipeline.vae_scale_factor
         return spec_of(self._transformer, stride, distilled=self._is(distilled))
-
-    @torch.no_grad()
-    def condition(
-        self,
-        prompt: str,
-        *,
-        subject: Subject | None = None,
-        references: tuple[Reference, ...] = (),
-        guidance: float,
-    ) -> ZImageConditioning | Guided:
-        """See `Backbone.condition`."""
-        check_subject(self.spec, subject)
-        check_references(self.spec, references)
-        own = ZImageConditioning(self._text(prompt))
-        if self.spec.distilled:
-            return own
-        return self._guided(own, lambda: ZImageConditioning(self._text(self.spec.negative)), guidance)
 
     def _encode_prompt(self, prompt: str) -> Text:
         pipeline = self._parts()
@@ -80,7 +56,7 @@ class ZImage(PipelineBackbone):
             )
         return Text(tokens[None].to(self.device))
 
-    def _embed(self, z: Latent, t: float | Tensor, cond: ZImageConditioning) -> _Stream:
+    def _embed(self, z: Latent, t: float | Tensor, cond: Told) -> _Stream:
         transformer = self._transformer
         device, dtype, count = z.device, transformer.dtype, cond.text.tokens.shape[1]
         h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))

@@ -1,0 +1,43 @@
+"""What a model is told besides a latent and a time, and what it cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dragflow.core.errors import CapabilityError
+from dragflow.method.backbone import BackboneSpec, Reference, Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A prompt as the transformer takes it, and the pictures to look at."""
+
+    text: Any
+    references: tuple[Reference, ...] = ()
+
+
+def check_subject(spec: BackboneSpec, subject: Subject | None) -> None:
+    """Check that a model takes a subject, where one is given.
+
+    Raises:
+        CapabilityError: it takes none.
+    """
+    if subject is not None and spec.subject_heads is None:
+        raise CapabilityError(
+            f"a subject is given, but models of family {spec.family} take none: leave it out, or use FLUX.1"
+        )
+
+
+def check_references(spec: BackboneSpec, references: Sequence[Reference]) -> None:
+    """Check that a model takes so many references.
+
+    Raises:
+        CapabilityError: it takes fewer.
+    """
+    if len(references) > spec.references:
+        raise CapabilityError(
+            f"{len(references)} references are given, but models of family {spec.family} take "
+            f"{spec.references or 'none'}: leave some out, or use an edit model"
+        )
