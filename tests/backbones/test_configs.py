@@ -117,7 +117,7 @@ def test_a_setting_that_cannot_be_is_named_with_its_rule(
         ("text_encoder_2", {"vocab_size": 39}, "as vocab_size 39 would have it"),
         ("text_encoder_2", {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}, "8 bits"),
         ("vae", {"scaling_factor": 0}, "its vae has scaling_factor 0"),
-        ("vae", {"_class_name": "os"}, "is a os: an autoencoder of diffusers is needed"),
+        ("vae", {"_class_name": "os"}, "is a os: AutoencoderKL or AutoencoderTiny is needed"),
         ("vae", {"down_block_types": ["X"] * 4}, "its vae cannot be loaded"),
     ],
 )

@@ -154,7 +154,7 @@ def test_published_weights_are_counted_without_a_download(
         ("transformer", "axes_dims_rope", [8, 8, 16], "four even numbers"),
         ("transformer", "guidance_embeds", True, "klein has none"),
         ("text_encoder", "num_hidden_layers", 20, "it must be 27 or more"),
-        ("vae", "_class_name", "AutoencoderKL", "a AutoencoderKLFlux2 is needed"),
+        ("vae", "_class_name", "AutoencoderKL", "is a AutoencoderKL: AutoencoderKLFlux2 is needed"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(part: str, key: str, value: Any, words: str, tmp_path: Path) -> None:

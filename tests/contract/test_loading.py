@@ -93,6 +93,14 @@ def test_another_transformer_is_refused_by_name(copy: Path) -> None:
         load_backbone(ModelOptions.of(copy, device="cpu"))
 
 
+def test_the_autoencoder_of_another_family_is_refused_by_name(family: FamilyCase, copy: Path) -> None:
+    for name in ("AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLQwenImage", "AutoencoderKLWan", "os"):
+        if name not in family.layout.autoencoders:
+            (copy / "vae" / "config.json").write_text(json.dumps({"_class_name": name}))
+            with pytest.raises(UserError, match=f"vae of the model is a {name}: Autoencoder.* is needed"):
+                family.load(copy)
+
+
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_damaged_transformer_config_is_a_user_error(text: str, copy: Path) -> None:
     (copy / "transformer" / "config.json").write_text(text)

@@ -17,7 +17,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.motion import Affine, Rotate, Scale, Translate
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.files import exports
-from dragflow.files.encoding import encode_png
+from dragflow.files.encoding import FORMATS, encode, encode_png
 from dragflow.files.exports import Result, decode_result, export, left_out, load_result
 from dragflow.files.instructions import parse_instruction
 from dragflow.files.openraster import RasterLayer, flattened
@@ -151,7 +151,7 @@ def test_the_zip_holds_layers_masks_result_and_everything_else() -> None:
             "layers/0-background.png",
             "layers/1-the-ball.png",
         ]
-        assert file.read("result.png") == result.png
+        assert file.read("result.png") == result.data
         task = resolve(source.pixels, asked())
         again = resolve(source.pixels, parse_instruction(file.read("instruction.json").decode(), "zip"))
         for number, name in enumerate(names[2:4]):
@@ -225,6 +225,16 @@ def test_a_result_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert decoded == [str(tmp_path / "made.png")]
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".webp", ".avif", ".jpg"])
+def test_a_result_of_any_format_that_is_written_is_taken_away(suffix: str) -> None:
+    source = picture()
+    data = encode(FORMATS[suffix], source, source.pixels, {"dragflow": "{}"})
+    files = export(source, asked(), result=decode_result(data, "in `result`")).encoded("all")
+    with ZipFile(io.BytesIO(files)) as file:
+        assert file.read(f"result{suffix}") == data
+        assert b'name="Result"' in ZipFile(io.BytesIO(file.read("layers.ora"))).read("stack.xml")
+
+
 def test_a_sample_needs_neither_guesses_nor_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> Any:
         raise AssertionError
@@ -244,7 +254,10 @@ def test_a_result_of_another_picture_and_surplus_names_are_refused() -> None:
     other = from_pixels(np.zeros((50, 60, 3), np.uint8))
     with pytest.raises(UserError, match="`result` is 60 x 50, the picture 128 x 96"):
         export(picture(), asked(), result=Result(encode_png(other, other.pixels), other.pixels))
-    for data, words in ((b"GIF89a", "is not a PNG: give the file"), (b"\x89PNG", "is damaged|cannot|can be read")):
+    gif = io.BytesIO()
+    Image.new("RGB", (128, 96)).save(gif, "GIF")
+    wrong = ((gif.getvalue(), "is a GIF, in which no result is written: give the file"), (b"\x89PNG", "can be read"))
+    for data, words in wrong:
         with pytest.raises(UserError, match=f"picture in `result` .*({words})"):
             decode_result(data, "in `result`")
     with pytest.raises(UserError, match="3 `names` are given for 2 regions"):

@@ -97,7 +97,7 @@ def test_a_form_takes_away_a_sample_and_an_openraster_file(client: TestClient, t
         ({"edit": "none"}, 404, "no such edit"),
         ({"edit": "none", "result": "AAAA"}, 400, "say the result in one way"),
         ({"result": "?"}, 400, "`result` is not in base64"),
-        ({"result": "AAAA"}, 400, "picture in `result` is not a PNG"),
+        ({"result": "AAAA"}, 400, "picture in `result` is not in a format that can be read"),
         ({"picture": "AAAA"}, 400, "picture in `picture` is not in a format"),
         ({"names": ["x" * 300]}, 400, "names.0"),
         ({"names": ["a", "b"]}, 400, "2 `names` are given for 1 regions"),

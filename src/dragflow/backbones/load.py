@@ -53,6 +53,8 @@ class Layout:
     """Part to the text encoder that it is for."""
     check_configs: Callable[[str, Mapping[str, Config]], None]
     """Given the model's name and its networks' settings: raises a `UserError` where they do not fit each other."""
+    autoencoders: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
+    """Classes that the `vae` may be of: those whose latents are what the family works on as they are."""
     text_limit: int | None = None
     """Most tokens that a tokenizer is ever asked for; None: as many as it says that it gives."""
     published: Callable[[str], Mapping[str, Config]] | None = None
@@ -253,13 +255,14 @@ def network_class(layout: Layout, part: str, config: Config) -> Any:
     """The class of a part's network; that of the autoencoder is named in its configuration.
 
     Raises:
-        UserError: that names no autoencoder of diffusers.
+        UserError: that names none of the family's autoencoders.
     """
     if part in layout.text_encoders:
         return getattr(import_module("transformers"), layout.text_encoders[part])
     name = layout.transformer if part == "transformer" else str(config.get("_class_name"))
-    if part == "vae" and not (name.startswith("Autoencoder") and hasattr(import_module("diffusers"), name)):
-        raise UserError(f"the vae of the model is a {shown(name)}: an autoencoder of diffusers is needed")
+    if part == "vae" and name not in layout.autoencoders:
+        needed = " or ".join(layout.autoencoders)
+        raise UserError(f"the vae of the model is a {shown(name)}: {needed} is needed; use the vae that belongs to it")
     return _diffusers(name)
 
 

@@ -13,12 +13,14 @@ from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from dragflow.core.arrays import Map, Pixels
 from dragflow.core.errors import UserError
 from dragflow.core.task import DragTask, Instruction, MaskArray, MaskFile
 from dragflow.core.text import one_line
 from dragflow.files import openraster
+from dragflow.files.encoding import FORMATS
 from dragflow.files.instructions import dump_instruction
 from dragflow.files.masks import mask_png
 from dragflow.files.openraster import RasterLayer
@@ -33,7 +35,7 @@ from dragflow.pixels.stack import Moved, Stack, stack_of
 What = Literal["layers", "openraster", "red_bench", "all"]
 """`openraster` is one .ora file, anything else a zip."""
 
-RESULT, INSTRUCTION, RASTER, SAMPLE = "result.png", "instruction.json", "layers.ora", "red_bench"
+RESULT, INSTRUCTION, RASTER, SAMPLE = "result", "instruction.json", "layers.ora", "red_bench"
 _MISSING = f"{SAMPLE}/missing.txt"
 _NAMED = 60
 """Characters of a region's name in the name of a file."""
@@ -43,10 +45,12 @@ _NAMED = 60
 class Result:
     """What an edit gave."""
 
-    png: bytes
-    """With its recipe, if it has one."""
+    data: bytes
+    """Of its file, with its recipe, if it has one."""
     pixels: Pixels
     """(H, W, 3), upright."""
+    suffix: str = ".png"
+    """By which its format is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +128,7 @@ class Export:
             return self.openraster()
         if what == "red_bench":
             return zipped(self.sample_files(fields))
-        files = {} if self.result is None else {RESULT: self.result.png}
+        files = {} if self.result is None else {f"{RESULT}{self.result.suffix}": self.result.data}
         files |= self.layer_files()
         return zipped(files if what == "layers" else files | {RASTER: self.openraster()} | self._sample_if_any(fields))
 
@@ -181,15 +185,18 @@ def media_type(what: What) -> str:
     return openraster.MEDIA_TYPE if what == "openraster" else "application/zip"
 
 
-def decode_result(png: bytes, name: str) -> Result:
+def decode_result(data: bytes, name: str) -> Result:
     """A result from the bytes of its file; `name` says which picture, for errors.
 
     Raises:
-        UserError: not a PNG, or one that cannot be read.
+        UserError: of a format that no result is written in, or one that cannot be read.
     """
-    if not png.startswith(b"\x89PNG"):
-        raise UserError(f"picture {name} is not a PNG: give the file that the edit made")
-    return Result(png, decode_image(png, name).pixels)
+    pixels = decode_image(data, name).pixels
+    kind = Image.open(io.BytesIO(data)).format  # which was checked as it was decoded
+    suffix = next((suffix for suffix, written in FORMATS.items() if written == kind), None)
+    if suffix is None:
+        raise UserError(f"picture {name} is a {kind}, in which no result is written: give the file that the edit made")
+    return Result(data, pixels, suffix)
 
 
 def load_result(path: Path) -> Result:

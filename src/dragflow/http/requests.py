@@ -103,7 +103,7 @@ class ExportRequest(PictureRequest):
     edit: Name | None = Field(None, description="the id of the edit whose result goes along")
     variant: Annotated[int, Interval(ge=0, lt=MOST_VARIANTS)] = Field(0, description="which result of that edit")
     result: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="the result itself, a PNG in base64 (in a form: the file), instead of `edit`"
+        None, description="the file of the result itself in base64 (in a form: as it is), instead of `edit`"
     )
     sample: SampleFields | None = Field(None, description="what the ReD Bench sample says beside the instruction")
     margin: Margin = Field(0, description="pixels by which the derived editable area is grown")
@@ -113,7 +113,7 @@ class RecipeRequest(schema.Strict):
     """A result, of which the recipe is read."""
 
     picture: Annotated[str, Field(min_length=1)] = Field(
-        description="the PNG of a result in base64 (in a form: the file itself)"
+        description="the file of a result in base64 (in a form: as it is)"
     )
 
 

@@ -19,6 +19,7 @@ LAYOUT = Layout(
     {"text_encoder": "Qwen3ForCausalLM"},
     {"tokenizer": "text_encoder"},
     check_configs,
+    autoencoders=("AutoencoderKLFlux2",),
     text_limit=TEXT_TOKENS,
     published=published,
 )

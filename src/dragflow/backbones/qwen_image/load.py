@@ -19,6 +19,7 @@ LAYOUT = Layout(
     {"text_encoder": "Qwen2_5_VLForConditionalGeneration"},
     {"tokenizer": "text_encoder"},
     check_configs,
+    autoencoders=("AutoencoderKLQwenImage",),
     text_limit=TEXT_TOKENS,
     published=lambda _: published(),
 )
