@@ -181,7 +181,7 @@ def test_an_output_that_cannot_be_written(run: Any, desk: Any, dummy_folder: Pat
         (desk.folder / ".." / desk.folder.name / "picture.png", "itself an input"),
         (desk.folder / "none" / "out.png", "does not exist"),
         (desk.folder, ".png"),
-        (desk.folder / "out.jpg", ".png"),
+        (desk.folder / "out.gif", ".png"),
     ):
         refused(run(*base, "-o", output), (word,), desk, before)
     refused(run(*base, "-o", desk.out, "--sidecar", desk.image), ("itself an input",), desk, before)
@@ -235,7 +235,7 @@ def test_a_trace_without_the_library_that_plots_it(
     refused(run(*base, "--trace", trace), ("--trace needs matplotlib: pip install 'dragflow[bench]'",), desk, before)
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "text", "truncated", "sixteen", "animated", "tiny", "folder"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "truncated", "deep", "raw", "tiny", "folder"])
 def test_a_picture_that_cannot_be_used(kind: str, run: Any, desk: Any, dummy_folder: Path) -> None:
     bad = desk.folder / "bad.png"
     if kind == "empty":
@@ -244,10 +244,10 @@ def test_a_picture_that_cannot_be_used(kind: str, run: Any, desk: Any, dummy_fol
         bad.write_text("this is not a picture")
     elif kind == "truncated":
         bad.write_bytes(desk.image.read_bytes()[:5000])
-    elif kind == "sixteen":
-        Image.fromarray(np.zeros((64, 64), np.uint16)).save(bad)
-    elif kind == "animated":
-        Image.new("RGB", (64, 64)).save(bad, save_all=True, append_images=[Image.new("RGB", (64, 64), "red")])
+    elif kind == "deep":
+        Image.fromarray(np.zeros((64, 64), np.int32)).save(bad, "TIFF")
+    elif kind == "raw":
+        bad.write_bytes(b"FUJIFILMCCD-RAW 0201" + bytes(60))
     elif kind == "tiny":
         Image.new("RGB", (64, 4)).save(bad)
     elif kind == "folder":
