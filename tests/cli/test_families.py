@@ -29,12 +29,17 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "z-image": write_z_image,
     "z-image-turbo": lambda folder: write_z_image(folder, turbo=True),
     "qwen-image-edit": lambda folder: write_qwen(folder, "QwenImageEditPipeline"),
-    "qwen-image-edit-plus": lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline"),
+    "qwen-image-edit-plus": lambda folder: write_qwen(folder, "QwenImageEditPlusPipeline", zero_cond_t=True),
 }
 """Add a family here, and it is edited with."""
 
 
-@pytest.mark.parametrize("name", WRITERS)
+_QUICK = ("flux2-klein", "z-image")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in WRITERS]
+)
 def test_an_edit_changes_what_it_may_and_nothing_else(name: str, run: Any, desk: Any, tmp_path: Path) -> None:
     folder = WRITERS[name](tmp_path / "model")
     done = run("edit", desk.image, "--mask", desk.mask, "--to", "60,40", "--model", folder, *SMALL, "-o", desk.out)

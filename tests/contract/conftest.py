@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from family_cases import CASES, VARIANTS, FamilyCase
+from family_cases import CASES, FLUX1, FLUX2_KLEIN, VARIANTS, Z_IMAGE, FamilyCase
 
 from dragflow.backbones.pipeline import PipelineBackbone
 
-_PARAMS = (*CASES, *(pytest.param(case, marks=pytest.mark.slow) for case in VARIANTS))
+_QUICK = (FLUX1, FLUX2_KLEIN, Z_IMAGE)
+"""One with two kinds of blocks, one with fused projections and references, one with a single stream and guidance."""
+_PARAMS = tuple(pytest.param(case, marks=() if case in _QUICK else pytest.mark.slow) for case in (*CASES, *VARIANTS))
 
 
 @pytest.fixture(scope="session", params=_PARAMS, ids=lambda case: case.name)

@@ -172,4 +172,4 @@ Z_IMAGE_TURBO = replace(Z_IMAGE, write=lambda folder: write_z_image(folder, turb
 CASES = (FLUX1, FLUX2_KLEIN, QWEN_IMAGE, SD3, Z_IMAGE)
 """Add a family here, and every check runs on it."""
 VARIANTS = (FLUX1_KONTEXT, FLUX2_KLEIN_BASE, QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS, Z_IMAGE_TURBO)
-"""Those that share nearly all code with one of them: every check runs on them among the slow tests."""
+"""Those that share nearly all code with one of them."""

@@ -15,7 +15,6 @@ from torch import Tensor
 from dragflow.backbones.configs import settings_of
 from dragflow.backbones.footprint import empty_networks
 from dragflow.backbones.load import network_class
-from dragflow.backbones.lora import attach_loras
 from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.qwen_image.layout import check_configs
 from dragflow.backbones.qwen_image.load import LAYOUT
@@ -25,7 +24,7 @@ from dragflow.backbones.registry import footprint, load_backbone, wrap_pipeline
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions
-from small_flux import GRID, TIME, latent
+from small_flux import GRID, latent
 from small_qwen import library_pipeline, steps_of, write_qwen
 
 PROMPT, GUIDANCE = "a cat on grass", 4.0
@@ -136,23 +135,6 @@ def test_a_loaded_pipeline_is_taken(pipe: Any) -> None:
     wrapped = wrap_pipeline(pipe, ModelOptions())
     assert wrapped.spec.family == "qwen-image"
     assert (wrapped.spec.guidance, wrapped.spec.negative, wrapped.spec.references) == ("classifier-free", " ", 0)
-
-
-def test_a_lora_of_diffusers_is_applied(folder: Path, backbone: QwenImage, tmp_path: Path) -> None:
-    from diffusers import QwenImagePipeline, QwenImageTransformer2DModel
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
-
-    transformer = QwenImageTransformer2DModel.from_pretrained(folder, subfolder="transformer")
-    transformer.add_adapter(LoraConfig(r=2, target_modules=["to_k", "add_k_proj"], init_lora_weights=False))
-    layers: dict[str, Any] = get_peft_model_state_dict(transformer)
-    QwenImagePipeline.save_lora_weights(tmp_path, layers)
-    file = str(tmp_path / "pytorch_lora_weights.safetensors")
-    cond = backbone.condition(PROMPT, guidance=1.0)
-    before = backbone.velocity(latent(), TIME, cond)
-    with attach_loras(backbone, [file]) as on:
-        assert not torch.allclose(on.velocity(latent(), TIME, cond), before, atol=1e-4)
-    assert torch.equal(backbone.velocity(latent(), TIME, cond), before)
 
 
 @pytest.mark.parametrize("model", ["Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2511"])

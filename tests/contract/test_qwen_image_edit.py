@@ -139,6 +139,25 @@ def see(pipe: Any, pictures: list[Any], monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(pipe, "encode_prompt", encoded)
 
 
+def test_but_for_the_autoencoder_the_text_encoder_sees_the_picture_itself(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a picture loses on its way through the latent is all that is lost."""
+    backbone, picture = case.backbone, as_picture(torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(5)))
+    area = 1024 * 1024 if case.kind == "QwenImageEditPipeline" else 384 * 384
+    pipe = library_pipeline(case.folder, case.kind)
+    resized = pipe.image_processor.resize(picture, *scaled((64, 96), area))
+    theirs, _ = pipe.encode_prompt("see", image=resized if area > 384 * 384 else [resized])
+    references = (in_place(backbone.encode(as_tensor(picture)), (4, 6)),)
+    lossy = backbone.condition("see", references=references, guidance=1.0).text.tokens
+    monkeypatch.setattr(backbone, "decode", lambda z: as_tensor(picture))
+    backbone._text.cache_clear()
+    exact = backbone.condition("see", references=references, guidance=1.0).text.tokens
+    assert torch.allclose(exact, theirs, atol=1e-5)
+    assert not torch.allclose(lossy, exact, atol=1e-3)
+    backbone._text.cache_clear()
+
+
 def test_rows_and_columns_of_a_picture_are_told_to_the_text_encoder(case: Case) -> None:
     """Without them transformers counts its patches as words, in silence; the weights were trained with them."""
     given: list[Tensor] = []

@@ -108,8 +108,8 @@ def read_lora(path: Path) -> dict[str, Entry]:
     for kind, pattern in _OTHER_KINDS.items():
         if found := next((name for name in entries if re.search(pattern, name)), None):
             raise UserError(
-                f"LoRA {path} is {kind} (it has {shown(found)} of shape {entries[found].shape}), which is not read: "
-                "use a LoRA, DoRA, LoHa or LoKr"
+                f"LoRA {path} is {kind} (it has {shown(found)} of shape {shown(str(entries[found].shape))}), "
+                "which is not read: use a LoRA, DoRA, LoHa or LoKr"
             )
     factors = {name: entry for name, entry in entries.items() if not name.endswith(".alpha")}
     if how := quantised(factors):
@@ -237,8 +237,8 @@ def _foreign_error(path: Path, entries: Mapping[str, Entry], foreign: list[Group
     name = next(iter(foreign[0].tensors.values())) if foreign else next(iter(entries))
     what = "is for several families of models" if mixed else "holds nothing for this model"
     return UserError(
-        f"LoRA {path} {what}: tensor {shown(name)} of shape {entries[name].shape} belongs to no layer of this one; use "
-        f"a LoRA for this model, in a naming that is read: {_READ}"
+        f"LoRA {path} {what}: tensor {shown(name)} of shape {shown(str(entries[name].shape))} belongs to no layer of "
+        f"this one; use a LoRA for this model, in a naming that is read: {_READ}"
     )
 
 

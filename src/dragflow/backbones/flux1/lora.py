@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from dragflow.backbones.lora_names import Stacked
 
 _DOUBLE, _SINGLE = "transformer_blocks.{}.", "single_transformer_blocks.{}."
 
 
-def _attention(name: str, qkv: tuple[str, str, str], out: str) -> Iterator[tuple[str, Stacked]]:
-    stacked = Stacked(tuple(f"{_DOUBLE}attn.{each}" for each in qkv))
-    yield f"double_blocks.{{}}.{name}_attn.qkv", stacked
-    yield f"double_blocks.{{}}.{name}_attn.proj", Stacked.of(f"{_DOUBLE}attn.{out}")
-    number = 1 if name == "img" else 2
-    yield f"double_blocks.{{}}.processor.qkv_lora{number}", stacked
-    yield f"double_blocks.{{}}.processor.proj_lora{number}", Stacked.of(f"{_DOUBLE}attn.{out}")
-
-
+_IMAGE, _TEXT = ("to_q", "to_k", "to_v"), ("add_q_proj", "add_k_proj", "add_v_proj")
+ATTENTIONS = {
+    "double_blocks.{}.img_attn.qkv": Stacked(tuple(f"{_DOUBLE}attn.{each}" for each in _IMAGE)),
+    "double_blocks.{}.txt_attn.qkv": Stacked(tuple(f"{_DOUBLE}attn.{each}" for each in _TEXT)),
+    "double_blocks.{}.img_attn.proj": Stacked.of(f"{_DOUBLE}attn.to_out.0"),
+    "double_blocks.{}.txt_attn.proj": Stacked.of(f"{_DOUBLE}attn.to_add_out"),
+}
+"""Of blocks with two streams, which later models of the same authors have, too."""
 _QKV = tuple(f"{_SINGLE}attn.to_{each}" for each in "qkv")
+_XLABS = {
+    "double_blocks.{}.processor.qkv_lora1": ATTENTIONS["double_blocks.{}.img_attn.qkv"],
+    "double_blocks.{}.processor.qkv_lora2": ATTENTIONS["double_blocks.{}.txt_attn.qkv"],
+    "double_blocks.{}.processor.proj_lora1": ATTENTIONS["double_blocks.{}.img_attn.proj"],
+    "double_blocks.{}.processor.proj_lora2": ATTENTIONS["double_blocks.{}.txt_attn.proj"],
+    "single_blocks.{}.processor.qkv_lora": Stacked(_QKV),
+    "single_blocks.{}.processor.proj_lora": Stacked.of(f"{_SINGLE}proj_out"),
+}
 LAYERS = {
-    **dict(_attention("img", ("to_q", "to_k", "to_v"), "to_out.0")),
-    **dict(_attention("txt", ("add_q_proj", "add_k_proj", "add_v_proj"), "to_add_out")),
+    **ATTENTIONS,
+    **_XLABS,
     **{
         f"double_blocks.{{}}.{name}": Stacked.of(f"{_DOUBLE}{layer}")
         for name, layer in {
@@ -36,8 +41,6 @@ LAYERS = {
     "single_blocks.{}.linear1": Stacked((*_QKV, f"{_SINGLE}proj_mlp")),
     "single_blocks.{}.linear2": Stacked.of(f"{_SINGLE}proj_out"),
     "single_blocks.{}.modulation.lin": Stacked.of(f"{_SINGLE}norm.linear"),
-    "single_blocks.{}.processor.qkv_lora": Stacked(_QKV),
-    "single_blocks.{}.processor.proj_lora": Stacked.of(f"{_SINGLE}proj_out"),
     **{
         f"{name}_in.{layer}_layer": Stacked.of(f"time_text_embed.{embedder}_embedder.linear_{number}")
         for name, embedder in {"time": "timestep", "vector": "text", "guidance": "guidance"}.items()
