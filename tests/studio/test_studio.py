@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 from studio_pages import decoded, middle
 
 from dragflow.cli.app import main
@@ -22,7 +24,8 @@ def test_a_person_drags_and_gets_the_edit(visit: Any, scene: Any, picture: Path,
     visitor = visit()
     page = visitor.page
     visitor.open(picture)
-    assert page.get_by_role("button", name="Select", exact=True).get_attribute("title").endswith("colours and edges")
+    select = page.get_by_role("button", name="Select", exact=True)
+    expect(select).to_have_attribute("title", re.compile("colours and edges$"))  # said once the server has answered
     x, y = middle(scene.mask)
     page.mouse.click(*visitor.at(x, y))
     visitor.wait("c.ghost && !c.ghost.ghost.coarse")
@@ -53,6 +56,7 @@ def test_a_person_drags_and_gets_the_edit(visit: Any, scene: Any, picture: Path,
     visitor.wait("c.judging && !c.running")
     page.wait_for_function(f"() => /^About .* s, .* GiB here/.test(document.querySelector('{ESTIMATE}').textContent)")
     share = visitor.value("c.judging.share")
+    page.evaluate("scrollTo(0, 0)")  # from the widgets back to the picture
     visitor.drag((128, 128), (200, 128))
     assert visitor.value("c.judging.share") > share + 0.2
 
