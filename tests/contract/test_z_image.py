@@ -78,6 +78,35 @@ def test_every_step_is_the_pipelines(scale: float, ours: PipelineBackbone, folde
         assert error(ours.velocity(z, 1 - float(times[i][0]), cond), v) < TOLERANCE
 
 
+def test_a_picture_is_encoded_as_in_the_pipeline(
+    ours: PipelineBackbone, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the draw: ours is the mode of what the encoder gives."""
+    import diffusers
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda of, generator=None: of.mode())
+    pipe: Any = diffusers.ZImageImg2ImgPipeline.from_pretrained(folder)
+    monkeypatch.setattr(pipe.scheduler, "scale_noise", lambda z, t, noise: z)
+    picture = torch.rand(1, 3, H, W, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        z = pipe.prepare_latents(picture * 2 - 1, None, 1, 16, H, W, torch.float32, "cpu", None)
+    assert error(ours.encode(picture), z) < TOLERANCE
+
+
+def test_a_latent_is_decoded_as_in_the_pipeline(ours: PipelineBackbone, folder: Path) -> None:
+    import diffusers
+
+    pipe: Any = diffusers.ZImagePipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    start = torch.randn(1, 16, H // 8, W // 8, generator=torch.Generator().manual_seed(0))
+    z, picture = (
+        pipe(PROMPT, H, W, num_inference_steps=1, guidance_scale=0.0, latents=start, output_type=kind).images
+        for kind in ("latent", "pt")
+    )
+    assert error(ours.decode(z), picture) < TOLERANCE
+
+
 def test_what_is_distilled_is_not_led_and_drawn_in_few_steps(ours: PipelineBackbone, folder: Path) -> None:
     assert ours.spec.guidance == ("none" if ours.spec.distilled else "classifier-free")
     assert ours.spec.preset == usual_preset(ModelOptions.of(folder)) == ("turbo" if ours.spec.distilled else "default")
