@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dragflow.backbones.dummy import _clip, _t5
+from dragflow.backbones.dummy import small_clip, small_t5, small_vae
 from small_flux import TIME
 
 
@@ -38,20 +38,9 @@ def write_sd3(folder: Path, *, t5: bool = True, dual: int = 3, layers: int = 7, 
             dual_attention_layers=tuple(range(dual)),
             qk_norm="rms_norm",
         )
-        vae = diffusers.AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
-            up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
-            block_out_channels=(8, 16, 16, 16),  # pyright: ignore[reportArgumentType]
-            latent_channels=16,
-            norm_num_groups=4,
-            layers_per_block=1,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-            shift_factor=0.0609,
-            scaling_factor=1.5305,
-        )
+        vae = small_vae(shift=0.0609, scale=1.5305)
         first, second = _projecting(), _projecting()
-        third: tuple[Any, Any] = _t5() if t5 else (None, None)
+        third: tuple[Any, Any] = small_t5() if t5 else (None, None)
     diffusers.StableDiffusion3Pipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae,
@@ -70,7 +59,7 @@ def _projecting() -> tuple[Any, Any]:
     """A CLIP of width 16 with its projection, and its tokenizer."""
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-    plain, tokenizer = _clip()
+    plain, tokenizer = small_clip()
     sizes = {"hidden_size": 16, "projection_dim": 16, "intermediate_size": 32, "num_hidden_layers": 2}
     return CLIPTextModelWithProjection(CLIPTextConfig.from_dict(plain.config.to_dict() | sizes)), tokenizer
 

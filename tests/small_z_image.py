@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dragflow.backbones.dummy import small_vae
 from small_flux import TIME
 from small_qwen3 import qwen3_config, qwen3_tokenizer
 
@@ -31,18 +32,7 @@ def write_z_image(folder: Path, *, turbo: bool = False, layers: int = 7, seed: i
         )
         for token in (transformer.x_pad_token, transformer.cap_pad_token):
             token.data.normal_(0, 0.1)
-        vae = diffusers.AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
-            up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
-            block_out_channels=(8, 16, 16, 16),  # pyright: ignore[reportArgumentType]
-            latent_channels=16,
-            norm_num_groups=4,
-            layers_per_block=1,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-            shift_factor=0.1159,
-            scaling_factor=0.3611,
-        )
+        vae = small_vae()
         tokenizer = qwen3_tokenizer()
         encoder = Qwen3Model(qwen3_config(tokenizer, layers=2))
     diffusers.ZImagePipeline(

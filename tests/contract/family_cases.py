@@ -13,8 +13,8 @@ from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.flux1.load import LAYOUT
 from dragflow.backbones.flux1_kontext.load import LAYOUT as KONTEXT_LAYOUT
 from dragflow.backbones.flux2_klein.load import LAYOUT as FLUX2_LAYOUT
-from dragflow.backbones.load import Layout
 from dragflow.backbones.pipeline import PipelineBackbone
+from dragflow.backbones.pipeline_layout import Layout
 from dragflow.backbones.qwen_image.load import LAYOUT as QWEN_LAYOUT
 from dragflow.backbones.qwen_image_edit.load import LAYOUT as QWEN_EDIT_LAYOUT
 from dragflow.backbones.qwen_image_edit_plus.load import LAYOUT as QWEN_EDIT_PLUS_LAYOUT

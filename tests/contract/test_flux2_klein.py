@@ -20,6 +20,7 @@ from dragflow.core.models import ModelOptions
 from dragflow.method.references import in_place
 from small_flux import error
 from small_flux2 import write_flux2
+from watched import watched
 
 H, W, STEPS, SCALE = 64, 80, 4, 3.0
 PROMPT = "put the red ball beside the tree"
@@ -56,39 +57,29 @@ def as_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
 
 
-def run(pipe: Any, count: int) -> tuple[list[dict[str, Any]], list[Tensor], list[Tensor], Tensor]:
-    """What the transformer was given in every call, the latents and velocities of every step, and the last latents."""
+def run(pipe: Any, count: int) -> tuple[list[dict[str, Any]], list[tuple[Tensor, Tensor]]]:
+    """What the transformer was given in every call; latents and velocities of every step."""
     given: list[dict[str, Any]] = []
-    at: list[Tensor] = []
-    led: list[Tensor] = []
-    step = pipe.scheduler.step
-
-    def watch(v: Tensor, t: Any, z: Tensor, **more: Any) -> Any:
-        at.append(z)
-        led.append(v)
-        return step(v, t, z, **more)
-
     hook = pipe.transformer.register_forward_pre_hook(lambda _, __, more: given.append(more), with_kwargs=True)
-    pipe.scheduler.step = watch
-    generator = torch.Generator().manual_seed(0)
-    pipe(
-        image=pictures(count) or None, prompt=PROMPT, height=H, width=W, num_inference_steps=STEPS,
-        guidance_scale=SCALE, generator=generator, max_sequence_length=96, output_type="latent",
-    )  # fmt: skip
-    pipe.scheduler.step = step
+    with watched(pipe) as seen:
+        pipe(
+            image=pictures(count) or None, prompt=PROMPT, height=H, width=W, num_inference_steps=STEPS,
+            guidance_scale=SCALE, generator=torch.Generator().manual_seed(0), max_sequence_length=96,
+            output_type="latent",
+        )  # fmt: skip
     hook.remove()
-    return given, at, led, at[-1]
+    return given, seen
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_every_step_is_the_pipelines(count: int, ours: PipelineBackbone, theirs: Any) -> None:
-    given, at, led, _ = run(theirs, count)
+    given, seen = run(theirs, count)
     grid = (H // 16, W // 16)
     references = tuple(in_place(ours.encode(as_tensor(p)), grid, i) for i, p in enumerate(pictures(count), 1))
     cond = ours.condition(PROMPT, references=references, guidance=SCALE)
     times = ours.schedule(InversionConfig(STEPS, 1), grid).times
     assert len(given) == STEPS * (1 if ours.spec.distilled else 2)
-    for i, (z, v) in enumerate(zip(at, led, strict=True)):
+    for i, (z, v) in enumerate(seen):
         call = given[i * len(given) // STEPS]
         assert float(call["timestep"]) == pytest.approx(times[i], abs=1e-6)
         assert error(ours.velocity(in_rows(z, *grid), float(call["timestep"]), cond), in_rows(v, *grid)) < TOLERANCE

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dragflow.backbones.configs import settings_of
 from dragflow.backbones.footprint import empty_networks
-from dragflow.backbones.load import network_class
 from dragflow.backbones.packing import pack, unpack
+from dragflow.backbones.pipeline_layout import network_class
 from dragflow.backbones.qwen_image.layout import check_configs
 from dragflow.backbones.qwen_image.load import LAYOUT
 from dragflow.backbones.qwen_image.model import QwenImage
@@ -149,7 +149,7 @@ def test_the_published_size(model: str) -> None:
 
 def test_settings_as_the_published_files_have_them() -> None:
     """With keys that newer libraries do not know, numbers that are empty, and the text's settings twice or once."""
-    known = published()
+    known = published("Qwen/Qwen-Image")
     text = {key: value for key, value in known["text_encoder"]["text_config"].items() if key != "rope_parameters"}
     text |= {
         "rope_theta": 1e6,

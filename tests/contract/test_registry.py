@@ -18,7 +18,7 @@ FAR = """
 from dragflow.backbones.family import Family
 from dragflow.backbones.footprint import Footprint
 
-FAMILY = Family(module=__name__, preset="fast")
+FAMILY = Family(loader=__name__, preset="fast")
 
 
 def load(source):

@@ -17,6 +17,7 @@ from dragflow.core.models import ModelOptions
 from dragflow.method.backbone import Site
 from small_flux import error
 from small_sd3 import write_sd3
+from watched import watched
 
 H, W, STEPS, SCALE = 48, 80, 4, 3.0
 PROMPT = "a red ball beside a tree"
@@ -46,26 +47,16 @@ def ours(folder: Path) -> PipelineBackbone:
 
 
 def test_every_step_is_the_pipelines(ours: PipelineBackbone, theirs: Any) -> None:
-    at: list[Tensor] = []
-    led: list[Tensor] = []
-    step = theirs.scheduler.step
-
-    def watch(v: Tensor, t: Any, z: Tensor, **more: Any) -> Any:
-        at.append(z)
-        led.append(v)
-        return step(v, t, z, **more)
-
-    theirs.scheduler.step = watch
     length = 256 if theirs.tokenizer_3 is None else int(theirs.tokenizer_3.model_max_length)
-    theirs(
-        PROMPT, height=H, width=W, num_inference_steps=STEPS, guidance_scale=SCALE, max_sequence_length=length,
-        generator=torch.Generator().manual_seed(0), output_type="latent",
-    )  # fmt: skip
-    theirs.scheduler.step = step
+    with watched(theirs) as seen:
+        theirs(
+            PROMPT, height=H, width=W, num_inference_steps=STEPS, guidance_scale=SCALE, max_sequence_length=length,
+            generator=torch.Generator().manual_seed(0), output_type="latent",
+        )  # fmt: skip
     cond = ours.condition(PROMPT, guidance=SCALE)
     times = [float(t) / 1000 for t in theirs.scheduler.timesteps]
-    assert len(at) == STEPS
-    for z, t, v in zip(at, times, led, strict=True):
+    assert len(seen) == STEPS
+    for (z, v), t in zip(seen, times, strict=True):
         assert error(ours.velocity(z, t, cond), v) < TOLERANCE
 
 

@@ -20,6 +20,7 @@ from dragflow.core.models import ModelOptions
 from dragflow.method.backbone import Site
 from small_flux import error
 from small_z_image import write_z_image
+from watched import watched
 
 H, W, STEPS = 48, 80, 4
 PROMPT = "a red ball beside a tree"
@@ -38,30 +39,21 @@ def ours(folder: Path) -> PipelineBackbone:
     return loaded
 
 
-def steps(folder: Path, scale: float) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Times that the transformer was given, latents and velocities of every step of the library's pipeline."""
+def steps(folder: Path, scale: float) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+    """Times that the transformer was given; latents and velocities of every step of the library's pipeline."""
     import diffusers
 
     pipe = diffusers.ZImagePipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     times: list[Tensor] = []
-    at: list[Tensor] = []
-    led: list[Tensor] = []
-    step = pipe.scheduler.step
-
-    def watch(v: Tensor, t: Any, z: Tensor, **more: Any) -> Any:
-        at.append(z)
-        led.append(v)
-        return step(v, t, z, **more)
-
     hook = pipe.transformer.register_forward_pre_hook(lambda _, args: times.append(args[1]))
-    pipe.scheduler.step = watch
-    pipe(
-        PROMPT, H, W, num_inference_steps=STEPS, guidance_scale=scale, max_sequence_length=96,
-        generator=torch.Generator().manual_seed(0), output_type="latent",
-    )  # fmt: skip
+    with watched(pipe) as seen:
+        pipe(
+            PROMPT, H, W, num_inference_steps=STEPS, guidance_scale=scale, max_sequence_length=96,
+            generator=torch.Generator().manual_seed(0), output_type="latent",
+        )  # fmt: skip
     hook.remove()
-    return times, at, led
+    return times, seen
 
 
 @pytest.mark.parametrize("scale", [0.0, 2.5])
@@ -69,11 +61,11 @@ def test_every_step_is_the_pipelines(scale: float, ours: PipelineBackbone, folde
     """The pipeline's scale is what is added to the prompt's own answer, ours what is added to the other's."""
     if scale and ours.spec.distilled:
         pytest.skip("Turbo takes no guidance")
-    times, at, led = steps(folder, scale)
+    times, seen = steps(folder, scale)
     cond = ours.condition(PROMPT, guidance=1 + scale)
     grid = ours.schedule(InversionConfig(STEPS, 1), (H // 8, W // 8)).times
-    assert len(at) == STEPS
-    for i, (z, v) in enumerate(zip(at, led, strict=True)):
+    assert len(seen) == STEPS
+    for i, (z, v) in enumerate(seen):
         assert 1 - float(times[i][0]) == pytest.approx(grid[i], abs=1e-6)
         assert error(ours.velocity(z, 1 - float(times[i][0]), cond), v) < TOLERANCE
 

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from dragflow.backbones.flux1.model import Flux1, FluxConditioning, Text
+from dragflow.backbones.conditioning import PooledText
+from dragflow.backbones.flux1.model import Flux1, FluxConditioning
 from dragflow.backbones.packing import pack, unpack
 from dragflow.core.config import InversionConfig
 from dragflow.core.motion import IDENTITY, Matrix, Rotate, Translate, about, motion_matrix, rotation
@@ -81,7 +82,7 @@ class Recording:
         return self.backbone.schedule(InversionConfig(25, SKIP), (2 * self.grid[0], 2 * self.grid[1]))
 
     def conditioning(self, which: str, guidance: float) -> FluxConditioning:
-        return FluxConditioning(Text(self.tensor(f"txt_{which}"), self.tensor(f"vec_{which}")), guidance)
+        return FluxConditioning(PooledText(self.tensor(f"txt_{which}"), self.tensor(f"vec_{which}")), guidance)
 
     def steps(self) -> list[str]:
         """The drag iterations that were recorded, as "drag00"."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dragflow.backbones.checkpoints.header import SAFETENSORS
 from dragflow.backbones.checkpoints.network import Checkpoint
-from dragflow.backbones.checkpoints.recognise import Recognised, recognise
+from dragflow.backbones.checkpoints.recognise import Part, Recognised, recognise
 from dragflow.backbones.checkpoints.table import NETWORKS
 from dragflow.backbones.configs import read_config
 from dragflow.backbones.family import FAMILIES, Family
@@ -30,19 +30,19 @@ def assemble(options: ModelOptions) -> Source:
     main = recognise(Path(options.name))
     if options.gguf is not None:
         raise UserError(f"`quantize` names a transformer, and so does `model` {main.path}: leave one of them out")
-    _check_supported(main)
+    transformer = _supported(main)
     files = [Path(name) for name in options.parts if Path(name).is_file()]
     roots = [Path(name) for name in options.parts if is_root(name)]
     others = [name for name in options.parts if not Path(name).is_file() and not is_root(name)]
     if len(others) > 1:
         raise UserError(f"`parts` name {others[0]} and {others[1]}: give one folder or hub id, and any number of files")
-    checkpoints = _checkpoints(main, files)
+    checkpoints = _checkpoints(main, transformer, files)
     for part, network in main.needs:
         if part not in checkpoints and (found := _in_roots(part, network, roots)) is not None:
             checkpoints[part] = found
             files.append(found.file)
     name, folder = _rest(main, others[0] if others else None, options.revision, checkpoints)
-    _check_pipeline(main, name, folder)
+    _check_pipeline(main, transformer, name, folder)
     revision = None if Path(name).is_dir() else folder.name
     resolved = replace(options, parts=(name, *map(str, files)))
     return Source(resolved, folder, revision, checkpoints)
@@ -68,27 +68,34 @@ def _in_roots(part: str, network: str, roots: list[Path]) -> Checkpoint | None:
     return held[0] if held else None
 
 
-def _check_supported(main: Recognised) -> None:
-    if main.transformer is None:
+def _supported(main: Recognised) -> Part:
+    """The transformer in a file, of which a pipeline can be made.
+
+    Raises:
+        UserError: there is none.
+        CapabilityError: no family has it, or none in this layout.
+    """
+    transformer = main.transformer
+    if transformer is None:
         raise UserError(
             f"model {main.path} holds no transformer, only {main.parts[0].title}: give it by `parts`, and a "
             "transformer as `model`"
         )
-    if known(main) and main.transformer.layout == "original" and not FAMILIES.load(known(main)[0]).layers:
+    if known(main) and transformer.layout == "original" and not FAMILIES.load(known(main)[0]).layers:
         raise CapabilityError(
-            f"model {main.path} is {main.transformer.title} in its authors' layout, which is not read yet: use one in "
+            f"model {main.path} is {transformer.title} in its authors' layout, which is not read yet: use one in "
             "diffusers layout"
         )
     if not known(main):
         raise CapabilityError(
-            f"model {main.path} is {main.transformer.title}, which dragflow does not edit with: use another"
+            f"model {main.path} is {transformer.title}, which dragflow does not edit with: use another"
         )
+    return transformer
 
 
-def _checkpoints(main: Recognised, files: list[Path]) -> dict[str, Checkpoint]:
+def _checkpoints(main: Recognised, transformer: Part, files: list[Path]) -> dict[str, Checkpoint]:
     """The parts that these files have, by their names in the pipeline."""
-    assert main.transformer is not None
-    found = {"transformer": Checkpoint(main.path, main.transformer)}
+    found = {"transformer": Checkpoint(main.path, transformer)}
     for source in (main, *map(recognise, files)):
         taken = False
         for held in source.parts:
@@ -131,11 +138,10 @@ def _parts_in(folder: Path) -> tuple[str, ...]:
     return tuple(part for part, entry in index.items() if isinstance(entry, list) and all(entry[:2]))
 
 
-def _check_pipeline(main: Recognised, name: str, folder: Path) -> None:
+def _check_pipeline(main: Recognised, transformer: Part, name: str, folder: Path) -> None:
     made = class_in(folder)
     if made not in main.pipelines:
-        assert main.transformer is not None
         raise UserError(
-            f"`parts` {name} are of a {made}, and {main.path} is {main.transformer.title}: name those of a "
+            f"`parts` {name} are of a {made}, and {main.path} is {transformer.title}: name those of a "
             f"{' or '.join(main.pipelines)}"
         )

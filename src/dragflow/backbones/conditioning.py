@@ -6,8 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from dragflow.core.errors import CapabilityError
 from dragflow.method.backbone import BackboneSpec, Reference, Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """A prompt as the transformer takes it."""
+
+    tokens: Float[Tensor, "1 m e"]
+
+
+@dataclass(frozen=True, eq=False)
+class PooledText(Text):
+    """The same, with the vector in which a text encoder sums it up."""
+
+    pooled: Float[Tensor, "1 p"]
 
 
 @dataclass(frozen=True, eq=False)

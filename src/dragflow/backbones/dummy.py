@@ -48,7 +48,7 @@ def write_dummy(
     """Save a whole pipeline in diffusers layout, about 3 MB; the same arguments give the same weights."""
     import diffusers
     import torch
-    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -63,20 +63,9 @@ def write_dummy(
             guidance_embeds=guidance,
             axes_dims_rope=(head_dim // 4, 3 * head_dim // 8, 3 * head_dim // 8),
         )
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
-            up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
-            block_out_channels=(8, 16, 16, 16),  # pyright: ignore[reportArgumentType]
-            latent_channels=16,
-            norm_num_groups=4,
-            layers_per_block=1,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-            shift_factor=0.1159,
-            scaling_factor=0.3611,
-        )
-        clip, clip_tokenizer = _clip()
-        t5, t5_tokenizer = _t5()
+        vae = small_vae()
+        clip, clip_tokenizer = small_clip()
+        t5, t5_tokenizer = small_t5()
     scheduler = FlowMatchEulerDiscreteScheduler(
         shift=3.0 if shifted else 1.0,
         use_dynamic_shifting=shifted,
@@ -101,7 +90,31 @@ def _alphabet() -> list[str]:
     return [chr(code) for code in range(ord("a"), ord("z") + 1)] + [str(digit) for digit in range(10)]
 
 
-def _clip() -> tuple[Any, Any]:
+def small_vae(shift: float = 0.1159, scale: float = 0.3611) -> Any:
+    """A random `AutoencoderKL` of FLUX.1's stages, a few channels wide.
+
+    Args:
+        shift: its shift_factor.
+        scale: its scaling_factor.
+    """
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+        block_out_channels=(8, 16, 16, 16),  # pyright: ignore[reportArgumentType]
+        latent_channels=16,
+        norm_num_groups=4,
+        layers_per_block=1,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        shift_factor=shift,
+        scaling_factor=scale,
+    )
+
+
+def small_clip() -> tuple[Any, Any]:
+    """A random CLIP of width 32, and its tokenizer of letters and digits."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     pieces = ["<|startoftext|>", "<|endoftext|>", *_alphabet(), *(f"{letter}</w>" for letter in _alphabet())]
@@ -120,7 +133,8 @@ def _clip() -> tuple[Any, Any]:
     return CLIPTextModel(config), tokenizer
 
 
-def _t5() -> tuple[Any, Any]:
+def small_t5() -> tuple[Any, Any]:
+    """A random T5 of width 32, and its tokenizer of letters and digits."""
     from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in _alphabet())]

@@ -71,10 +71,11 @@ def never(*, index: Mapping[str, Any], transformer: Mapping[str, Any], scheduler
 
 @dataclass(frozen=True)
 class Family:
-    """Models that one module loads."""
+    """Models that one loader loads."""
 
-    module: str
-    """Name of the module, a `registry.Loader`; it is imported when a model is loaded or counted."""
+    loader: str
+    """"module:attribute" of a `registry.Loader`, or the "module" that is one; imported when a model is loaded or
+    counted."""
     published: tuple[Published, ...] = ()
     """Weights that are known, the usual ones first."""
     preset: str = "default"

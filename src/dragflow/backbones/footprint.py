@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from dragflow.backbones.configs import Config, check_config, defaults_of, empty_network
-from dragflow.backbones.load import Layout, network_class
 from dragflow.backbones.parts import part_of, quiet_libraries
+from dragflow.backbones.pipeline_layout import Layout, network_class
 from dragflow.method.backbone import BackboneSpec
 
 

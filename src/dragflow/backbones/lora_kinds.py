@@ -122,8 +122,8 @@ def addition(kind: str, tensors: Mapping[str, Tensor], rows: Rows, inputs: int, 
     if kind == "difference":
         if "diff" in tensors:
             return Addition(_linear(rows(tensors["diff"]), bias), nn.Identity())
-        assert bias is not None
-        return Addition(_linear(torch.zeros(1, inputs)), _linear(torch.zeros(len(bias), 1), bias))
+        only = rows(tensors["diff_b"])  # a file whose layers are differences has one of the two
+        return Addition(_linear(torch.zeros(1, inputs)), _linear(torch.zeros(len(only), 1), only))
     inner, outer = (scale, 1.0) if {"diff_b", "magnitude"} & tensors.keys() else (1.0, scale)  # neither is scaled
     if kind == "LoKr":
         first, second = (_factor(tensors, *names) for names in (_FIRST, _SECOND))

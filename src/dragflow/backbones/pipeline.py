@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from einops import rearrange
@@ -27,6 +27,7 @@ from dragflow.backbones.guidance import Guided, beyond, own
 from dragflow.backbones.hooks import refuse_fused
 from dragflow.backbones.swept import Swept
 from dragflow.backbones.twin import twin
+from dragflow.backbones.vae import mode, vae_affine
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
@@ -47,18 +48,6 @@ from dragflow.ops import flow
 C = TypeVar("C")
 R = TypeVar("R")
 _PROMPTS_KEPT = 8
-_PAPER_BLOCKS = 57
-_PAPER_TAPS, _PAPER_KV = (17, 18), (0, 7, 8, 9, 10, 18, 25, 28, 37, 42, 45, 50, 56)
-"""Of FLUX.1's 19 double and 38 single blocks, in the order in which they run (paper Sec. 3.4)."""
-
-
-class Stream(Protocol):
-    """What flows from block to block."""
-
-    @property
-    def image(self) -> Float[Tensor, "b n d"]:
-        """The image tokens alone, in row-major order on the token grid."""
-        ...
 
 
 class PipelineBackbone(ABC):
@@ -116,7 +105,7 @@ class PipelineBackbone(ABC):
 
     @abstractmethod
     def _embed(self, z: Latent, t: float | Tensor, cond: Any) -> Any:
-        """The `Stream` into the first block."""
+        """The `streams.Stream` into the first block."""
 
     @abstractmethod
     def _run_block(self, name: str, stream: Any, kv: KVControl | None) -> tuple[Any, Float[Tensor, "b n d"]]:
@@ -320,42 +309,9 @@ class PipelineBackbone(ABC):
         return on_device(modules, self.device, offload=self._offload)
 
 
-def mode(encoded: Any) -> Tensor:
-    """The mode of what an autoencoder's encoder gives, or its only answer."""
-    return encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-
-
-def vae_affine(vae: Any) -> tuple[float, float]:
-    """Shift and scale of an autoencoder: the model's latents are (z - shift) * scale."""
-    return float(getattr(vae.config, "shift_factor", 0) or 0), float(vae.config.scaling_factor)
-
-
 def time_shift(scheduler: Any, tokens: int) -> float | None:
     """The mu of a scheduler's time shift: dynamic in the number of tokens (FLUX.1-dev), fixed, or none (schnell)."""
     if scheduler.use_dynamic_shifting:
         low = (scheduler.base_image_seq_len, scheduler.base_shift)
         return flow.flux_mu(tokens, low=low, high=(scheduler.max_image_seq_len, scheduler.max_shift))
     return math.log(scheduler.shift) if scheduler.shift != 1 else None
-
-
-def at_share(chosen: tuple[int, ...], of: int, have: int) -> list[int]:
-    """Blocks of a model that has `have`, for those chosen of a model of `of`: the same share at the same depths.
-
-    It is one block at least, where there is any, and no more than were chosen. The share counts as much as the depth:
-    keys and values injected in nearly every block hold the picture still.
-    """
-    if not have:
-        return []
-    count = min(max(1, round(len(chosen) * have / of)), len(chosen))
-    spread = [chosen[int((i + 0.5) * len(chosen) / count)] for i in range(count)]
-    return sorted({round(block * (have - 1) / (of - 1)) for block in spread})
-
-
-def paper_taps(have: int) -> list[int]:
-    """Blocks to tap in a model of `have` blocks of one kind, for which no sweep has chosen better ones."""
-    return at_share(_PAPER_TAPS, _PAPER_BLOCKS, have)
-
-
-def paper_kv(have: int) -> list[int]:
-    """Blocks whose keys and values are injected in a model of `have` blocks of one kind; not swept, either."""
-    return at_share(_PAPER_KV, _PAPER_BLOCKS, have)

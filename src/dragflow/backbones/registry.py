@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -16,11 +15,12 @@ from dragflow.backbones.parts import Source, quiet_libraries
 from dragflow.backbones.usual import NANO_FOLDER
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import DUMMY, FLUX1_DEV, NANO, ModelOptions
+from dragflow.core.plugins import named
 from dragflow.method.backbone import Backbone
 
 
 class Loader(Protocol):
-    """A module that loads one family of models."""
+    """Loads one family of models: a module, or an object."""
 
     def load(self, source: Source) -> Backbone:
         """Load a model from disk, quantised and on its device as the options say; ends with the gradient self-test."""
@@ -126,7 +126,7 @@ def pipeline_class(folder: Path) -> str:
     if not index.exists():
         raise UserError(
             f"model folder {folder} has no model_index.json: it must hold a whole pipeline in diffusers layout "
-            "(transformer/, vae/, text_encoder/, text_encoder_2/, tokenizer/, tokenizer_2/, scheduler/)"
+            "(transformer/, vae/, text_encoder/, tokenizer/, scheduler/, and what else its family has)"
         )
     name = read_config(f"model {folder}", index).get("_class_name")
     if not isinstance(name, str):
@@ -144,7 +144,7 @@ def _family_in(folder: Path, model: str) -> Family:
 
 
 def _loader(family: Family) -> Loader:
-    return cast("Loader", import_module(family.module))
+    return cast("Loader", named(family.loader))
 
 
 def _on_disk(model: str) -> Path | None:

@@ -11,6 +11,12 @@ from typing import Any
 from dragflow.core.errors import UserError
 
 
+def named(path: str) -> Any:
+    """The module of this name, or what stands in one under "module:attribute"."""
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute) if attribute else import_module(module)
+
+
 @dataclass(frozen=True)
 class Plugins:
     """One kind of thing, by name; a name of our own cannot be taken by an entry point."""
@@ -34,8 +40,7 @@ class Plugins:
             UserError: an unknown name, or one of a package that cannot be loaded.
         """
         if name in self.own:
-            module, _, attribute = self.own[name].partition(":")
-            return getattr(import_module(module), attribute) if attribute else import_module(module)
+            return named(self.own[name])
         for point in entry_points(group=self.group):
             if point.name == name:
                 return self._loaded(point)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -32,14 +33,16 @@ class Preview:
     change: Float[Tensor, "1 3 h w"] | None = None
     """At the model's working size; None where no bridge is asked."""
 
-    @property
+    @cached_property
     def pixels(self) -> Pixels:
         """The preview (H, W, 3) as it is shown, and as a drag begins with it."""
-        return self.on(self.task.image)
+        return self._with_change(self.drawn)
 
     def on(self, source: NDArray[frames.Levels]) -> NDArray[frames.Levels]:
         """The preview in as many bits a channel as the source (H, W, 3) has that is given."""
-        drawn = frames.deepened(self.drawn, self.task.image, source)
+        return self._with_change(frames.deepened(self.drawn, self.task.image, source))
+
+    def _with_change(self, drawn: NDArray[frames.Levels]) -> NDArray[frames.Levels]:
         return drawn if self.change is None else frames.with_change(self.task, drawn, self.change, self.config)
 
 

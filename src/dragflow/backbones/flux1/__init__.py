@@ -17,7 +17,7 @@ def distilled(*, index: Mapping[str, Any], transformer: Mapping[str, Any], sched
 
 _DEV = "FLUX.1 [dev] Non-Commercial License"
 FAMILY = Family(
-    module="dragflow.backbones.flux1.load",
+    loader="dragflow.backbones.flux1.load:LOADER",
     published=(
         Published(FLUX1_DEV, licence=_DEV, commercial=False, gated=True),
         Published("black-forest-labs/FLUX.1-Krea-dev", licence=_DEV, commercial=False, gated=True),

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.backbones.configs import Config
+from dragflow.backbones.depths import at_share
+from dragflow.backbones.fit import axes_rule, check_fit, check_scaling
 from dragflow.backbones.packing import PATCH
-from dragflow.backbones.pipeline import at_share
-from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec, Reference
 
 # The paper's choice for the 19 + 38 blocks of FLUX.1 (Sec. 3.4); other sizes take the same share at the same depths,
@@ -63,8 +63,8 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
         UserError: names part, key, value and rule.
     """
     transformer, vae, clip, t5 = (configs[part] for part in ("transformer", "vae", "text_encoder", "text_encoder_2"))
-    axes, head, channels = transformer["axes_dims_rope"], transformer["attention_head_dim"], vae["latent_channels"]
-    rules = {
+    channels = vae["latent_channels"]
+    values = {
         "patch_size": (1, "dragflow packs latents itself"),
         "in_channels": (
             channels * PATCH**2,
@@ -73,17 +73,9 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
         "joint_attention_dim": (t5["d_model"], "d_model of text_encoder_2"),
         "pooled_projection_dim": (clip["hidden_size"], "hidden_size of text_encoder"),
     }
-    wrong = [(key, f"it must be {value}: {why}") for key, (value, why) in rules.items() if transformer[key] != value]
-    if len(axes) != 3 or sum(axes) != head or any(axis % 2 or not axis for axis in axes):
-        wrong.append(("axes_dims_rope", f"it must be three even numbers that add up to {head}, its attention_head_dim"))
-    if wrong:
-        key, rule = wrong[0]
-        raise UserError(
-            f"model {model}: its transformer has {key} {transformer[key]} in its configuration: {rule}; download or "
-            "export the model again"
-        )
-    if not vae["scaling_factor"]:
-        raise UserError(f"model {model}: its vae has scaling_factor 0 in its configuration: it must not be 0")
+    axes = axes_rule(transformer["axes_dims_rope"], 3, transformer["attention_head_dim"], "its attention_head_dim")
+    check_fit(model, "transformer", transformer, values, {"axes_dims_rope": axes})
+    check_scaling(model, vae)
 
 
 def kv_sites(doubles: int, singles: int) -> tuple[str, ...]:

@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.conditioning import check_references
+from dragflow.backbones.conditioning import PooledText, check_references
 from dragflow.backbones.flux1 import distilled
 from dragflow.backbones.flux1.hooks import subject_hooks
 from dragflow.backbones.flux1.layout import image_ids, reference_ids, spec_of
 from dragflow.backbones.hooks import kv_hooks, norm_hook
 from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.pipeline import PipelineBackbone
+from dragflow.backbones.streams import ImageFirst
 from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Reference, Subject, SubjectControl
 from dragflow.ops import flow
 
@@ -27,18 +28,10 @@ _TEXT_TOKENS = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Text:
-    """A prompt as the transformer takes it."""
-
-    tokens: Float[Tensor, "1 m e"]
-    pooled: Float[Tensor, "1 p"]
-
-
-@dataclass(frozen=True, eq=False)
 class FluxConditioning:
     """A prompt, a guidance, the subject to keep, and the pictures to look at."""
 
-    text: Text
+    text: PooledText
     guidance: float
     subject: Subject | None = None
     references: tuple[Reference, ...] = ()
@@ -64,14 +57,14 @@ class Flux1(PipelineBackbone):
         check_references(self.spec, references)
         return FluxConditioning(self._text(prompt), guidance, subject, references)
 
-    def _encode_prompt(self, prompt: str) -> Text:
+    def _encode_prompt(self, prompt: str) -> PooledText:
         pipeline = self._parts()
         length = min(_TEXT_TOKENS, int(pipeline.tokenizer_2.model_max_length))
         with self._on_device(pipeline.text_encoder, pipeline.text_encoder_2):
             tokens, pooled, _ = pipeline.encode_prompt(
                 prompt, prompt, device=pipeline.text_encoder.device, max_sequence_length=length
             )
-        return Text(tokens.to(self.device), pooled.to(self.device))
+        return PooledText(tokens.to(self.device), pooled.to(self.device))
 
     def _time_shift(self, tokens: int) -> float | None:
         return flow.flux_mu(tokens) if self._pipeline is None else super()._time_shift(tokens)
@@ -124,25 +117,11 @@ class Flux1(PipelineBackbone):
         return unpack(transformer.proj_out(transformer.norm_out(stream.image, stream.temb)), *stream.grid)
 
 
-@dataclass(frozen=True, eq=False)
-class _Stream:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Stream(ImageFirst):
     """What flows from block to block."""
 
-    grid: tuple[int, int]
-    """Rows and columns of the image tokens."""
-    tokens: Float[Tensor, "b n+r d"]
-    """Of the image, and after them those of its references."""
     text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
     rotary: tuple[Tensor, Tensor] = field(repr=False)
     subject: SubjectControl | None
-
-    @property
-    def image_tokens(self) -> int:
-        """How many tokens the image has."""
-        return self.grid[0] * self.grid[1]
-
-    @property
-    def image(self) -> Float[Tensor, "b n d"]:
-        """See `Stream.image`."""
-        return self.tokens[:, : self.image_tokens]

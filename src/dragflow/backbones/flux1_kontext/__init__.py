@@ -6,7 +6,7 @@ from dragflow.backbones.flux1.lora import LAYERS
 from dragflow.backbones.flux1.names import NORMS
 
 FAMILY = Family(
-    module="dragflow.backbones.flux1_kontext.load",
+    loader="dragflow.backbones.flux1_kontext.load:LOADER",
     published=(
         Published(
             "black-forest-labs/FLUX.1-Kontext-dev",

@@ -17,7 +17,7 @@ _NON_COMMERCIAL = "FLUX Non-Commercial License"
 # They were trained to look at pictures and to follow an instruction, and the distilled ones in four steps: an inversion
 # of so few is none, and an edit without one is what they are made for.
 FAMILY = Family(
-    module="dragflow.backbones.flux2_klein.load",
+    loader="dragflow.backbones.flux2_klein.load:LOADER",
     published=(
         Published("black-forest-labs/FLUX.2-klein-4B", "Apache-2.0", commercial=True, gated=False, distilled=True),
         Published("black-forest-labs/FLUX.2-klein-base-4B", licence="Apache-2.0", commercial=True, gated=False),

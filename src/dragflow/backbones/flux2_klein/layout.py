@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.backbones.configs import Config
+from dragflow.backbones.depths import paper_kv, paper_taps
+from dragflow.backbones.fit import axes_rule, check_fit
 from dragflow.backbones.packing import PATCH
-from dragflow.backbones.pipeline import paper_kv, paper_taps
-from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec, Latent, Reference
 
 TEXT_TOKENS = 512
@@ -28,7 +28,7 @@ _REFERENCES = 4
 """A choice: pictures are told apart by their times alone, and nothing in the files bounds how many there are."""
 
 
-def spec_of(transformer: Any, stride: int, *, distilled: bool) -> BackboneSpec:
+def spec_of(transformer: Any, stride: int, *, distilled: bool = False) -> BackboneSpec:
     """The facts of a `Flux2Transformer2DModel` whose autoencoder makes one latent cell of stride x stride pixels.
 
     Latents here are patches of 2 x 2 of the autoencoder's, since it is as patches that they are normalised; so each is
@@ -52,11 +52,6 @@ def spec_of(transformer: Any, stride: int, *, distilled: bool) -> BackboneSpec:
         text_limit=TEXT_TOKENS,
         references=_REFERENCES,
     )
-
-
-def stride_of(vae: Any) -> int:
-    """Pixels along a side of one of the autoencoder's own latent cells."""
-    return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
 def flat(z: Latent) -> Float[Tensor, "b n c"]:
@@ -108,8 +103,8 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
         UserError: names part, key, value and rule.
     """
     transformer, vae, encoder = (configs[part] for part in ("transformer", "vae", "text_encoder"))
-    channels, axes, head = vae["latent_channels"], transformer["axes_dims_rope"], transformer["attention_head_dim"]
-    rules = {
+    channels = vae["latent_channels"]
+    values = {
         "patch_size": (1, "dragflow packs latents itself"),
         "in_channels": (
             channels * PATCH**2,
@@ -121,18 +116,10 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
         ),
         "guidance_embeds": (False, "klein has none"),
     }
-    wrong = [(key, f"it must be {value}: {why}") for key, (value, why) in rules.items() if transformer[key] != value]
-    if len(axes) != _AXES or sum(axes) != head or any(axis % 2 or not axis for axis in axes):
-        wrong.append(("axes_dims_rope", f"it must be four even numbers that add up to {head}, its attention_head_dim"))
-    if wrong:
-        key, rule = wrong[0]
-        raise UserError(
-            f"model {model}: its transformer has {key} {transformer[key]} in its configuration: {rule}; download or "
-            "export the model again"
-        )
-    if encoder["num_hidden_layers"] < TEXT_LAYERS[-1]:
-        raise UserError(
-            f"model {model}: its text_encoder has num_hidden_layers {encoder['num_hidden_layers']} in its "
-            f"configuration: it must be {TEXT_LAYERS[-1]} or more, whose states are a prompt's tokens; download or "
-            "export the model again"
-        )
+    head = transformer["attention_head_dim"]
+    axes = axes_rule(transformer["axes_dims_rope"], _AXES, head, "its attention_head_dim")
+    check_fit(model, "transformer", transformer, values, {"axes_dims_rope": axes})
+    most = TEXT_LAYERS[-1]
+    few = encoder["num_hidden_layers"] < most
+    rule = f"it must be {most} or more, whose states are a prompt's tokens" if few else None
+    check_fit(model, "text_encoder", encoder, {}, {"num_hidden_layers": rule})

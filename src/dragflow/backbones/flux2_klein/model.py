@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.conditioning import Told
+from dragflow.backbones.conditioning import Text, Told
 from dragflow.backbones.flux2_klein import FAMILY, distilled
 from dragflow.backbones.flux2_klein.layout import (
     TEXT_TOKENS,
@@ -25,23 +25,17 @@ from dragflow.backbones.flux2_klein.layout import (
     moments,
     reference_ids,
     spec_of,
-    stride_of,
     text_ids,
     time_shift,
 )
 from dragflow.backbones.hooks import input_hook, kv_hooks, sliced_kv_hooks
 from dragflow.backbones.packing import pack, unpack
-from dragflow.backbones.pipeline import PipelineBackbone, mode
+from dragflow.backbones.pipeline import PipelineBackbone
+from dragflow.backbones.streams import ImageFirst
+from dragflow.backbones.vae import mode, stride_of
 from dragflow.core.config import InversionConfig
 from dragflow.method.backbone import BackboneSpec, Image, KVControl, Latent, Schedule
 from dragflow.ops import flow
-
-
-@dataclass(frozen=True, eq=False)
-class Text:
-    """A prompt as the transformer takes it, padded as the model was trained, which knows of no mask."""
-
-    tokens: Float[Tensor, "1 m e"]
 
 
 class Flux2Klein(PipelineBackbone):
@@ -146,14 +140,10 @@ class Flux2Klein(PipelineBackbone):
         return in_rows(transformer.proj_out(transformer.norm_out(stream.image, stream.temb)), *stream.grid)
 
 
-@dataclass(frozen=True, eq=False)
-class _Stream:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Stream(ImageFirst):
     """What flows from block to block."""
 
-    grid: tuple[int, int]
-    """Rows and columns of the image tokens."""
-    tokens: Float[Tensor, "b n+r d"]
-    """Of the image, and after them those of its references."""
     text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
     double: tuple[Tensor, Tensor] = field(repr=False)
@@ -161,13 +151,3 @@ class _Stream:
     single: Tensor = field(repr=False)
     """The same in all single blocks."""
     rotary: tuple[Tensor, Tensor] = field(repr=False)
-
-    @property
-    def image_tokens(self) -> int:
-        """How many tokens the image has."""
-        return self.grid[0] * self.grid[1]
-
-    @property
-    def image(self) -> Float[Tensor, "b n d"]:
-        """See `Stream.image`."""
-        return self.tokens[:, : self.image_tokens]

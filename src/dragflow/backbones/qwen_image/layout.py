@@ -10,8 +10,9 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from dragflow.backbones.configs import Config
+from dragflow.backbones.depths import paper_kv, paper_taps
+from dragflow.backbones.fit import axes_rule, check_fit
 from dragflow.backbones.packing import PATCH
-from dragflow.backbones.pipeline import paper_kv, paper_taps
 from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec, Reference
 
@@ -81,9 +82,9 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
     """
     transformer, vae, encoder = (configs[part] for part in ("transformer", "vae", "text_encoder"))
     _check_vae(model, vae)
-    channels, head = vae["z_dim"], transformer["attention_head_dim"]
+    channels = vae["z_dim"]
     hidden = (encoder["text_config"] or encoder).get("hidden_size")  # older files have both towers' settings in one
-    rules = {
+    values = {
         "patch_size": (PATCH, "dragflow packs latents itself"),
         "in_channels": (channels * PATCH**2, f"{PATCH} x {PATCH} cells of the {channels} channels (z_dim) of the vae"),
         "out_channels": (channels, "the channels (z_dim) of the vae"),
@@ -92,16 +93,8 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
         "use_additional_t_cond": (False, "models of layers are not supported"),
         "use_layer3d_rope": (False, "models of layers are not supported"),
     }
-    wrong = [(key, f"it must be {value}: {why}") for key, (value, why) in rules.items() if transformer[key] != value]
-    axes = transformer["axes_dims_rope"]
-    if len(axes) != 3 or sum(axes) != head or any(axis % 2 or not axis for axis in axes):
-        wrong.append(("axes_dims_rope", f"it must be three even numbers that add up to {head}, its attention_head_dim"))
-    if wrong:
-        key, rule = wrong[0]
-        raise UserError(
-            f"model {model}: its transformer has {key} {transformer[key]} in its configuration: {rule}; download or "
-            "export the model again"
-        )
+    axes = axes_rule(transformer["axes_dims_rope"], 3, transformer["attention_head_dim"], "its attention_head_dim")
+    check_fit(model, "transformer", transformer, values, {"axes_dims_rope": axes})
 
 
 def _check_vae(model: str, vae: Config) -> None:

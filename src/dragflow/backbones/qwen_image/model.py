@@ -15,22 +15,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dragflow.backbones.conditioning import Told, check_references, check_subject
+from dragflow.backbones.conditioning import Text, Told, check_references, check_subject
 from dragflow.backbones.guidance import beyond
 from dragflow.backbones.hooks import input_hook, kv_hooks
 from dragflow.backbones.packing import pack, unpack
-from dragflow.backbones.pipeline import PipelineBackbone, mode
+from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.qwen_image.layout import moments, reference_rotary, spec_of, stride_of
 from dragflow.backbones.qwen_image.prompts import check_prompt, encode
 from dragflow.backbones.qwen_image.shown import Shown
+from dragflow.backbones.streams import ImageFirst
+from dragflow.backbones.vae import mode
 from dragflow.method.backbone import BackboneSpec, Conditioning, Image, KVControl, Latent, Reference, Subject
-
-
-@dataclass(frozen=True, eq=False)
-class Text:
-    """A prompt as the transformer takes it; there is no padding, and so no mask."""
-
-    tokens: Float[Tensor, "1 m e"]
 
 
 class QwenImage(PipelineBackbone):
@@ -137,14 +132,10 @@ class QwenImage(PipelineBackbone):
         return unpack(transformer.proj_out(transformer.norm_out(stream.image, temb)), *stream.grid)
 
 
-@dataclass(frozen=True, eq=False)
-class _Stream:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Stream(ImageFirst):
     """What flows from block to block."""
 
-    grid: tuple[int, int]
-    """Rows and columns of the image tokens."""
-    tokens: Float[Tensor, "b n+r d"]
-    """Of the image, and after them those of its references."""
     text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
     """Of the time, and where references are still, of time 0 after it."""
@@ -152,13 +143,3 @@ class _Stream:
     """Of image and references, and of the text."""
     still: Int[Tensor, "b n+r"] | None
     """1 where a token is modulated as at time 0; None if none is."""
-
-    @property
-    def image_tokens(self) -> int:
-        """How many tokens the image has."""
-        return self.grid[0] * self.grid[1]
-
-    @property
-    def image(self) -> Float[Tensor, "b n d"]:
-        """See `Stream.image`."""
-        return self.tokens[:, : self.image_tokens]

@@ -35,6 +35,6 @@ _CONFIGS: dict[str, Config] = {
 }
 
 
-def published() -> Mapping[str, Config]:
+def published(model: str) -> Mapping[str, Config]:
     """Configurations of the networks of published weights, by the part's name: of all of them the same."""
     return _CONFIGS

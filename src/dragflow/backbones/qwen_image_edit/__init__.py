@@ -3,7 +3,7 @@
 from dragflow.backbones.family import Family, Published
 
 FAMILY = Family(
-    module="dragflow.backbones.qwen_image_edit.load",
+    loader="dragflow.backbones.qwen_image_edit.load:LOADER",
     published=(Published("Qwen/Qwen-Image-Edit", licence="Apache-2.0", commercial=True, gated=False),),
     preset="instant",
     prompts="instructions",

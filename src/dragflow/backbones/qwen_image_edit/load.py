@@ -6,15 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dragflow.backbones.configs import read_config
-from dragflow.backbones.load import load_pipeline, wrap_pipeline
+from dragflow.backbones.loader import PipelineLoader
 from dragflow.backbones.parts import Source
+from dragflow.backbones.qwen_image.layout import spec_of, stride_of
 from dragflow.backbones.qwen_image.load import LAYOUT as QWEN_IMAGE
-from dragflow.backbones.qwen_image.load import footprint
 from dragflow.backbones.qwen_image_edit.model import AREA, QwenImageEdit
 from dragflow.core.errors import UserError
-from dragflow.core.models import ModelOptions
-
-__all__ = ["LAYOUT", "footprint", "load", "wrap"]
 
 
 @dataclass(frozen=True)
@@ -56,13 +53,4 @@ def read_processor(source: Source) -> Processor:
 
 
 LAYOUT = replace(QWEN_IMAGE, pipeline="QwenImageEditPipeline", further={"processor": read_processor})
-
-
-def load(source: Source) -> QwenImageEdit:
-    """See `Loader.load`."""
-    return load_pipeline(source, LAYOUT, QwenImageEdit)
-
-
-def wrap(pipeline: Any, options: ModelOptions) -> QwenImageEdit:
-    """See `Loader.wrap`."""
-    return wrap_pipeline(pipeline, options, LAYOUT, QwenImageEdit)
+LOADER = PipelineLoader(LAYOUT, QwenImageEdit, spec_of, stride_of)

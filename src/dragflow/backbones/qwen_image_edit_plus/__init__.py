@@ -3,7 +3,7 @@
 from dragflow.backbones.family import Family, Published
 
 FAMILY = Family(
-    module="dragflow.backbones.qwen_image_edit_plus.load",
+    loader="dragflow.backbones.qwen_image_edit_plus.load:LOADER",
     published=tuple(
         Published(name, licence="Apache-2.0", commercial=True, gated=False)
         for name in ("Qwen/Qwen-Image-Edit-2511", "Qwen/Qwen-Image-Edit-2509")

@@ -7,7 +7,7 @@ from dragflow.backbones.sd3.names import NORMS
 # Commercial use is free up to a yearly revenue of a million dollars. Nothing in the files of large-turbo tells that it
 # was distilled, so it is not told here, either.
 FAMILY = Family(
-    module="dragflow.backbones.sd3.load",
+    loader="dragflow.backbones.sd3.load:LOADER",
     published=tuple(
         Published(f"stabilityai/{name}", licence="Stability AI Community License", commercial=True, gated=True)
         for name in (

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dragflow.backbones.configs import Config
+from dragflow.backbones.depths import paper_kv, paper_taps
+from dragflow.backbones.fit import check_fit, check_scaling
 from dragflow.backbones.packing import PATCH
-from dragflow.backbones.pipeline import paper_kv, paper_taps
 from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec
 
@@ -60,7 +61,7 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
     wide, pooled = (sum(clip[key] for clip in clips) for key in ("hidden_size", "projection_dim"))
     t5 = configs.get("text_encoder_3")
     width = transformer["num_attention_heads"] * transformer["attention_head_dim"]
-    rules = {
+    values = {
         "patch_size": (PATCH, "dragflow packs latents itself"),
         "in_channels": (vae["latent_channels"], "the latent_channels of the vae"),
         "out_channels": (vae["latent_channels"], "the latent_channels of the vae"),
@@ -68,15 +69,8 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
         "pooled_projection_dim": (pooled, "projection_dim of text_encoder and of text_encoder_2"),
     }
     if t5 is not None:
-        rules["joint_attention_dim"] = (t5["d_model"], "d_model of text_encoder_3")
-    wrong = [(key, f"it must be {value}: {why}") for key, (value, why) in rules.items() if transformer[key] != value]
-    if transformer["joint_attention_dim"] < wide:
-        wrong.append(("joint_attention_dim", f"it must be {wide} or more: hidden_size of both CLIPs together"))
-    if wrong:
-        key, rule = wrong[0]
-        raise UserError(
-            f"model {model}: its transformer has {key} {transformer[key]} in its configuration: {rule}; download or "
-            "export the model again"
-        )
-    if not vae["scaling_factor"]:
-        raise UserError(f"model {model}: its vae has scaling_factor 0 in its configuration: it must not be 0")
+        values["joint_attention_dim"] = (t5["d_model"], "d_model of text_encoder_3")
+    narrow = transformer["joint_attention_dim"] < wide
+    rule = f"it must be {wide} or more: hidden_size of both CLIPs together" if narrow else None
+    check_fit(model, "transformer", transformer, values, {"joint_attention_dim": rule})
+    check_scaling(model, vae)

@@ -14,20 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.conditioning import Told
+from dragflow.backbones.conditioning import PooledText, Told
 from dragflow.backbones.hooks import kv_hooks, norm_hook
 from dragflow.backbones.packing import unpack_last
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.sd3.layout import TEXT_TOKENS, check_places, spec_of
 from dragflow.method.backbone import BackboneSpec, KVControl, Latent
-
-
-@dataclass(frozen=True, eq=False)
-class Text:
-    """A prompt as the transformer takes it."""
-
-    tokens: Float[Tensor, "1 m e"]
-    pooled: Float[Tensor, "1 p"]
 
 
 class SD3(PipelineBackbone):
@@ -36,7 +28,7 @@ class SD3(PipelineBackbone):
     def _facts(self) -> BackboneSpec:
         return spec_of(self._transformer, 8 if self._pipeline is None else self._pipeline.vae_scale_factor)
 
-    def _encode_prompt(self, prompt: str) -> Text:
+    def _encode_prompt(self, prompt: str) -> PooledText:
         pipeline = self._parts()
         encoders = (pipeline.text_encoder, pipeline.text_encoder_2, pipeline.text_encoder_3)
         length = TEXT_TOKENS
@@ -51,7 +43,7 @@ class SD3(PipelineBackbone):
                 do_classifier_free_guidance=False,
                 max_sequence_length=length,
             )
-        return Text(tokens.to(self.device), pooled.to(self.device))
+        return PooledText(tokens.to(self.device), pooled.to(self.device))
 
     def _embed(self, z: Latent, t: float | Tensor, cond: Told) -> _Stream:
         transformer = self._transformer

@@ -6,48 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from dragflow.backbones.configs import Config
+from dragflow.backbones.published import CLIP_L, FLUX1_VAE, T5_XXL
 
-_VAE: dict[str, Any] = {
-    "_class_name": "AutoencoderKL",
-    "down_block_types": ["DownEncoderBlock2D"] * 4,
-    "up_block_types": ["UpDecoderBlock2D"] * 4,
-    "block_out_channels": [128, 256, 512, 512],
-    "layers_per_block": 2,
-    "latent_channels": 16,
-    "scaling_factor": 1.5305,
-    "shift_factor": 0.0609,
-    "use_quant_conv": False,
-    "use_post_quant_conv": False,
-}
-_ENCODERS: dict[str, Config] = {
-    # CLIP-L
-    "text_encoder": {
-        "vocab_size": 49408,
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "projection_dim": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-    },
-    # CLIP-G
-    "text_encoder_2": {
-        "vocab_size": 49408,
-        "hidden_size": 1280,
-        "intermediate_size": 5120,
-        "projection_dim": 1280,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 20,
-    },
-    # T5 v1.1 XXL
-    "text_encoder_3": {
-        "vocab_size": 32128,
-        "d_model": 4096,
-        "d_kv": 64,
-        "d_ff": 10240,
-        "num_layers": 24,
-        "num_heads": 64,
-        "feed_forward_proj": "gated-gelu",
-    },
+_VAE: dict[str, Any] = {**FLUX1_VAE, "scaling_factor": 1.5305, "shift_factor": 0.0609}
+_CLIP_G: dict[str, Any] = {
+    "vocab_size": 49408,
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "projection_dim": 1280,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
 }
 
 
@@ -59,7 +27,8 @@ def published(model: str) -> Mapping[str, Config]:
         transformer = _transformer(24, 384, "rms_norm", dual=13)
     else:
         transformer = _transformer(24, 192, None, dual=0)
-    return {"transformer": transformer, "vae": _VAE, **_ENCODERS}
+    encoders = {"text_encoder": CLIP_L, "text_encoder_2": _CLIP_G, "text_encoder_3": T5_XXL}
+    return {"transformer": transformer, "vae": _VAE, **encoders}
 
 
 def _transformer(layers: int, places: int, norm: str | None, *, dual: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def distilled(*, index: Mapping[str, Any], transformer: Mapping[str, Any], sched
 
 
 FAMILY = Family(
-    module="dragflow.backbones.z_image.load",
+    loader="dragflow.backbones.z_image.load:LOADER",
     published=(
         Published("Tongyi-MAI/Z-Image-Turbo", "Apache-2.0", commercial=True, gated=False, distilled=True),
         Published("Tongyi-MAI/Z-Image", "Apache-2.0", commercial=True, gated=False),

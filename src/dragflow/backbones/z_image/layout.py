@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from dragflow.backbones.configs import Config
+from dragflow.backbones.depths import paper_kv, paper_taps
+from dragflow.backbones.fit import axes_rule, check_fit, check_scaling
 from dragflow.backbones.packing import PATCH
-from dragflow.backbones.pipeline import paper_kv, paper_taps
-from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec
 
 TEXT_TOKENS = 512
@@ -22,7 +22,7 @@ PATCHING = f"{PATCH}-1"
 """Name of the layers for patches of 2 x 2 cells of one frame."""
 
 
-def spec_of(transformer: Any, stride: int, *, distilled: bool) -> BackboneSpec:
+def spec_of(transformer: Any, stride: int, *, distilled: bool = False) -> BackboneSpec:
     """The facts of a `ZImageTransformer2DModel` whose autoencoder makes one latent cell of stride x stride pixels.
 
     The refiners of the image run before the layers on image tokens alone, so they are blocks, too; neither features
@@ -78,22 +78,17 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
         UserError: names part, key, value and rule.
     """
     transformer, vae, encoder = (configs[part] for part in ("transformer", "vae", "text_encoder"))
-    axes, heads = transformer["axes_dims"], transformer["n_heads"]
-    rules = {
+    values = {
         "in_channels": (vae["latent_channels"], "the latent_channels of the vae"),
         "cap_feat_dim": (encoder["hidden_size"], "hidden_size of text_encoder"),
         "siglip_feat_dim": (None, "models that see pictures are not supported"),
     }
-    wrong = [(key, f"it must be {value}: {why}") for key, (value, why) in rules.items() if transformer[key] != value]
-    if PATCH not in transformer["all_patch_size"] or 1 not in transformer["all_f_patch_size"]:
-        wrong.append(("all_patch_size", f"it must have {PATCH}, and all_f_patch_size 1"))
-    if len(axes) != 3 or sum(axes) * heads != transformer["dim"] or any(axis % 2 or not axis for axis in axes):
-        wrong.append(("axes_dims", f"it must be three even numbers that add up to dim over n_heads, {heads}"))
-    if wrong:
-        key, rule = wrong[0]
-        raise UserError(
-            f"model {model}: its transformer has {key} {transformer[key]} in its configuration: {rule}; download or "
-            "export the model again"
-        )
-    if not vae["scaling_factor"]:
-        raise UserError(f"model {model}: its vae has scaling_factor 0 in its configuration: it must not be 0")
+    patched = PATCH in transformer["all_patch_size"] and 1 in transformer["all_f_patch_size"]
+    broken = {
+        "all_patch_size": None if patched else f"it must have {PATCH}, and all_f_patch_size 1",
+        "axes_dims": axes_rule(
+            transformer["axes_dims"], 3, transformer["dim"] / transformer["n_heads"], "its dim over n_heads"
+        ),
+    }
+    check_fit(model, "transformer", transformer, values, broken)
+    check_scaling(model, vae)

@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.conditioning import Told
+from dragflow.backbones.conditioning import Text, Told
 from dragflow.backbones.hooks import input_hook, kv_hooks
 from dragflow.backbones.packing import pack_last, unpack_last
 from dragflow.backbones.pipeline import PipelineBackbone
+from dragflow.backbones.streams import ImageFirst
 from dragflow.backbones.z_image import distilled
 from dragflow.backbones.z_image.layout import (
     PATCHING,
@@ -28,13 +29,6 @@ from dragflow.backbones.z_image.layout import (
     spec_of,
 )
 from dragflow.method.backbone import BackboneSpec, KVControl, Latent
-
-
-@dataclass(frozen=True, eq=False)
-class Text:
-    """A prompt as the transformer takes it."""
-
-    tokens: Float[Tensor, "1 m e"]
 
 
 class ZImage(PipelineBackbone):
@@ -103,14 +97,10 @@ def _filled(tokens: Float[Tensor, "b n d"], token: Float[Tensor, "1 d"]) -> Floa
     return token[None].to(tokens.dtype).expand_as(tokens)
 
 
-@dataclass(frozen=True, eq=False)
-class _Stream:
-    """What flows from block to block."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Stream(ImageFirst):
+    """What flows from block to block: after the image's tokens those that pad them, and in layers the caption's."""
 
-    grid: tuple[int, int]
-    """Rows and columns of the image tokens."""
-    tokens: Float[Tensor, "b n d"]
-    """Of the image, and those that pad them; in layers, after them the caption's."""
     temb: Float[Tensor, "b d"]
     rotary: Tensor = field(repr=False)
     caption: Float[Tensor, "b m d"] | None = None
@@ -129,13 +119,3 @@ class _Stream:
             caption=None,
             caption_rotary=None,
         )
-
-    @property
-    def image_tokens(self) -> int:
-        """How many tokens the image has."""
-        return self.grid[0] * self.grid[1]
-
-    @property
-    def image(self) -> Float[Tensor, "b n d"]:
-        """See `Stream.image`."""
-        return self.tokens[:, : self.image_tokens]

@@ -18,6 +18,7 @@ from dragflow.bench.metrics.truth import landing_error
 from dragflow.bench.run import data_set, editor, on_device
 from dragflow.bench.sample import Sample
 from dragflow.bench.sweep.trials import Trial
+from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import DragFlowError, UserError
 from dragflow.core.fields import STRICT
@@ -86,7 +87,7 @@ def measure(
     """
     jobs: list[_Job] = []
     for name in samples:
-        digest = _sample(setup.data, name).sha256
+        digest = _sample(setup.data, name)[0].sha256
         for trial in trials:
             job = _Job(setup, name, trial, _key(setup, digest, trial.config))
             found = known.get(job.key)
@@ -116,32 +117,31 @@ def _measure(job: _Job, device: str | None) -> Measured:
 
 
 def _values(job: _Job, device: str | None) -> dict[str, float]:
-    sample, config = _sample(job.setup.data, job.sample), job.trial.config
+    (sample, truth, target), config = _sample(job.setup.data, job.sample), job.trial.config
     asked = plan(sample.image, sample.asked, config, job.setup.model)
     session = _session(job.setup.data, job.sample, on_device(job.setup.model, device))
     pixels = session.edit(asked.task, config).pixels
-    assert sample.truth is not None
-    assert sample.target_mask is not None
-    scores = Suite().score(sample, pixels) | {LANDING: landing_error(pixels, sample.truth, sample.target_mask)}
+    scores = Suite().score(sample, pixels) | {LANDING: landing_error(pixels, truth, target)}
     return {name: scores[name] for name in MEASURES if name in scores}
 
 
 @lru_cache(maxsize=1)
 def _session(data: str, sample: str, model: ModelOptions) -> Session:
     """The trials of one picture share what they can of its inversion."""
-    loaded, source = editor(model), _sample(data, sample)
+    loaded, (source, _, _) = editor(model), _sample(data, sample)
     return Session(loaded.backbone, source.image, source.asked.prompt)
 
 
 @lru_cache(maxsize=2)
-def _sample(data: str, name: str) -> Sample:
+def _sample(data: str, name: str) -> tuple[Sample, Pixels, Mask]:
+    """A sample with its true picture, and where the object is in that."""
     sample = data_set(data, None).load(name)
     if sample.truth is None or sample.target_mask is None:
         raise UserError(
             f"the true picture of sample {name} in {data} is not known, and a sweep measures against it: give "
             "world:COUNT, or a folder of exported scenes"
         )
-    return sample
+    return sample, sample.truth, sample.target_mask
 
 
 class Log:
