@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 from dragflow.core.errors import UserError
 
+_HOLDERS = ("dragflow", "diffusers")
+"""Packages whose objects hold networks."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -59,6 +62,50 @@ def on_device(modules: Iterable[Any], device: torch.device, *, offload: bool) ->
     finally:
         for module in modules:
             module.to("cpu")
+
+
+def networks_of(holder: object) -> tuple[nn.Module, ...]:
+    """Every network that an object of dragflow holds, however deep; those that share weights each."""
+    found: dict[int, nn.Module] = {}
+    seen: set[int] = set()
+    waiting = [holder]
+    while waiting:
+        one: Any = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, nn.Module):
+            found[id(one)] = one
+        elif isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, list | tuple):
+            waiting.extend(one)
+        elif type(one).__module__.split(".")[0] in _HOLDERS:
+            waiting.extend(getattr(one, "__dict__", {}).values())
+    return tuple(found.values())
+
+
+class Rest:
+    """Networks that share an accelerator with other programs' parts: they are there only while they work."""
+
+    def __init__(self, holder: object) -> None:
+        """Take the networks of an object, which are now where they work."""
+        self._holder = holder
+        self._placed: tuple[tuple[nn.Module, torch.device], ...] | None = None
+
+    @contextmanager
+    def working(self, lock: AbstractContextManager[object]) -> Iterator[None]:
+        """Bring the networks to where they work, and back to main memory at the end; the lock is held meanwhile."""
+        with lock, ExitStack() as places:
+            if self._placed is None:
+                self._placed = tuple((network, _device_of(network)) for network in networks_of(self._holder))
+            for network, device in self._placed:
+                places.enter_context(on_device((network,), device, offload=device.type != "cpu"))
+            yield
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    return next((weight.device for weight in network.parameters()), torch.device("cpu"))
 
 
 def cache_device(size: int, device: torch.device) -> torch.device:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dragflow.backbones.devices import Rest
 from dragflow.backbones.registry import load_backbone, wrap_pipeline
 from dragflow.core.checked import check
 from dragflow.core.config import EditConfig
@@ -36,6 +38,7 @@ class Editor:
         self.adapter = adapter
         self.inversions: Inversions | None = None
         """Shared by all sessions, if set; else each keeps its own."""
+        self._rest = Rest((backbone, adapter))
 
     @classmethod
     def load(cls, model: str | Path | ModelOptions | None = None, **options: Any) -> Editor:
@@ -100,6 +103,14 @@ class Editor:
         session = Session(self.backbone, as_source(image), prompt, self.adapter, self.inversions)
         session.prepare(as_config(config, self.backbone), observer)
         return session
+
+    def working(self) -> AbstractContextManager[None]:
+        """Keep the weights on their device only within; afterwards they rest in main memory, until the next time.
+
+        For programs that share an accelerator with others: open and edit within. A session, with the inversions that it
+        keeps on the device, may be kept, too. What `offload` keeps in main memory stays there.
+        """
+        return self._rest.working(self.backbone.lock)
 
     def inverted(self, source: SourceImage, task: DragTask, config: EditConfig) -> bool:
         """Whether the inversion that an edit needs is kept already, for all sessions."""

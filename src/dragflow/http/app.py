@@ -20,7 +20,7 @@ from dragflow.http.problems import add_handlers
 from dragflow.http.settings import LOCAL, TOKEN_VARIABLE, ServerSettings
 from dragflow.pixels.layers import Kept
 from dragflow.select import BUILT_IN, Selector
-from dragflow.service import GuessOptions, Service
+from dragflow.service import Canvas, GuessOptions, Service
 
 _SWEEP = 30.0
 """Seconds between looks for what is kept too long."""
@@ -65,7 +65,7 @@ def create_app(
     begun, kept = edits.Edits(service, settings), Kept(4)
     for routes in (
         edits.router(begun, pictures, settings),
-        drafts.router(pictures, kept, settings, guesses, selector),
+        drafts.router(pictures, Canvas(selector, kept), settings, guesses),
         exports.router(begun, pictures, kept),
         recipes.router(settings),
         about.router(settings, metrics, selector.name),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
-from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from dragflow.backbones.usual import usual_prompts
@@ -19,26 +16,21 @@ from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, Operation
 from dragflow.files.encoding import encode_png
 from dragflow.files.instructions import to_file
+from dragflow.files.pictures import as_source
 from dragflow.http import requests
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
 from dragflow.http.settings import ServerSettings
-from dragflow.pixels.ghost import Ghost, GhostRegion, Mesh, Placed, ghost_of
-from dragflow.pixels.layers import Kept, coarse_layers
-from dragflow.pixels.preview import draw_preview
-from dragflow.pixels.resolve import resolve
-from dragflow.select import Selector
-from dragflow.service import GuessOptions, choose, guess
+from dragflow.service import Canvas, GuessOptions, choose, guess
+from dragflow.service.canvas import as_png
 
 
-def router(
-    pictures: Pictures, kept: Kept, settings: ServerSettings, guesses: GuessOptions | None, selector: Selector
-) -> APIRouter:
+def router(pictures: Pictures, canvas: Canvas, settings: ServerSettings, guesses: GuessOptions | None) -> APIRouter:
     """The addresses of drafts; without `guesses` no intent is guessed."""
     routes = APIRouter(tags=["drafts"])
     _add_pictures(routes, pictures)
-    _add_views(routes, pictures, kept)
-    _add_selections(routes, pictures, selector)
+    _add_views(routes, pictures, canvas)
+    _add_selections(routes, pictures, canvas)
     _add_guesses(routes, pictures, settings, guesses)
     return routes
 
@@ -64,7 +56,7 @@ def _add_pictures(routes: APIRouter, pictures: Pictures) -> None:
         pictures.remove(name)
 
 
-def _add_views(routes: APIRouter, pictures: Pictures, kept: Kept) -> None:
+def _add_views(routes: APIRouter, pictures: Pictures, canvas: Canvas) -> None:
     @routes.post("/v1/previews", response_class=Response, openapi_extra=requests.body_schema(requests.PreviewRequest))
     async def preview(request: Request) -> Response:
         """The preview of an instruction, without a model, as PNG."""
@@ -72,8 +64,7 @@ def _add_views(routes: APIRouter, pictures: Pictures, kept: Kept) -> None:
 
         def drawn() -> bytes:
             source = requests.picture(asked, pictures)
-            task = resolve(source.pixels, requests.instruction(asked), margin=asked.margin)
-            return encode_png(source, draw_preview(task, kept.of(task)))
+            return encode_png(source, canvas.preview(source, requests.instruction(asked), margin=asked.margin))
 
         return Response(await run_in_threadpool(drawn), media_type="image/png")
 
@@ -84,13 +75,12 @@ def _add_views(routes: APIRouter, pictures: Pictures, kept: Kept) -> None:
 
         def made() -> dict[str, Any]:
             source, instruction = requests.picture(asked, pictures), requests.instruction(asked)
-            task = resolve(source.pixels, instruction)
-            return _layers(instruction, ghost_of(task, coarse_layers(task) if asked.coarse else kept.of(task)))
+            return canvas.ghost(source, instruction, coarse=asked.coarse)
 
         return await run_in_threadpool(made)
 
 
-def _add_selections(routes: APIRouter, pictures: Pictures, selector: Selector) -> None:
+def _add_selections(routes: APIRouter, pictures: Pictures, canvas: Canvas) -> None:
     @routes.post(
         "/v1/selections", response_class=Response, openapi_extra=requests.body_schema(requests.SelectionRequest)
     )
@@ -100,11 +90,7 @@ def _add_selections(routes: APIRouter, pictures: Pictures, selector: Selector) -
 
         def found() -> Response:
             source = requests.picture(asked, pictures)
-            h, w = source.size
-            outside = [(x, y) for x, y in asked.points if not (0 <= x < w and 0 <= y < h)]
-            if outside:
-                raise Refused(HTTPStatus.BAD_REQUEST, f"point {outside[0]} is outside of the picture ({w} x {h})")
-            return _png(selector.select(source.pixels, asked.points).astype(np.uint8) * 255)
+            return _png(canvas.select(source, asked.points).astype(np.uint8) * 255)
 
         return await run_in_threadpool(found)
 
@@ -123,7 +109,7 @@ def warm() -> None:
     """Make a small ghost, so that a person's first one does not wait for libraries that are loaded late."""
     image = np.tile(np.arange(96, dtype=np.uint8)[:, None], (96, 1, 3))
     region = Box(40, 40, 55, 55)
-    ghost_of(resolve(image, Instruction(Operation(region, Translate((60, 60), label="relocation")))))
+    Canvas().ghost(as_source(image), Instruction(Operation(region, Translate((60, 60), label="relocation"))))
 
 
 def _guessed(
@@ -148,46 +134,5 @@ def _guessed(
     }
 
 
-def _layers(asked: Instruction, ghost: Ghost) -> dict[str, Any]:
-    pairs = zip(asked.operations, ghost.instruction.operations, strict=True)
-    snapped = [settled.region is not operation.region for operation, settled in pairs]
-    return {
-        "plate": _placed(ghost.plate),
-        "instruction": to_file(ghost.instruction),
-        "regions": [_region(*pair) for pair in zip(ghost.regions, snapped, strict=True)],
-    }
-
-
-def _region(region: GhostRegion, snapped: bool) -> dict[str, Any]:
-    return {
-        "snapped": snapped,
-        "cutout": _placed(region.cutout),
-        "shadow": _placed(region.shadow),
-        "offset": region.offset,
-        "mesh": None if region.mesh is None else _mesh(region.mesh),
-    }
-
-
-def _mesh(mesh: Mesh) -> dict[str, Any]:
-    return {
-        "xs": mesh.xs.tolist(),
-        "ys": mesh.ys.tolist(),
-        "weights": np.round(mesh.weights, 4).astype(float).tolist(),
-        "lead": mesh.lead,
-    }
-
-
-def _placed(placed: Placed | None) -> dict[str, Any] | None:
-    if placed is None:
-        return None
-    return {"left": placed.left, "top": placed.top, "png": base64.b64encode(_bytes(placed.pixels)).decode()}
-
-
 def _png(pixels: NDArray[np.uint8]) -> Response:
-    return Response(_bytes(pixels), media_type="image/png")
-
-
-def _bytes(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return Response(as_png(pixels), media_type="image/png")

@@ -1,5 +1,7 @@
 """The application, without a face: jobs over editors, and where they run. Edges parse and print; this does the work."""
 
+from dragflow.service.apart import Apart, taken_apart
+from dragflow.service.canvas import Canvas
 from dragflow.service.consent import asks, unchosen
 from dragflow.service.events import from_data, to_data
 from dragflow.service.executors import executor
@@ -10,6 +12,8 @@ from dragflow.service.preview import preview
 from dragflow.service.run import Handle, Service, open_session, run
 
 __all__ = [
+    "Apart",
+    "Canvas",
     "ChosenGuess",
     "EditJob",
     "GuessOptions",
@@ -27,6 +31,7 @@ __all__ = [
     "preview",
     "repeat",
     "run",
+    "taken_apart",
     "to_data",
     "unchosen",
 ]

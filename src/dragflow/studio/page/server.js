@@ -1,9 +1,9 @@
 // The host of a canvas: dragflow's own server, at the address that the page came from.
 
-import { fromBase64, opened } from "../canvas/png.js";
+import { opened } from "../canvas/png.js";
+import { received } from "../canvas/received.js";
 
 /** @typedef {import("../canvas/host.js").Ghost} Ghost */
-/** @typedef {import("../canvas/host.js").Placed} Placed */
 /** @typedef {{id: string, width: number, height: number, sha256: string}} About what the server says of a picture that it has */
 
 export class Server {
@@ -82,22 +82,7 @@ export class Server {
   /** @param {object} instruction @returns {AsyncIterable<Ghost>} */
   async *layers(instruction) {
     for (const coarse of [true, false]) {
-      const found = await (await this.post("v1/layers", { instruction, coarse })).json();
-      yield {
-        plate: await placed(found.plate),
-        regions: await Promise.all(
-          found.regions.map(async (/** @type {any} */ region) => ({
-            ...region,
-            cutout: await placed(region.cutout),
-            shadow: await placed(region.shadow),
-          })),
-        ),
-        settled: found.regions.map((/** @type {any} */ { snapped }, /** @type {number} */ i) => ({
-          operation: found.instruction.operations[i],
-          snapped,
-        })),
-        coarse,
-      };
+      yield received(await (await this.post("v1/layers", { instruction, coarse })).json(), coarse);
     }
   }
 
@@ -140,10 +125,4 @@ export async function answered(answer) {
 /** @param {Response} answer */
 async function picture(answer) {
   return opened(await answer.blob());
-}
-
-/** @param {{left: number, top: number, png: string} | null} piece @returns {Promise<Placed | null>} */
-async function placed(piece) {
-  if (!piece) return null;
-  return { left: piece.left, top: piece.top, image: await opened(fromBase64(piece.png)) };
 }
