@@ -2,12 +2,13 @@
 
     python benchmarks/flow_loss.py FOLDER...
 
-Each FOLDER is an exported model of the embedded size. Mean squared error of the velocity on scenes outside of the
-training range; the same noise for every model.
+Each FOLDER is an exported model of the embedded size, in either layout. Mean squared error of the velocity on scenes
+outside of the training range; the same noise for every model.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from truths import parser
 
 from dragflow import world
 from dragflow.train import flow, latents, state, text
+from dragflow.train.layouts import layout_of
 
 FIRST_SCENE = 2**41 + 100
 TIMES = (0.15, 0.5, 0.85, 0.95, 0.98, 1.0)
@@ -36,7 +38,8 @@ def main() -> None:
     titles = " | ".join(f"t = {t:g}" for t in TIMES)
     print(f"| weights | {titles} | wrong caption, t = 1 |\n{'|---' * (len(TIMES) + 2)}|")
     for folder in args.folders:
-        coder, model = latents.exported(folder, config.vae, "cpu"), flow.exported(folder, config)
+        coder = latents.exported(folder, config.vae, "cpu")
+        model = flow.exported(folder, replace(config, layout=layout_of(folder)))
         z = (coder.vae.encoder(pictures) - coder.scaling.shift) * coder.scaling.scale
         losses = [loss(model, z, t, right) for t in TIMES] + [loss(model, z, 1.0, wrong)]
         print(f"| {folder} | {' | '.join(f'{x:.3f}' for x in losses)} |", flush=True)

@@ -29,7 +29,7 @@ from dragflow.subject.instantcharacter.attention import SubjectAttention
 from dragflow.subject.instantcharacter.encoders import PatchEncoder, PatchEncoders, make_views
 from dragflow.subject.instantcharacter.projector import Projector, ProjectorSize
 from dragflow.subject.nano.adapter import ADAPTER, ENCODER, TINY_SIGLIP
-from dragflow.train import adapter_start, data, latents, state, text
+from dragflow.train import adapter_start, data, flow, latents, state, text
 from dragflow.train.flow import FlowConfig, FlowModel, captions, times
 from dragflow.train.latents import Pool, encode
 from dragflow.train.state import Run
@@ -149,9 +149,7 @@ class Teacher:
     def __init__(self, config: FlowConfig, start: Path, device: str) -> None:
         exported = latents.exported(start, config.vae, device)
         self.coder, self.scaling = exported.vae, exported.scaling
-        self.model = FlowModel(config).requires_grad_(False).eval()
-        self.model.begin_with(start)
-        self.model.to(device)
+        self.model = flow.exported(start, config).requires_grad_(False).eval().to(device)
         self.tokenizers = Tokenizers(text.clip_tokenizer(), text.t5_tokenizer())
         self.config, self.device = config, device
 

@@ -22,7 +22,7 @@ from dragflow.backbones.bridge import bridge_of, read_bridge, write_bridge
 from dragflow.ops.bridge import FAINT, MASKS, change, distinct, hints
 from dragflow.train import flow, latents, state, text
 from dragflow.train.drags import Pair
-from dragflow.train.flow import FlowConfig, FlowModel, compile_blocks, velocity
+from dragflow.train.flow import FlowConfig, FlowModel, compile_blocks
 from dragflow.train.latents import Coder
 from dragflow.train.pairs import Pairs
 from dragflow.train.state import Run
@@ -129,6 +129,7 @@ class BridgeModel(nn.Module):
     def __init__(self, base: FlowModel) -> None:
         """Begin with a model's weights, and with the velocity zero."""
         super().__init__()
+        self.layout = base.layout
         channels: int = base.transformer.config["in_channels"]
         self.transformer: Any = bridge_of(base.transformer, channels + _PATCH * MASKS)
         with torch.no_grad():
@@ -141,7 +142,8 @@ class BridgeModel(nn.Module):
         b = len(z)
         t = torch.ones(b, device=z.device)
         told = torch.cat([z, hints], dim=1)
-        return velocity(self.transformer, told, t, self.pooled.expand(b, -1), self.sequence.expand(b, -1, -1)).float()
+        pooled, sequence = self.pooled.expand(b, -1), self.sequence.expand(b, -1, -1)
+        return self.layout.velocity(self.transformer, told, t, pooled, sequence).float()
 
 
 def batch_of(pair: Pair, coder: Autoencoder) -> Batch:

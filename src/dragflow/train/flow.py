@@ -1,6 +1,7 @@
-"""The flow model: a FLUX transformer and its two text encoders, trained together on latents of scenes.
+"""The flow model: a transformer and its text encoders, trained together on latents of scenes.
 
-Rectified flow as in FLUX: z_t = (1 - t) z_0 + t eps, the model predicts v = eps - z_0, t drawn logit-normal.
+Rectified flow as in FLUX and Stable Diffusion 3: z_t = (1 - t) z_0 + t eps, the model predicts v = eps - z_0, t drawn
+logit-normal.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -16,17 +17,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dragflow import world
-from dragflow.backbones.flux1.layout import image_ids
-from dragflow.backbones.packing import pack, unpack
 from dragflow.core.errors import UserError
 from dragflow.train import state, text, vae
 from dragflow.train.latents import Pool, Scaling, measure
+from dragflow.train.layouts import BASE_SHIFT, LAYOUTS, LayoutName, layout_of
 from dragflow.train.state import Run
-from dragflow.train.text import T5_LENGTH, TextConfig, TextEncoders, Tokenizers
+from dragflow.train.text import T5_LENGTH, TextConfig, Tokenizers
 from dragflow.train.vae import VaeConfig
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderTiny, FluxTransformer2DModel
+    from diffusers import AutoencoderTiny
     from numpy.typing import NDArray
 
 
@@ -34,11 +34,18 @@ if TYPE_CHECKING:
 class FlowConfig:
     """Sizes and rates of the flow model's training."""
 
+    layout: LayoutName = "flux"
     double: int = 4
     single: int = 8
+    axes: tuple[int, int, int] = (8, 28, 28)
+    """Widths of the rotary places; with `double` and `single` FLUX.1's alone."""
+    joint: int = 8
+    dual: int = 3
+    """Joint blocks that have a second attention, the first ones, as in 3.5 medium."""
+    places: int = 64
+    """Tokens along the side of the largest picture; with `joint` and `dual` Stable Diffusion 3's alone."""
     heads: int = 4
     head_width: int = 64
-    axes: tuple[int, int, int] = (8, 28, 28)
     text: TextConfig = field(default_factory=TextConfig)
     vae: VaeConfig = field(default_factory=VaeConfig)
     size: int = 256
@@ -74,21 +81,9 @@ class FlowModel(nn.Module):
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
-        from diffusers import FluxTransformer2DModel
-
-        self.transformer = FluxTransformer2DModel(
-            patch_size=1,
-            in_channels=4 * config.vae.channels,
-            num_layers=config.double,
-            num_single_layers=config.single,
-            attention_head_dim=config.head_width,
-            num_attention_heads=config.heads,
-            joint_attention_dim=config.text.width,
-            pooled_projection_dim=config.text.width,
-            guidance_embeds=False,
-            axes_dims_rope=config.axes,
-        )
-        self.text = TextEncoders(config.text)
+        self.layout = LAYOUTS[config.layout]
+        self.transformer: Any = self.layout.transformer(config)
+        self.text: Any = self.layout.encoders(config.text)
         for name, module in self.transformer.named_modules():
             # As in DiT: modulations and the last layer start at zero, so every block starts as the identity; so does
             # what the pooled text adds to the time.
@@ -99,12 +94,14 @@ class FlowModel(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def begin_with(self, folder: Path) -> None:
-        """Load the weights of an exported folder.
+        """Load the weights of an exported folder; of one in another layout those of its T5 encoder alone.
 
         Raises:
             UserError: it was made with other sizes or another vocabulary.
         """
-        parts = {"transformer": self.transformer, "text_encoder": self.text.clip, "text_encoder_2": self.text.t5}
+        other = LAYOUTS[layout_of(folder)]
+        same = other.pipeline == self.layout.pipeline
+        parts = {"transformer": self.transformer, **self.text.parts} if same else {other.t5: self.text.t5}
         for name, part in parts.items():
             tensors = {k: v for file in (folder / name).glob("*.safetensors") for k, v in load_file(file).items()}
             # Tied embeddings are stored once, under the one name or the other.
@@ -113,39 +110,26 @@ class FlowModel(nn.Module):
                 raise UserError(f"{folder / name} does not fit this model: start from one of the same sizes")
 
     def forward(self, z: Tensor, t: Tensor, clip_ids: Tensor, t5_ids: Tensor) -> Tensor:
-        """Velocity (b c h w) at latents z (b c h w) and times t (b) for token ids of both encoders."""
-        return velocity(self.transformer, z, t, *self.text(clip_ids, t5_ids))
+        """Velocity (b c h w) at latents z (b c h w) and times t (b) for token ids of both kinds of encoders."""
+        return self.layout.velocity(self.transformer, z, t, *self.text(clip_ids, t5_ids))
 
 
 def exported(folder: Path, config: FlowConfig) -> FlowModel:
     """An exported model, to measure it or to train something on it.
 
     Raises:
-        UserError: it was made with other sizes or another vocabulary.
+        UserError: it was made in another layout, with other sizes or another vocabulary.
     """
+    if layout_of(folder) != config.layout:
+        raise UserError(f"{folder} does not fit this model: choose a folder in layout {config.layout}")
     model = FlowModel(config)
     model.begin_with(folder)
     return model
 
 
-def velocity(transformer: FluxTransformer2DModel, z: Tensor, t: Tensor, pooled: Tensor, sequence: Tensor) -> Tensor:
-    """What a transformer gives (b c h w) for latents (b k h w) at times t (b) and embedded captions (b d), (b n d)."""
-    h, w = z.shape[-2:]
-    v = transformer(
-        hidden_states=pack(z),
-        encoder_hidden_states=sequence,
-        pooled_projections=pooled,
-        timestep=t,
-        img_ids=image_ids(h // 2, w // 2, z.device),
-        txt_ids=torch.zeros(sequence.shape[1], 3, device=z.device),
-        return_dict=False,
-    )[0]
-    return unpack(v, h // 2, w // 2)
-
-
-def compile_blocks(transformer: FluxTransformer2DModel) -> None:
+def compile_blocks(transformer: Any) -> None:
     """Compile every block of a transformer for the one size that it is trained on."""
-    for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks):
+    for block in (*transformer.transformer_blocks, *getattr(transformer, "single_transformer_blocks", ())):
         block.compile(dynamic=False)
 
 
@@ -255,9 +239,9 @@ def _step(
 
 @torch.no_grad()
 def sample(model: FlowModel, noise: Tensor, ids: tuple[Tensor, Tensor], steps: int = 20) -> Tensor:
-    """Latents from noise (both b c h w) by Euler steps on FLUX's shifted grid for 256 tokens (mu = 0.5)."""
+    """Latents from noise (both b c h w) by Euler steps on FLUX's shifted grid for 256 tokens."""
     line = torch.linspace(1, 0, steps + 1)
-    shifted = line * np.exp(0.5) / (1 + line * (np.exp(0.5) - 1))
+    shifted = line * np.exp(BASE_SHIFT) / (1 + line * (np.exp(BASE_SHIFT) - 1))
     z = noise
     for a, b in pairwise(shifted):
         with state.mixed_precision(str(noise.device)):

@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--pairs", type=Path, required=True, help="folder of pairs, which may still grow")
             stage.add_argument("--held-out", type=Path, required=True, help="folder of pairs of the split `test`")
         if name == "flow":
+            _add_layout(stage)
             stage.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help="for the blocks")
             stage.add_argument("--noisy", type=float, default=0.15, help="share of times at which captions are learnt")
             stage.add_argument("--text-share", type=float, default=0.1, help="text encoders' share of the rate")
@@ -62,8 +63,14 @@ def _add_exports(stages: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         export = stages.add_parser(name, help=f"the trained {what} as {to}")
         export.add_argument("--out", type=Path, required=True, help="folder that holds the checkpoints")
         export.add_argument("--to", type=Path, required=True, help="what to write")
+        if name == "export":
+            _add_layout(export)
         if start is not None:
             export.add_argument("--start", type=Path, required=name == "export-bridge", help=f"--start of {start}")
+
+
+def _add_layout(stage: argparse.ArgumentParser) -> None:
+    stage.add_argument("--layout", choices=("flux", "sd3"), default="flux", help="whose transformer and text encoders")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -73,8 +80,9 @@ def main(argv: list[str] | None = None) -> None:
         make_pairs(args.to, args.count, args.processes, args.split)
     elif args.stage == "export":
         from dragflow.train.export import export
+        from dragflow.train.flow import FlowConfig
 
-        export(args.out, args.to, start=args.start)
+        export(args.out, args.to, FlowConfig(layout=args.layout), args.start)
     elif args.stage == "export-adapter":
         from dragflow.train import adapter
 
@@ -112,6 +120,7 @@ def train(args: argparse.Namespace) -> None:
         from dragflow.train import flow
 
         config = flow.FlowConfig(
+            layout=args.layout,
             optimizer=args.optimizer,
             rate=args.rate,
             cooldown=args.cooldown,

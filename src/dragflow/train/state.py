@@ -112,7 +112,7 @@ def load(
 ) -> tuple[int, float]:
     """Restores what `save` wrote; returns the number of steps done and the seconds they took."""
     meta, tensors = _read(path)
-    model.load_state_dict(_below("model.", tensors))
+    _fill(model, _below("model.", tensors), path)
     average.load_state_dict(_below("average.", tensors))
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     for name, value in tensors.items():
@@ -127,7 +127,7 @@ def load(
 def load_average(path: Path, model: nn.Module) -> int:
     """Puts the averaged weights of a checkpoint into a model; returns the number of steps behind them."""
     meta, tensors = _read(path)
-    model.load_state_dict(_below("average.module.", tensors))
+    _fill(model, _below("average.module.", tensors), path)
     return int(meta["step"])
 
 
@@ -138,6 +138,13 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if "average.n_averaged" not in tensors:
         raise UserError(f"{path} is a checkpoint of an older version, which cannot be read: train this stage again")
     return meta, tensors
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{path} is the checkpoint of a model in another layout, or of other sizes") from error
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
