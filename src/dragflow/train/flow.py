@@ -6,7 +6,7 @@ logit-normal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,10 +20,9 @@ from dragflow import world
 from dragflow.core.errors import UserError
 from dragflow.train import state, text, vae
 from dragflow.train.latents import Pool, Scaling, measure
-from dragflow.train.layouts import BASE_SHIFT, LAYOUTS, LayoutName, layout_of
+from dragflow.train.layouts import BASE_SHIFT, LAYOUTS, Sizes, layout_of
 from dragflow.train.state import Run
-from dragflow.train.text import T5_LENGTH, TextConfig, Tokenizers
-from dragflow.train.vae import VaeConfig
+from dragflow.train.text import T5_LENGTH, Tokenizers
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
@@ -31,23 +30,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FlowConfig:
+class FlowConfig(Sizes):
     """Sizes and rates of the flow model's training."""
 
-    layout: LayoutName = "flux"
-    double: int = 4
-    single: int = 8
-    axes: tuple[int, int, int] = (8, 28, 28)
-    """Widths of the rotary places; with `double` and `single` FLUX.1's alone."""
-    joint: int = 8
-    dual: int = 3
-    """Joint blocks that have a second attention, the first ones, as in 3.5 medium."""
-    places: int = 64
-    """Tokens along the side of the largest picture; with `joint` and `dual` Stable Diffusion 3's alone."""
-    heads: int = 4
-    head_width: int = 64
-    text: TextConfig = field(default_factory=TextConfig)
-    vae: VaeConfig = field(default_factory=VaeConfig)
     size: int = 256
     batch: int = 12
     rate: float = 1e-3
@@ -94,16 +79,18 @@ class FlowModel(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def begin_with(self, folder: Path) -> None:
-        """Load the weights of an exported folder; of one in another layout those of its T5 encoder alone.
+        """Load the weights of an exported folder; of one in the other layout its T5 encoder and what is alike.
 
         Raises:
             UserError: it was made with other sizes or another vocabulary.
         """
         other = LAYOUTS[layout_of(folder)]
-        same = other.pipeline == self.layout.pipeline
-        parts = {"transformer": self.transformer, **self.text.parts} if same else {other.t5: self.text.t5}
+        parts = {"transformer": self.transformer, **self.text.parts}
+        if other.pipeline != self.layout.pipeline:
+            self.layout.inherit(self.transformer, _tensors(folder / "transformer"))
+            parts = {other.t5: self.text.t5}
         for name, part in parts.items():
-            tensors = {k: v for file in (folder / name).glob("*.safetensors") for k, v in load_file(file).items()}
+            tensors = _tensors(folder / name)
             # Tied embeddings are stored once, under the one name or the other.
             missing, unexpected = part.load_state_dict(tensors, strict=False)
             if unexpected or not tensors or any("embed_tokens" not in key for key in missing):
@@ -112,6 +99,10 @@ class FlowModel(nn.Module):
     def forward(self, z: Tensor, t: Tensor, clip_ids: Tensor, t5_ids: Tensor) -> Tensor:
         """Velocity (b c h w) at latents z (b c h w) and times t (b) for token ids of both kinds of encoders."""
         return self.layout.velocity(self.transformer, z, t, *self.text(clip_ids, t5_ids))
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    return {k: v for file in folder.glob("*.safetensors") for k, v in load_file(file).items()}
 
 
 def exported(folder: Path, config: FlowConfig) -> FlowModel:

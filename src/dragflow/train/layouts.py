@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from dragflow.backbones.flux1.layout import image_ids
@@ -16,13 +18,31 @@ from dragflow.backbones.hub import INDEX
 from dragflow.backbones.packing import PATCH, pack, unpack
 from dragflow.core.errors import UserError
 from dragflow.train.text import PairedTextEncoders, TextConfig, TextEncoders
-
-if TYPE_CHECKING:
-    from dragflow.train.flow import FlowConfig
+from dragflow.train.vae import VaeConfig
 
 LayoutName = Literal["flux", "sd3"]
 BASE_SHIFT, MAX_SHIFT = 0.5, 1.15
 """FLUX.1's, for 256 and 4096 image tokens."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a flow model, and the layout that it has."""
+
+    layout: LayoutName = "flux"
+    double: int = 4
+    single: int = 8
+    axes: tuple[int, int, int] = (8, 28, 28)
+    """Widths of the rotary places; with `double` and `single` FLUX.1's alone."""
+    joint: int = 8
+    dual: int = 3
+    """Joint blocks that have a second attention, the first ones, as in 3.5 medium."""
+    places: int = 64
+    """Tokens along the side of the largest picture; with `joint` and `dual` Stable Diffusion 3's alone."""
+    heads: int = 4
+    head_width: int = 64
+    text: TextConfig = field(default_factory=TextConfig)
+    vae: VaeConfig = field(default_factory=VaeConfig)
 
 
 class Layout(Protocol):
@@ -42,8 +62,16 @@ class Layout(Protocol):
         """Untrained text encoders."""
         ...
 
-    def transformer(self, config: FlowConfig) -> nn.Module:
+    def transformer(self, config: Sizes) -> nn.Module:
         """An untrained transformer."""
+        ...
+
+    def inherit(self, transformer: nn.Module, tensors: dict[str, Tensor]) -> None:
+        """Begin with what a transformer in the other layout has alike.
+
+        Raises:
+            UserError: it has other sizes, or nothing can be taken over.
+        """
         ...
 
     def velocity(self, transformer: Any, z: Tensor, t: Tensor, pooled: Tensor, sequence: Tensor) -> Tensor:
@@ -65,7 +93,7 @@ class Flux:
         """See `Layout.encoders`."""
         return TextEncoders(config)
 
-    def transformer(self, config: FlowConfig) -> nn.Module:
+    def transformer(self, config: Sizes) -> nn.Module:
         """See `Layout.transformer`."""
         from diffusers import FluxTransformer2DModel
 
@@ -81,6 +109,10 @@ class Flux:
             guidance_embeds=False,
             axes_dims_rope=config.axes,
         )
+
+    def inherit(self, transformer: nn.Module, tensors: dict[str, Tensor]) -> None:
+        """See `Layout.inherit`; nothing is taken over."""
+        raise UserError("a model in layout flux can begin with one in layout flux alone: name another `--start`")
 
     def velocity(self, transformer: Any, z: Tensor, t: Tensor, pooled: Tensor, sequence: Tensor) -> Tensor:
         """See `Layout.velocity`."""
@@ -118,7 +150,7 @@ class SD3:
         """See `Layout.encoders`."""
         return PairedTextEncoders(config)
 
-    def transformer(self, config: FlowConfig) -> nn.Module:
+    def transformer(self, config: Sizes) -> nn.Module:
         """See `Layout.transformer`."""
         from diffusers import SD3Transformer2DModel
 
@@ -137,6 +169,25 @@ class SD3:
             dual_attention_layers=tuple(range(config.dual)),
             qk_norm="rms_norm",
         )
+
+    @torch.no_grad()
+    def inherit(self, transformer: nn.Module, tensors: dict[str, Tensor]) -> None:
+        """See `Layout.inherit`: embeddings, the last layer, and the double blocks as the first joint ones.
+
+        The blocks then look without the rotary places that they had learnt with. The other joint blocks change nothing
+        at first, as in a training from scratch.
+        """
+        own = transformer.state_dict()
+        for end in ("weight", "bias"):
+            name = f"proj_out.{end}"  # FLUX has the pixels of a patch last, this the channels
+            tensors[name] = rearrange(tensors[name], "(c p) ... -> (p c) ...", p=PATCH**2)
+            embedded = tensors.pop(f"x_embedder.{end}")
+            tensors[f"pos_embed.proj.{end}"] = embedded.reshape(len(embedded), *own[f"pos_embed.proj.{end}"].shape[1:])
+        for name, tensor in tensors.items():
+            if name in own and own[name].shape[1:] != tensor.shape[1:]:
+                raise UserError(f"{name} of the model to start from does not fit: start from one of the same sizes")
+            if name in own:  # a second attention has modulations of its own, after the others
+                own[name][: len(tensor)] = tensor
 
     def velocity(self, transformer: Any, z: Tensor, t: Tensor, pooled: Tensor, sequence: Tensor) -> Tensor:
         """See `Layout.velocity`."""
