@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from tiny_model import FLOW, TWO_HEADS, VAE
 
 from dragflow import EditConfig, Editor, Instruction, Operation, Translate, world
+from dragflow.backbones.packing import pack, unpack, unpack_last
 from dragflow.core.errors import UserError
 from dragflow.train import export, flow, state, text, vae
 from dragflow.train.main import parser
@@ -93,16 +94,31 @@ def test_the_export_edits_a_picture(folder: Path) -> None:
     assert not np.array_equal(result.pixels, picture)
 
 
-def test_a_model_in_the_other_layout_gives_its_autoencoder_and_t5(trained: Path, model: Path, tmp_path: Path) -> None:
-    config = replace(SD3, text=TWO_HEADS.text)
-    begun, known = flow.FlowModel(config), load_file(model / "text_encoder_2/model.safetensors")
+def test_a_model_in_the_other_layout_gives_what_is_alike(model: Path) -> None:
+    flux, begun = flow.exported(model, TWO_HEADS), flow.FlowModel(SD3)
     begun.begin_with(model)
-    assert torch.equal(begun.text.t5.shared.weight, known["shared.weight"].float())
-    flow.train(config, state.Run(tmp_path, steps=1), model)
-    written = export.export(tmp_path, tmp_path / "exported", config, model)
+    theirs, own = flux.transformer, begun.transformer
+    z, x = torch.randn(2, 16, 8, 6), torch.randn(2, 12, 64)
+    with torch.no_grad():
+        assert torch.allclose(own.pos_embed.proj(z).flatten(2).mT, theirs.x_embedder(pack(z)), atol=1e-5)
+        assert torch.allclose(unpack_last(own.proj_out(x), 4, 3), unpack(theirs.proj_out(x), 4, 3), atol=1e-5)
+    first, block = own.transformer_blocks[0], theirs.transformer_blocks[0]
+    assert torch.equal(first.attn.add_k_proj.weight, block.attn.add_k_proj.weight)
+    assert torch.equal(first.norm1.linear.weight[: 6 * 64], block.norm1.linear.weight)
+    assert not first.norm1.linear.weight[6 * 64 :].any()
+    assert torch.equal(begun.text.t5.shared.weight, flux.text.t5.shared.weight)
+
+
+def test_a_training_begun_in_the_other_layout_keeps_the_autoencoder(model: Path, tmp_path: Path) -> None:
+    flow.train(SD3, state.Run(tmp_path, steps=1), model)
+    written = export.export(tmp_path, tmp_path / "exported", SD3, model)
     assert same(written / "vae/diffusion_pytorch_model.safetensors", model / "vae/diffusion_pytorch_model.safetensors")
     with pytest.raises(UserError, match="choose a folder in layout flux"):
         flow.exported(written, TWO_HEADS)
+    with pytest.raises(UserError, match="name another `--start`"):
+        flow.FlowModel(TWO_HEADS).begin_with(written)
+    with pytest.raises(UserError, match="same sizes"):
+        flow.FlowModel(replace(SD3, heads=1)).begin_with(model)
 
 
 def test_a_checkpoint_in_the_other_layout_is_refused(trained: Path, tmp_path: Path) -> None:

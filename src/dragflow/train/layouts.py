@@ -184,10 +184,12 @@ class SD3:
             embedded = tensors.pop(f"x_embedder.{end}")
             tensors[f"pos_embed.proj.{end}"] = embedded.reshape(len(embedded), *own[f"pos_embed.proj.{end}"].shape[1:])
         for name, tensor in tensors.items():
-            if name in own and own[name].shape[1:] != tensor.shape[1:]:
+            if name not in own:
+                continue
+            place = own[name][: len(tensor)]  # a second attention has modulations of its own, after the others
+            if place.shape != tensor.shape:
                 raise UserError(f"{name} of the model to start from does not fit: start from one of the same sizes")
-            if name in own:  # a second attention has modulations of its own, after the others
-                own[name][: len(tensor)] = tensor
+            place[:] = tensor
 
     def velocity(self, transformer: Any, z: Tensor, t: Tensor, pooled: Tensor, sequence: Tensor) -> Tensor:
         """See `Layout.velocity`."""
