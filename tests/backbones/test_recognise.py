@@ -43,6 +43,7 @@ KL = {
     "use_quant_conv": False,
     "use_post_quant_conv": False,
 }
+KLEIN = {"guidance_embeds": False}
 SD3 = {"caption_projection_dim": 1536, "joint_attention_dim": 4096, "qk_norm": "rms_norm"}
 SD3_LARGE = {**SD3, "num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432}
 
@@ -64,13 +65,13 @@ FULL: dict[str, tuple[str, dict[str, Any], str, str | None]] = {
     "FLUX.2-dev": ("Flux2Transformer2DModel", {}, "flux2", "dev"),
     "FLUX.2-klein-4B": (
         "Flux2Transformer2DModel",
-        {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680},
+        {**KLEIN, "num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680},
         "flux2",
         "klein 4B",
     ),
     "FLUX.2-klein-9B": (
         "Flux2Transformer2DModel",
-        {"num_layers": 8, "num_single_layers": 24, "num_attention_heads": 32, "joint_attention_dim": 12288},
+        {**KLEIN, "num_layers": 8, "num_single_layers": 24, "num_attention_heads": 32, "joint_attention_dim": 12288},
         "flux2",
         "klein 9B",
     ),
@@ -136,11 +137,22 @@ def test_what_a_transformer_lacks_is_named() -> None:
     alone = told(full_size(cls("FluxTransformer2DModel"), {"guidance_embeds": True}))
     assert alone.pipelines == ("FluxPipeline", "FluxKontextPipeline")
     assert dict(alone.missing) == {"text_encoder": "clip-l", "text_encoder_2": "t5-xxl", "vae": "vae-16"}
-    small = {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24}
+    small = {**KLEIN, "num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24}
     klein = told(full_size(cls("Flux2Transformer2DModel"), small))
     assert dict(klein.missing) == {"text_encoder": "qwen3-4b", "vae": "vae-flux2"}
+    dev = told(full_size(cls("Flux2Transformer2DModel"), {}))
+    assert dev.pipelines == ("Flux2Pipeline",)
+    assert dict(dev.missing) == {"text_encoder": "mistral-24b", "vae": "vae-flux2"}
     fill = told(full_size(cls("FluxTransformer2DModel"), {"in_channels": 384}))
     assert fill.pipelines == ()
+
+
+@pytest.mark.parametrize(("guidance", "pipeline"), [(True, "Flux2Pipeline"), (False, "Flux2KleinPipeline")])
+def test_a_flux2_of_another_size_is_told_by_its_guidance(guidance: bool, pipeline: str) -> None:
+    other = {"num_layers": 2, "num_single_layers": 3, "guidance_embeds": guidance}
+    found = told(full_size(cls("Flux2Transformer2DModel"), other))
+    assert found.pipelines == (pipeline,)
+    assert (dict(found.needs)["text_encoder"] == "mistral-24b") == guidance
 
 
 def test_an_all_in_one_checkpoint_lacks_what_it_does_not_hold() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dragflow.backbones.dummy import write_dummy
 from dragflow.files.recipes import load_recipe
-from small_flux2 import write_flux2
+from small_flux2 import write_flux2, write_flux2_dev
 from small_qwen import write_qwen
 from small_sd3 import write_sd3
 from small_z_image import write_z_image
@@ -22,6 +22,7 @@ SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "flux1": write_dummy,
     "flux1-kontext": lambda folder: write_dummy(folder, pipeline="FluxKontextPipeline"),
+    "flux2-dev": write_flux2_dev,
     "flux2-klein": write_flux2,
     "flux2-klein-base": lambda folder: write_flux2(folder, distilled=False),
     "qwen-image": write_qwen,

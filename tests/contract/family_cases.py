@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.flux1.load import LAYOUT
 from dragflow.backbones.flux1_kontext.load import LAYOUT as KONTEXT_LAYOUT
+from dragflow.backbones.flux2_dev.load import LAYOUT as FLUX2_DEV_LAYOUT
 from dragflow.backbones.flux2_klein.load import LAYOUT as FLUX2_LAYOUT
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.pipeline_layout import Layout
@@ -24,7 +25,7 @@ from dragflow.backbones.z_image.load import LAYOUT as Z_IMAGE_LAYOUT
 from dragflow.core.models import ModelOptions
 from small_flux import diffusers_velocity
 from small_flux2 import diffusers_velocity as flux2_velocity
-from small_flux2 import write_flux2
+from small_flux2 import write_flux2, write_flux2_dev
 from small_qwen import diffusers_velocity as qwen_velocity
 from small_qwen import write_qwen
 from small_sd3 import diffusers_velocity as sd3_velocity
@@ -52,7 +53,8 @@ class FamilyCase:
     embedder: str
     """The linear layer that all image tokens, and so all gradients to the latent, pass through."""
     missing: tuple[tuple[str, str], ...]
-    """A tensor of every network, with its file: without it nothing may be loaded."""
+    """A tensor of every network, with its file, where more may come before its name: without it nothing may be
+    loaded."""
     text_first: bool = True
     """Whether text comes before the image in a block that the library gives both together."""
 
@@ -106,6 +108,13 @@ FLUX2_KLEIN = FamilyCase(
         ("vae/diffusion_pytorch_model.safetensors", "bn.running_var"),
         ("text_encoder/model.safetensors", "model.layers.0.mlp.up_proj.weight"),
     ),
+)
+FLUX2_DEV = replace(
+    FLUX2_KLEIN,
+    name="flux2-dev",
+    layout=FLUX2_DEV_LAYOUT,
+    write=write_flux2_dev,
+    missing=(*FLUX2_KLEIN.missing[:2], ("text_encoder/model.safetensors", "layers.0.mlp.up_proj.weight")),
 )
 FLUX2_KLEIN_BASE = replace(FLUX2_KLEIN, write=lambda folder: write_flux2(folder, distilled=False))
 QWEN_IMAGE = FamilyCase(
@@ -171,5 +180,5 @@ Z_IMAGE = FamilyCase(
 Z_IMAGE_TURBO = replace(Z_IMAGE, write=lambda folder: write_z_image(folder, turbo=True))
 CASES = (FLUX1, FLUX2_KLEIN, QWEN_IMAGE, SD3, Z_IMAGE)
 """Add a family here, and every check runs on it."""
-VARIANTS = (FLUX1_KONTEXT, FLUX2_KLEIN_BASE, QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS, Z_IMAGE_TURBO)
+VARIANTS = (FLUX1_KONTEXT, FLUX2_DEV, FLUX2_KLEIN_BASE, QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS, Z_IMAGE_TURBO)
 """Those that share nearly all code with one of them."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from family_cases import FLUX2_KLEIN, QWEN_IMAGE, SD3, Z_IMAGE, FamilyCase
+from family_cases import FLUX2_DEV, FLUX2_KLEIN, QWEN_IMAGE, SD3, Z_IMAGE, FamilyCase
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -16,6 +16,8 @@ from small_flux import TIME
 
 WEIGHTS = Path("transformer") / "diffusion_pytorch_model.safetensors"
 FILES: dict[str, tuple[FamilyCase, Callable[[dict[str, Tensor]], dict[str, Tensor]]]] = {
+    "flux2-dev, diffusers": (FLUX2_DEV, dict),
+    "flux2-dev, original": (FLUX2_DEV, flux2_original),
     "flux2-klein, diffusers": (FLUX2_KLEIN, dict),
     "flux2-klein, original": (FLUX2_KLEIN, flux2_original),
     "qwen-image, diffusers": (QWEN_IMAGE, dict),

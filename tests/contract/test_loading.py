@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 
 def rewrite(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def held_as(tensor: str, names: Iterable[str]) -> str:
+    """What a file calls a tensor of the network, which may be half of what the file holds."""
+    return tensor if tensor in names else next(name for name in names if name.endswith(f".{tensor}"))
 
 
 def test_a_missing_part_is_named(family: FamilyCase, copy: Path) -> None:
@@ -60,7 +66,8 @@ def test_weights_that_are_missing_are_never_made_up(family: FamilyCase, copy: Pa
     assert {file.partition("/")[0] for file, _ in family.missing} == set(family.layout.networks)
     for file, tensor in family.missing:
         tensors = load_file(copy / file)
-        save_file({name: x for name, x in tensors.items() if name != tensor}, copy / file, metadata={"format": "pt"})
+        held = held_as(tensor, tensors)
+        save_file({name: x for name, x in tensors.items() if name != held}, copy / file, metadata={"format": "pt"})
         with pytest.raises(
             UserError, match=rf"its {file.partition('/')[0]} .* tensor {tensor} is missing \(one of 1\)"
         ):

@@ -33,6 +33,8 @@ class Told:
 
     text: Any
     references: tuple[Reference, ...] = ()
+    guidance: float | None = None
+    """Of models that it is embedded in."""
 
 
 def check_subject(spec: BackboneSpec, subject: Subject | None) -> None:

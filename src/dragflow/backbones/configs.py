@@ -225,19 +225,26 @@ def check_kind(where: str, cls: Any, config: Config) -> None:
         UserError: names both.
     """
     needed, found = getattr(getattr(cls, "config_class", None), "model_type", None), config.get("model_type")
-    if needed and isinstance(found, str) and found != needed and _own(cls, config) is config:
+    if needed and isinstance(found, str) and found != needed and own_config(cls, config) is config:
         raise UserError(f"{where} is a {shown(found)}: a {cls.__name__} is needed")
 
 
 def settings_of(cls: Any, config: Config) -> Config:
     """All settings of a class: those of a checked configuration, and the defaults of those that it does not name."""
-    return {**{key: _value(default) for key, default in defaults_of(cls).items()}, **_own(cls, config)}
+    return {**{key: _value(default) for key, default in defaults_of(cls).items()}, **own_config(cls, config)}
 
 
-def _own(cls: Any, config: Config) -> Config:
+def own_config(cls: Any, config: Config) -> Config:
     """What a class reads of a configuration, which may be that of two towers of which the class is one."""
-    nested = config.get(getattr(getattr(cls, "config_class", None), "base_config_key", ""))
-    return nested if isinstance(nested, dict) else config
+    config_class = getattr(cls, "config_class", None)
+    named = config.get(getattr(config_class, "base_config_key", ""))
+    if isinstance(named, dict):
+        return named
+    kind = getattr(config_class, "model_type", None)
+    if config.get("model_type", kind) == kind:
+        return config
+    towers = (value for value in config.values() if isinstance(value, dict) and value.get("model_type") == kind)
+    return next(towers, config)
 
 
 def empty_network(cls: Any, config: Config) -> nn.Module:
@@ -245,7 +252,7 @@ def empty_network(cls: Any, config: Config) -> nn.Module:
     with torch.device("meta"):
         if (config_class := getattr(cls, "config_class", None)) is None:
             return cls.from_config(dict(config))
-        return cls(config_class.from_dict(dict(_own(cls, config))))
+        return cls(config_class.from_dict(dict(own_config(cls, config))))
 
 
 def check_sizes(where: str, config: Config, network: nn.Module, entries: Entries) -> None:

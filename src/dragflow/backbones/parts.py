@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,12 +24,13 @@ from dragflow.backbones.configs import (
     check_sizes,
     defaults_of,
     empty_network,
+    own_config,
     quantised_error,
     read_config,
     refuse_quantised,
 )
 from dragflow.backbones.hub_files import variant_of
-from dragflow.backbones.tensors import Account, Entries, few, is_computed, quantised, read_folder, reason
+from dragflow.backbones.tensors import Account, Entries, Entry, few, is_computed, quantised, read_folder, reason
 from dragflow.core.errors import DragFlowError, UserError
 from dragflow.core.models import ModelOptions
 
@@ -40,7 +42,10 @@ _OTHER_HALVES = {
     "CLIPVisionModelWithProjection": ("text_model.", "text_projection.", "logit_scale"),
     "SiglipVisionModel": ("text_model.", "logit_scale", "logit_bias"),
 }
-"""How the names of tensors begin that files often hold beside those of a class: of the model's other half."""
+"""How the names of tensors begin that files often hold beside those of a class: of the model's other half.
+
+A class of our own says so itself, as `left_out`, and by `key_mapping` (pattern to text) what its files call tensors.
+"""
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,8 @@ def read_part(cls: Any, model: str, part: str, **where: Any) -> Any:
         if folder.is_dir() and nn.Module in cls.__mro__:  # else the library picks the class
             stem, index_first = ("model", False) if hasattr(cls, "config_class") else ("diffusion_pytorch_model", True)
             check_part(cls, model, part, folder, read_folder(folder, stem, variant, index_first=index_first))
-        network, info = cls.from_pretrained(model, use_safetensors=True, output_loading_info=True, **where)
+        more = {**_mapped(cls), **where}
+        network, info = cls.from_pretrained(model, use_safetensors=True, output_loading_info=True, **more)
     _account(cls, model, part, info)
     return network
 
@@ -154,16 +160,16 @@ def read_encoder(cls: Any, model: str, part: str, checkpoint: Checkpoint, config
     """
     where = f"model {model}: its {part} in {checkpoint.file}"
     with part_of(model, f"{part} in {checkpoint.file}"), opened(checkpoint) as contents:
-        others = _OTHER_HALVES.get(cls.__name__, ())
-        own = {name: entry for name, entry in contents.entries.items() if not name.startswith(others)}
+        own = _own(cls, contents.entries)
         check_config(where, config, defaults_of(cls), own)
         check_sizes(where, config, empty_network(cls, config), own)
         network, info = cls.from_pretrained(
             None,
-            config=cls.config_class.from_dict(dict(config)),
+            config=cls.config_class.from_dict(dict(own_config(cls, config))),
             state_dict=contents.all(),
             dtype=dtype,
             output_loading_info=True,
+            **_mapped(cls),
         )
     _account(cls, model, part, info)
     return network
@@ -187,7 +193,7 @@ def _account(cls: Any, model: str, part: str, info: Any) -> None:
         UserError: names them.
     """
     surplus = [name for name in sorted(info["unexpected_keys"]) if not is_computed(name) and not is_beside(name)]
-    known = [name for name in surplus if name.startswith(_OTHER_HALVES.get(cls.__name__, ()))]
+    known = [name for name in surplus if name.startswith(_left_out(cls))]
     account = Account(tuple(sorted(info["missing_keys"])), tuple(name for name in surplus if name not in known))
     if str(account):
         raise UserError(
@@ -211,9 +217,23 @@ def check_part(cls: Any, model: str, part: str, folder: Path, entries: Entries) 
     if how := quantised(entries):
         raise quantised_error(where, f"as {how}")
     check_config(where, config, defaults_of(cls), entries)
-    others = _OTHER_HALVES.get(cls.__name__, ())
-    own = {name: entry for name, entry in entries.items() if not name.startswith(others)}
-    check_sizes(where, config, empty_network(cls, config), own)
+    check_sizes(where, config, empty_network(cls, config), _own(cls, entries))
+
+
+def _left_out(cls: Any) -> tuple[str, ...]:
+    return getattr(cls, "left_out", _OTHER_HALVES.get(cls.__name__, ()))
+
+
+def _mapped(cls: Any) -> dict[str, Any]:
+    """What the library is told of the names that the files of a class have."""
+    return {"key_mapping": cls.key_mapping} if hasattr(cls, "key_mapping") else {}
+
+
+def _own(cls: Any, entries: Entries) -> dict[str, Entry]:
+    """Those tensors of files that are of a class, by the names that it has for them."""
+    for pattern, text in getattr(cls, "key_mapping", {}).items():
+        entries = {re.sub(pattern, text, name): entry for name, entry in entries.items()}
+    return {name: entry for name, entry in entries.items() if not name.startswith(_left_out(cls))}
 
 
 def class_of(config: Path) -> str:

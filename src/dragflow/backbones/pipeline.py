@@ -132,7 +132,8 @@ class PipelineBackbone(ABC):
         """
         check_subject(self.spec, subject)
         check_references(self.spec, references)
-        own = Told(self._text(prompt), references)
+        embedded = guidance if self.spec.guidance == "embedded" else None
+        own = Told(self._text(prompt), references, embedded)
         if self.spec.guidance != "classifier-free":
             return own
         return self._guided(own, lambda: Told(self._text(self.spec.negative), references), guidance)

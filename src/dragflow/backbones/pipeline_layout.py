@@ -15,6 +15,7 @@ from dragflow.backbones.hub import INDEX
 from dragflow.backbones.parts import Source
 from dragflow.backbones.tensors import shown
 from dragflow.core.errors import UserError
+from dragflow.core.plugins import named
 
 SCHEDULER = "scheduler"
 
@@ -26,7 +27,7 @@ class Layout:
     pipeline: str
     transformer: str
     text_encoders: Mapping[str, str]
-    """Part to class, as in {"text_encoder": "CLIPTextModel"}."""
+    """Part to a class of transformers, as in {"text_encoder": "CLIPTextModel"}, or to "module:class"."""
     tokenizers: Mapping[str, str]
     """Part to the text encoder that it is for."""
     check_configs: Callable[[str, Mapping[str, Config]], None]
@@ -52,7 +53,7 @@ class Layout:
     @property
     def parts(self) -> tuple[str, ...]:
         """Folders that a model must have."""
-        return (*self.networks, *self.tokenizers, *self.further, SCHEDULER)
+        return tuple(dict.fromkeys((*self.networks, *self.tokenizers, *self.further, SCHEDULER)))
 
     def of(self, has: Callable[[str], bool]) -> Layout:
         """That of a model which has these of the optional parts."""
@@ -100,7 +101,8 @@ def network_class(layout: Layout, part: str, config: Config) -> Any:
         UserError: that names none of the family's autoencoders.
     """
     if part in layout.text_encoders:
-        return getattr(import_module("transformers"), layout.text_encoders[part])
+        encoder = layout.text_encoders[part]
+        return named(encoder if ":" in encoder else f"transformers:{encoder}")
     name = layout.transformer if part == "transformer" else str(config.get("_class_name"))
     if part == "vae" and name not in layout.autoencoders:
         needed = " or ".join(layout.autoencoders)

@@ -114,11 +114,12 @@ def recognise_header(path: Path, header: Header) -> Recognised:
     first = parts[0]
     if first.kind != "transformer":
         return Recognised(path, tuple(parts), left=left)
-    variant = _variant(NETWORKS[first.network], groups[first.prefix])
-    needs = (variant and variant.needs) or NETWORKS[first.network].needs or {}
-    pipelines = NETWORKS[first.network].variants[-1].pipelines if variant is None else variant.pipelines
+    network, entries = NETWORKS[first.network], groups[first.prefix]
+    variant = _variant(network, entries)
+    likest = variant or _likest(network, entries)
+    needs = likest.needs or network.needs or {}
     config = {} if variant is None else variant.config
-    return Recognised(path, tuple(parts), pipelines, tuple(needs.items()), config, left)
+    return Recognised(path, tuple(parts), likest.pipelines, tuple(needs.items()), config, left)
 
 
 def split(path: Path, entries: Entries) -> dict[str, dict[str, Entry]]:
@@ -178,6 +179,11 @@ def _variant(network: Network, entries: Entries) -> Variant | None:
         ),
         None,
     )
+
+
+def _likest(network: Network, entries: Entries) -> Variant:
+    """Of a network of another size than its variants: the last one whose names it has."""
+    return next(each for each in reversed(network.variants) if _fits(entries, each.has, each.lacks, ()))
 
 
 def _fits(entries: Entries, has: Iterable[str], lacks: Iterable[str], sizes: Sizes) -> bool:

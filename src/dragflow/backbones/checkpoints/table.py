@@ -72,6 +72,7 @@ _KONTEXT = "dev, or a fine-tune of it, or Kontext, which has the same tensors"
 _IN = "img_in.weight|x_embedder.weight"
 _DOUBLE, _SINGLE = "double_blocks.|transformer_blocks.", "single_blocks.|single_transformer_blocks."
 _JOINT = "joint_blocks.|transformer_blocks."
+_GUIDANCE2 = "guidance_in.in_layer.weight|time_guidance_embed.guidance_embedder.linear_1.weight"
 
 TRANSFORMERS: Mapping[str, Network] = {
     "flux1": Network(
@@ -121,11 +122,18 @@ TRANSFORMERS: Mapping[str, Network] = {
             ),
         },
         (
-            Variant("dev", ((_IN, 0, 6144),), ((_DOUBLE, 8), (_SINGLE, 48)), pipelines=("Flux2Pipeline",)),
+            Variant(
+                "dev, or a fine-tune of it",
+                ((_IN, 0, 6144),),
+                ((_DOUBLE, 8), (_SINGLE, 48)),
+                has=(_GUIDANCE2,),
+                pipelines=("Flux2Pipeline",),
+            ),
             Variant(
                 "klein 4B",
                 ((_IN, 0, 3072),),
                 ((_DOUBLE, 5), (_SINGLE, 20)),
+                lacks=(_GUIDANCE2,),
                 pipelines=("Flux2KleinPipeline",),
                 needs={"text_encoder": "qwen3-4b", "vae": "vae-flux2"},
             ),
@@ -133,6 +141,7 @@ TRANSFORMERS: Mapping[str, Network] = {
                 "klein 9B",
                 ((_IN, 0, 4096),),
                 ((_DOUBLE, 8), (_SINGLE, 24)),
+                lacks=(_GUIDANCE2,),
                 pipelines=("Flux2KleinPipeline",),
                 needs={"text_encoder": "qwen3-8b", "vae": "vae-flux2"},
             ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dragflow.backbones.flux2_klein.layout import TEXT_TOKENS, check_configs, spec_of
+from dragflow.backbones.flux2.layout import TEXT_TOKENS
+from dragflow.backbones.flux2_klein.layout import check_configs, spec_of
 from dragflow.backbones.flux2_klein.model import Flux2Klein
 from dragflow.backbones.flux2_klein.published import published
 from dragflow.backbones.loader import PipelineLoader
