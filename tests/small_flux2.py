@@ -82,7 +82,7 @@ def dev_pipeline(folder: Path) -> Any:
     from transformers import AutoTokenizer, PixtralImageProcessorPil, ProcessorMixin
 
     pipe = diffusers.Flux2Pipeline.from_pretrained(folder, tokenizer=None)
-    processor = object.__new__(ProcessorMixin)  # `PixtralProcessor` itself cannot even be imported
+    processor: Any = object.__new__(ProcessorMixin)  # `PixtralProcessor` itself cannot even be imported
     processor.image_processor = PixtralImageProcessorPil.from_pretrained(folder / "tokenizer")
     processor.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     processor.image_token, processor.chat_template = "[IMG]", processor.tokenizer.chat_template
