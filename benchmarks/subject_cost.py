@@ -49,6 +49,10 @@ class UncachedSubject:
     def at(self, t: float) -> SubjectControl:
         return self.subject.under(self.config).at(t)
 
+    @property
+    def negative(self) -> Subject | None:
+        return self.subject.under(self.config).negative
+
 
 @dataclass(frozen=True, eq=False)
 class UncachedAdapter:

@@ -170,6 +170,26 @@ def instantx(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
     return SubjectOptions("ip-adapter", str(write_instantx(folder / "adapter.bin")), str(folder / "siglip"))
 
 
+@pytest.fixture(scope="session")
+def sd3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline of Stable Diffusion 3.5 large with small random weights, saved in diffusers layout."""
+    from small_sd3 import write_sd3
+
+    return write_sd3(tmp_path_factory.mktemp("model") / "sd3-large", dual=0)
+
+
+@pytest.fixture(scope="session")
+def sd3_ip_adapter(tmp_path_factory: pytest.TempPathFactory) -> SubjectOptions:
+    """An IP-adapter in InstantX's layout for that model, and a SigLIP, small and random."""
+    from dragflow.subject.dummy import write_encoders, write_sd3_ip_adapter
+
+    folder = tmp_path_factory.mktemp("sd3-ip-adapter")
+    write_encoders(folder)
+    return SubjectOptions(
+        "ip-adapter", str(write_sd3_ip_adapter(folder / "ip-adapter.safetensors")), str(folder / "siglip")
+    )
+
+
 _FAR = """
 import os
 from pathlib import Path

@@ -57,7 +57,7 @@ def gradient(backbone: PipelineBackbone, z: Tensor, cond: Any, kv: Any = None) -
     return found
 
 
-def check_gradients(backbone: Flux1, checkpointed: Flux1, z: Tensor, cond: Any) -> None:
+def check_gradients(backbone: PipelineBackbone, checkpointed: PipelineBackbone, z: Tensor, cond: Any) -> None:
     """A subject changes the gradient in the latent, with checkpointing alike; no hook stays."""
     found = gradient(backbone, z, cond)
     assert found.isfinite().all()
@@ -71,7 +71,7 @@ def check_frozen(tensors: Iterable[Tensor]) -> None:
     assert all(x.grad is None and not x.requires_grad for x in tensors)
 
 
-def refusal(options: SubjectOptions, backbone: Flux1) -> str:
+def refusal(options: SubjectOptions, backbone: PipelineBackbone) -> str:
     """Why a subject adapter is not loaded."""
     with pytest.raises(UserError) as raised:
         load_subject(options, backbone)

@@ -65,7 +65,7 @@ def _projecting() -> tuple[Any, Any]:
 
 
 @torch.no_grad()
-def diffusers_velocity(transformer: Any, z: Tensor, cond: Any) -> Tensor:
+def diffusers_velocity(transformer: Any, z: Tensor, cond: Any, **more: Any) -> Tensor:
     """What diffusers' own forward pass of a transformer gives."""
     return transformer(
         hidden_states=z,
@@ -73,4 +73,5 @@ def diffusers_velocity(transformer: Any, z: Tensor, cond: Any) -> Tensor:
         pooled_projections=cond.text.pooled,
         timestep=torch.full((1,), 1000 * TIME),
         return_dict=False,
+        **more,
     )[0]

@@ -96,6 +96,24 @@ def test_an_edit_with_an_ip_adapter_of_instantx(
     assert again.read_bytes() == desk.out.read_bytes()
 
 
+def test_an_edit_with_the_ip_adapter_of_stable_diffusion(
+    run: Any, desk: Any, sd3_folder: Path, sd3_ip_adapter: SubjectOptions
+) -> None:
+    plain, again = desk.folder / "plain.png", desk.folder / "again.png"
+    small = ("--preset", "paper", "--set", "size.max_pixels=6144", "--set", "size.window=whole")
+    done = edit(run, desk, sd3_folder, *small, *options(sd3_ip_adapter), "-o", desk.out)
+    assert done.code == 0, done.err
+    assert edit(run, desk, sd3_folder, *small, "-o", plain).code == 0
+    assert not np.array_equal(load_image(desk.out).pixels, load_image(plain).pixels)
+    recipe = load_recipe(desk.out)
+    assert recipe.config.denoise.guidance != 1  # so that the negative prompt has its own subject
+    assert recipe.subject is not None
+    assert recipe.subject.options == sd3_ip_adapter
+    repeated = run(*again_of(desk), "-o", again)
+    assert repeated.code == 0, repeated.err
+    assert again.read_bytes() == desk.out.read_bytes()
+
+
 def test_one_call_in_python_gives_the_same_as_the_command(
     run: Any, desk: Any, dummy_folder: Path, ip_adapter: SubjectOptions
 ) -> None:
@@ -140,7 +158,12 @@ def test_a_method_without_a_model_takes_no_adapter(run: Any, tmp_path: Path, ip_
 
 
 def test_the_doctor_loads_an_adapter_and_says_what_does_not_fit(
-    run: Any, dummy_folder: Path, ip_adapter: SubjectOptions, tmp_path: Path
+    run: Any,
+    dummy_folder: Path,
+    ip_adapter: SubjectOptions,
+    sd3_folder: Path,
+    sd3_ip_adapter: SubjectOptions,
+    tmp_path: Path,
 ) -> None:
     done = run("doctor", dummy_folder, "--device", "cpu", *options(ip_adapter))
     assert done.code == 0, done.err
@@ -149,6 +172,12 @@ def test_the_doctor_loads_an_adapter_and_says_what_does_not_fit(
     wrong = run("doctor", dummy_folder, "--device", "cpu", *options(ip_adapter, wide))
     assert wrong.code == 2
     assert "(96, 32) instead of (64, 32)" in wrong.err
+    other = run("doctor", sd3_folder, "--device", "cpu", *options(ip_adapter))
+    assert other.code == 2
+    assert "is not an IP-adapter for Stable Diffusion 3.5, as the model is" in " ".join(other.err.split())
+    fits = run("doctor", sd3_folder, "--device", "cpu", *options(sd3_ip_adapter))
+    assert fits.code == 0, fits.err
+    assert "it fits this model" in " ".join(fits.out.split())
     alone = run("doctor", *options(ip_adapter))
     assert alone.code == 2
     assert "dragflow doctor MODEL" in alone.err

@@ -28,6 +28,7 @@ def test_a_row_says_what_the_model_says(family: FamilyCase, backbone: PipelineBa
     declared: Family = FAMILIES.load(family.layout.pipeline)
     assert f"`{declared.preset}`" in row[7]
     assert f"`{spec.preset}`" in row[7]
+    assert (row[9] == "-") == (spec.subject_heads is None)
 
 
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/[\w/.:]+)`", TEXT))))

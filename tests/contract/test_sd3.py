@@ -12,7 +12,7 @@ from torch import Tensor
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.registry import footprint, load_backbone, wrap_pipeline
 from dragflow.core.config import InversionConfig
-from dragflow.core.errors import CapabilityError, UserError
+from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 from dragflow.method.backbone import Site
 from small_flux import error
@@ -92,11 +92,6 @@ def test_the_second_attention_is_left_alone(ours: PipelineBackbone) -> None:
 def test_a_picture_without_places_is_refused(ours: PipelineBackbone) -> None:
     with pytest.raises(UserError, match=r"at 400 x 64, and it has places for 384 pixels a side.*size\.max_pixels"):
         ours.velocity(torch.zeros(1, 16, 8, 50), 0.5, ours.condition("", guidance=1.0))
-
-
-def test_a_subject_is_refused(ours: PipelineBackbone) -> None:
-    with pytest.raises(CapabilityError, match="family sd3 take none"):
-        ours.condition("", subject=object(), guidance=1.0)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

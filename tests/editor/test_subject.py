@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dragflow import EditConfig, Editor, Instruction, MaskArray, Operation, SubjectOptions, Translate
 from dragflow.core.config import InversionConfig, OptimiseConfig, StartConfig, SubjectConfig
 from dragflow.method.backbone import Image
-from dragflow.subject.instantcharacter.adapter import EncodedSubject, InstantCharacter
+from dragflow.subject.instantcharacter.adapter import InstantCharacter
+from dragflow.subject.timed import EncodedSubject
 
 STEPS = InversionConfig(4, 1)
 CONFIG = EditConfig(inversion=STEPS, optimise=OptimiseConfig(moving=2, refining=1))

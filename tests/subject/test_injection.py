@@ -18,8 +18,9 @@ from dragflow.core.config import SubjectConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import SubjectOptions
 from dragflow.subject.dummy import write_dinov2
-from dragflow.subject.instantcharacter.adapter import EncodedSubject, InstantCharacter
+from dragflow.subject.instantcharacter.adapter import InstantCharacter
 from dragflow.subject.registry import load_subject
+from dragflow.subject.timed import EncodedSubject
 from small_flux import TIME, check_frozen, check_gradients, hooks, load
 
 
@@ -203,6 +204,7 @@ def test_options_that_name_nothing_are_refused(
         ({"adapter": "photomaker"}, "instantcharacter"),
         ({"weights": "no-such.bin"}, r"no-such\.bin"),
         ({"weights": str(text)}, r"adapter\.txt"),
+        ({"weights": str(tmp_path)}, r"is a folder: name the adapter's \.safetensors or \.bin file in it"),
         ({"siglip": "/no/such"}, r"SigLIP.*neither a folder nor a hub id"),
     ):
         with pytest.raises(UserError, match=word):

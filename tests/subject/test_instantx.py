@@ -189,8 +189,8 @@ def changed(path: Path, change: Callable[[Any], Any], **settings: int) -> str:
     ("change", "words"),
     [
         (lambda x: x["ip_adapter"].pop("4.to_v_ip.weight"), "tensor ip_adapter.4.to_v_ip.weight is missing (one of 1)"),
-        (lambda x: x["ip_adapter"].pop("0.to_k_ip.weight"), "no matrix ip_adapter.0.to_k_ip.weight"),
-        (lambda x: x["image_proj"].pop("proj.2.weight"), "no matrix image_proj.proj.2.weight"),
+        (lambda x: x["ip_adapter"].pop("0.to_k_ip.weight"), "tensor ip_adapter.0.to_k_ip.weight is missing"),
+        (lambda x: x["image_proj"].pop("proj.2.weight"), "tensor image_proj.proj.2.weight is missing"),
         (
             lambda x: x["image_proj"].update({"norm.bias": torch.zeros(31)}),
             "norm.bias has shape (31,) instead of (32,)",

@@ -291,7 +291,7 @@ V_BIAS = "double_blocks.1.processor.ip_adapter_double_stream_v_proj.bias"
     [
         (lambda x: x.pop(V_BIAS), f"tensor {V_BIAS} is missing (one of 1)"),
         (lambda x: x.pop("ip_adapter_proj_model.norm.bias"), "tensor ip_adapter_proj_model.norm.bias is missing"),
-        (lambda x: x.pop("ip_adapter_proj_model.proj.weight"), "no matrix ip_adapter_proj_model.proj.weight"),
+        (lambda x: x.pop("ip_adapter_proj_model.proj.weight"), "tensor ip_adapter_proj_model.proj.weight is missing"),
         (lambda x: x.update({V_BIAS: torch.zeros(63)}), f"{V_BIAS} has shape (63,) instead of (64,)"),
         (lambda x: x.update({"single_blocks.0.weight": torch.zeros(1)}), "single_blocks.0.weight is unexpected"),
     ],
@@ -323,7 +323,7 @@ def test_an_adapter_for_another_model_is_refused(
 def test_the_checkpoint_of_another_adapter_is_refused(
     backbone: Flux1, ip_adapter: SubjectOptions, instantcharacter: SubjectOptions
 ) -> None:
-    with pytest.raises(UserError, match=r"no matrix image_proj\.proj\.weight"):
+    with pytest.raises(UserError, match=r"tensor image_proj\.proj\.weight is missing"):
         load_subject(replace(ip_adapter, weights=instantcharacter.weights), backbone)
     with pytest.raises(UserError, match=r"tensor image_proj\.resampler\.latents is missing"):
         load_subject(replace(instantcharacter, weights=ip_adapter.weights), backbone)

@@ -29,12 +29,13 @@ class PooledText(Text):
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """A prompt as the transformer takes it, and the pictures to look at."""
+    """A prompt as the transformer takes it, the pictures to look at, and the subject to keep."""
 
     text: Any
     references: tuple[Reference, ...] = ()
     guidance: float | None = None
     """Of models that it is embedded in."""
+    subject: Subject | None = None
 
 
 def check_subject(spec: BackboneSpec, subject: Subject | None) -> None:
@@ -45,7 +46,8 @@ def check_subject(spec: BackboneSpec, subject: Subject | None) -> None:
     """
     if subject is not None and spec.subject_heads is None:
         raise CapabilityError(
-            f"a subject is given, but models of family {spec.family} take none: leave it out, or use FLUX.1"
+            f"a subject is given, but models of family {spec.family} take none: leave it out, or use FLUX.1 or "
+            "Stable Diffusion 3.5"
         )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dragflow.core.errors import CapabilityError
-from dragflow.method.backbone import KVControl, Site
+from dragflow.method.backbone import KVControl, Site, SubjectControl
 
 
 def refuse_fused(network: nn.Module) -> None:
@@ -89,6 +89,63 @@ def sliced_kv_hooks(projection: nn.Module, name: str, image: slice, width: int, 
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def subject_hooks(
+    block: Any, name: str, image: slice, subject: SubjectControl | None, *, heads: int = 2
+) -> Iterator[None]:
+    """Add a subject's features to the tokens that read them while one block runs; see `SubjectControl.place`.
+
+    Attentions that take text and image apart have an output projection, and it takes the sum; others have none. Where
+    keys and values are controlled, too, enter `kv_hooks` first: a subject sees what it leaves of them.
+
+    Args:
+        block: of the transformer.
+        name: of the block.
+        image: where the image tokens are among those that are attended to together; text comes before them.
+        subject: what is added.
+        heads: axis of the heads in what the norm of the queries gives.
+
+    Raises:
+        CapabilityError: projections were fused after the model was loaded.
+    """
+    if subject is None or name not in subject.blocks:
+        yield
+        return
+    attention, place = block.attn, subject.place
+    refuse_fused(attention)
+    readers = slice(0 if place.text else image.start, image.stop)
+    normed = place.normed and attention.norm_q is not None
+    sources: dict[str, Any] = {"q": attention.norm_q if normed else attention.to_q}
+    if place.own_kv:
+        sources |= {"k": attention.to_k, "v": attention.to_v}
+    seen: dict[str, Tensor] = {}
+
+    def see(part: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def keep(_: nn.Module, __: Any, out: Tensor) -> None:
+            joined = out if out.ndim == 3 else out.movedim(heads, 2).flatten(2)
+            seen[part] = joined[:, readers]
+
+        return keep
+
+    def add(out: Tensor, start: int) -> Tensor:
+        query = seen.pop("q")
+        read = subject(name, query, (seen.pop("k"), seen.pop("v"))) if place.own_kv else subject(name, query)
+        stop = start + read.shape[1]
+        return torch.cat([out[:, :start], out[:, start:stop] + read, out[:, stop:]], dim=1)
+
+    with ExitStack() as stack:
+        for part, module in sources.items():
+            stack.callback(module.register_forward_hook(see(part)).remove)
+        if place.output == "block":  # which gives text and image apart
+            change = block.register_forward_hook(lambda _, __, out: (out[0], add(out[1], 0)))
+        elif image.start:
+            change = attention.register_forward_hook(lambda _, __, out: add(out, readers.start))
+        else:
+            change = attention.to_out[0].register_forward_pre_hook(lambda _, args: (add(args[0], 0), *args[1:]))
+        stack.callback(change.remove)
+        yield
 
 
 @contextmanager

@@ -133,10 +133,15 @@ class PipelineBackbone(ABC):
         check_subject(self.spec, subject)
         check_references(self.spec, references)
         embedded = guidance if self.spec.guidance == "embedded" else None
-        own = Told(self._text(prompt), references, embedded)
+        own = Told(self._text(prompt), references, embedded, subject)
         if self.spec.guidance != "classifier-free":
             return own
-        return self._guided(own, lambda: Told(self._text(self.spec.negative), references), guidance)
+
+        def away() -> Told:
+            negative = None if subject is None else subject.negative
+            return Told(self._text(self.spec.negative), references, subject=negative)
+
+        return self._guided(own, away, guidance)
 
     @torch.no_grad()
     def encode(self, image: Image) -> Latent:

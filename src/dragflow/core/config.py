@@ -96,7 +96,7 @@ class SubjectConfig(Checked, called="subject.{}"):
     instruction)."""
     scale: NotNegative | None = None
     """Strength: what the adapter's attention is multiplied by before it is added; the adapter's own default when None
-    (1.5 for instantcharacter, 0.7 for ip-adapter)."""
+    (1.5 for instantcharacter, 0.7 for ip-adapter in FLUX.1, 0.5 in Stable Diffusion 3.5)."""
     time_scale: Positive = 1000.0
     """What flow time (0 to 1) is multiplied by for the adapter. Checkpoints were trained with 0 to 1000; 1 feeds the
     flow time itself, as a published use does."""

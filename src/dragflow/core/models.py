@@ -37,7 +37,7 @@ class SubjectOptions(Checked, called="`subject.{}`"):
     weights: Name | None = None
     """Its checkpoint, a .safetensors or .bin file. [default: the one that comes with dragflow, which nano has]"""
     siglip: Name = "google/siglip-so400m-patch14-384"
-    """SigLIP of instantcharacter and of InstantX's ip-adapter, in transformers layout: a folder or a hub id."""
+    """SigLIP of instantcharacter and of InstantX's ip-adapters, in transformers layout: a folder or a hub id."""
     dinov2: Name = "facebook/dinov2-giant"
     """DINOv2 of instantcharacter, in transformers layout: a folder or a hub id."""
     clip: Name = "openai/clip-vit-large-patch14"

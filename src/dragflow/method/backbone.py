@@ -21,6 +21,8 @@ Image = Float[Tensor, "1 3 H W"]
 Latent = Float[Tensor, "b c h w"]
 Features = tuple[Float[Tensor, "b d gh gw"], ...]
 Projection = Float[Tensor, "b n d"]
+OwnKV = tuple[Projection, Projection]
+"""Keys and values of image tokens, before their norm, as a `KVControl` has left them."""
 
 
 class Site(NamedTuple):
@@ -55,13 +57,15 @@ class SubjectPlace:
     """What its output is added to: that of the attention, before its projection, or that of the whole block."""
     text: bool = False
     """Whether it is added to text tokens too, where text and image share one attention (single blocks)."""
+    own_kv: bool = False
+    """Whether it also gets keys and values of the tokens whose queries it gets, to attend to them beside its own."""
 
 
 class SubjectControl(Protocol):
     """What one block adds for a subject at one time: it gets the block's own queries (b, n, d) of some tokens, and
-    returns what is added to those tokens (b, n, d).
+    their keys and values where its place asks for them, and returns what is added to those tokens (b, n, d).
 
-    Called twice it must return the same. Gradients flow to the queries alone.
+    Called twice it must return the same. Gradients flow to what it gets alone.
     """
 
     @property
@@ -74,7 +78,7 @@ class SubjectControl(Protocol):
         """Where it acts."""
         ...
 
-    def __call__(self, block: str, query: Projection) -> Projection: ...
+    def __call__(self, block: str, query: Projection, own: OwnKV | None = None) -> Projection: ...
 
 
 class Subject(Protocol):
@@ -86,6 +90,11 @@ class Subject(Protocol):
 
     def at(self, t: float) -> SubjectControl:
         """The control of a model call at time t; what it computes for that time is cached."""
+        ...
+
+    @property
+    def negative(self) -> Subject | None:
+        """What classifier-free guidance leads away from beside the negative prompt; None: from no subject at all."""
         ...
 
 

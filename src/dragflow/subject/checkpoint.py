@@ -47,19 +47,31 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def matrix_shape(path: Path, tensors: Mapping[str, Tensor], name: str) -> tuple[int, int]:
-    """Rows and columns of the weights of one layer of an IP-adapter.
+def shape_of(path: Path, tensors: Mapping[str, Tensor], name: str, axes: int, wanted: str) -> tuple[int, ...]:
+    """The shape of one tensor, from which sizes are told.
+
+    Args:
+        path: of the checkpoint, for errors.
+        tensors: all of the checkpoint's.
+        name: of the tensor.
+        axes: how many it must have.
+        wanted: what to give in its place, as in "a checkpoint of InstantCharacter".
 
     Raises:
-        UserError: there is no such matrix.
+        UserError: there is no such tensor.
     """
-    if name not in tensors or tensors[name].ndim != 2:
-        raise UserError(
-            f"`subject.weights` {path}: there is no matrix {name}; give an IP-adapter for FLUX.1 in XLabs' or "
-            "InstantX's layout"
-        )
-    rows, columns = tensors[name].shape
-    return rows, columns
+    if name not in tensors:
+        problem = f"tensor {name} is missing"
+    elif tensors[name].ndim != axes:
+        problem = f"tensor {name} has shape {tuple(tensors[name].shape)} instead of one with {axes} axes"
+    else:
+        return tuple(tensors[name].shape)
+    raise UserError(f"`subject.weights` {path}: {problem}; give {wanted}")
+
+
+def layer_count(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    """How many different layers there are of names such as PREFIX.3.weight."""
+    return len({name.removeprefix(f"{prefix}.").split(".")[0] for name in tensors if name.startswith(f"{prefix}.")})
 
 
 def check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from dragflow.subject.instantcharacter.attention import SubjectAttention
 from dragflow.subject.instantcharacter.projector import Projector, ProjectorSize
-from dragflow.subject.ip_adapter.instantx import build
+from dragflow.subject.ip_adapter import instantx, sd3
+from dragflow.subject.resampler import ResamplerSize
 
 
 def write_instantcharacter(path: Path, *, heads: int = 2, blocks: int = 9, tokens: int = 8, seed: int = 0) -> Path:
@@ -86,7 +87,30 @@ def write_instantx(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts = build(embedding, 2 * embedding, width, tokens, heads=(inner // 32, 32), blocks=blocks)
+        parts = instantx.build(embedding, 2 * embedding, width, tokens, heads=(inner // 32, 32), blocks=blocks)
+    return _save(path, {name: part.state_dict() for name, part in parts.items()})
+
+
+def write_sd3_ip_adapter(
+    path: Path, *, heads: int = 2, blocks: int = 7, embedding: int = 32, tokens: int = 8, seed: int = 0
+) -> Path:
+    """Save an IP-adapter in InstantX's layout for Stable Diffusion 3.5.
+
+    Args:
+        path: of the file.
+        heads: of the model's attentions, each of size 32.
+        blocks: of the model.
+        embedding: width of SigLIP's patches.
+        tokens: how many.
+        seed: of the weights.
+    """
+    size = ResamplerSize(features=embedding, width=128, depth=4, tokens=tokens, out=32 * heads, frequencies=32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = sd3.build(size, (heads, 32), blocks)
+        for name, x in parts.named_parameters():
+            if x.ndim == 1 or "latents" in name:  # norms begin at one, latents at zero
+                nn.init.normal_(x, mean=float(x.detach().mean().round()), std=0.3)
     return _save(path, {name: part.state_dict() for name, part in parts.items()})
 
 

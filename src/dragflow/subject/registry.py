@@ -34,7 +34,7 @@ class AdapterSpec:
 _FLUX1 = ("flux1", "flux1-kontext")
 """Families with the transformer of FLUX.1."""
 INSTANTCHARACTER = AdapterSpec("dragflow.subject.instantcharacter.adapter", _FLUX1, ("siglip", "dinov2"))
-IP_ADAPTER = AdapterSpec("dragflow.subject.ip_adapter.load", _FLUX1, ("clip", "siglip"))
+IP_ADAPTER = AdapterSpec("dragflow.subject.ip_adapter.load", (*_FLUX1, "sd3"), ("clip", "siglip"))
 NANO = AdapterSpec("dragflow.subject.nano.adapter", _FLUX1, (), Path(__file__).parent / "nano" / "adapter.safetensors")
 ADAPTERS = Plugins(
     "subject adapter",
@@ -65,6 +65,8 @@ def check_options(options: SubjectOptions) -> Path:
             raise UserError(f"subject adapter {options.adapter} needs a checkpoint: give it as `subject.weights`")
         return adapter.bundled
     weights = Path(options.weights)
+    if weights.is_dir():
+        raise UserError(f"`subject.weights` {weights} is a folder: name the adapter's .safetensors or .bin file in it")
     if not weights.is_file():
         raise UserError(f"`subject.weights` {weights} does not exist: give the adapter's .safetensors or .bin file")
     if weights.suffix not in (".safetensors", ".bin"):

@@ -20,9 +20,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dragflow import world
-from dragflow.backbones.flux1.hooks import subject_hooks
+from dragflow.backbones.hooks import subject_hooks
 from dragflow.core.config import SubjectConfig
-from dragflow.method.backbone import SubjectPlace
+from dragflow.method.backbone import OwnKV, SubjectPlace
 from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR
 from dragflow.subject.instantcharacter.adapter import PLACE, SCALE
 from dragflow.subject.instantcharacter.attention import SubjectAttention
@@ -66,7 +66,7 @@ class FunctionControl:
     function: Callable[[str, Tensor], Tensor]
     place: SubjectPlace = PLACE
 
-    def __call__(self, block: str, query: Tensor) -> Tensor:
+    def __call__(self, block: str, query: Tensor, own: OwnKV | None = None) -> Tensor:
         return self.function(block, query)
 
 

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from dragflow.backbones.conditioning import PooledText, check_references
 from dragflow.backbones.flux1 import distilled
-from dragflow.backbones.flux1.hooks import subject_hooks
 from dragflow.backbones.flux1.layout import image_ids, reference_ids, spec_of
-from dragflow.backbones.hooks import kv_hooks, norm_hook
+from dragflow.backbones.hooks import kv_hooks, norm_hook, subject_hooks
 from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.streams import ImageFirst

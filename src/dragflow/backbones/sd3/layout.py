@@ -19,6 +19,7 @@ TEXT_TOKENS = 256
 def spec_of(transformer: Any, stride: int) -> BackboneSpec:
     """The facts of an `SD3Transformer2DModel` whose autoencoder makes one latent cell of stride x stride pixels."""
     config = transformer.config
+    heads = config.num_attention_heads, config.attention_head_dim
     blocks = tuple(f"block.{i}" for i in range(config.num_layers))
     return BackboneSpec(
         family="sd3",
@@ -29,9 +30,10 @@ def spec_of(transformer: Any, stride: int) -> BackboneSpec:
         tap_names=tuple(f"{block}.{part}" for block in blocks for part in ("norm", "out")),
         taps=tuple(f"{blocks[i]}.{part}" for i in paper_taps(len(blocks)) for part in ("norm", "out")),
         kv_blocks=tuple(blocks[i] for i in paper_kv(len(blocks))),
-        kv_token_bytes=config.num_attention_heads * config.attention_head_dim * transformer.dtype.itemsize,
+        kv_token_bytes=heads[0] * heads[1] * transformer.dtype.itemsize,
         guidance="classifier-free",
         text_limit=TEXT_TOKENS,
+        subject_heads=heads,
     )
 
 

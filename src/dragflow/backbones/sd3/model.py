@@ -2,8 +2,8 @@
 
 The model predicts v itself and takes 1000 t. Blocks have two streams: image tokens are projected by themselves and
 attend together with the text's, image first. Some blocks of 3.5 medium have a second attention, of image tokens among
-themselves: its keys and values are never injected. The last block gives no text. Places are learned, of a table whose
-middle is the picture's. Guidance is classifier-free.
+themselves: its keys and values are never injected, and no subject acts in it. The last block gives no text. Places are
+learned, of a table whose middle is the picture's. Guidance is classifier-free.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.backbones.conditioning import PooledText, Told
-from dragflow.backbones.hooks import kv_hooks, norm_hook
+from dragflow.backbones.hooks import kv_hooks, norm_hook, subject_hooks
 from dragflow.backbones.packing import unpack_last
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.sd3.layout import TEXT_TOKENS, check_places, spec_of
-from dragflow.method.backbone import BackboneSpec, KVControl, Latent
+from dragflow.method.backbone import BackboneSpec, KVControl, Latent, SubjectControl
 
 
 class SD3(PipelineBackbone):
@@ -57,13 +57,19 @@ class SD3(PipelineBackbone):
             image=transformer.pos_embed(z.to(dtype)).contiguous(),
             text=text.expand(z.shape[0], -1, -1),
             temb=transformer.time_text_embed(times, cond.text.pooled.to(dtype)),
+            subject=None if cond.subject is None else cond.subject.at(float(t)),
         )
 
     def _run_block(self, name: str, stream: _Stream, kv: KVControl | None) -> tuple[_Stream, Tensor]:
         block = self._transformer.transformer_blocks[int(name.rpartition(".")[2])]
 
         def run(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            with kv_hooks(block.attn, name, slice(0, image.shape[1]), kv), norm_hook(block.norm1) as seen:
+            tokens = slice(0, image.shape[1])
+            with (
+                kv_hooks(block.attn, name, tokens, kv),
+                subject_hooks(block, name, tokens, stream.subject, heads=1),
+                norm_hook(block.norm1) as seen,
+            ):
                 left, image = block(hidden_states=image, encoder_hidden_states=text, temb=stream.temb)
             return text if left is None else left, image, seen[0]
 
@@ -85,3 +91,4 @@ class _Stream:
     """See `Stream.image`."""
     text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
+    subject: SubjectControl | None

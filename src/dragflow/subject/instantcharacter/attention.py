@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from dragflow.method.backbone import OwnKV
 from dragflow.subject.attention import KV, attend, split_heads
 
 _EPS = 1e-6
@@ -30,12 +31,12 @@ class SubjectAttention(nn.Module):
         self.to_k_ip, self.to_v_ip = nn.Linear(tokens, width), nn.Linear(tokens, width)
         self._heads = width // head
 
-    def project(self, tokens: Float[Tensor, "b q o"]) -> KV:
-        """Keys and values of subject tokens, each (b, heads, q, head)."""
+    def project(self, tokens: Float[Tensor, "b q o"], _: Tensor | None = None) -> KV:
+        """Keys and values of subject tokens, each (b, heads, q, head); of the time the tokens tell enough."""
         k, v = (split_heads(projection(tokens), self._heads) for projection in (self.to_k_ip, self.to_v_ip))
         return self.norm_ip_k(k), v
 
-    def forward(self, query: Float[Tensor, "b n w"], kv: KV) -> Float[Tensor, "b n w"]:
+    def forward(self, query: Float[Tensor, "b n w"], kv: KV, _: OwnKV | None = None) -> Float[Tensor, "b n w"]:
         """What is added to the output of the model's attention.
 
         Args:

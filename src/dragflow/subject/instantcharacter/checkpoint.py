@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dragflow.core.errors import UserError
-from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR, check_tensors, read_tensors
+from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR, check_tensors, layer_count, read_tensors
 from dragflow.subject.instantcharacter.attention import SubjectAttention
 from dragflow.subject.instantcharacter.projector import Projector, ProjectorSize
+from dragflow.subject.resampler import check_heads, resampler_size
+
+_WANTED = "a checkpoint of InstantCharacter"
 
 
 def load_modules(
@@ -40,34 +42,7 @@ def load_modules(
 
 
 def _projector_size(path: Path, tensors: dict[str, Tensor]) -> ProjectorSize:
-    def shape(name: str, axes: int) -> tuple[int, ...]:
-        name = f"{PROJECTOR}.{name}"
-        if name not in tensors:
-            problem = f"tensor {name} is missing"
-        elif tensors[name].ndim != axes:
-            problem = f"tensor {name} has shape {tuple(tensors[name].shape)} instead of one with {axes} axes"
-        else:
-            return tuple(tensors[name].shape)
-        raise UserError(f"`subject.weights` {path}: {problem}; give a checkpoint of InstantCharacter")
-
-    def layers(part: str) -> int:
-        prefix = f"{PROJECTOR}.{part}."
-        return len({name.removeprefix(prefix).split(".")[0] for name in tensors if name.startswith(prefix)})
-
-    _, tokens, width = shape("resampler.latents", 3)
-    size = ProjectorSize(
-        features=shape("proj.fc1.weight", 2)[1],
-        blocks=layers("cross_layer_blocks"),
-        width=width,
-        depth=layers("resampler.layers"),
-        tokens=tokens,
-        out=shape("resampler.proj_out.weight", 2)[0],
-        frequencies=shape("resampler.time_embedding.linear_1.weight", 2)[1],
-    )
-    for part, channels in (("features", size.features), ("resampler", size.width)):
-        if channels == 0 or channels % size.head:
-            raise UserError(
-                f"`subject.weights` {path}: the width of the {part} is {channels}, which is not a multiple of "
-                f"{size.head}, the size of an attention head; give a checkpoint of InstantCharacter"
-            )
+    resampler = resampler_size(path, tensors, f"{PROJECTOR}.resampler", _WANTED)
+    size = ProjectorSize(**vars(resampler), blocks=layer_count(tensors, f"{PROJECTOR}.cross_layer_blocks"))
+    check_heads(path, "features", size.features, size.head, _WANTED)
     return size

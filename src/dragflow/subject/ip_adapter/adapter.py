@@ -1,11 +1,11 @@
-"""IP-adapters: a picture's embedding becomes tokens, to which the model's blocks attend.
+"""IP-adapters for FLUX.1: a picture's embedding becomes tokens, to which the model's blocks attend.
 
 Nothing depends on the time: tokens, keys and values are computed at most once for a picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from dragflow.backbones.devices import on_device
 from dragflow.core.config import SubjectConfig
 from dragflow.core.models import SubjectId
-from dragflow.method.backbone import Image, Projection, SubjectPlace
+from dragflow.method.backbone import Image, OwnKV, Projection, SubjectPlace
 from dragflow.subject.attention import KV, attend, split_heads
 from dragflow.subject.encoders import EncoderSpec, letterbox, pixel_values, to_pil
 
+FLUX1_LAYOUTS = "an IP-adapter for FLUX.1 in XLabs' or InstantX's layout"
+"""What is asked for where a checkpoint is not one, in errors."""
 _SCALE = 0.7
 """Strength where the configuration names none."""
 
@@ -49,19 +51,19 @@ class TokenKV(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class ImageEncoder:
-    """The encoder of an IP-adapter: a whole picture to one embedding."""
+    """The encoder of an IP-adapter: a whole picture to one embedding, or to one of each patch."""
 
     spec: EncoderSpec
     model: Any
-    output: str
-    """Which of the model's outputs the embedding (1, e) is."""
+    read: Callable[[Any, Tensor], Tensor]
+    """What of the model's outputs on pixels the embedding is."""
     width: int
-    """Of the embedding."""
+    """Of an embedding."""
 
-    def __call__(self, image: Image) -> Float[Tensor, "1 e"]:
+    def __call__(self, image: Image) -> Float[Tensor, "1 *n e"]:
         """The embedding of a picture, letterboxed and never cropped."""
         picture = letterbox(to_pil(image), int(self.model.config.image_size))
-        return getattr(self.model(pixel_values([picture], self.spec, self.model)), self.output)
+        return self.read(self.model, pixel_values([picture], self.spec, self.model))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,11 @@ class EncodedImage:
         """See `SubjectControl.place`."""
         return self.adapter.place
 
-    def __call__(self, block: str, query: Projection) -> Projection:
+    @property
+    def negative(self) -> None:
+        """See `Subject.negative`: FLUX.1 is not guided away from anything."""
+
+    def __call__(self, block: str, query: Projection, own: OwnKV | None = None) -> Projection:
         """See `SubjectControl`."""
         if block not in self.kv:
             with torch.no_grad():

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from dragflow.core.errors import UserError
 from dragflow.method.backbone import BackboneSpec, SubjectPlace
-from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR, check_tensors, matrix_shape
-from dragflow.subject.ip_adapter.adapter import TokenKV
+from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR, check_tensors, shape_of
+from dragflow.subject.ip_adapter.adapter import FLUX1_LAYOUTS, TokenKV
 
 PLACE = SubjectPlace(normed=True, output="attention", text=True)
 _FIRST_LAYER = f"{PROJECTOR}.proj.0.weight"
@@ -34,6 +34,7 @@ class Projection(nn.Module):
         super().__init__()
         self.proj = nn.Sequential(nn.Linear(embedding, inner), nn.GELU(), nn.Linear(inner, width * tokens))
         self.norm = nn.LayerNorm(width)
+        self.embedding = embedding
         self._tokens = tokens
 
     def forward(self, embedding: Float[Tensor, "b e"]) -> Float[Tensor, "b q o"]:
@@ -80,9 +81,9 @@ def load_modules(
     Raises:
         UserError: the checkpoint was made for another model.
     """
-    inner, embedding = matrix_shape(path, tensors, _FIRST_LAYER)
-    rows, _ = matrix_shape(path, tensors, f"{PROJECTOR}.proj.2.weight")
-    _, width = matrix_shape(path, tensors, f"{ATTENTIONS}.0.to_k_ip.weight")
+    inner, embedding = shape_of(path, tensors, _FIRST_LAYER, 2, FLUX1_LAYOUTS)
+    rows, _ = shape_of(path, tensors, f"{PROJECTOR}.proj.2.weight", 2, FLUX1_LAYOUTS)
+    _, width = shape_of(path, tensors, f"{ATTENTIONS}.0.to_k_ip.weight", 2, FLUX1_LAYOUTS)
     if rows % width:
         raise UserError(
             f"`subject.weights` {path}: {PROJECTOR}.proj.2.weight has {rows} rows, which is not a multiple of {width}, "

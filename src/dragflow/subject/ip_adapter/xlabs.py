@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from dragflow.method.backbone import SubjectPlace
-from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR, check_tensors, matrix_shape
-from dragflow.subject.ip_adapter.adapter import TokenKV
+from dragflow.subject.checkpoint import ATTENTIONS, PROJECTOR, check_tensors, shape_of
+from dragflow.subject.ip_adapter.adapter import FLUX1_LAYOUTS, TokenKV
 
 PLACE = SubjectPlace(normed=True, output="block")
 _XLABS_PREFIXES = {f"{PROJECTOR}.": "ip_adapter_proj_model.", f"{ATTENTIONS}.": "double_blocks."}
@@ -42,8 +42,8 @@ def load_modules(
     """
     has_xlabs_names = any(name.startswith(tuple(_XLABS_PREFIXES.values())) for name in tensors)
     file_name = _xlabs_name if has_xlabs_names else str
-    projection_shape = matrix_shape(path, tensors, file_name(f"{PROJECTOR}.proj.weight"))
-    shapes = _expected_shapes(projection_shape, transformer)
+    rows, columns = shape_of(path, tensors, file_name(f"{PROJECTOR}.proj.weight"), 2, FLUX1_LAYOUTS)
+    shapes = _expected_shapes((rows, columns), transformer)
     check_tensors(path, tensors, {file_name(name): shape for name, shape in shapes.items()})
     parts: dict[str, dict[str, Tensor]] = {PROJECTOR: {}, ATTENTIONS: {}}
     for name in shapes:
