@@ -38,7 +38,8 @@ def test_what_worked_on_a_device_rests_in_main_memory() -> None:
             raise ZeroDivisionError
 
     for _ in range(2):
-        pytest.raises(ZeroDivisionError, fail)
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert there.sent[-1] == "cpu"
     assert (there.sent, here.sent) == (["meta", "cpu"] * 2, [])
 
