@@ -22,6 +22,7 @@ class PromptLayers(MistralModel):
     """The text half of a `Mistral3ForConditionalGeneration`, cut after the last layer that is read."""
 
     key_mapping: ClassVar = {r"^(?:model\.|language_model\.)+": ""}
+    """What comes before names: in files of the whole, of transformers 4 and 5, and in ComfyUI's."""
     left_out: ClassVar = (
         "vision_tower.",
         "multi_modal_projector.",
@@ -29,6 +30,7 @@ class PromptLayers(MistralModel):
         "norm.",
         "lm_head.",
     )
+    """How the names of tensors begin that files hold beside, once they are renamed."""
 
     def __init__(self, config: MistralConfig) -> None:
         config = copy(config)
