@@ -44,7 +44,8 @@ export class Pointers {
   /** @param {MouseEvent} event @returns {Place} */
   place(event) {
     const box = this.canvas.surface.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
+    const scale = this.canvas.surface.offsetWidth / box.width || 1; // a page may show the canvas larger or smaller
+    return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
   }
 
   /** @param {PointerEvent} event */

@@ -1,0 +1,3 @@
+"""Previews of what runs."""
+
+MAX_PREVIEW_RESOLUTION = 512
