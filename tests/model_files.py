@@ -193,8 +193,8 @@ def packed_nf4(tensors: Mapping[str, Tensor], size: int = 64) -> tuple[dict[str,
 
 
 def z_image_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a Z-Image transformer of diffusers as its authors name them."""
-    found: dict[str, Tensor] = {}
+    """The tensors of a Z-Image transformer of diffusers as its authors name them, with a norm that is never used."""
+    found: dict[str, Tensor] = {"norm_final.weight": tensors["layers.0.attention_norm1.weight"].clone()}
     for name, x in tensors.items():
         if name.endswith(("attention.to_k.weight", "attention.to_v.weight")):
             continue
@@ -288,3 +288,38 @@ def sd3_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             x = torch.cat([shift, scale])
         found[block + _renamed(f"{layer}.{match[4]}", _SD3_RENAMED)] = x
     return found
+
+
+def wan_original(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of Qwen-Image's autoencoder of diffusers as the authors of Wan name them."""
+    stage = 1 + len({name.split(".")[4] for name in tensors if name.startswith("decoder.up_blocks.0.resnets.")})
+    inside = {"norm1": "residual.0", "conv1": "residual.2", "norm2": "residual.3", "conv2": "residual.6"}
+    inside["conv_shortcut"] = "shortcut"
+    outside = {"conv_in": "conv1", "norm_out": "head.0", "conv_out": "head.2"}
+    found: dict[str, Tensor] = {}
+    for name, x in tensors.items():
+        words = name.split(".")
+        if words[0] in ("quant_conv", "post_quant_conv"):
+            found[f"{'conv1' if words[0] == 'quant_conv' else 'conv2'}.{words[1]}"] = x
+            continue
+        half, kind, *rest = words
+        if kind in outside:
+            place = outside[kind]
+        elif kind == "mid_block":
+            place = f"middle.{1 if rest[0] == 'attentions' else 2 * int(rest[1])}"
+            rest = rest[2:]
+        elif kind == "down_blocks":
+            place, rest = f"downsamples.{rest[0]}", rest[1:]
+        else:
+            number = int(rest[2]) if rest[1] == "resnets" else stage - 1
+            place, rest = f"upsamples.{stage * int(rest[0]) + number}", rest[3:]
+        found[".".join([half, place, *(inside.get(word, word) for word in rest)])] = x
+    return found
+
+
+def mistral_of_comfyui(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What ComfyUI's file of a Mistral 3 has: 30 layers without the norm after them, vision tower and tokenizer."""
+    pruned = {name.removeprefix("language_model."): x for name, x in held.items()}
+    gone = r"model\.layers\.(3\d)\.|model\.norm\.|lm_head\."
+    pruned = {name: x for name, x in pruned.items() if not re.match(gone, name)}
+    return pruned | {"tekken_model": torch.arange(9, dtype=torch.uint8)}

@@ -12,7 +12,9 @@ from dragflow.backbones.dummy import small_clip, small_t5, small_vae
 from small_flux import TIME
 
 
-def write_sd3(folder: Path, *, t5: bool = True, dual: int = 3, layers: int = 7, seed: int = 0) -> Path:
+def write_sd3(
+    folder: Path, *, t5: bool = True, dual: int = 3, layers: int = 7, wide: bool = False, seed: int = 0
+) -> Path:
     """Save a whole pipeline in diffusers layout, about 3 MB; the same arguments give the same weights.
 
     Args:
@@ -20,10 +22,12 @@ def write_sd3(folder: Path, *, t5: bool = True, dual: int = 3, layers: int = 7, 
         t5: whether it has its third text encoder.
         dual: how many blocks have a second attention, as in 3.5 medium.
         layers: number of blocks.
+        wide: whether its second CLIP has the width of CLIP-G, by which files of it are told.
         seed: of the weights.
     """
     import diffusers
 
+    width = 1280 if wide else 16
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         transformer = diffusers.SD3Transformer2DModel(
@@ -31,16 +35,16 @@ def write_sd3(folder: Path, *, t5: bool = True, dual: int = 3, layers: int = 7, 
             num_layers=layers,
             attention_head_dim=32,
             num_attention_heads=2,
-            joint_attention_dim=32,
+            joint_attention_dim=16 + width,
             caption_projection_dim=64,
-            pooled_projection_dim=32,
+            pooled_projection_dim=16 + width,
             pos_embed_max_size=24,
             dual_attention_layers=tuple(range(dual)),
             qk_norm="rms_norm",
         )
         vae = small_vae(shift=0.0609, scale=1.5305)
-        first, second = _projecting(), _projecting()
-        third: tuple[Any, Any] = small_t5() if t5 else (None, None)
+        first, second = _projecting(16), _projecting(width)
+        third: tuple[Any, Any] = small_t5(16 + width) if t5 else (None, None)
     diffusers.StableDiffusion3Pipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae,
@@ -55,12 +59,12 @@ def write_sd3(folder: Path, *, t5: bool = True, dual: int = 3, layers: int = 7, 
     return folder
 
 
-def _projecting() -> tuple[Any, Any]:
-    """A CLIP of width 16 with its projection, and its tokenizer."""
+def _projecting(width: int) -> tuple[Any, Any]:
+    """A CLIP of this width with its projection, and its tokenizer."""
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
     plain, tokenizer = small_clip()
-    sizes = {"hidden_size": 16, "projection_dim": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    sizes = {"hidden_size": width, "projection_dim": width, "intermediate_size": 32, "num_hidden_layers": 2}
     return CLIPTextModelWithProjection(CLIPTextConfig.from_dict(plain.config.to_dict() | sizes)), tokenizer
 
 

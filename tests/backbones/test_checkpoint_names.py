@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from dragflow.backbones.checkpoints.names import Naming, plan
 from dragflow.backbones.checkpoints.network import Checkpoint, opened, read_diffusers, shapes_of
 from dragflow.backbones.checkpoints.recognise import recognise
 from dragflow.backbones.flux1 import FAMILY
-from model_files import COMFY, autoencoder_original, flux1_original, prefixed
+from model_files import COMFY, autoencoder_original, flux1_original, prefixed, wan_original
 
 
 def read(file: Path, network: Any, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -72,6 +73,23 @@ def test_diffusers_own_conversion_agrees(vae: Any) -> None:
     assert all(torch.equal(found[name], x) for name, x in theirs.items())
 
 
+def test_diffusers_own_conversion_of_wans_autoencoder_agrees(tmp_path: Path) -> None:
+    """At the published depth, which that conversion relies on."""
+    from diffusers import AutoencoderKLQwenImage
+    from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
+
+    network = AutoencoderKLQwenImage(base_dim=4)
+    theirs = network.state_dict()
+    original = wan_original(theirs)
+    assert not original.keys() & {name for name in theirs if not re.search(r"resample|time_conv", name)}
+    found = convert_wan_vae_to_diffusers(dict(original))
+    assert found.keys() == theirs.keys()
+    assert all(torch.equal(found[name], x) for name, x in theirs.items())
+    save_file(original, tmp_path / "a.safetensors")
+    ours = read(tmp_path / "a.safetensors", network)
+    assert all(torch.equal(ours[name], x) for name, x in theirs.items())
+
+
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
@@ -85,6 +103,13 @@ def test_diffusers_own_conversion_agrees(vae: Any) -> None:
             r"linear1\.weight has shape \(100, 64\) instead of \(448, 64\)",
         ),
         ({"logit_scale": ()}, None),
+        (
+            {
+                "single_blocks.0.norm.query_norm.scale": None,
+                "single_blocks.0.norm.query_norm.weight": (32,),
+            },
+            None,
+        ),
     ],
 )
 def test_every_tensor_is_accounted_for(change: dict[str, Any], rule: str | None, transformer: Any) -> None:
@@ -102,3 +127,18 @@ def test_every_tensor_is_accounted_for(change: dict[str, Any], rule: str | None,
 def test_the_authors_names_are_as_many_as_diffusers_reads(transformer: Any, dummy_folder: Path) -> None:
     tensors = load_file(dummy_folder / "transformer" / "diffusion_pytorch_model.safetensors")
     assert sum(x.numel() for x in flux1_original(tensors).values()) == sum(x.numel() for x in tensors.values())
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_an_autoencoder_of_flux2_is_the_same_with_its_count_of_batches_and_without(
+    counted: bool, tmp_path: Path
+) -> None:
+    from diffusers import AutoencoderKLFlux2
+
+    network = AutoencoderKLFlux2(block_out_channels=(8, 16, 16, 16), layers_per_block=1, norm_num_groups=4)
+    theirs = network.state_dict()
+    kept = {name: x for name, x in theirs.items() if counted or name != "bn.num_batches_tracked"}
+    save_file(autoencoder_original(kept), tmp_path / "a.safetensors")
+    found = read(tmp_path / "a.safetensors", network)
+    assert found.keys() == theirs.keys()
+    assert all(torch.equal(found[name], x) for name, x in theirs.items())

@@ -1,49 +1,202 @@
-"""A transformer's file of every family computes what its folder does, to the bit, in the layouts that are read."""
+"""Files of every family compute what the folder of the same weights computes, to the bit; what is wrong is named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from family_cases import FLUX2_DEV, FLUX2_KLEIN, QWEN_IMAGE, SD3, Z_IMAGE, FamilyCase
-from safetensors.torch import load_file, save_file
+from file_cases import FILES, FileCase, few_bits, save, shell, split_files, velocity, weights, whole_file
+from file_cases import same as computes_the_same
+from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
-from model_files import COMFY, flux2_original, prefixed, sd3_original, z_image_original
-from small_flux import TIME
+from dragflow.backbones.registry import load_backbone
+from dragflow.core.errors import UserError
+from dragflow.core.models import ModelOptions
+from dragflow.files.recipes import load_recipe
+from gguf_files import write_packed
+from model_files import COMFY, prefixed, write_raw
+from small_flux import error
 
-WEIGHTS = Path("transformer") / "diffusion_pytorch_model.safetensors"
-FILES: dict[str, tuple[FamilyCase, Callable[[dict[str, Tensor]], dict[str, Tensor]]]] = {
-    "flux2-dev, diffusers": (FLUX2_DEV, dict),
-    "flux2-dev, original": (FLUX2_DEV, flux2_original),
-    "flux2-klein, diffusers": (FLUX2_KLEIN, dict),
-    "flux2-klein, original": (FLUX2_KLEIN, flux2_original),
-    "qwen-image, diffusers": (QWEN_IMAGE, dict),
-    "sd3, diffusers": (SD3, dict),
-    "sd3, original": (SD3, sd3_original),
-    "z-image, diffusers": (Z_IMAGE, dict),
-    "z-image, original": (Z_IMAGE, z_image_original),
-}
+_QUICK = ("flux1", "flux2-klein", "z-image")
+_PARAMS = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in FILES]
 
 
-@pytest.mark.parametrize("prefix", ["", COMFY])
-@pytest.mark.parametrize("name", FILES)
-def test_a_transformers_file_is_its_folder_to_the_bit(name: str, prefix: str, tmp_path: Path) -> None:
-    case, layout = FILES[name]
-    folder = case.write(tmp_path / "folder")
-    tensors = {key: x.to(torch.bfloat16) for key, x in load_file(folder / WEIGHTS).items()}
-    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
-    save_file({key: x.contiguous() for key, x in prefixed(prefix, layout(tensors)).items()}, tmp_path / "a.safetensors")
-    found = case.load(tmp_path / "a.safetensors", parts=str(folder), dtype="bfloat16")
-    plain = case.load(folder, dtype="bfloat16")
-    spec = plain.spec
-    side = 2 * spec.pixel_multiple // spec.latent_stride
-    z = torch.randn(1, spec.latent_channels, side, side, generator=torch.Generator().manual_seed(3))
-    velocities = [model.velocity(z, TIME, model.condition("a cat", guidance=3.5)) for model in (found, plain)]
-    assert torch.equal(*velocities)
-    assert found.spec == plain.spec
+@pytest.fixture(scope="module", params=_PARAMS)
+def case(request: pytest.FixtureRequest) -> FileCase:
+    """Every family in turn."""
+    return FILES[request.param]
+
+
+@pytest.fixture(scope="module")
+def folder(case: FileCase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its model in diffusers layout."""
+    return case.write(tmp_path_factory.mktemp("model") / "folder")
+
+
+@pytest.fixture(scope="module")
+def plain(case: FileCase, folder: Path) -> Any:
+    """That model, loaded from its folder."""
+    return case.case.load(folder, dtype="bfloat16")
+
+
+@pytest.mark.parametrize("prefix", ["", COMFY, "diffusion_model."])
+@pytest.mark.parametrize("layout", ["original", "diffusers"])
+def test_a_transformers_file_is_its_folder_to_the_bit(
+    layout: str, prefix: str, case: FileCase, folder: Path, plain: Any, tmp_path: Path
+) -> None:
+    tensors = load_file(weights(folder, "transformer"))
+    written = case.transformer(tensors) if layout == "original" else tensors
+    file = save(prefixed(prefix, written), tmp_path / "a.safetensors")
+    found = case.case.load(file, parts=str(folder), dtype="bfloat16")
+    assert computes_the_same(found, plain)
     states = [model.transformer.state_dict() for model in (found, plain)]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][key], x) for key, x in states[1].items())
+
+
+@pytest.mark.parametrize("stored", ["bf16", "fp8", "scaled fp8"])
+def test_a_file_of_each_network_makes_up_the_model(stored: str, case: FileCase, folder: Path, tmp_path: Path) -> None:
+    """As ComfyUI's folders have them; configurations, tokenizers and scheduler come from a folder without weights."""
+    exact = case.write(tmp_path / "exact")
+    model, files = split_files(case, exact, tmp_path, stored)
+    parts = (str(shell(folder, tmp_path / "shell")), *map(str, files))
+    found = case.case.load(model, parts=parts, dtype="bfloat16")
+    assert computes_the_same(found, case.case.load(exact, dtype="bfloat16"))
+
+
+@pytest.mark.parametrize("stored", ["fp8", "scaled fp8", "nf4"])
+def test_a_transformer_in_fewer_bits_is_what_they_stand_for(
+    stored: str, case: FileCase, folder: Path, tmp_path: Path
+) -> None:
+    tensors = case.transformer(load_file(weights(folder, "transformer")))
+    packed, exact = few_bits(tensors, stored)
+    exact = {name: x.bfloat16() for name, x in exact.items()}
+    files = [save(each, tmp_path / f"{i}.safetensors") for i, each in enumerate((prefixed(COMFY, packed), exact))]
+    assert computes_the_same(*(case.case.load(file, parts=str(folder), dtype="bfloat16") for file in files))
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("Q8_0", ""), ("Q4_0", COMFY), ("BF16", "")])
+def test_a_gguf_file_is_near_what_it_stands_for(
+    kind: str, prefix: str, case: FileCase, folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
+    tensors = case.transformer(load_file(weights(folder, "transformer")))
+    tensors = {prefix + name: x.float().contiguous() for name, x in tensors.items()}
+    exact = save(write_packed(tmp_path / "a.gguf", tensors, kind), tmp_path / "exact.safetensors")
+    found, plain = (case.case.load(file, parts=str(folder)) for file in (tmp_path / "a.gguf", exact))
+    assert error(velocity(found), velocity(plain)) < 1e-3
+
+
+@pytest.mark.parametrize("quantize", ["layerwise-fp8", "int8", "fp8"])
+def test_a_file_is_quantised_as_its_folder_is(quantize: str, case: FileCase, folder: Path, tmp_path: Path) -> None:
+    if quantize != "layerwise-fp8":
+        pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
+    file = save(case.transformer(load_file(weights(folder, "transformer"))), tmp_path / "a.safetensors")
+    options: dict[str, Any] = {"quantize": quantize, "dtype": "bfloat16"}
+    assert computes_the_same(case.case.load(file, parts=str(folder), **options), case.case.load(folder, **options))
+
+
+def test_a_checkpoint_of_everything_needs_no_other_weights(
+    case: FileCase, folder: Path, plain: Any, tmp_path: Path
+) -> None:
+    file = whole_file(case, folder, tmp_path / "a.safetensors")
+    found = case.case.load(file, parts=str(shell(folder, tmp_path / "shell")), dtype="bfloat16")
+    assert computes_the_same(found, plain)
+
+
+@pytest.fixture(scope="module")
+def apart(case: FileCase, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Its networks in files of their own, by the part that each is, and the folder with the rest."""
+    place = tmp_path_factory.mktemp("apart")
+    model, files = split_files(case, folder, place)
+    return {"transformer": model, "shell": shell(folder, place / "shell"), **{file.stem: file for file in files}}
+
+
+def load(apart: dict[str, Path]) -> Any:
+    parts = [str(file) for part, file in apart.items() if part != "transformer"]
+    return load_backbone(ModelOptions.of(apart["transformer"], parts=parts, device="cpu"))
+
+
+def changed(tensors: dict[str, Tensor], name: str, wrong: str) -> dict[str, Tensor]:
+    """Tensors of which one is wrong."""
+    if wrong == "missing":
+        return {key: x for key, x in tensors.items() if key != name}
+    if wrong == "surplus":
+        return {**tensors, "more.weight": torch.ones(2, 2)}
+    return {**tensors, name: tensors[name][:-1] if wrong == "shape" else tensors[name].to(getattr(torch, wrong))}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ("missing", r"tensor {} is missing|not a model that is known"),
+        ("surplus", r"tensor more\.weight is unexpected"),
+        ("shape", r"has shape"),
+        ("int8", r"has the type I8, which is not one of weights"),
+        ("bool", r"has the type BOOL, which is not one of weights"),
+        ("complex64", r"has the type C64, which is not one of weights"),
+    ],
+)
+@pytest.mark.parametrize("part", ["transformer", "text_encoder", "vae"])
+def test_what_is_wrong_with_a_file_names_part_and_tensor(
+    part: str, wrong: str, rule: str, apart: dict[str, Path], tmp_path: Path
+) -> None:
+    tensors = load_file(apart[part])
+    name = next(name for name, x in tensors.items() if x.ndim > 1 and re.search(r"proj|attention|attn|middle", name))
+    file = save(changed(tensors, name, wrong), tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match=rule.replace("{}", ".*")) as raised:
+        load(apart | {part: file})
+    assert str(file) in str(raised.value)
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder", "vae"])
+def test_a_file_that_is_cut_short_or_lies_names_the_tensor(part: str, apart: dict[str, Path], tmp_path: Path) -> None:
+    whole, file = apart[part].read_bytes(), tmp_path / "a.safetensors"
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="the file ends within tensor"):
+        load(apart | {part: file})
+    length = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:length])
+    name = next(name for name in header if name != "__metadata__")
+    header[name]["shape"] = [1 << 30, 1 << 30]
+    write_raw(file, header, whole[length:])
+    with pytest.raises(UserError, match=rf"tensor {re.escape(name)} of shape .* needs \d+ bytes"):
+        load(apart | {part: file})
+
+
+def test_parts_of_another_family_are_refused_by_what_they_are(
+    case: FileCase, apart: dict[str, Path], tmp_path: Path
+) -> None:
+    other = FILES["flux1" if case.case.name == "sd3" else "sd3"]
+    theirs = split_files(other, other.write(tmp_path / "folder"), tmp_path)
+    with pytest.raises(UserError, match=r"`parts` .* is (FLUX\.1|Stable Diffusion 3) .*, and what is needed is"):
+        load(apart | {"text_encoder": theirs[0]})
+    one, another = (
+        prefixed(prefix, load_file(file)) for prefix, file in ((COMFY, apart["transformer"]), ("", theirs[0]))
+    )
+    file = save(one | another, tmp_path / "both.safetensors")
+    with pytest.raises(UserError, match=r"holds two transformers|twice, as"):
+        load(apart | {"transformer": file})
+
+
+def test_an_edit_of_files_alone(case: FileCase, apart: dict[str, Path], run: Any, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    parts = [word for part, file in apart.items() if part != "transformer" for word in ("--parts", file)]
+    settings = ("size.max_pixels=6144", "size.window=whole", "inversion.steps=4", "inversion.skip=1")
+    small = [word for setting in settings for word in ("--set", setting)]
+    drag = ("--box", "20,20,43,43", "--to", "60,32")
+    out = tmp_path / "out.png"
+    done = run("edit", tmp_path / "picture.png", *drag, "--model", apart["transformer"], *parts, *small, "-o", out)
+    assert done.code == 0, done.err
+    assert (np.asarray(Image.open(out).convert("RGB")) != pixels)[20:44, 20:44].any()
+    recipe = load_recipe(out).weights.options
+    assert recipe.model == str(apart["transformer"])
+    assert set(recipe.parts) == {str(file) for part, file in apart.items() if part != "transformer"}

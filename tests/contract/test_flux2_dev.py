@@ -23,7 +23,7 @@ from dragflow.backbones.registry import load_backbone, wrap_pipeline
 from dragflow.backbones.usual import usual_preset
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
-from model_files import COMFY, flux2_original, prefixed
+from model_files import COMFY, flux2_original, mistral_of_comfyui, prefixed
 from small_flux2 import dev_pipeline, write_flux2_dev
 
 PROMPT = "put the red ball beside the tree"
@@ -66,14 +66,6 @@ def of_transformers_5(held: Mapping[str, Tensor]) -> Tensors:
     return {new.replace("model.language_model.lm_head", "lm_head"): held[name] for name, new in names.items()}
 
 
-def of_comfyui(held: Mapping[str, Tensor]) -> Tensors:
-    """What ComfyUI's file has: 30 layers without the norm after them, the vision tower, and the tokenizer."""
-    pruned = {name.removeprefix("language_model."): x for name, x in held.items()}
-    gone = r"model\.layers\.(3\d)\.|model\.norm\.|lm_head\."
-    pruned = {name: x for name, x in pruned.items() if not re.match(gone, name)}
-    return pruned | {"tekken_model": torch.arange(9, dtype=torch.uint8)}
-
-
 @pytest.mark.parametrize("layout", [dict, of_transformers_5], ids=["published", "transformers 5"])
 def test_every_tensor_of_the_encoder_is_read_or_named(
     layout: Callable[[Tensors], Tensors], copy: Path, theirs: Tensor, caplog: pytest.LogCaptureFixture
@@ -104,7 +96,7 @@ def test_a_tensor_that_is_of_neither_half_is_refused(name: str, shown: str, copy
 def test_files_as_comfyui_has_them_are_the_folder(folder: Path, copy: Path, theirs: Tensor, tmp_path: Path) -> None:
     transformer = load_file(folder / "transformer" / DIFFUSERS)
     save_file(prefixed(COMFY, flux2_original(transformer)), tmp_path / "flux2-dev.safetensors")
-    save_file(of_comfyui(load_file(folder / ENCODER)), tmp_path / "mistral.safetensors")
+    save_file(mistral_of_comfyui(load_file(folder / ENCODER)), tmp_path / "mistral.safetensors")
     save_file(load_file(folder / "vae" / DIFFUSERS), tmp_path / "vae.safetensors")
     for file in copy.rglob("*.safetensors"):
         file.unlink()

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +24,6 @@ from model_files import (
     COMFY,
     autoencoder_original,
     flux1_original,
-    packed_nf4,
     prefixed,
     scaled_fp8,
     with_text_model,
@@ -105,14 +103,6 @@ def test_scaled_fp8_is_the_folder_of_its_products(
     )
 
 
-def test_nf4_is_the_folder_of_what_it_stands_for(base: Path, tensors: Tensors, tmp_path: Path) -> None:
-    stored, exact = packed_nf4(flux1_original(tensors))
-    save_file(stored, tmp_path / "a.safetensors")
-    save_file({name: x.bfloat16() for name, x in exact.items()}, tmp_path / "exact.safetensors")
-    options = {"parts": str(base), "dtype": "bfloat16"}
-    assert same(load(tmp_path / "a.safetensors", **options), load(tmp_path / "exact.safetensors", **options))
-
-
 @pytest.mark.parametrize(
     "kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "BF16"]
 )
@@ -123,54 +113,6 @@ def test_gguf_is_near_the_folder_of_what_it_stands_for(kind: str, base: Path, te
     found, plain = (load(tmp_path / name, parts=str(base)) for name in ("a.gguf", "exact.safetensors"))
     cond = plain.condition("a cat", guidance=3.5)
     assert error(found.velocity(latent(), TIME, cond), plain.velocity(latent(), TIME, cond)) < 1e-3
-
-
-@pytest.mark.parametrize("quantize", ["layerwise-fp8", "int8", "fp8"])
-def test_a_file_is_quantised_as_its_folder_is(quantize: str, base: Path, tensors: Tensors, tmp_path: Path) -> None:
-    if quantize != "layerwise-fp8":
-        pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
-    save_file(flux1_original(tensors), tmp_path / "a.safetensors")
-    options: dict[str, Any] = {"quantize": quantize, "dtype": "bfloat16"}
-    assert same(load(tmp_path / "a.safetensors", parts=str(base), **options), load(base, **options))
-
-
-def test_parts_of_their_own_make_up_the_model(base: Path, tensors: Tensors, tmp_path: Path) -> None:
-    """As ComfyUI's folders have them: text encoders scaled, the autoencoder in its authors' layout."""
-    save_file(flux1_original(tensors), tmp_path / "flux.safetensors")
-    exact = Path(shutil.copytree(base, tmp_path / "folder"))
-    for part, name in (("text_encoder", "clip_l"), ("text_encoder_2", "t5xxl")):
-        file = exact / part / "model.safetensors"
-        stored, plain = scaled_fp8(load_file(file), "scale_weight", "tensor")
-        save_file(stored if part == "text_encoder_2" else with_text_model(stored), tmp_path / f"{name}.safetensors")
-        save_file(plain, file, {"format": "pt"})
-    save_file(autoencoder_original(load_file(base / "vae" / WEIGHTS)), tmp_path / "ae.safetensors")
-    shell = Path(shutil.copytree(base, tmp_path / "shell"))
-    for file in shell.rglob("*.safetensors"):
-        file.unlink()
-    parts = (str(shell), *(str(tmp_path / f"{name}.safetensors") for name in ("clip_l", "t5xxl", "ae")))
-    found, plain = (
-        load(tmp_path / "flux.safetensors", parts=parts, dtype="bfloat16"),
-        load(exact, dtype="bfloat16"),
-    )
-    assert same(found, plain)
-    image = torch.rand(1, 3, 32, 48)
-    assert torch.equal(found.encode(image), plain.encode(image))
-    assert torch.equal(found.decode(latent()), plain.decode(latent()))
-
-
-def test_an_all_in_one_checkpoint_needs_tokenizers_alone(base: Path, tensors: Tensors, tmp_path: Path) -> None:
-    clip = with_text_model(load_file(base / "text_encoder" / "model.safetensors"))
-    t5 = load_file(base / "text_encoder_2" / "model.safetensors")
-    whole = prefixed(COMFY, flux1_original(tensors)) | prefixed("text_encoders.clip_l.transformer.", clip)
-    whole |= prefixed("text_encoders.t5xxl.transformer.", t5)
-    whole |= prefixed("vae.", autoencoder_original(load_file(base / "vae" / WEIGHTS)))
-    whole["text_encoders.clip_l.logit_scale"] = torch.ones(())
-    save_file(whole, tmp_path / "a.safetensors")
-    shell = Path(shutil.copytree(base, tmp_path / "shell"))
-    for file in shell.rglob("*.safetensors"):
-        file.unlink()
-    found = load(tmp_path / "a.safetensors", parts=str(shell), dtype="bfloat16")
-    assert same(found, load(base, dtype="bfloat16"))
 
 
 def test_the_configuration_is_the_one_that_fits(base: Path, tensors: Tensors, tmp_path: Path) -> None:
@@ -202,14 +144,6 @@ def test_a_file_that_does_not_fit_names_the_tensor(
     wrong = change(flux1_original(tensors), name, None if shape is None else torch.ones(shape))
     save_file(wrong, tmp_path / "a.safetensors")
     with pytest.raises(UserError, match=rule):
-        load(tmp_path / "a.safetensors", parts=str(base))
-
-
-def test_a_file_that_is_cut_short_names_the_tensor(base: Path, tensors: Tensors, tmp_path: Path) -> None:
-    save_file(flux1_original(tensors), tmp_path / "a.safetensors")
-    whole = (tmp_path / "a.safetensors").read_bytes()
-    (tmp_path / "a.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="the file ends within tensor"):
         load(tmp_path / "a.safetensors", parts=str(base))
 
 

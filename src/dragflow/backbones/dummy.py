@@ -133,11 +133,11 @@ def small_clip() -> tuple[Any, Any]:
     return CLIPTextModel(config), tokenizer
 
 
-def small_t5() -> tuple[Any, Any]:
-    """A random T5 of width 32, and its tokenizer of letters and digits."""
+def small_t5(width: int = 32) -> tuple[Any, Any]:
+    """A random T5 of this width, and its tokenizer of letters and digits."""
     from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in _alphabet())]
     tokenizer = T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=64)
-    config = T5Config(vocab_size=len(pieces), d_model=32, d_kv=16, d_ff=64, num_layers=1, num_heads=2)
+    config = T5Config(vocab_size=len(pieces), d_model=width, d_kv=16, d_ff=64, num_layers=1, num_heads=2)
     return T5EncoderModel(config), tokenizer

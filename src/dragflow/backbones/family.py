@@ -89,6 +89,8 @@ class Family:
     these names. Those of diffusers need no table."""
     norms: Mapping[str, str] = field(default_factory=dict[str, str])
     """Whole names that they give to tensors of no layer, to those of diffusers: what files of the model have beside."""
+    unused: tuple[str, ...] = ()
+    """Whole names of tensors in their files that nothing is computed with."""
 
 
 def best_preset(preset: str, *, distilled: bool, bridged: bool) -> str:

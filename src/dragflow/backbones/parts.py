@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from dragflow.backbones.checkpoints.autoencoder import naming_of
+from dragflow.backbones.checkpoints.encoders import completed
 from dragflow.backbones.checkpoints.names import is_beside
 from dragflow.backbones.checkpoints.network import Checkpoint, fitting, opened, read_diffusers, shapes_of
 from dragflow.backbones.configs import (
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _OTHER_HALVES = {
     "T5EncoderModel": ("decoder.", "lm_head."),
+    "Qwen3Model": ("lm_head.",),
     "CLIPTextModel": ("vision_model.", "visual_projection.", "text_projection.", "logit_scale"),
     "CLIPVisionModelWithProjection": ("text_model.", "text_projection.", "logit_scale"),
     "SiglipVisionModel": ("text_model.", "logit_scale", "logit_bias"),
@@ -158,16 +160,20 @@ def read_encoder(cls: Any, model: str, part: str, checkpoint: Checkpoint, config
     Raises:
         UserError: it cannot be read, or does not fit its configuration.
     """
-    where = f"model {model}: its {part} in {checkpoint.file}"
-    with part_of(model, f"{part} in {checkpoint.file}"), opened(checkpoint) as contents:
+    part = f"{part} in {checkpoint.file}"
+    where = f"model {model}: its {part}"
+    with part_of(model, part), opened(checkpoint) as contents:
         own = _own(cls, contents.entries)
         check_config(where, config, defaults_of(cls), own)
-        check_sizes(where, config, empty_network(cls, config), own)
+        empty = empty_network(cls, config)
+        check_sizes(where, config, empty, own)
+        settings, tensors = completed(config, shapes_of(empty), checkpoint.part, contents.all())
         network, info = cls.from_pretrained(
             None,
-            config=cls.config_class.from_dict(dict(own_config(cls, config))),
-            state_dict=contents.all(),
+            config=cls.config_class.from_dict(dict(own_config(cls, settings))),
+            state_dict=tensors,
             dtype=dtype,
+            ignore_mismatched_sizes=True,  # they are told below, by name
             output_loading_info=True,
             **_mapped(cls),
         )
@@ -187,14 +193,17 @@ def read_autoencoder(
 
 
 def _account(cls: Any, model: str, part: str, info: Any) -> None:
-    """Refuse a network of which the library says that tensors were missing or left.
+    """Refuse a network of which the library says that tensors were missing, left or of other shapes.
 
     Raises:
         UserError: names them.
     """
     surplus = [name for name in sorted(info["unexpected_keys"]) if not is_computed(name) and not is_beside(name)]
     known = [name for name in surplus if name.startswith(_left_out(cls))]
-    account = Account(tuple(sorted(info["missing_keys"])), tuple(name for name in surplus if name not in known))
+    misshapen = tuple((name, tuple(held), tuple(needed)) for name, held, needed in sorted(info["mismatched_keys"]))
+    wrong = {name for name, *_ in misshapen}
+    missing = tuple(name for name in sorted(info["missing_keys"]) if name not in wrong)
+    account = Account(missing, tuple(name for name in surplus if name not in known), misshapen)
     if str(account):
         raise UserError(
             f"model {model}: its {part} is not the {cls.__name__} that its configuration describes: {account}; "

@@ -81,7 +81,7 @@ def naming_of(layout: Layout) -> Naming:
     if layout.pipeline not in FAMILIES.names:
         return Naming()
     family: Family = FAMILIES.load(layout.pipeline)
-    return Naming(family.layers, family.norms)
+    return Naming(family.layers, family.norms, family.unused)
 
 
 def read_configs(layout: Layout, model: str, folder: Path, parts: Sequence[str] = ()) -> dict[str, Config]:

@@ -12,6 +12,7 @@ import torch
 from dragflow.backbones.checkpoints.header import GGUF
 from dragflow.backbones.checkpoints.names import Naming, plan
 from dragflow.backbones.checkpoints.network import fitting, opened, read_diffusers, shapes_of
+from dragflow.backbones.checkpoints.recognise import split
 from dragflow.backbones.configs import Config, empty_network
 from dragflow.backbones.gguf_file import read_header
 from dragflow.backbones.parts import Source, read_part
@@ -37,7 +38,7 @@ def load_transformer(cls: Any, source: Source, config: Config, naming: Naming, d
     quantize, checkpoint = source.options.quantize, source.checkpoints.get("transformer")
     if source.options.gguf is not None:
         return _from_gguf(cls, Path(source.options.gguf), config, naming, dtype)
-    if checkpoint is not None and checkpoint.file.suffix in GGUF:
+    if checkpoint is not None and checkpoint.file.suffix.lower() in GGUF:
         return _from_gguf(cls, checkpoint.file, config, naming, dtype)
     if checkpoint is not None:
         with opened(checkpoint) as contents:
@@ -71,23 +72,31 @@ def _torchao(config: str) -> Any:
 
 
 def _from_gguf(cls: Any, path: Path, config: Config, naming: Naming, dtype: torch.dtype) -> Any:
+    """A transformer whose linear layers stay packed; what else is packed in the file the library cannot run so."""
     if not path.is_file():
         raise UserError(f"quantised transformer {path} does not exist: check the path")
     with extra("quant", "a GGUF file"):
         import gguf  # noqa: F401
     from diffusers import GGUFQuantizationConfig
     from diffusers.models.model_loading_utils import load_gguf_checkpoint
+    from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
 
     where = f"quantised transformer {path}"
     try:
-        entries = read_header(path)
+        entries, prefix = read_header(path), ""
+        if len(groups := split(path, entries)) == 1:
+            ((prefix, entries),) = groups.items()
         fitting(cls, where, [config], entries, naming)
         shapes = {name: entry.shape for name, entry in entries.items()}
-        rows, tensors = plan(shapes, shapes_of(empty_network(cls, config)), naming), load_gguf_checkpoint(str(path))
+        network = empty_network(cls, config)
+        rows, tensors = plan(shapes, shapes_of(network), naming), load_gguf_checkpoint(str(path))
+        found = {name: each.of(tensors[prefix + each.source]) for name, each in rows.items()}
+        linear = {f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, torch.nn.Linear)}
+        found = {name: x if name in linear else dequantize_gguf_tensor(x) for name, x in found.items()}
         with TemporaryDirectory() as folder:  # the library reads configurations from files alone
             (Path(folder) / "config.json").write_text(json.dumps(dict(config)), encoding="utf-8")
             return cls.from_single_file(
-                {name: each.of(tensors[each.source]) for name, each in rows.items()},
+                found,
                 quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
                 config=folder,
                 dtype=dtype,

@@ -96,12 +96,17 @@ def is_computed(name: str) -> bool:
     return name.rpartition(".")[2] in _COMPUTED
 
 
+def is_plain(name: str, entry: Entry) -> bool:
+    """Whether a tensor has a type of weights as they stand, or is a buffer, whose type does not matter."""
+    return entry.dtype in _FLOATS or is_computed(name)
+
+
 def quantised(entries: Entries) -> str | None:
     """How these tensors are quantised, with one that shows it; None if they are weights as they stand."""
     if (how := quantisation(entries)) is not None:
         return f"{how[0]} (it has {shown(how[1])})"
     for name, entry in entries.items():
-        if entry.dtype not in _FLOATS and not is_computed(name):
+        if not is_plain(name, entry):
             return f"{entry.dtype} (as {shown(name)} is)"
     return None
 

@@ -37,6 +37,8 @@ class Naming:
     """Layers with a weight and perhaps a bias, to those of the network."""
     tensors: Mapping[str, str] = field(default_factory=dict[str, str])
     """Whole names of other tensors."""
+    unused: tuple[str, ...] = ()
+    """Whole names of tensors that the authors' files hold, and that nothing is computed with."""
     rename: Callable[[str], str] | None = None
     """Gives the network's name of a tensor, where that follows a rule."""
 
@@ -92,7 +94,7 @@ def plan(held: Mapping[str, Shape], needed: Mapping[str, Shape], naming: Naming)
     surplus: list[str] = []
     misshapen: list[tuple[str, Shape, Shape]] = []
     for name, shape in held.items():
-        if is_beside(name):
+        if is_beside(name) or name in naming.unused:
             continue
         targets, swapped = ((name,), False) if name in needed else naming.targets(name) or ((), False)
         if not targets or not all(target in needed for target in targets) or any(target in found for target in targets):
@@ -109,7 +111,7 @@ def plan(held: Mapping[str, Shape], needed: Mapping[str, Shape], naming: Naming)
         for target, (count, *_) in zip(targets, (each or (0,) for each in shapes), strict=True):
             found[target] = Rows(name, first, count if len(targets) > 1 else None, swapped, is_kernel)
             first += count
-    missing = tuple(name for name in needed if name not in found)
+    missing = tuple(name for name in needed if name not in found and not is_computed(name))
     account = Account(missing, tuple(name for name in surplus if not is_computed(name)), tuple(misshapen))
     if account.faults:
         raise UnfitError(account)

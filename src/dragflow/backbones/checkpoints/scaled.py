@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dragflow.backbones.tensors import Entries, Entry, Shape, shown
+from dragflow.backbones.checkpoints.names import is_beside
+from dragflow.backbones.tensors import Entries, Entry, Shape, is_plain, shown
 
 Read = Callable[[str], Tensor]
 """Reads a tensor of a file by its name."""
@@ -76,6 +77,8 @@ def stored(entries: Entries, read: Read, metadata: Mapping[str, str] | None = No
         if end != "weight" or not scales:
             if scaled and end == "weight" and entry.dtype in _FP8 and len(entry.shape) > 1:
                 raise ValueError(f"tensor {shown(name)} is fp8 without a scale, in a file of scaled ones")
+            if not is_plain(name, entry) and not is_beside(name):
+                raise ValueError(f"tensor {shown(name)} has the type {entry.dtype}, which is not one of weights")
             found[name] = Stored(name, entry.shape)
             continue
         used.update(scales)

@@ -57,7 +57,8 @@ class Network:
     signatures: Mapping[Layout, tuple[str, ...]]
     """Names of tensors of which a file in this layout has all."""
     variants: tuple[Variant, ...]
-    """In the order in which they are tried; the first that fits is taken."""
+    """In the order in which they are tried; the first that fits is taken. One of a size that is not known counts as the
+    last one whose names it has."""
     without: tuple[str, ...] = ()
     """Names of which it has none."""
     sizes: Sizes = ()
@@ -72,6 +73,7 @@ _KONTEXT = "dev, or a fine-tune of it, or Kontext, which has the same tensors"
 _IN = "img_in.weight|x_embedder.weight"
 _DOUBLE, _SINGLE = "double_blocks.|transformer_blocks.", "single_blocks.|single_transformer_blocks."
 _JOINT = "joint_blocks.|transformer_blocks."
+_GUIDANCE1 = "guidance_in.in_layer.weight|time_text_embed.guidance_embedder.linear_1.weight"
 _GUIDANCE2 = "guidance_in.in_layer.weight|time_guidance_embed.guidance_embedder.linear_1.weight"
 
 TRANSFORMERS: Mapping[str, Network] = {
@@ -96,13 +98,14 @@ TRANSFORMERS: Mapping[str, Network] = {
             Variant(
                 _KONTEXT,
                 ((_IN, 1, 64),),
-                has=("guidance_in.in_layer.weight|time_text_embed.guidance_embedder.linear_1.weight",),
+                has=(_GUIDANCE1,),
                 pipelines=("FluxPipeline", "FluxKontextPipeline"),
                 config={"guidance_embeds": True},
             ),
             Variant(
                 "schnell, or a fine-tune of it",
                 ((_IN, 1, 64),),
+                lacks=(_GUIDANCE1,),
                 pipelines=("FluxPipeline",),
                 config={"guidance_embeds": False},
             ),
@@ -130,20 +133,20 @@ TRANSFORMERS: Mapping[str, Network] = {
                 pipelines=("Flux2Pipeline",),
             ),
             Variant(
-                "klein 4B",
-                ((_IN, 0, 3072),),
-                ((_DOUBLE, 5), (_SINGLE, 20)),
-                lacks=(_GUIDANCE2,),
-                pipelines=("Flux2KleinPipeline",),
-                needs={"text_encoder": "qwen3-4b", "vae": "vae-flux2"},
-            ),
-            Variant(
                 "klein 9B",
                 ((_IN, 0, 4096),),
                 ((_DOUBLE, 8), (_SINGLE, 24)),
                 lacks=(_GUIDANCE2,),
                 pipelines=("Flux2KleinPipeline",),
                 needs={"text_encoder": "qwen3-8b", "vae": "vae-flux2"},
+            ),
+            Variant(
+                "klein 4B",
+                ((_IN, 0, 3072),),
+                ((_DOUBLE, 5), (_SINGLE, 20)),
+                lacks=(_GUIDANCE2,),
+                pipelines=("Flux2KleinPipeline",),
+                needs={"text_encoder": "qwen3-4b", "vae": "vae-flux2"},
             ),
         ),
         needs={"text_encoder": "mistral-24b", "vae": "vae-flux2"},
@@ -241,14 +244,6 @@ KL: Mapping[Layout, tuple[str, ...]] = {
 }
 
 OTHERS: Mapping[str, Network] = {
-    "clip-l": Network(
-        "text encoder",
-        "CLIP-L",
-        _CLIP,
-        (Variant("CLIP-L", ((_TOKEN, 1, 768),)),),
-        without=("text_model.encoder.layers.12.mlp.fc1.weight|encoder.layers.12.mlp.fc1.weight",),
-        supply="clip_l.safetensors, as in comfyanonymous/flux_text_encoders",
-    ),
     "clip-g": Network(
         "text encoder",
         "CLIP-G",
@@ -256,6 +251,14 @@ OTHERS: Mapping[str, Network] = {
         (Variant("CLIP-G", ((_TOKEN, 1, 1280),)),),
         sizes=((_TOKEN, 1, 1280),),
         supply="clip_g.safetensors, as in Comfy-Org/stable-diffusion-3.5-fp8",
+    ),
+    "clip-l": Network(
+        "text encoder",
+        "CLIP-L",
+        _CLIP,
+        (Variant("CLIP-L", ((_TOKEN, 1, 768),)),),
+        without=("text_model.encoder.layers.12.mlp.fc1.weight|encoder.layers.12.mlp.fc1.weight",),
+        supply="clip_l.safetensors, as in comfyanonymous/flux_text_encoders",
     ),
     "t5-xxl": Network(
         "text encoder",

@@ -24,4 +24,5 @@ FAMILY = Family(
     distilled=distilled,
     layers=LAYERS,
     norms=NORMS,
+    unused=("norm_final.weight",),
 )
