@@ -69,12 +69,12 @@ def test_the_result_is_the_preview_and_what_the_bridge_says(
 
     monkeypatch.setattr(editor.backbone, "bridge", known)
     config = CONFIG.with_(area={"feather": 0.0})
-    drawn, result = draw_preview(task), session.edit(task, config).pixels
+    drawn, result = draw_preview(task, texture=True), session.edit(task, config).pixels
     round_trip, aim = (
         editor.backbone.decode(editor.backbone.encode(correction.frames.as_image(x, (128, 128))))[0]
         .permute(1, 2, 0)
         .numpy()
-        for x in (drawn, wanted)
+        for x in (draw_preview(task), wanted)
     )
     expected = np.rint(np.clip(drawn + 255 * (aim - round_trip), 0, 255))
     assert np.abs(result[task.area] - expected[task.area]).max() <= 1
@@ -91,7 +91,10 @@ def test_without_anything_to_say_the_preview_stays(
 ) -> None:
     monkeypatch.setattr(editor.backbone, "bridge", lambda preview, source, masks: torch.zeros_like(preview))
     result = editor.open(picture).edit(BOX)
-    assert np.array_equal(result.pixels, draw_preview(result.task))
+    assert np.array_equal(result.pixels, draw_preview(result.task, texture=True))
+    smooth = editor.open(picture).edit(BOX, CONFIG.with_(area={"texture": False}))
+    assert np.array_equal(smooth.pixels, draw_preview(smooth.task))
+    assert not np.array_equal(smooth.pixels, result.pixels)
 
 
 def test_a_drag_may_follow_it(editor: Editor, picture: np.ndarray) -> None:

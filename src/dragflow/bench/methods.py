@@ -41,8 +41,10 @@ WITHOUT_MODEL: dict[str, Callable[[Sample], Pixels]] = {
     "paste": lambda sample: draw_preview(sample.task, layers_of(sample.task, _unfilled, plain=True)),
     "paste-inpaint": lambda sample: draw_preview(sample.task, layers_of(sample.task, opencv_fill, plain=True)),
     "preview": lambda sample: draw_preview(resolve(sample.image.pixels, sample.asked)),
+    "preview-texture": lambda sample: draw_preview(resolve(sample.image.pixels, sample.asked), texture=True),
 }
-"""The region pasted at its target as it was painted; the same over OpenCV's inpainting; and dragflow's own preview."""
+"""The region pasted at its target as it was painted; the same over OpenCV's inpainting; dragflow's own preview, with its
+holes filled so that it errs least; and as people see it, with texture in them."""
 
 
 @dataclass(frozen=True, eq=False)

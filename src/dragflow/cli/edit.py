@@ -125,7 +125,7 @@ def run_preview(
     check_outputs(output, inputs=named_files(image, operations.mask, task.task, area, preset, asked), force=force)
     source = load_image(image)
     drawn = resolve(source.pixels, asked, margin=load_preset(preset).area.margin)
-    write_bytes(output, encode(kind, source, draw_preview(drawn) if plain else overlay(drawn)))
+    write_bytes(output, encode(kind, source, draw_preview(drawn, texture=True) if plain else overlay(drawn)))
     tell(asked, drawn.instruction)
 
 

@@ -178,6 +178,9 @@ class AreaConfig(Checked, called="area.{}"):
     detail: bool = False
     """Where the model kept what the pixel preview shows, give back the fine detail that the autoencoder and a smaller
     working size lost of it (one more encoding and decoding)."""
+    texture: bool = True
+    """Where the result is the pixel preview as a bridge corrects it, give the filled holes the detail of their
+    surroundings, which looks better and is less exact. What a model draws by itself stays as it is."""
     composite: bool = True
     """Put the source's own pixels back outside the area; off only for experiments that measure the model's drift."""
 

@@ -28,19 +28,22 @@ class Preview:
     task: DragTask
     """On what the model sees."""
     drawn: Pixels
-    """(H, W, 3)."""
+    """(H, W, 3), with holes that are smooth where nothing is known: what a model is told."""
     config: EditConfig
+    textured: Pixels | None = None
+    """The same as people see it, with texture in its holes; None where it is not asked for."""
     change: Float[Tensor, "1 3 h w"] | None = None
     """At the model's working size; None where no bridge is asked."""
 
     @cached_property
     def pixels(self) -> Pixels:
-        """The preview (H, W, 3) as it is shown, and as a drag begins with it."""
+        """The preview (H, W, 3) as a drag begins with it."""
         return self._with_change(self.drawn)
 
     def on(self, source: NDArray[frames.Levels]) -> NDArray[frames.Levels]:
-        """The preview in as many bits a channel as the source (H, W, 3) has that is given."""
-        return self._with_change(frames.deepened(self.drawn, self.task.image, source))
+        """The preview as a result, in as many bits a channel as the source (H, W, 3) has that is given."""
+        drawn = self.drawn if self.textured is None else self.textured
+        return self._with_change(frames.deepened(drawn, self.task.image, source))
 
     def _with_change(self, drawn: NDArray[frames.Levels]) -> NDArray[frames.Levels]:
         return drawn if self.change is None else frames.with_change(self.task, drawn, self.change, self.config)

@@ -119,12 +119,15 @@ class Session:
     def _preview(self, task: DragTask, seen: DragTask, config: EditConfig, observer: Observer) -> Preview:
         """The pixel preview of what is seen, as the model's bridge corrects it where that is asked for."""
         # Drawn in the whole picture, then cropped: shadows and what fills the hole may lie outside of the window.
-        drawn = Preview(seen, frames.shown(draw_preview(task, self._layers.of(task)), config.size.box), config)
+        layers, box = self._layers.of(task), config.size.box
+        drawn = Preview(seen, frames.shown(draw_preview(task, layers), box), config)
         if config.start.mode != "bridge":
             return drawn
+        if config.area.texture and not config.inverts:
+            drawn = replace(drawn, textured=frames.shown(draw_preview(task, layers, texture=True), box))
         with phase("bridge", 1, observer) as meter:
             result = bridged(self._backbone, drawn, self._latent(config))
-            meter.step(preview=lambda: result.pixels)
+            meter.step(preview=lambda: result.on(seen.image))
         return result
 
     def _dragged(

@@ -81,7 +81,7 @@ class Export:
         """The layers from the lowest to the highest: the picture, hidden; what is shown; the result, hidden."""
         alpha = self.source.alpha
         whole = np.full(self.source.size, 255, np.uint8) if alpha is None else alpha
-        stack = stack_of(self.task, self.layers(self.task))
+        stack = stack_of(self.task, self.layers(self.task).textured)
         ground = np.where(stack.area[..., None], stack.background, self.source.pixels)
         found = [
             RasterLayer("Picture", np.dstack([self.source.pixels, whole]), visible=False),

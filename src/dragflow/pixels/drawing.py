@@ -23,7 +23,7 @@ Draw = Callable[[int, tuple[int, int, int]], object]
 
 def overlay(task: DragTask) -> Pixels:
     """The preview for people (H, W, 3), with source outline blue, target green, editable area, arrows, anchors."""
-    canvas = draw_preview(task).copy()
+    canvas = draw_preview(task, texture=True).copy()
     canvas[~task.area] = (canvas[~task.area] * 0.65).astype(np.uint8)
     _outline(canvas, task.area, _AREA, _thickness(task))
     _mark(canvas, task)

@@ -11,13 +11,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.task import Cut, DragTask
+from dragflow.pixels.fill.texture import textured
 from dragflow.pixels.light import Light, light_of
 from dragflow.pixels.matte import CutOut, cut_out
 from dragflow.pixels.plate import background_plate
@@ -46,6 +47,15 @@ class Layers:
     regions: tuple[Layer, ...]
     light: Light | None
     """None: it does not vary, as far as the background tells, or was not looked for."""
+    filled: Mask
+    """(H, W): what the plate makes up."""
+
+    @cached_property
+    def textured(self) -> Layers:
+        """The same with the detail in the plate that its fill could not predict (`dragflow.pixels.fill.texture`)."""
+        plate = self.plate.astype(np.float32)
+        shown = np.rint(np.clip(textured(plate, self.filled, plate), 0, 255)).astype(np.uint8)
+        return replace(self, plate=shown)
 
 
 def layers(
@@ -72,10 +82,12 @@ def layers(
         if shadow is not None:
             lit = np.where(hole[..., None], lit, times(lit, 1 / shadow.light))
     parts = zip(regions, pieces, found, strict=True)
+    plate = fill(lit, hole)
     return Layers(
-        fill(lit, hole),
+        plate,
         tuple(Layer(region, piece, shadow) for (region, _), piece, shadow in parts),
         light_of(lit, hole) if regions and not plain else None,
+        hole | (plate != lit).any(-1),
     )
 
 

@@ -52,7 +52,7 @@ class Canvas:
             UserError: an instruction that breaks a rule.
         """
         task = resolve(source.pixels, instruction, margin=margin)
-        return draw_preview(task, self._kept.of(task))
+        return draw_preview(task, self._kept.of(task), texture=True)
 
     def ghost(self, source: SourceImage, instruction: Instruction, *, coarse: bool = False) -> dict[str, Any]:
         """What the ghost of an instruction is drawn from, as JSON can hold it; `canvas/received.js` reads it.
@@ -66,7 +66,7 @@ class Canvas:
             UserError: an instruction that breaks a rule.
         """
         task = resolve(source.pixels, instruction)
-        return _ghost_data(instruction, ghost_of(task, coarse_layers(task) if coarse else self._kept.of(task)))
+        return _ghost_data(instruction, ghost_of(task, coarse_layers(task) if coarse else self._kept.of(task).textured))
 
 
 def as_png(pixels: NDArray[np.uint8]) -> bytes:

@@ -34,4 +34,4 @@ def preview(
         UserError: a picture or an instruction that breaks a rule.
     """
     asked, margin = given_instruction(instruction), check(Margin, margin, "margin")
-    return Image.fromarray(draw_preview(resolve(as_source(image).pixels, asked, margin=margin)))
+    return Image.fromarray(draw_preview(resolve(as_source(image).pixels, asked, margin=margin), texture=True))
