@@ -90,9 +90,10 @@ def test_without_anything_to_say_the_preview_stays(
     editor: Editor, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(editor.backbone, "bridge", lambda preview, source, masks: torch.zeros_like(preview))
-    result = editor.open(picture).edit(BOX)
+    grainy = (picture // 2 + np.random.default_rng(0).integers(0, 99, picture.shape)).astype(np.uint8)
+    result = editor.open(grainy).edit(BOX)
     assert np.array_equal(result.pixels, draw_preview(result.task, texture=True))
-    smooth = editor.open(picture).edit(BOX, CONFIG.with_(area={"texture": False}))
+    smooth = editor.open(grainy).edit(BOX, CONFIG.with_(area={"texture": False}))
     assert np.array_equal(smooth.pixels, draw_preview(smooth.task))
     assert not np.array_equal(smooth.pixels, result.pixels)
 

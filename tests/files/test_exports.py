@@ -87,7 +87,7 @@ def test_the_layers_of_a_scene_look_like_its_preview(kind: str, seed: int, label
     layers = raster_layers(taken.openraster())
     shown = laid([whole for _, visible, whole in layers if visible])
     assert (shown[..., 3] == 255).all()
-    apart = np.abs(shown[..., :3].astype(int) - draw_preview(task))
+    apart = np.abs(shown[..., :3].astype(int) - draw_preview(task, texture=True))
     assert apart.max() <= 4
     assert np.quantile(apart, 0.999) <= 2
 
@@ -110,7 +110,7 @@ def test_shadows_and_what_stays_in_front_are_in_the_layers_too() -> None:
     layers = raster_layers(export(from_pixels(pixels), task, ["Thing"]).openraster())
     assert [name for name, _, _ in layers] == ["Picture", "Background", "Thing: shadow", "Thing"]
     shown = laid([whole for _, visible, whole in layers if visible])[..., :3]
-    assert np.abs(shown.astype(int) - draw_preview(resolve(pixels, task))).max() <= 3
+    assert np.abs(shown.astype(int) - draw_preview(resolve(pixels, task), texture=True)).max() <= 3
     assert np.abs(shown[80, 150].astype(int) - (40, 30, 20)).max() <= 3
 
 
@@ -159,7 +159,7 @@ def test_the_zip_holds_layers_masks_result_and_everything_else() -> None:
             assert np.array_equal(mask, task.operations[number].mask)
             assert np.array_equal(mask, again.operations[number].mask)
         layers = [Image.open(io.BytesIO(file.read(name))) for name in names if name.startswith("layers/")]
-        assert np.abs(laid(layers)[..., :3].astype(int) - draw_preview(task)).max() <= 3
+        assert np.abs(laid(layers)[..., :3].astype(int) - draw_preview(task, texture=True)).max() <= 3
         hidden = raster_layers(file.read("layers.ora"))[-1]
         assert (hidden[:2], np.array_equal(np.asarray(hidden[2])[..., :3], 255 - source.pixels)) == (
             ("Result", False),

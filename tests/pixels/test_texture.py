@@ -64,7 +64,7 @@ def test_grain_is_as_strong_as_around_and_the_colour_stays() -> None:
 def test_the_grain_keeps_its_direction(axis: int) -> None:
     lines = np.random.default_rng(1).normal(0, 20, (H, W)).astype(np.float32)
     lines = lines[:, :1] if axis == 0 else lines[:1]
-    image = grey(128 + lines + 0.1 * grain())
+    image = grey((128 + lines + 0.1 * grain()).astype(np.float32))
     result = textured(image, hole(), filled(image))
     assert slope(result, axis) > 4 * slope(result, 1 - axis)
 

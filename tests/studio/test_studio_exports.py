@@ -62,7 +62,7 @@ def test_layers_openraster_and_sample_are_saved_and_read_again(
 
     layers = saved(visitor, "Save layers (zip)", tmp_path)
     asked = parse_instruction(visitor.value("window.dragflow.instruction().then(JSON.stringify)"), "page")
-    shown = draw_preview(resolve(load_image(picture).pixels, asked)).astype(int)
+    shown = draw_preview(resolve(load_image(picture).pixels, asked), texture=True).astype(int)
     with ZipFile(layers) as file:
         names = [name for name in file.namelist() if name.startswith("layers/")]
         laid = opened(file.read(names[0]))

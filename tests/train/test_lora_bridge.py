@@ -176,7 +176,7 @@ def test_without_a_step_a_bridge_gives_exactly_the_preview(backbone: Flux1, dumm
     assert editor.backbone.spec.preset == "bridge"
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     result = editor.open(picture).edit(Operation(Box(8, 8, 24, 24), Translate((40.0, 40.0), "relocation"), cut="hard"))
-    assert np.array_equal(result.pixels, draw_preview(result.task))
+    assert np.array_equal(result.pixels, draw_preview(result.task, texture=True))
 
 
 def test_a_file_gives_the_velocity_that_was_trained(

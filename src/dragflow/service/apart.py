@@ -49,7 +49,7 @@ def taken_apart(
     asked, margin = given_instruction(instruction), check(Margin, margin, "margin")
     source = as_source(image)
     task = resolve(source.pixels, asked, margin=margin)
-    parts = layers_of(task)
+    parts = layers_of(task).textured
     stack = stack_of(task, parts)
     plate = np.where(task.area[..., None], stack.background, source.pixels)
     return Apart(task.area, plate, _objects(parts, source.size), _ghost(stack, source.size))
