@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from dragflow.bench.runs import (
@@ -31,10 +29,10 @@ from dragflow.core.config import EditConfig, SubjectConfig
 from dragflow.core.errors import UserError
 from dragflow.files.atomic import write_bytes, write_text
 from dragflow.files.encoding import encode_png
+from dragflow.files.logs import append_line, drop_half_line, drop_parts, locked
 from dragflow.files.outputs import check_folder
 from dragflow.files.pictures import from_pixels
 
-_LOCK = ".lock"
 _MOST_NAMED = 3
 """Differences of two runs that are told; the others are counted."""
 
@@ -51,7 +49,7 @@ def opened(folder: Path, header: RunHeader) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"folder {folder} of a run cannot be made ({error.strerror}): name another one") from error
     check_folder(folder)
-    with _locked(folder):
+    with locked(folder):
         if (folder / HEADER).exists():
             _check_same(folder, header)
         else:
@@ -89,30 +87,13 @@ def flat(group: dict[str, object], prefix: str = "") -> dict[str, object]:
     return values
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        held = FileLock(folder / _LOCK).acquire(blocking=False)
-    except Timeout as error:
-        raise UserError(f"another process is writing to {folder}: wait for it, or name a new folder") from error
-    except OSError as error:
-        raise UserError(f"folder {folder} cannot be locked ({error.strerror}): name one you may write to") from error
-    with held:
-        yield
-
-
 def _drop_what_a_killed_process_left(folder: Path) -> None:
     """Half a line, whose sample is made again, and pictures that were not written to their end."""
     log, pictures = folder / RECORDS, folder / PICTURES
     for path in (log, pictures):
         check_link(folder, path)
-    if log.is_file():
-        data = log.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if whole != data:
-            write_bytes(log, whole)
-    for part in pictures.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+    drop_half_line(log)
+    drop_parts(pictures)
 
 
 def add_record(folder: Path, record: RunRecord) -> None:
@@ -121,16 +102,7 @@ def add_record(folder: Path, record: RunRecord) -> None:
     Raises:
         UserError: it cannot be written (no space, no permission).
     """
-    path = folder / RECORDS
-    try:
-        with path.open("ab") as log:
-            log.write(TypeAdapter(RunRecord).dump_json(record) + b"\n")
-            log.flush()
-            os.fsync(log.fileno())
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}): mend that and give the same command again, which resumes"
-        ) from error
+    append_line(folder / RECORDS, TypeAdapter(RunRecord).dump_json(record))
 
 
 def save_picture(folder: Path, sample: str, image: Pixels) -> str:

@@ -128,7 +128,7 @@ def _make(job: _Job, device: str | None) -> RunRecord:
         if plan.model is None or plan.config is None:
             outcome = run_without_model(plan.method, sample)
         else:
-            outcome = run_with_model(on_device(plan.model, device), pool(), plan.config, sample)
+            outcome = run_with_model(plan.model.on(device), pool(), plan.config, sample)
     except Exception as error:  # as above
         return replace(asked, error=_described(error))
     return replace(
@@ -155,12 +155,7 @@ def facts(model: ModelOptions, device: str | None) -> tuple[WeightsId, SubjectId
 
 def editor(model: ModelOptions, device: str | None = None) -> Editor:
     """A model, loaded once in a process; on `device` if it is given."""
-    return pool().get(on_device(model, device))
-
-
-def on_device(model: ModelOptions, device: str | None) -> ModelOptions:
-    """The options, with their device replaced by that of the executor if it has one."""
-    return replace(model, device=device or model.device)
+    return pool().get(model.on(device))
 
 
 @cache

@@ -25,6 +25,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.fields import STRICT
 from dragflow.core.models import SubjectId, WeightsId
 from dragflow.files import schema
+from dragflow.files.logs import whole_lines
 
 HEADER, RECORDS, PICTURES, TOOLS, SCORES = "run.json", "records.jsonl", "pictures", "scores.json", "scores.jsonl"
 
@@ -222,7 +223,7 @@ def _load(kind: type[T], folder: Path, name: str, absent: str, fix: str) -> T:
 
 def _lines(kind: type[T], folder: Path, name: str, fix: str) -> list[T]:
     """A file with one JSON object a line, none if there is no file; half a line of a killed process does not count."""
-    whole = (_read(folder, name) or b"").split(b"\n")[:-1]
+    whole = whole_lines(_read(folder, name) or b"")
     return [_parse(kind, line, f"{folder / name} line {number}", fix) for number, line in enumerate(whole, 1)]
 
 

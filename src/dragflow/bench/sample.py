@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
-import numpy as np
-
 from dragflow.core.arrays import Mask, Pixels, Point, own
 from dragflow.core.task import DragTask, Instruction, MaskArray
+from dragflow.files.digests import digest
 from dragflow.files.masks import freeze
 from dragflow.files.pictures import SourceImage
 from dragflow.pixels.resolve import resolve
@@ -80,38 +78,12 @@ class Sample:
         Raises:
             UserError: a mask cannot be read.
         """
-        return _digest(freeze(self.instruction), self.begin_points, self.target_points)
+        return digest(freeze(self.instruction), self.begin_points, self.target_points)
 
     @cached_property
     def sha256(self) -> str:
         """Digest of all that a score depends on: the picture, what is asked of it, and the truth."""
-        return _digest(self.image.sha256, self.request_sha256, self.truth, self.target_mask)
-
-
-def _digest(*values: object) -> str:
-    digest = hashlib.sha256()
-    for part in _parts(values):
-        digest.update(len(part).to_bytes(8))
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _parts(value: object) -> Iterator[bytes]:
-    """A value taken apart, so that equal values give equal bytes; of a mask only its pixels count."""
-    if isinstance(value, MaskArray):
-        yield from _parts(value.array)
-    elif isinstance(value, np.ndarray):
-        yield f"{value.dtype} {value.shape}".encode()
-        yield value.tobytes()
-    elif is_dataclass(value):
-        yield type(value).__name__.encode()
-        yield from _parts(tuple(getattr(value, field.name) for field in fields(value)))
-    elif isinstance(value, tuple):
-        yield str(len(value)).encode()
-        for each in value:
-            yield from _parts(each)
-    else:
-        yield repr(value).encode()
+        return digest(self.image.sha256, self.request_sha256, self.truth, self.target_mask)
 
 
 class DataSet(Protocol):

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from dragflow.cli import bench, lora, model, task, train
+from dragflow.cli.batch import batch
 from dragflow.cli.doctor import doctor
 from dragflow.cli.operations import ordered_options
 from dragflow.cli.options import (
@@ -56,6 +57,7 @@ app = App(
 )
 for _group in (task.app, bench.app, lora.app, train.app, model.app):
     app.command(_group)
+app.command(batch)
 app.command(doctor)
 app.command(serve)
 app.command(studio)

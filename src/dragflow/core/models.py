@@ -109,6 +109,10 @@ class ModelOptions(Checked, called="`{}`"):
         """The given model, else that of $DRAGFLOW_MODEL, else FLUX.1-dev."""
         return self.model or os.environ.get(VARIABLE) or FLUX1_DEV
 
+    def on(self, device: str | None) -> ModelOptions:
+        """The same on a device, if one is given."""
+        return self if device is None else replace(self, device=device)
+
     @property
     def gguf(self) -> str | None:
         """The file of the transformer if that is a GGUF file."""

@@ -36,8 +36,8 @@ from dragflow.files import schema
 from dragflow.files.atomic import write_text
 from dragflow.files.masks import freeze, frozen
 from dragflow.files.pictures import decode_png
-from dragflow.files.red_bench import load_red_bench
-from dragflow.files.texts import is_folder, read_text
+from dragflow.files.red_bench import load_red_bench, sample_paths
+from dragflow.files.texts import check_inside, is_folder, read_text
 from dragflow.pixels import masks
 from dragflow.pixels.reading import covers_most
 
@@ -86,17 +86,24 @@ class InstructionFile(schema.Strict):
 _ADAPTER = TypeAdapter(InstructionFile)
 
 
-def load_instruction(path: Path | str) -> Instruction:
+def load_instruction(path: Path | str, root: Path | None = None) -> Instruction:
     """Read an instruction file, or a ReD Bench folder; the masks that it names are read, too.
+
+    Args:
+        path: the file or folder.
+        root: refuse masks that are links to files outside of this folder.
 
     Raises:
         UserError: missing, not JSON, or not of the schema (the text names the path in the file); an unreadable mask.
     """
     path = as_path(path)
     if is_folder(path):
+        if root is not None:
+            for file in sample_paths(path):
+                check_inside(file, root)
         return load_red_bench(path).instruction
     text = read_text(path, "instruction", "check the path, or make one with `dragflow task new`")
-    return parse_instruction(text, str(path), path.parent)
+    return parse_instruction(text, str(path), path.parent, root)
 
 
 def given_instruction(asked: Instruction | Operation | Sequence[Operation] | str | PathLike[str]) -> Instruction:
@@ -110,12 +117,12 @@ def given_instruction(asked: Instruction | Operation | Sequence[Operation] | str
     return freeze(as_instruction(asked))
 
 
-def parse_instruction(text: str, source: str, folder: Path = Path()) -> Instruction:
-    """An instruction from JSON text; mask paths are relative to `folder`."""
+def parse_instruction(text: str, source: str, folder: Path = Path(), root: Path | None = None) -> Instruction:
+    """An instruction from JSON text; mask paths are relative to `folder`, and in `root` if that is given."""
     data = schema.load_json(text, source)
     if isinstance(data, dict) and "region_operations" in data:
         raise UserError(f"{source} is a ReD Bench instruction: give its folder, which holds the masks too")
-    return from_file(schema.parse(_ADAPTER, upgraded(data), source), source, folder)
+    return from_file(schema.parse(_ADAPTER, upgraded(data), source), source, folder, root=root)
 
 
 def embedded_instruction(data: object, source: str) -> Instruction:
@@ -127,8 +134,12 @@ def embedded_instruction(data: object, source: str) -> Instruction:
     return from_file(schema.parse(_ADAPTER, upgraded(data), source), source, None)
 
 
-def from_file(parsed: InstructionFile, source: str, folder: Path | None, *, settled: bool = False) -> Instruction:
+def from_file(
+    parsed: InstructionFile, source: str, folder: Path | None, *, settled: bool = False, root: Path | None = None
+) -> Instruction:
     """The instruction in a file, its masks read; their paths are relative to `folder`, None if all must be embedded.
+
+    Masks that are links to files outside of `root`, if that is given, are refused.
 
     Masks of which it is `settled` what they mean, as those of a recipe, are taken as they are where nothing is said.
 
@@ -138,7 +149,7 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None, *, sett
 
     def region(entry: MaskFile | EmbeddedMask | Polygon | Box, place: str) -> Region:
         try:
-            return _read(entry, folder, settled, area=place == "editable")
+            return _read(entry, folder, root, settled=settled, area=place == "editable")
         except UserError as error:
             raise UserError(f"{source}: {place}: {error}") from error
 
@@ -155,17 +166,21 @@ def from_file(parsed: InstructionFile, source: str, folder: Path | None, *, sett
     )
 
 
-def _below(folder: Path, path: Path) -> Path:
+def _below(folder: Path, path: Path, root: Path | None) -> Path:
     """A mask beside the file that names it, or in a folder there; another place on this machine is not its business."""
     if PureWindowsPath(path).anchor or PurePosixPath(path).anchor or ".." in PureWindowsPath(path).parts:
         raise UserError(
             f"it names the mask {path}: an instruction file reads only masks in its own folder and below; copy the "
             "mask there, or embed it by `dragflow task new`"
         )
+    if root is not None:
+        check_inside(folder / path, root)
     return folder / path
 
 
-def _read(entry: MaskFile | EmbeddedMask | Polygon | Box, folder: Path | None, settled: bool, *, area: bool) -> Region:
+def _read(
+    entry: MaskFile | EmbeddedMask | Polygon | Box, folder: Path | None, root: Path | None, *, settled: bool, area: bool
+) -> Region:
     if isinstance(entry, EmbeddedMask):
         invert = False if settled and entry.invert is None and entry.label is None else entry.invert
         return frozen(MaskImage(_decoded(entry.png), None, invert, entry.label), area=area)
@@ -173,7 +188,7 @@ def _read(entry: MaskFile | EmbeddedMask | Polygon | Box, folder: Path | None, s
         return entry
     if folder is None:
         raise UserError(f"it names the mask file {entry.path}: only embedded masks are allowed here")
-    return frozen(replace(entry, path=_below(folder, entry.path)), area=area)
+    return frozen(replace(entry, path=_below(folder, entry.path, root)), area=area)
 
 
 def to_file(instruction: Instruction) -> dict[str, Any]:

@@ -103,6 +103,12 @@ def load_red_bench(folder: Path) -> RedBenchSample:
     return RedBenchSample(image, instruction, tuple(points.begin_points), tuple(points.target_points), centroids)
 
 
+def sample_paths(folder: Path) -> list[Path]:
+    """Everything in a sample folder that reading it may open, and that exists."""
+    named = [folder / name for name in (IMAGE, REGIONS, AREA, INSTRUCTION, "temp")]
+    return [path for path in (*named, *sorted((folder / "temp").glob("*"))) if path.exists()]
+
+
 def _load_file(path: Path) -> SampleFile:
     data = schema.load_json(read_text(path, "instruction"), str(path))
     return schema.parse(TypeAdapter(SampleFile), data, str(path))

@@ -1,10 +1,10 @@
-"""Text files as people name them: a pipe, a device or a folder is refused before anything waits for it."""
+"""Files as people and strangers name them: what would hang, or lead elsewhere, is refused before it is opened."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from dragflow.core.errors import UserError
+from dragflow.core.errors import UserError, shown
 
 _LARGEST = 256 * 2**20
 """Bytes; an instruction with masks of the largest picture has a tenth of them."""
@@ -41,3 +41,17 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
+
+
+def check_inside(path: Path, root: Path) -> None:
+    """Refuse a path of a stranger that leads out of a folder, by its parts or by a link.
+
+    Raises:
+        UserError: it does.
+    """
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a null character
+        raise UserError(f"{shown(str(path))} cannot be followed ({error}): check the path") from error
+    if not inside:
+        raise UserError(f"{path} is not in {root}, out of which nothing is read here: put the file there")

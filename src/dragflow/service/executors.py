@@ -1,38 +1,45 @@
-"""Executors, which run the work of a benchmark in this process, or in several with an accelerator each."""
+"""Executors, which run work in this process, in several with an accelerator each, or on the nodes of a Ray cluster."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.queues import Queue
 from typing import Annotated, Protocol, TypeVar
 
 from annotated_types import Le
 
 from dragflow.core.checked import check
-from dragflow.core.errors import DragFlowError, UserError
+from dragflow.core.errors import UserError
 from dragflow.core.fields import AtLeastOne, Name
-from dragflow.files.atomic import discard_parts
+from dragflow.service.crew import Crew, Lost, Work
+from dragflow.service.processes import Processes
 
 J = TypeVar("J")
 R = TypeVar("R")
 
 MOST_PROCESSES = 256
 
-Work = Callable[[J, str | None], R]
-"""Does one job on a device (as torch names it; None = the default) and gives its result; a function of a module."""
-
 
 class Executor(Protocol):
     """Runs jobs and yields their results."""
 
-    def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
-        """Results in the order in which they are finished."""
+    def run(
+        self,
+        work: Work[J, R],
+        jobs: Iterable[J],
+        *,
+        group: Callable[[J], Hashable] | None = None,
+        lost: Lost[J, R] | None = None,
+    ) -> Iterator[R]:
+        """Results in the order in which they are finished; jobs are taken as they are needed.
+
+        Args:
+            work: does one job; a function of a module.
+            jobs: what is to be done.
+            group: what a job shares with others, as their picture: jobs that share it come to the same process.
+            lost: gives the result of a job that its process or its machine did not survive, however often it was
+                tried; without it that ends the run.
+        """
         ...
 
 
@@ -42,45 +49,17 @@ class InProcess:
     def __init__(self, device: str | None = None) -> None:
         self._device = device
 
-    def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
+    def run(
+        self,
+        work: Work[J, R],
+        jobs: Iterable[J],
+        *,
+        group: Callable[[J], Hashable] | None = None,
+        lost: Lost[J, R] | None = None,
+    ) -> Iterator[R]:
         """Results in the order of the jobs."""
         for job in jobs:
             yield work(job, self._device)
-
-
-class Processes:
-    """Several processes, each with its own device; on the CPU each has one thread."""
-
-    def __init__(self, devices: Sequence[str | None], setup: Callable[[], None] | None = None) -> None:
-        """One process for each entry, each starts with `setup`; models that jobs cache stay loaded until `close`."""
-        context = multiprocessing.get_context("spawn")
-        free = context.Queue()
-        for device in devices:
-            free.put(device)
-        self._pool = ProcessPoolExecutor(len(devices), context, initializer=_begin, initargs=(free, setup))
-
-    def run(self, work: Work[J, R], jobs: Iterable[J]) -> Iterator[R]:
-        """Results in the order in which they are finished.
-
-        Raises:
-            DragFlowError: a process died.
-        """
-        futures = [self._pool.submit(_on_own_device, work, job) for job in jobs]
-        try:
-            for done in as_completed(futures):
-                yield done.result()
-        except BrokenProcessPool as error:
-            raise DragFlowError(
-                "a process of the benchmark died, perhaps for lack of memory: finished samples are kept; run the "
-                "same command again with fewer processes to resume"
-            ) from error
-        finally:
-            for future in futures:
-                future.cancel()
-
-    def close(self) -> None:
-        """End the processes."""
-        self._pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -101,33 +80,8 @@ def executor(
     if max(len(devices), processes) == 1:
         yield InProcess(devices[0] if devices else None)
         return
-    pool = Processes(devices if len(devices) > 1 else [devices[0] if devices else None] * processes, setup)
+    pool: Crew = Processes(devices if len(devices) > 1 else [devices[0] if devices else None] * processes, setup)
     try:
         yield pool
     finally:
         pool.close()
-
-
-_device: str | None = None
-
-
-def _begin(free: Queue[str | None], setup: Callable[[], None] | None) -> None:
-    global _device
-    signal.signal(signal.SIGTERM, _end)
-    _device = free.get()
-    if setup is not None:
-        setup()
-    if _device is None:
-        import torch
-
-        torch.set_num_threads(1)
-
-
-def _end(*_: object) -> None:
-    """Leave no half-written file when the process is terminated, which nothing else may keep from ending."""
-    discard_parts()
-    os._exit(128 + signal.SIGTERM)
-
-
-def _on_own_device(work: Work[J, R], job: J) -> R:
-    return work(job, _device)

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dragflow.bench.metrics.suite import Suite
 from dragflow.bench.metrics.truth import landing_error
-from dragflow.bench.run import data_set, editor, on_device
+from dragflow.bench.run import data_set, editor
 from dragflow.bench.sample import Sample
 from dragflow.bench.sweep.trials import Trial
 from dragflow.core.arrays import Mask, Pixels
@@ -119,7 +119,7 @@ def _measure(job: _Job, device: str | None) -> Measured:
 def _values(job: _Job, device: str | None) -> dict[str, float]:
     (sample, truth, target), config = _sample(job.setup.data, job.sample), job.trial.config
     asked = plan(sample.image, sample.asked, config, job.setup.model)
-    session = _session(job.setup.data, job.sample, on_device(job.setup.model, device))
+    session = _session(job.setup.data, job.sample, job.setup.model.on(device))
     pixels = session.edit(asked.task, config).pixels
     scores = Suite().score(sample, pixels) | {LANDING: landing_error(pixels, truth, target)}
     return {name: scores[name] for name in MEASURES if name in scores}
