@@ -77,7 +77,7 @@ def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry:
                 yield records[sample]
             else:
                 waiting.append(sample)
-        for record in executor.run(_make, [_Job(plan, sample, out) for sample in waiting]):
+        for record in executor.run(_make, [_Job(plan, sample, out) for sample in waiting], lost=_lost):
             if record != records.get(record.sample):
                 add_record(out, record)
             yield record
@@ -140,6 +140,11 @@ def _make(job: _Job, device: str | None) -> RunRecord:
         peak_memory_mib=outcome.peak_memory_mib,
         picture_sha256=save_picture(job.out, job.sample, outcome.image),
     )
+
+
+def _lost(job: _Job, why: str) -> RunRecord:
+    """The record of a sample that no process survived."""
+    return RunRecord(job.sample, "failed", why)
 
 
 def _described(error: Exception) -> str:

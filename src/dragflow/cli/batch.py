@@ -73,7 +73,7 @@ def batch(
     with opened(output, settings) as folder, executor(devices, processes, silence_libraries) as workers:
         run = _Run(folder, manifest, root, workers, as_json=json)
         try:
-            run.watch() if watch else run.once(retry=retry)
+            (run.watch if watch else run.once)(retry=retry)
         except KeyboardInterrupt as interrupt:
             raise Cancelled(f"{run.counts()}; the same command resumes") from interrupt
         finally:
@@ -101,7 +101,7 @@ class _Run:
             complain(one_line(f"{text}: done once"))
         self._make(listing, listing.items, retry=retry)
 
-    def watch(self) -> None:
+    def watch(self, *, retry: bool) -> None:
         """Make what comes, until Ctrl-C."""
         from dragflow.service.batch import Watched
 
@@ -109,7 +109,7 @@ class _Run:
             say(f"waiting for items in {self._manifest}; Ctrl-C ends")
         for listing, new in Watched(self._manifest, self._root, self._batch.out).looks():
             if new:
-                self._make(listing, new, retry=False)
+                self._make(listing, new, retry=retry)
                 self.summarise()
 
     def _make(self, listing: Listing, items: tuple[Item, ...], *, retry: bool) -> None:

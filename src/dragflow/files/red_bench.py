@@ -26,6 +26,8 @@ from dragflow.pixels.masks import format_point
 from dragflow.pixels.resolve import resolve
 
 IMAGE, REGIONS, AREA, INSTRUCTION = "original_image.png", "operation.png", "mask.png", "instruction.json"
+NEEDED = (IMAGE, REGIONS, INSTRUCTION)
+"""Files that every sample has."""
 
 
 Kind = Literal["relocation", "transformation", "deformation", "rotation"]
@@ -90,7 +92,7 @@ def load_red_bench(folder: Path) -> RedBenchSample:
     Raises:
         UserError: a file is missing or not of the schema, or the regions do not match the operations.
     """
-    for name in (IMAGE, REGIONS, INSTRUCTION):
+    for name in NEEDED:
         if not (folder / name).exists():
             raise UserError(f"{folder} is not a ReD Bench sample: it has no {name}")
     image = load_image(folder / IMAGE)
@@ -105,7 +107,7 @@ def load_red_bench(folder: Path) -> RedBenchSample:
 
 def sample_paths(folder: Path) -> list[Path]:
     """Everything in a sample folder that reading it may open, and that exists."""
-    named = [folder / name for name in (IMAGE, REGIONS, AREA, INSTRUCTION, "temp")]
+    named = [folder / name for name in (*NEEDED, AREA, "temp")]
     return [path for path in (*named, *sorted((folder / "temp").glob("*"))) if path.exists()]
 
 

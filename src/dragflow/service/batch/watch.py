@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dragflow.core.errors import UserError
-from dragflow.files.red_bench import sample_paths
+from dragflow.files.red_bench import NEEDED, sample_paths
 from dragflow.files.texts import check_inside, is_folder
 from dragflow.service.batch.manifest import Item, Listing, picture_of, read_manifest
 
@@ -49,9 +49,12 @@ class Watched:
         root = self._root or listing.folder
         unseen = [item for item in listing.items if item.name not in self._given]
         stamps = {item.name: _stamp(item, listing.folder, root) for item in unseen}
-        new = tuple(item for item in unseen if stamps[item.name] in ((), self._before.get(item.name)))
+        known = {name: stamp for name, stamp in stamps.items() if stamp is not None}
+        new = tuple(
+            item for item in unseen if item.name in known and known[item.name] in ((), self._before.get(item.name))
+        )
         self._given.update(item.name for item in new)
-        self._before = {name: stamp for name, stamp in stamps.items() if stamp is not None}
+        self._before = known
         return new
 
 
@@ -63,7 +66,8 @@ def _stamp(item: Item, folder: Path, root: Path) -> _Stamp | None:
             return ()
         for path in (asked, shot):
             check_inside(path, root)
-        files = [shot, *(sample_paths(asked) if is_folder(asked) else [asked])]
+        sample = [*(asked / name for name in NEEDED), *sample_paths(asked)]
+        files = [shot, *(sample if is_folder(asked) else [asked])]
         found = [(str(path), path.stat()) for path in files]
     except FileNotFoundError:
         return None
