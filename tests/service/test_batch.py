@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from batch_makers import SETTINGS, desk, instruction, manifest, picture, sample
 from PIL import Image
 
+from batch_makers import SETTINGS, desk, instruction, manifest, picture, sample
 from dragflow.core.errors import UserError
 from dragflow.files.recipes import load_recipe
 from dragflow.service.batch import BatchRecord, Settings, Watched, opened, read_manifest, read_records, write_page

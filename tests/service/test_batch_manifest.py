@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from batch_makers import SETTINGS, desk, instruction, manifest, picture, pixels, sample
 from PIL import Image
 
+from batch_makers import SETTINGS, desk, instruction, manifest, picture, pixels, sample
 from dragflow.core.errors import UserError
 from dragflow.service.batch import Item, Listing, read_manifest
 from dragflow.service.batch.work import Request, read_request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -163,7 +163,7 @@ def _settings(config: ConfigOptions, model: ModelOptions) -> Settings:
 
 
 @contextmanager
-def _bar(total: int, done: int, *, shown: bool) -> Iterator[object]:
+def _bar(total: int, done: int, *, shown: bool) -> Iterator[Callable[[BatchRecord], None]]:
     """A progress bar with rate and time left on stderr; gives what is to be called with each record."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
