@@ -47,7 +47,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     make = running._make
 
-    def counted(job: running._Job, device: str | None) -> RunRecord:
+    def counted(job: running._Job, device: str | None) -> running._Made:
         seen.append(job.sample)
         return make(job, device)
 

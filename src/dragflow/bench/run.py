@@ -16,6 +16,7 @@ from dragflow.bench.methods import run_with_model, run_without_model
 from dragflow.bench.runs import RunHeader, RunRecord, read_records
 from dragflow.bench.sample import DataSet
 from dragflow.bench.unchanged import check_names, is_intact, load_unchanged
+from dragflow.core.arrays import Pixels
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectId, WeightsId
@@ -50,7 +51,14 @@ class Plan:
 class _Job:
     plan: Plan
     sample: str
-    out: Path
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """What came of a sample; its picture is written where the run's folder is."""
+
+    record: RunRecord
+    image: Pixels | None = None
 
 
 def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry: bool = False) -> Iterator[RunRecord]:
@@ -77,7 +85,10 @@ def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry:
                 yield records[sample]
             else:
                 waiting.append(sample)
-        for record in executor.run(_make, [_Job(plan, sample, out) for sample in waiting], lost=_lost):
+        for made in executor.run(_make, [_Job(plan, sample) for sample in waiting], lost=_lost):
+            record = made.record
+            if made.image is not None:
+                record = replace(record, picture_sha256=save_picture(out, record.sample, made.image))
             if record != records.get(record.sample):
                 add_record(out, record)
             yield record
@@ -115,14 +126,15 @@ def header(plan: Plan, executor: Executor) -> RunHeader:
     )
 
 
-def _make(job: _Job, device: str | None) -> RunRecord:
-    """One sample from loading to the written picture; an error is a record, not the end of the run."""
+def _make(job: _Job, device: str | None) -> _Made:
+    """One sample; an error is a record, not the end of the run."""
     plan = job.plan
     try:
         sample = data_set(plan.data, plan.regions).load(job.sample)
         sample.task  # noqa: B018  # an invalid instruction is the sample's fault, not the method's
     except Exception as error:  # no error on one sample may cost the others
-        return RunRecord(job.sample, "unreadable", str(error) if isinstance(error, UserError) else _described(error))
+        text = str(error) if isinstance(error, UserError) else _described(error)
+        return _Made(RunRecord(job.sample, "unreadable", text))
     asked = RunRecord(job.sample, "failed", source_sha256=sample.image.sha256, request_sha256=sample.request_sha256)
     try:
         if plan.model is None or plan.config is None:
@@ -130,21 +142,21 @@ def _make(job: _Job, device: str | None) -> RunRecord:
         else:
             outcome = run_with_model(plan.model.on(device), pool(), plan.config, sample)
     except Exception as error:  # as above
-        return replace(asked, error=_described(error))
-    return replace(
+        return _Made(replace(asked, error=_described(error)))
+    record = replace(
         asked,
         status="done",
         open_seconds=round(outcome.open_seconds, 4),
         edit_seconds=round(outcome.edit_seconds, 4),
         calls=outcome.calls,
         peak_memory_mib=outcome.peak_memory_mib,
-        picture_sha256=save_picture(job.out, job.sample, outcome.image),
     )
+    return _Made(record, outcome.image)
 
 
-def _lost(job: _Job, why: str) -> RunRecord:
-    """The record of a sample that no process survived."""
-    return RunRecord(job.sample, "failed", why)
+def _lost(job: _Job, why: str) -> _Made:
+    """What came of a sample that no process survived."""
+    return _Made(RunRecord(job.sample, "failed", why))
 
 
 def _described(error: Exception) -> str:

@@ -36,7 +36,8 @@ def batch(
     config: ConfigArgs = ConfigOptions(),
     model: ModelArgs = ModelOptions(),
     devices: tuple[str, ...] = (),
-    processes: AtLeastOne = 1,
+    processes: AtLeastOne | None = None,
+    ray: str | None = None,
     retry: bool = False,
     watch: bool = False,
     json: bool = False,
@@ -55,7 +56,9 @@ def batch(
     devices
         One process on each of these devices. Repeatable.
     processes
-        Processes of one thread each, on the CPU.
+        Processes of one thread each, on the CPU. [default: 1; with --ray all that the cluster has room for]
+    ray
+        Address of a Ray cluster whose nodes do the work; auto: one that runs here, or is started here.
     retry
         Try again what failed.
     watch
@@ -70,7 +73,7 @@ def batch(
     settings = _settings(config, model)
     read_manifest(manifest, skip=output)  # what is wrong with it comes before anything is made
     silence_libraries()
-    with opened(output, settings) as folder, executor(devices, processes, silence_libraries) as workers:
+    with opened(output, settings) as folder, executor(devices, processes, silence_libraries, ray) as workers:
         run = _Run(folder, manifest, root, workers, as_json=json)
         try:
             (run.watch if watch else run.once)(retry=retry)

@@ -56,7 +56,8 @@ def run(
     label: str | None = None,
     model: ModelArgs = ModelOptions(),
     devices: tuple[str, ...] = (),
-    processes: Positive = 1,
+    processes: Positive | None = None,
+    ray: str | None = None,
     regions: Regions | None = None,
     limit: Positive | None = None,
     retry: bool = False,
@@ -74,7 +75,9 @@ def run(
     devices
         One process on each of these devices. Repeatable.
     processes
-        Processes of one thread each, on the CPU.
+        Processes of one thread each, on the CPU. [default: 1; with --ray all that the cluster has room for]
+    ray
+        Address of a Ray cluster whose nodes do the work; auto: one that runs here, or is started here.
     limit
         Only the first N samples.
     retry
@@ -90,7 +93,7 @@ def run(
     quiet = silence_libraries if plan.model is not None else None
     if quiet is not None:
         quiet()
-    with executor(devices, processes, quiet) as workers:
+    with executor(devices, processes, quiet, ray) as workers:
         return _follow(run_samples(plan, samples, output, workers, retry=retry), len(samples), output)
 
 

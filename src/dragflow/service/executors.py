@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Annotated, Protocol, TypeVar
 
 from annotated_types import Le
 
 from dragflow.core.checked import check
-from dragflow.core.errors import UserError
+from dragflow.core.errors import UserError, unused
 from dragflow.core.fields import AtLeastOne, Name
-from dragflow.service.crew import Crew, Lost, Work
+from dragflow.service.crew import Lost, Work
 from dragflow.service.processes import Processes
+from dragflow.service.ray_actors import RayActors
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -64,15 +65,32 @@ class InProcess:
 
 @contextmanager
 def executor(
-    devices: Sequence[str] = (), processes: int = 1, setup: Callable[[], None] | None = None
+    devices: Sequence[str] = (),
+    processes: int | None = None,
+    setup: Callable[[], None] | None = None,
+    ray: str | None = None,
 ) -> Iterator[Executor]:
-    """One process on each device, or several on the CPU, or this one; new processes start with `setup`.
+    """One process on each device, or several on the CPU, or actors of a Ray cluster, or this process.
+
+    Args:
+        devices: as torch names them.
+        processes: how many; None for one, or of a cluster for all that it has room for.
+        setup: what new processes start with.
+        ray: address of a cluster; see `RayActors`.
 
     Raises:
-        UserError: several devices and several processes, or what is neither.
+        UserError: several devices and several processes, what is neither, or a cluster that cannot be reached.
+        CapabilityError: Ray is not installed.
     """
     devices = check(tuple[Name, ...], devices, "`devices`")
-    processes = check(Annotated[AtLeastOne, Le(MOST_PROCESSES)], processes, "`processes`")
+    given = check(Annotated[AtLeastOne, Le(MOST_PROCESSES)] | None, processes, "`processes`")
+    processes = given or 1
+    if ray is not None:
+        if devices:
+            raise unused(["devices"], "Ray says which devices its nodes have")
+        with closing(RayActors(check(Name, ray, "`ray`"), given, setup)) as actors:
+            yield actors
+        return
     if len(devices) > 1 and processes > 1:
         raise UserError(
             f"{len(devices)} devices and {processes} processes: a device has one process, name one or the other"
@@ -80,8 +98,6 @@ def executor(
     if max(len(devices), processes) == 1:
         yield InProcess(devices[0] if devices else None)
         return
-    pool: Crew = Processes(devices if len(devices) > 1 else [devices[0] if devices else None] * processes, setup)
-    try:
+    places = devices if len(devices) > 1 else [devices[0] if devices else None] * processes
+    with closing(Processes(places, setup)) as pool:
         yield pool
-    finally:
-        pool.close()
