@@ -63,7 +63,11 @@ EXTRAS = PROJECT["optional-dependencies"]
 def test_every_import_is_declared() -> None:
     known = declared(*PROJECT["dependencies"])
     optional = declared(
-        *(one for name in ("bench", "heic", "quant", "train", "intent", "http", "studio") for one in EXTRAS[name])
+        *(
+            one
+            for name in ("bench", "heic", "quant", "ray", "train", "intent", "http", "studio")
+            for one in EXTRAS[name]
+        )
     )
     assert {library for _, library, _ in FOREIGN} <= known | optional
 

@@ -83,14 +83,15 @@ def executor(
         CapabilityError: Ray is not installed.
     """
     devices = check(tuple[Name, ...], devices, "`devices`")
-    given = check(Annotated[AtLeastOne, Le(MOST_PROCESSES)] | None, processes, "`processes`")
-    processes = given or 1
+    if processes is not None:
+        check(Annotated[AtLeastOne, Le(MOST_PROCESSES)], processes, "`processes`")
     if ray is not None:
         if devices:
             raise unused(["devices"], "Ray says which devices its nodes have")
-        with closing(RayActors(check(Name, ray, "`ray`"), given, setup)) as actors:
+        with closing(RayActors(check(Name, ray, "`ray`"), processes, setup)) as actors:
             yield actors
         return
+    processes = processes or 1
     if len(devices) > 1 and processes > 1:
         raise UserError(
             f"{len(devices)} devices and {processes} processes: a device has one process, name one or the other"
