@@ -113,6 +113,14 @@ def kontext_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fill_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FLUX.1 Fill pipeline with small random weights, saved in diffusers layout."""
+    from dragflow.backbones.dummy import write_dummy
+
+    return write_dummy(tmp_path_factory.mktemp("model") / "fill-dummy", pipeline="FluxFillPipeline")
+
+
+@pytest.fixture(scope="session")
 def dummy_bridge(dummy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bridge of that model, with weights as after a training."""
     import torch

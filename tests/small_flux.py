@@ -18,6 +18,7 @@ from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.registry import load_backbone
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectOptions
+from dragflow.method.backbone import BackboneSpec, Fill
 from dragflow.subject.registry import load_subject
 
 TIME = 0.7
@@ -32,6 +33,15 @@ def load(folder: Path, **options: Any) -> Flux1:
 
 def latent() -> Tensor:
     return torch.randn(1, 16, 2 * GRID[0], 2 * GRID[1], generator=torch.Generator().manual_seed(3))
+
+
+def some_fill(spec: BackboneSpec) -> Fill | None:
+    """A hole in something, for a model that fills."""
+    if not spec.fills:
+        return None
+    mask = torch.zeros(GRID[0] * spec.pixel_multiple, GRID[1] * spec.pixel_multiple, dtype=torch.bool)
+    mask[11:30, 5:42] = True
+    return Fill(latent().flip(-1), mask)
 
 
 def picture(seed: int, h: int = SIDE, w: int = SIDE) -> Tensor:
@@ -94,10 +104,10 @@ def write_lora(folder: Path, file: Path, rank: int, seed: int) -> Path:
 
 
 @torch.no_grad()
-def diffusers_velocity(transformer: Any, z: Tensor, cond: Any, **more: Any) -> Tensor:
-    """What diffusers' own forward pass of a transformer gives, without references."""
+def diffusers_velocity(transformer: Any, z: Tensor, cond: Any, fill: Tensor | None = None, **more: Any) -> Tensor:
+    """What diffusers' own forward pass of a transformer gives, without references; `fill` is beside the latent."""
     out = transformer(
-        hidden_states=pack(z),
+        hidden_states=pack(z) if fill is None else torch.cat([pack(z), fill], dim=2),
         encoder_hidden_states=cond.text.tokens,
         pooled_projections=cond.text.pooled,
         timestep=torch.full((1,), TIME),

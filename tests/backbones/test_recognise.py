@@ -136,15 +136,18 @@ def test_qwen_with_eyes_is_told_from_qwen() -> None:
 def test_what_a_transformer_lacks_is_named() -> None:
     alone = told(full_size(cls("FluxTransformer2DModel"), {"guidance_embeds": True}))
     assert alone.pipelines == ("FluxPipeline", "FluxKontextPipeline")
-    assert dict(alone.missing) == {"text_encoder": "clip-l", "text_encoder_2": "t5-xxl", "vae": "vae-16"}
+    fill = told(full_size(cls("FluxTransformer2DModel"), {"in_channels": 384, "guidance_embeds": True}))
+    assert fill.pipelines == ("FluxFillPipeline",)
+    for each in (alone, fill):
+        assert dict(each.missing) == {"text_encoder": "clip-l", "text_encoder_2": "t5-xxl", "vae": "vae-16"}
     small = {**KLEIN, "num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24}
     klein = told(full_size(cls("Flux2Transformer2DModel"), small))
     assert dict(klein.missing) == {"text_encoder": "qwen3-4b", "vae": "vae-flux2"}
     dev = told(full_size(cls("Flux2Transformer2DModel"), {}))
     assert dev.pipelines == ("Flux2Pipeline",)
     assert dict(dev.missing) == {"text_encoder": "mistral-24b", "vae": "vae-flux2"}
-    fill = told(full_size(cls("FluxTransformer2DModel"), {"in_channels": 384}))
-    assert fill.pipelines == ()
+    canny = told(full_size(cls("FluxTransformer2DModel"), {"in_channels": 128}))
+    assert canny.pipelines == ()
 
 
 @pytest.mark.parametrize(("guidance", "pipeline"), [(True, "Flux2Pipeline"), (False, "Flux2KleinPipeline")])

@@ -22,6 +22,7 @@ SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "flux1": write_dummy,
     "flux1-kontext": lambda folder: write_dummy(folder, pipeline="FluxKontextPipeline"),
+    "flux1-fill": lambda folder: write_dummy(folder, pipeline="FluxFillPipeline"),
     "flux2-dev": write_flux2_dev,
     "flux2-klein": write_flux2,
     "flux2-klein-base": lambda folder: write_flux2(folder, distilled=False),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.flux1.load import LAYOUT
+from dragflow.backbones.flux1_fill.load import LAYOUT as FILL_LAYOUT
 from dragflow.backbones.flux1_kontext.load import LAYOUT as KONTEXT_LAYOUT
 from dragflow.backbones.flux2_dev.load import LAYOUT as FLUX2_DEV_LAYOUT
 from dragflow.backbones.flux2_klein.load import LAYOUT as FLUX2_LAYOUT
@@ -91,6 +92,13 @@ FLUX1_KONTEXT = replace(
     name="flux1-kontext",
     layout=KONTEXT_LAYOUT,
     write=lambda folder: write_dummy(folder, pipeline="FluxKontextPipeline"),
+)
+FLUX1_FILL = replace(
+    FLUX1,
+    name="flux1-fill",
+    layout=FILL_LAYOUT,
+    write=lambda folder: write_dummy(folder, pipeline="FluxFillPipeline"),
+    velocity=lambda transformer, z, cond: diffusers_velocity(transformer, z, cond, cond.fill),
 )
 FLUX2_KLEIN = FamilyCase(
     name="flux2-klein",
@@ -180,5 +188,13 @@ Z_IMAGE = FamilyCase(
 Z_IMAGE_TURBO = replace(Z_IMAGE, write=lambda folder: write_z_image(folder, turbo=True))
 CASES = (FLUX1, FLUX2_KLEIN, QWEN_IMAGE, SD3, Z_IMAGE)
 """Add a family here, and every check runs on it."""
-VARIANTS = (FLUX1_KONTEXT, FLUX2_DEV, FLUX2_KLEIN_BASE, QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS, Z_IMAGE_TURBO)
+VARIANTS = (
+    FLUX1_KONTEXT,
+    FLUX1_FILL,
+    FLUX2_DEV,
+    FLUX2_KLEIN_BASE,
+    QWEN_IMAGE_EDIT,
+    QWEN_IMAGE_EDIT_PLUS,
+    Z_IMAGE_TURBO,
+)
 """Those that share nearly all code with one of them."""

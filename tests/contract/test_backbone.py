@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.method.backbone import Site
+from dragflow.method.filling import kept
 from dragflow.method.kv import KVStore
-from small_flux import GRID, TIME, gradient, hooks
+from small_flux import GRID, TIME, gradient, hooks, some_fill
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def z(backbone: PipelineBackbone) -> Tensor:
 @pytest.fixture(scope="module")
 def cond(backbone: PipelineBackbone) -> Any:
     """Of one call; `test_guidance.py` has those of two."""
-    return backbone.condition("a cat on grass", guidance=1.0 if backbone.spec.guidance == "classifier-free" else 3.5)
+    guidance = 1.0 if backbone.spec.guidance == "classifier-free" else 3.5
+    return backbone.condition("a cat on grass", fill=some_fill(backbone.spec), guidance=guidance)
 
 
 @contextmanager
@@ -344,6 +346,15 @@ def test_a_quantised_model_gives_gradients_and_takes_control(
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_does_not_fill_is_told_no_fill(backbone: PipelineBackbone, z: Tensor) -> None:
+    told = kept(z, replace(backbone.spec, fills=True))
+    if backbone.spec.fills:
+        assert backbone.velocity(z, TIME, backbone.condition("", fill=told, guidance=1.0)).isfinite().all()
+        return
+    with pytest.raises(CapabilityError, match=rf"a fill is given, but models of family {backbone.spec.family}"):
+        backbone.condition("", fill=told, guidance=1.0)
 
 
 def fuse(loaded: PipelineBackbone) -> None:

@@ -17,7 +17,7 @@ from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.registry import footprint, load_backbone
 from dragflow.backbones.usual import usual_preset
-from dragflow.core.errors import UserError
+from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions
 from gguf_files import write_packed
 from model_files import (
@@ -206,6 +206,25 @@ def test_the_folder_tells_kontext_from_dev(tensors: Tensors, tmp_path: Path) -> 
     found = load_backbone(ModelOptions.of(tmp_path / "a.safetensors", parts=folder, device="cpu"))
     assert found.spec.family == "flux1-kontext"
     assert usual_preset(found.weights.options) == "instant"
+
+
+@pytest.mark.parametrize("layout", PLAIN)
+def test_fill_is_told_by_its_channels(layout: str, base: Path, fill_folder: Path, tmp_path: Path) -> None:
+    tensors = load_file(fill_folder / "transformer" / WEIGHTS)
+    save_file(PLAIN[layout](tensors), tmp_path / "a.safetensors")
+    found = load(tmp_path / "a.safetensors", parts=str(fill_folder), dtype="bfloat16")
+    assert found.spec.family == "flux1-fill"
+    assert usual_preset(found.weights.options) == "fill"
+    assert same(found, load(fill_folder, dtype="bfloat16"))
+    with pytest.raises(UserError, match=r"of a FluxPipeline, and .* is FLUX\.1 \(Fill\): name those of a FluxFill"):
+        load(tmp_path / "a.safetensors", parts=str(base))
+
+
+def test_canny_is_refused_by_name(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+    wide = tensors | {"x_embedder.weight": tensors["x_embedder.weight"].repeat(1, 2)}
+    save_file(flux1_original(wide), tmp_path / "a.safetensors")
+    with pytest.raises(CapabilityError, match=r"is FLUX\.1 \(Canny or Depth\), which dragflow does not edit with"):
+        load(tmp_path / "a.safetensors", parts=str(base))
 
 
 def test_a_folder_of_files_gives_what_is_missing(base: Path, tensors: Tensors, tmp_path: Path) -> None:

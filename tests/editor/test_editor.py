@@ -61,6 +61,7 @@ SHORT = {
     "bridge": [],
     "instant": ["size.max_pixels=6144"],
     "turbo": [],
+    "fill": ["inversion.steps=4"],
     "reference": ["size.max_pixels=6144", "optimise.refining=2"],
 }
 QUICK = [
@@ -86,14 +87,21 @@ def edit_model(kontext_folder: Path) -> Editor:
 
 
 @pytest.fixture(scope="module")
+def filling(fill_folder: Path) -> Editor:
+    return Editor.load(fill_folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
 def bridged(dummy_folder: Path, dummy_bridge: Path) -> Editor:
     return Editor.load(dummy_folder, device="cpu", bridge=dummy_bridge)
 
 
 @pytest.fixture
-def able(preset: str, editor: Editor, edit_model: Editor, bridged: Editor) -> Editor:
+def able(preset: str, editor: Editor, edit_model: Editor, filling: Editor, bridged: Editor) -> Editor:
     """One whose model can do what a preset asks for."""
     config = load_preset(preset)
+    if preset == "fill":
+        return filling
     return edit_model if config.references else bridged if config.start.mode == "bridge" else editor
 
 

@@ -239,9 +239,9 @@ def test_a_configuration_is_told_by_a_preset_and_what_changes_it() -> None:
 
 def test_why_variants_are_alike_names_preset_rule_and_fix() -> None:
     noisy = {name for name in preset_names() if why_alike(load_preset(name)) is None}
-    assert noisy == {"instant", "regiondrag", "turbo"}
+    assert noisy == {"fill", "instant", "regiondrag", "turbo"}
     rule = "draws no noise, so all variants would be the same picture"
-    fix = "ask for one, or take a preset that draws noise (instant, regiondrag, turbo)"
+    fix = "ask for one, or take a preset that draws noise (fill, instant, regiondrag, turbo)"
     assert why_alike(load_preset("fast")) == f"preset fast {rule}: {fix}, or set start.repair above 0"
     assert why_alike(load_preset("bridge")) == f"preset bridge {rule}: {fix}"  # which repairs nothing
     changed = override(load_preset("fast"), ["inversion.steps=9", "seed=3"])

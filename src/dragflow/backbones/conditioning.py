@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragflow.core.errors import CapabilityError
-from dragflow.method.backbone import BackboneSpec, Reference, Subject
+from dragflow.method.backbone import BackboneSpec, Fill, Reference, Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,27 +38,23 @@ class Told:
     subject: Subject | None = None
 
 
-def check_subject(spec: BackboneSpec, subject: Subject | None) -> None:
-    """Check that a model takes a subject, where one is given.
+def check_told(spec: BackboneSpec, subject: Subject | None, references: Sequence[Reference], fill: Fill | None) -> None:
+    """Check that a model can be told all this; see `Backbone.condition`.
 
     Raises:
-        CapabilityError: it takes none.
+        CapabilityError: it takes no subject, or fewer references, or does not fill.
     """
     if subject is not None and spec.subject_heads is None:
         raise CapabilityError(
             f"a subject is given, but models of family {spec.family} take none: leave it out, or use FLUX.1 or "
             "Stable Diffusion 3.5"
         )
-
-
-def check_references(spec: BackboneSpec, references: Sequence[Reference]) -> None:
-    """Check that a model takes so many references.
-
-    Raises:
-        CapabilityError: it takes fewer.
-    """
     if len(references) > spec.references:
         raise CapabilityError(
             f"{len(references)} references are given, but models of family {spec.family} take "
             f"{spec.references or 'none'}: leave some out, or use an edit model"
+        )
+    if fill is not None and not spec.fills:
+        raise CapabilityError(
+            f"a fill is given, but models of family {spec.family} take none: leave it out, or use FLUX.1 Fill"
         )

@@ -42,7 +42,7 @@ def write_dummy(
     head_dim: int = 32,
     guidance: bool = True,
     shifted: bool = True,
-    pipeline: Literal["FluxPipeline", "FluxKontextPipeline"] = "FluxPipeline",
+    pipeline: Literal["FluxPipeline", "FluxKontextPipeline", "FluxFillPipeline"] = "FluxPipeline",
     seed: int = 0,
 ) -> Path:
     """Save a whole pipeline in diffusers layout, about 3 MB; the same arguments give the same weights."""
@@ -50,10 +50,12 @@ def write_dummy(
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
+    fills = pipeline == "FluxFillPipeline"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         transformer = FluxTransformer2DModel(
-            in_channels=64,
+            in_channels=384 if fills else 64,
+            out_channels=64 if fills else None,
             num_layers=doubles,
             num_single_layers=singles,
             attention_head_dim=head_dim,

@@ -16,6 +16,7 @@ FAMILIES = Plugins(
     {
         "FluxPipeline": "dragflow.backbones.flux1:FAMILY",
         "FluxKontextPipeline": "dragflow.backbones.flux1_kontext:FAMILY",
+        "FluxFillPipeline": "dragflow.backbones.flux1_fill:FAMILY",
         "Flux2Pipeline": "dragflow.backbones.flux2_dev:FAMILY",
         "Flux2KleinPipeline": "dragflow.backbones.flux2_klein:FAMILY",
         "StableDiffusion3Pipeline": "dragflow.backbones.sd3:FAMILY",

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dragflow.backbones.conditioning import Told, check_references, check_subject
+from dragflow.backbones.conditioning import Told, check_told
 from dragflow.backbones.devices import cache_device, on_device
 from dragflow.backbones.family import Distilled, best_preset
 from dragflow.backbones.fingerprint import weights_of_parts
@@ -36,6 +36,7 @@ from dragflow.method.backbone import (
     Bridge,
     Conditioning,
     Features,
+    Fill,
     Image,
     KVControl,
     Latent,
@@ -124,14 +125,14 @@ class PipelineBackbone(ABC):
         *,
         subject: Subject | None = None,
         references: tuple[Reference, ...] = (),
+        fill: Fill | None = None,
         guidance: float,
     ) -> Any:
         """See `Backbone.condition`: a `Told`, unless a family has one of its own.
 
         `_text` gives a prompt as it was encoded, of the last few without an encoder.
         """
-        check_subject(self.spec, subject)
-        check_references(self.spec, references)
+        check_told(self.spec, subject, references, fill)
         embedded = guidance if self.spec.guidance == "embedded" else None
         own = Told(self._text(prompt), references, embedded, subject)
         if self.spec.guidance != "classifier-free":

@@ -19,6 +19,7 @@ from dragflow.core.config import EditConfig
 from dragflow.core.events import silent
 from dragflow.editor import frames
 from dragflow.method.backbone import Backbone, Conditioning, Latent, Subject
+from dragflow.method.filling import kept
 from dragflow.method.inversion import Inversion, invert
 from dragflow.ops.flow import integrate
 
@@ -91,7 +92,7 @@ def reconstruct(
         return frames.as_pixels(backbone.decode(z))
 
     def condition(prompt: str, guidance: float) -> Conditioning:
-        return backbone.condition(prompt, subject=subject, guidance=guidance)
+        return backbone.condition(prompt, subject=subject, fill=kept(z, backbone.spec), guidance=guidance)
 
     source = condition(sample.instruction.prompt, config.inversion.guidance)
     recorded = any(setting.kv for setting in settings.values())

@@ -10,11 +10,11 @@ from dragflow.method.backbone import BackboneSpec
 
 
 def check_names(config: EditConfig, spec: BackboneSpec) -> None:
-    """Check taps and blocks, and the number of references.
+    """Check taps and blocks, the number of references, and that the model is told what is moved.
 
     Raises:
         UserError: the model has no such tap or block.
-        CapabilityError: the model takes fewer references.
+        CapabilityError: the model takes fewer references, or would see nothing but noise.
     """
     unknown = [tap for tap in config.optimise.taps or () if tap not in spec.tap_names]
     if unknown:
@@ -29,6 +29,13 @@ def check_names(config: EditConfig, spec: BackboneSpec) -> None:
         raise CapabilityError(
             f"references: {', '.join(config.references)} are asked for, but models of family {spec.family} take "
             f"{most}, or an edit model such as FLUX.1 Kontext"
+        )
+    inversion = config.inversion
+    if config.inverts and inversion.mode == "noised" and not inversion.skip and not (spec.fills or config.references):
+        raise CapabilityError(
+            f"inversion.skip is 0 where inversion.mode is noised: the edit begins as noise alone, and models of family "
+            f"{spec.family} are told nothing of the preview beside it: raise inversion.skip, use the preset "
+            f"`{spec.preset}`, or a model that fills such as FLUX.1 Fill"
         )
 
 

@@ -31,6 +31,7 @@ from dragflow.files.pictures import SourceImage
 from dragflow.files.presets import check_config, configure
 from dragflow.method.backbone import Backbone, Conditioning, Image, Latent
 from dragflow.method.drag import drag
+from dragflow.method.filling import kept
 from dragflow.method.inversion import Inversion, invert, noise
 from dragflow.method.phases import phase
 from dragflow.method.references import UNMOVED, unmoved
@@ -147,7 +148,7 @@ class Session:
             seen,
             config,
             inversion,
-            proposal=cache(lambda: self._backbone.encode(self._as_image(preview().pixels, config))),
+            preview=lambda: self._as_image(preview().pixels, config),
             sampling=self._subject.sampling(config, box),
             inverting=self._subject.inverting(config, box),
         )
@@ -258,6 +259,7 @@ class Session:
             prompt,
             subject=self._subject.inverting(config, box),
             references=unmoved(config.references, z, self._backbone.spec.token_grid((z.shape[-2], z.shape[-1]))),
+            fill=kept(z, self._backbone.spec),
             guidance=config.inversion.guidance,
         )
 

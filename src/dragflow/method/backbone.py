@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dragflow.core.config import InversionConfig, SubjectConfig
@@ -112,6 +112,16 @@ class Reference:
     """From 1; tells it from the other references, and from the image, which has 0."""
 
 
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """What a model that fills is told: the picture that it keeps, and where it draws."""
+
+    z: Latent
+    """(1, c, h, w): of the picture, mid-grey where the mask is."""
+    mask: Bool[Tensor, "H W"]
+    """Pixels that are drawn, at the size of the picture that the latent is of."""
+
+
 class Bridge(Protocol):
     """Corrects a pixel preview in one call (`dragflow.ops.bridge`)."""
 
@@ -162,6 +172,8 @@ class BackboneSpec:
     """Number and size of the heads of the attentions into which a subject can be injected; None if it cannot."""
     references: int = 0
     """Most references that a model of this family takes; 0 if none."""
+    fills: bool = False
+    """Whether the model is told by a `Fill` what it keeps and where it draws."""
     prompts: PromptForm = "captions"
     """What a target prompt is where the model is given references; without any it is a caption."""
     sizes: tuple[tuple[int, int], ...] = ()
@@ -223,15 +235,17 @@ class Backbone(Protocol):
         *,
         subject: Subject | None = None,
         references: tuple[Reference, ...] = (),
+        fill: Fill | None = None,
         guidance: float,
     ) -> Conditioning:
         """Everything the model is given besides z and t.
 
-        Controls of keys and values, and a subject, see the image's tokens alone, never those of a reference.
+        Controls of keys and values, and a subject, see the image's tokens alone, never those of a reference. A model
+        that fills and is given no `fill` keeps nothing: it draws the whole picture.
 
         Raises:
-            CapabilityError: a subject is given, but `spec.subject_heads` is None; or more references than
-                `spec.references`.
+            CapabilityError: a subject is given, but `spec.subject_heads` is None; more references than
+                `spec.references`; or a fill, but not `spec.fills`.
         """
         ...
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dragflow.core.arrays import Mask, Pixels
-from dragflow.core.task import DragTask
+from dragflow.core.task import DragTask, ResolvedOperation
 from dragflow.pixels import masks
 from dragflow.pixels.layers import Layers, layers_of, times
 from dragflow.pixels.stack import stack_of
@@ -42,5 +44,23 @@ def draw_preview(task: DragTask, layers: Layers | None = None, *, texture: bool 
 def places(task: DragTask) -> tuple[Mask, Mask, Mask]:
     """What a bridge is told beside the preview: the editable area, the regions, and where these go, each (H, W)."""
     left = np.logical_or.reduce([op.mask for op in task.operations])
-    target = np.logical_or.reduce([masks.warp_mask(masks.shown(op), op.matrix()) for op in task.operations])
-    return task.area, left, target
+    return task.area, left, _target(task.operations)
+
+
+def hole(task: DragTask, seam: int) -> Mask:
+    """What of the preview (H, W) a model that fills draws: what regions leave, and the seams around where they go.
+
+    Either is grown by `seam` pixels, but not into what moved, nor into what stays in front of it. A part that only
+    stretches what it belongs to leaves nothing to be filled.
+    """
+    cut = [op for op in task.operations if op.is_cut]
+    if not cut:
+        return np.zeros_like(task.area)
+    drawn = masks.dilate(np.logical_or.reduce([_target(cut), *(op.mask for op in cut)]), seam)
+    kept = np.logical_or.reduce([_target(task.operations), *(op.front for op in cut if op.front is not None)])
+    return drawn & ~kept & task.area
+
+
+def _target(operations: Sequence[ResolvedOperation]) -> Mask:
+    """Where regions go (H, W), as far as they are seen there."""
+    return np.logical_or.reduce([masks.warp_mask(masks.shown(op), op.matrix()) for op in operations])

@@ -31,7 +31,7 @@ class AdapterSpec:
     """Weights that come with it."""
 
 
-_FLUX1 = ("flux1", "flux1-kontext")
+_FLUX1 = ("flux1", "flux1-kontext", "flux1-fill")
 """Families with the transformer of FLUX.1."""
 INSTANTCHARACTER = AdapterSpec("dragflow.subject.instantcharacter.adapter", _FLUX1, ("siglip", "dinov2"))
 IP_ADAPTER = AdapterSpec("dragflow.subject.ip_adapter.load", (*_FLUX1, "sd3"), ("clip", "siglip"))

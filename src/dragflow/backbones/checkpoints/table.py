@@ -93,7 +93,7 @@ TRANSFORMERS: Mapping[str, Network] = {
             ),
         },
         (
-            Variant("Fill", ((_IN, 1, 384),)),
+            Variant("Fill", ((_IN, 1, 384),), pipelines=("FluxFillPipeline",), config={"guidance_embeds": True}),
             Variant("Canny or Depth", ((_IN, 1, 128),)),
             Variant(
                 _KONTEXT,

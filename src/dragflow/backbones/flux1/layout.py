@@ -43,7 +43,7 @@ def spec_of(transformer: Any, stride: int) -> BackboneSpec:
     taps = tuple(f"double.{i}.{part}" for i in range(doubles) for part in ("norm", "out"))
     return BackboneSpec(
         family="flux1",
-        latent_channels=transformer.config.in_channels // PATCH**2,
+        latent_channels=transformer.out_channels // PATCH**2,
         latent_stride=stride,
         pixel_multiple=stride * PATCH,
         blocks=(*(f"double.{i}" for i in range(doubles)), *(f"single.{i}" for i in range(singles))),
@@ -62,14 +62,26 @@ def check_configs(model: str, configs: Mapping[str, Config]) -> None:
     Raises:
         UserError: names part, key, value and rule.
     """
+    channels = configs["vae"]["latent_channels"]
+    why = f"{PATCH} x {PATCH} cells of the {channels} latent_channels of the vae"
+    check_channels(model, configs, {"in_channels": (channels * PATCH**2, why)})
+
+
+def check_channels(model: str, configs: Mapping[str, Config], channels: Mapping[str, tuple[int, str]]) -> None:
+    """`check_configs` of a variant.
+
+    Args:
+        model: its name.
+        configs: of the networks, with defaults.
+        channels: the transformer's settings of channels, each with the value that it must have, and why.
+
+    Raises:
+        UserError: names part, key, value and rule.
+    """
     transformer, vae, clip, t5 = (configs[part] for part in ("transformer", "vae", "text_encoder", "text_encoder_2"))
-    channels = vae["latent_channels"]
     values = {
         "patch_size": (1, "dragflow packs latents itself"),
-        "in_channels": (
-            channels * PATCH**2,
-            f"{PATCH} x {PATCH} cells of the {channels} latent_channels of the vae",
-        ),
+        **channels,
         "joint_attention_dim": (t5["d_model"], "d_model of text_encoder_2"),
         "pooled_projection_dim": (clip["hidden_size"], "hidden_size of text_encoder"),
     }

@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.conditioning import PooledText, check_references
+from dragflow.backbones.conditioning import PooledText, check_told
 from dragflow.backbones.flux1 import distilled
 from dragflow.backbones.flux1.layout import image_ids, reference_ids, spec_of
 from dragflow.backbones.hooks import kv_hooks, norm_hook, subject_hooks
 from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.streams import ImageFirst
-from dragflow.method.backbone import BackboneSpec, KVControl, Latent, Reference, Subject, SubjectControl
+from dragflow.method.backbone import BackboneSpec, Fill, KVControl, Latent, Reference, Subject, SubjectControl
 from dragflow.ops import flow
 
 _TEXT_TOKENS = 512
@@ -50,10 +50,11 @@ class Flux1(PipelineBackbone):
         *,
         subject: Subject | None = None,
         references: tuple[Reference, ...] = (),
+        fill: Fill | None = None,
         guidance: float,
     ) -> FluxConditioning:
         """See `Backbone.condition`."""
-        check_references(self.spec, references)
+        check_told(self.spec, subject, references, fill)
         return FluxConditioning(self._text(prompt), guidance, subject, references)
 
     def _encode_prompt(self, prompt: str) -> PooledText:
@@ -79,15 +80,19 @@ class Flux1(PipelineBackbone):
             times.append(torch.full((z.shape[0],), cond.guidance, device=device) * 1000)
         text_ids = torch.zeros(cond.text.tokens.shape[1], 3, device=device)
         ids = torch.cat([text_ids, image_ids(h, w, device), *(reference_ids(each) for each in cond.references)])
-        told = [pack(each.z)[:, each.tokens].expand(z.shape[0], -1, -1) for each in cond.references]
         return _Stream(
             grid=(h, w),
-            tokens=transformer.x_embedder(torch.cat([pack(z), *told], dim=1).to(dtype)),
+            tokens=transformer.x_embedder(self._packed(z, cond).to(dtype)),
             text=transformer.context_embedder(cond.text.tokens.to(dtype)),
             temb=transformer.time_text_embed(*times, pooled),
             rotary=transformer.pos_embed(ids),
             subject=None if cond.subject is None else cond.subject.at(float(t)),
         )
+
+    def _packed(self, z: Latent, cond: FluxConditioning) -> Float[Tensor, "b n k"]:
+        """The tokens as the first projection takes them: of the image, then of references."""
+        told = [pack(each.z)[:, each.tokens].expand(z.shape[0], -1, -1) for each in cond.references]
+        return torch.cat([pack(z), *told], dim=1)
 
     def _run_block(self, name: str, stream: _Stream, kv: KVControl | None) -> tuple[_Stream, Tensor]:
         kind, _, index = name.partition(".")

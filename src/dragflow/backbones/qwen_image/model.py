@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dragflow.backbones.conditioning import Text, Told, check_references, check_subject
+from dragflow.backbones.conditioning import Text, Told, check_told
 from dragflow.backbones.guidance import beyond
 from dragflow.backbones.hooks import input_hook, kv_hooks
 from dragflow.backbones.packing import pack, unpack
@@ -25,7 +25,7 @@ from dragflow.backbones.qwen_image.prompts import check_prompt, encode
 from dragflow.backbones.qwen_image.shown import Shown
 from dragflow.backbones.streams import ImageFirst
 from dragflow.backbones.vae import mode
-from dragflow.method.backbone import BackboneSpec, Conditioning, Image, KVControl, Latent, Reference, Subject
+from dragflow.method.backbone import BackboneSpec, Conditioning, Fill, Image, KVControl, Latent, Reference, Subject
 
 
 class QwenImage(PipelineBackbone):
@@ -41,11 +41,11 @@ class QwenImage(PipelineBackbone):
         *,
         subject: Subject | None = None,
         references: tuple[Reference, ...] = (),
+        fill: Fill | None = None,
         guidance: float,
     ) -> Conditioning:
         """See `Backbone.condition`."""
-        check_subject(self.spec, subject)
-        check_references(self.spec, references)
+        check_told(self.spec, subject, references, fill)
         check_prompt(prompt)
         shown = self._shown(references)
 

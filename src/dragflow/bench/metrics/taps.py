@@ -13,6 +13,7 @@ from dragflow.core.arrays import Pixels
 from dragflow.core.models import NANO, ModelOptions
 from dragflow.editor.frames import as_image, model_size
 from dragflow.method.backbone import Backbone
+from dragflow.method.filling import kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Taps:
         spec = self.backbone.spec
         size = model_size(spec, (image.shape[0], image.shape[1]), MAX_PIXELS)
         z = self.backbone.encode(as_image(image, size))
-        cond = self.backbone.condition(prompt, guidance=1.0)
+        cond = self.backbone.condition(prompt, fill=kept(z, spec), guidance=1.0)
 
         def features(noise: Tensor) -> Features:
             noisy = (1 - self.t) * z + self.t * noise
