@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dragflow import Box, Editor, Event, Instruction, Operation, Stepped, Translate
+from dragflow import Box, Cancelled, Editor, Event, Instruction, Operation, Stepped, Translate
+from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.usual import usual_preset
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import CapabilityError
@@ -22,6 +23,7 @@ from dragflow.files.presets import load_preset, override
 from dragflow.method.backbone import Fill
 from dragflow.pixels.preview import draw_preview, hole
 from dragflow.pixels.resolve import resolve
+from small_flux import hooks
 
 ASKED = Operation(Box(16, 16, 39, 39), Translate((67.5, 43.5), "relocation"), cut="hard")
 MOVE = Instruction(ASKED, prompt="a cat")
@@ -176,6 +178,21 @@ def test_the_preset_begins_with_noise_and_inverts_nothing(editor: Editor) -> Non
     assert (result.pixels != picture())[result.area].any()
     other = session.edit(MOVE, replace(config, seed=1))
     assert not np.array_equal(other.pixels, result.pixels)
+
+
+def test_a_cancelled_edit_leaves_the_model_as_it_was(editor: Editor) -> None:
+    config = config_of("fill")
+    session = editor.open(picture(), config=config)
+    expected = session.edit(MOVE, config).pixels
+
+    def cancel(event: Event) -> None:
+        if isinstance(event, Stepped) and (event.phase, event.index) == ("denoise", 2):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        session.edit(MOVE, config, cancel)
+    assert hooks(cast("PipelineBackbone", editor.backbone)) == 0
+    assert np.array_equal(session.edit(MOVE, config).pixels, expected)
 
 
 @pytest.mark.parametrize("model", [None, "black-forest-labs/FLUX.1-Fill-dev"])
