@@ -16,9 +16,13 @@ from torch import Tensor
 from dragflow import Box, Cancelled, Editor, Event, Instruction, Operation, Stepped, Translate
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.usual import usual_preset
-from dragflow.core.config import EditConfig
+from dragflow.bench.metrics.taps import Taps
+from dragflow.bench.reconstruction import reconstruct
+from dragflow.bench.sample import Sample
+from dragflow.core.config import EditConfig, InversionConfig
 from dragflow.core.errors import CapabilityError
 from dragflow.core.models import ModelOptions
+from dragflow.files.pictures import from_pixels
 from dragflow.files.presets import load_preset, override
 from dragflow.method.backbone import Fill
 from dragflow.pixels.preview import draw_preview, hole
@@ -148,6 +152,15 @@ def test_the_source_is_told_whole_so_one_inversion_serves_every_drag(editor: Edi
         assert torch.equal(whole[-1].z, source.z)  # features of the source as it is
         assert not torch.equal(whole[0].z, source.z)  # the preview, while it is inverted
         assert any(fill.mask.any() for fill in told)
+
+
+def test_what_is_measured_is_told_as_what_is_edited(editor: Editor, told: list[Fill]) -> None:
+    whole = editor.backbone.encode(as_image(picture()))
+    Taps("taps", editor.backbone, ensemble=1)(picture(), "a cat")
+    sample = Sample("a", "", from_pixels(picture()), MOVE, (), ())
+    next(reconstruct(editor.backbone, sample, EditConfig(inversion=InversionConfig(2, 1)), None))
+    assert len(told) > 2
+    assert all(torch.equal(fill.z, whole) and not fill.mask.any() for fill in told)
 
 
 def test_other_models_are_told_no_fill(dummy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_editor import able, bridged, config_of, edit_model
+from test_editor import able, bridged, config_of, edit_model, filling
 
 from dragflow import Box, Cancelled, EditConfig, Editor, Event, Instruction, Operation, Rotate, Stepped, Translate
 from dragflow.backbones.flux1.model import Flux1
@@ -23,7 +23,7 @@ from dragflow.files.presets import preset_names
 from dragflow.lora.config import LoraConfig
 from dragflow.lora.train import train_lora
 
-__all__ = ["able", "bridged", "edit_model"]  # fixtures
+__all__ = ["able", "bridged", "edit_model", "filling"]  # fixtures
 
 T = TypeVar("T")
 GRID = ("inversion.steps=3", "inversion.skip=1", "kv.rule=mapped")
