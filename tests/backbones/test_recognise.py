@@ -133,6 +133,17 @@ def test_qwen_with_eyes_is_told_from_qwen() -> None:
     assert [(part.network, part.variant) for part in told(entries).parts] == [("qwen2.5-vl-7b", "7B")]
 
 
+@pytest.mark.parametrize("name", ["FLUX.1-dev", "FLUX.1-Fill", "FLUX.1-Canny"])
+def test_a_packed_projection_has_the_width_that_its_bias_tells(name: str) -> None:
+    kind, config, network, variant = FULL[name]
+    entries = full_size(cls(kind), config)
+    weight = "x_embedder.weight"
+    packed = {weight: Entry((entries[weight].values // 2, 1), "U8"), f"{weight}.absmax": Entry((1,), "F32")}
+    (part,) = told(entries | packed).parts
+    assert part.network == network
+    assert str(part.variant).startswith(str(variant))
+
+
 def test_what_a_transformer_lacks_is_named() -> None:
     alone = told(full_size(cls("FluxTransformer2DModel"), {"guidance_embeds": True}))
     assert alone.pipelines == ("FluxPipeline", "FluxKontextPipeline")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from family_cases import (
     FLUX1,
+    FLUX1_FILL,
     FLUX1_KONTEXT,
     FLUX2_DEV,
     FLUX2_KLEIN,
@@ -193,6 +194,7 @@ FILES: Mapping[str, FileCase] = {
     ),
     "qwen-image": _QWEN,
     "flux1-kontext": replace(_FLUX1, case=FLUX1_KONTEXT),
+    "flux1-fill": replace(_FLUX1, case=FLUX1_FILL),
     "flux2-dev": FileCase(
         FLUX2_DEV, flux2_original, {"text_encoder": ("mistral3_24b", mistral_of_comfyui)}, autoencoder_original
     ),

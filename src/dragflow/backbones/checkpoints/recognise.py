@@ -19,7 +19,7 @@ from dragflow.backbones.checkpoints.table import (
     Sizes,
     Variant,
 )
-from dragflow.backbones.tensors import Entries, Entry, quantisation, shown
+from dragflow.backbones.tensors import Entries, Entry, Shape, quantisation, shown
 from dragflow.core.errors import CapabilityError, UserError
 
 _PRECISIONS = {
@@ -200,8 +200,16 @@ def _first(entries: Entries, names: str) -> str | None:
 
 def _size(entries: Entries, names: str, axis: int) -> int | None:
     name = _first(entries, names)
-    shape = () if name is None else entries[name].shape
+    shape = () if name is None else _shape(entries, name)
     return shape[axis] if axis < len(shape) else None
+
+
+def _shape(entries: Entries, name: str) -> Shape:
+    """Of a weight; one that bitsandbytes packed, two values a byte, has as many rows as the bias of its layer."""
+    packed, bias = entries[name], entries.get(f"{name.removesuffix('weight')}bias")
+    if f"{name}.absmax" not in entries or bias is None or not bias.values:
+        return packed.shape
+    return bias.values, 2 * packed.values // bias.values
 
 
 def _blocks(entries: Entries, names: str) -> int:
