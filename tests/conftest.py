@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jaxtyping import install_import_hook
 
 from dragflow.core.models import SubjectOptions
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Shapes and types of tensor functions are checked at every call while tests run.
 install_import_hook(["dragflow.ops", "dragflow.method.supervision"], "beartype.beartype")
@@ -252,3 +256,17 @@ def far(install: Callable[[str, str, dict[str, str]], Path], monkeypatch: pytest
     folder = install(_FAR, "dragflow.intent", {"far": "load", "rules": "load"})
     monkeypatch.setenv("FAR_FOLDER", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system; none is downloaded."""
+    from playwright.sync_api import sync_playwright
+
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--force-color-profile=srgb"])
+        yield browser
+        browser.close()

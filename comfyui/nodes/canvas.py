@@ -11,6 +11,8 @@ from .plans import INSTRUCTION, Plan
 if TYPE_CHECKING:
     from torch import Tensor
 
+PICTURE = "dragflow_picture"
+"""What the page is told when the node has run; not `images`, which ComfyUI would show below the canvas."""
 DRAWN = "drawn"
 """Name of the widget that holds what was drawn, as JSON: an instruction file, and the canvas's own state."""
 
@@ -38,7 +40,7 @@ class DragCanvas:
         }
 
     def give(self, image: Tensor, drawn: str, instruction: Plan | None = None) -> dict[str, Any]:
-        shown = {"images": [_shown(image)]}
+        shown = {PICTURE: [_shown(image)]}
         plan = _drawn(drawn)
         if plan is None:
             from comfy_execution.graph import ExecutionBlocker

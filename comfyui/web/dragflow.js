@@ -9,10 +9,10 @@ import { app } from "../../scripts/app.js";
 /** @typedef {{filename: string, subfolder: string, type: string}} Named a picture as ComfyUI names it */
 
 const NODE = "DragFlowCanvas";
-const DRAWN = "drawn";
+const [DRAWN, PICTURE] = ["drawn", "dragflow_picture"];
 /** Milliseconds between looks for another picture, and after a change until it is kept. */
 const [LOOK_EVERY, KEEP_AFTER] = [400, 300];
-const LEAST_HEIGHT = 480;
+const LEAST_HEIGHT = 620;
 
 /** The modules of the canvas, as the library serves them. @param {string} name */
 const module = (name) => import(api.fileURL(`/dragflow/canvas/${name}.js`));
@@ -69,7 +69,7 @@ class DragCanvas {
     const ran = node.onExecuted;
     node.onExecuted = (/** @type {any} */ message) => {
       ran?.call(node, message);
-      this.ran = message?.images?.[0] ?? null;
+      this.ran = message?.[PICTURE]?.[0] ?? null;
       void this.look();
     };
     const looking = setInterval(() => void this.look(), LOOK_EVERY);
@@ -79,7 +79,7 @@ class DragCanvas {
       this.canvas.destroy();
       removed?.call(node);
     };
-    if (node.size[1] < LEAST_HEIGHT + 140) node.setSize([Math.max(node.size[0], 520), LEAST_HEIGHT + 140]);
+    if (node.size[1] < LEAST_HEIGHT + 80) node.setSize([Math.max(node.size[0], 520), LEAST_HEIGHT + 80]);
   }
 
   /** Show the picture that the node would get, where it is another one. */
@@ -189,10 +189,10 @@ function dress() {
   link.href = api.fileURL("/dragflow/canvas/canvas.css");
   const style = document.createElement("style");
   style.textContent = `
-    .dragflow-node { display: flex; flex-direction: column; overflow: hidden;
+    .dragflow-node { display: flex; flex-direction: column; overflow: auto;
       --body-text-color: var(--input-text, #ddd); --background-fill-secondary: var(--comfy-input-bg, #222);
       --input-border-color: var(--border-color, #767b87); }
-    .dragflow-node > div { flex: 1; min-height: 0; }
+    .dragflow-node > .dragflow { flex: 1 0 auto; height: auto; }
     .dragflow-node > p { margin: 4px 0 0; min-height: 1.2em; color: var(--error-text, #ff4444); font: 13px/1.2 system-ui, sans-serif; }
   `;
   document.head.append(link, style);

@@ -189,7 +189,8 @@ export class Canvas {
     const ratio = window.devicePixelRatio || 1;
     this.surface.width = Math.max(1, Math.round(this.surface.clientWidth * ratio));
     this.surface.height = Math.max(1, Math.round(this.surface.clientHeight * ratio));
-    if (this.view?.whole) this.view.fit(this.surface.clientWidth, this.surface.clientHeight);
+    // Under a hand that drags or paints the picture stays, though the fields below it need more room.
+    if (this.view?.whole && !this.pointers.busy) this.view.fit(this.surface.clientWidth, this.surface.clientHeight);
     this.redraw();
   }
 

@@ -160,7 +160,7 @@ export class Pointers {
       void canvas.select(point, event.shiftKey);
     }
     if (this.down.size === 0) this.panning = this.sliding = false;
-    canvas.redraw();
+    canvas.resized(); // what was put off while the hand was busy
   }
 
   leave() {
