@@ -110,7 +110,7 @@ class LoadModel:
             quantize=None if quantize == _NONE else quantize,
             offload=offload,
             lora=() if lora == _NONE else (f"{_path(lora)}:{lora_strength:g}",),
-            parts=_parts((text_encoder, text_encoder_2, vae)) if Path(place).is_file() else (),
+            **(_parts((text_encoder, text_encoder_2, vae)) if Path(place).is_file() else {}),
         )
         loaded = Model(options, ModelPool(1, _INVERSION_BYTES), kept=keep_in == _AFTER[0])
         with loaded.working():
@@ -168,13 +168,13 @@ def _path(choice: str) -> str:
     return found
 
 
-def _parts(chosen: tuple[str, ...]) -> tuple[str, ...]:
+def _parts(chosen: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """What has the rest of a model that is a file: the chosen files, and where others are looked for."""
     import folder_paths
 
-    files = [_path(choice) for choice in chosen if choice != _AUTO]
+    files = tuple(_path(choice) for choice in chosen if choice != _AUTO)
     if _AUTO not in chosen:
-        return tuple(files)
+        return {"parts": files}
     known = [folder for folder in (*_ENCODERS, "vae") if folder in folder_paths.folder_names_and_paths]
     roots = [root for folder in known for root in folder_paths.get_folder_paths(folder) if Path(root).is_dir()]
-    return (*files, *dict.fromkeys(roots))
+    return {"parts": files, "model_root": tuple(dict.fromkeys(roots))}

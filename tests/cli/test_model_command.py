@@ -96,3 +96,40 @@ def test_every_file_of_a_folder_is_told_in_a_line(run: Any, file: Path, dummy_fo
     empty = tmp_path / "empty"
     empty.mkdir()
     assert run("model", "inspect", empty).code == 2
+
+
+def test_a_model_root_is_listed_with_what_its_models_need(
+    run: Any, file: Path, dummy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "ComfyUI"
+    for kind in ("diffusion_models", "vae"):
+        (root / "models" / kind).mkdir(parents=True)
+    model = Path(file.rename(root / "models" / "diffusion_models" / "flux.safetensors"))
+    vae = root / "models" / "vae" / "ae.safetensors"
+    vae.write_bytes((dummy_folder / "vae" / "diffusion_pytorch_model.safetensors").read_bytes())
+    told = run("model", "list", "--model-root", root)
+    assert told.code == 0, told.err
+    lines = told.out.splitlines()
+    lines = lines[lines.index(str(model)) :]
+    assert lines[1].startswith("  FLUX.1 (dev, or a fine-tune of it, or Kontext")
+    assert lines[1].endswith(", float32; preset default")
+    assert (
+        lines[2] == "  text_encoder: missing (CLIP-L, from clip_l.safetensors, as in comfyanonymous/flux_text_encoders)"
+    )
+    assert lines[4] == f"  vae: {vae}"
+    assert lines[5] == "  tokenizers and scheduler: black-forest-labs/FLUX.1-dev, not on this disk"
+    monkeypatch.setenv("DRAGFLOW_MODEL_ROOT", str(root))
+    (one,) = json.loads(run("model", "list", "--json").out)["files"]
+    assert one["file"] == str(model)
+    assert one["found"] == {"text_encoder": [], "text_encoder_2": [], "vae": [str(vae)]}
+    extra = tmp_path / "extra_model_paths.yaml"
+    extra.write_text("comfyui:\n  base_path: ComfyUI/models\n  unet: diffusion_models\n  vae: vae\n")
+    for place in (root, extra):
+        inspected = run("model", "inspect", place).out.splitlines()
+        assert [line.partition(": ")[0] for line in inspected] == [
+            "diffusion_models/flux.safetensors",
+            "vae/ae.safetensors",
+        ]
+    wrong = run("model", "list", "--model-root", tmp_path / "nowhere")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err.startswith("error: --model-root ")

@@ -66,12 +66,14 @@ def test_a_file_gets_the_rest_from_comfyuis_folders(
     )
     (first,) = asked
     assert first.model == str(models / file)
-    assert first.parts == tuple(str(models / name) for name in ("vae/ae.safetensors", "text_encoders", "vae"))
+    assert first.parts == (str(models / "vae/ae.safetensors"),)
+    assert first.model_root == (str(models / "text_encoders"), str(models / "vae"))
     assert (first.lora, first.dtype, first.quantize) == ((f"{models / 'loras/a.safetensors'}:0.5",), "bfloat16", "fp8")
     assert first.device == "cpu"
     both = [f"text_encoders/{name}.safetensors" for name in ("t5", "clip_l")]
     load(file, text_encoder=both[0], text_encoder_2=both[1], vae="vae/other.safetensors")
     assert asked[1].parts == tuple(str(models / name) for name in (*both, "vae/other.safetensors"))
+    assert asked[1].model_root == ()
 
 
 def test_folders_and_names_need_no_parts(classes: dict[str, Any], folders: Path, asked: list[ModelOptions]) -> None:

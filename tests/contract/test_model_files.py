@@ -224,30 +224,63 @@ def test_canny_is_refused_by_name(base: Path, tensors: Tensors, tmp_path: Path) 
         load(tmp_path / "a.safetensors", parts=str(base))
 
 
-def test_a_folder_of_files_gives_what_is_missing(base: Path, tensors: Tensors, tmp_path: Path) -> None:
+@pytest.fixture
+def root(base: Path, tensors: Tensors, tmp_path: Path) -> Path:
+    """A folder as ComfyUI's `models`, with FLUX.1 in files."""
     root = tmp_path / "models"
-    for place in ("diffusion_models", "text_encoders", "vae", "loras"):
-        (root / place).mkdir(parents=True)
-    model = root / "diffusion_models" / "flux.safetensors"
-    save_file(flux1_original(tensors), model)
     clip = with_text_model(load_file(base / "text_encoder" / "model.safetensors"))
-    save_file(clip, root / "text_encoders" / "clip_l.safetensors")
-    save_file(load_file(base / "text_encoder_2" / "model.safetensors"), root / "text_encoders" / "t5xxl.safetensors")
-    save_file(autoencoder_original(load_file(base / "vae" / WEIGHTS)), root / "vae" / "ae.safetensors")
-    (root / "loras" / "broken.safetensors").write_bytes(b"")
-    shell = Path(shutil.copytree(base, tmp_path / "shell"))
-    for file in shell.rglob("*.safetensors"):
-        file.unlink()
-    found = load(model, parts=(str(shell), str(root)), dtype="bfloat16")
-    assert same(found, load(base, dtype="bfloat16"))
-    assert {Path(name).name for name in found.weights.options.parts[1:]} == {
-        "clip_l.safetensors",
-        "t5xxl.safetensors",
-        "ae.safetensors",
+    held = {
+        "diffusion_models/flux": flux1_original(tensors),
+        "text_encoders/clip_l": clip,
+        "text_encoders/t5xxl": load_file(base / "text_encoder_2" / "model.safetensors"),
+        "vae/ae": autoencoder_original(load_file(base / "vae" / WEIGHTS)),
     }
+    for name, each in held.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        save_file(each, root / f"{name}.safetensors")
+    (root / "vae" / "broken.safetensors").write_bytes(b"")
+    return root
+
+
+def without_weights(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*.safetensors")))
+
+
+def test_a_model_root_gives_what_is_missing(
+    base: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, shell = root / "diffusion_models" / "flux.safetensors", str(without_weights(base, tmp_path / "shell"))
+    found = load(model, parts=shell, model_root=str(root), dtype="bfloat16")
+    assert same(found, load(base, dtype="bfloat16"))
+    options, files = found.weights.options, ("text_encoders/clip_l", "text_encoders/t5xxl", "vae/ae")
+    assert options.parts == (shell, *(str(root / f"{name}.safetensors") for name in files))
+    assert options.model_root == ()
+    assert f"the vae is taken from {root / 'vae' / 'ae.safetensors'}, autoencoder of FLUX.1 or SD3" in caplog.text
+    monkeypatch.setenv("DRAGFLOW_MODEL_ROOT", str(root))
+    assert load(model, parts=shell, dtype="bfloat16").weights == found.weights
     shutil.copy(root / "vae" / "ae.safetensors", root / "vae" / "other.safetensors")
-    with pytest.raises(UserError, match=r"ae\.safetensors and .*other\.safetensors as vae: name the one"):
-        load(model, parts=(str(shell), str(root)))
-    assert same(
-        load(model, parts=(str(shell), str(root), str(root / "vae" / "ae.safetensors")), dtype="bfloat16"), found
-    )
+    with pytest.raises(UserError, match=r"`model_root` has .*ae\.safetensors and .*other\.safetensors as vae: name"):
+        load(model, parts=shell)
+    named = (shell, str(root / "vae" / "ae.safetensors"))
+    assert same(load(model, parts=named, dtype="bfloat16"), found)
+
+
+def test_a_folder_in_diffusers_layout_in_a_model_root_gives_the_rest(base: Path, root: Path) -> None:
+    model = root / "diffusion_models" / "flux.safetensors"
+    folder = without_weights(base, root / "diffusers" / "flux")
+    options = ModelOptions.of(model, model_root=root, device="cpu")
+    found = load_backbone(options)
+    assert found.weights.options.parts[0] == str(folder)
+    assert usual_preset(options) == found.spec.preset
+    without_weights(base, root / "diffusers" / "other")
+    with pytest.raises(UserError, match=r"`model_root` has .*flux and .*other for tokenizers and scheduler: name"):
+        load(model, model_root=str(root))
+
+
+def test_a_model_root_is_named_by_its_own_option(base: Path, root: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"`parts` .* has no model_index\.json: name a folder of model files by `model_r"
+    ):
+        load(root / "diffusion_models" / "flux.safetensors", parts=str(root))
+    with pytest.raises(UserError, match="`model_root` has no effect here"):
+        load(base, model_root=str(root))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from family_cases import CASES, VARIANTS, FamilyCase
+from file_cases import FILES
 
 from dragflow.backbones.family import FAMILIES, Family
 from dragflow.backbones.pipeline import PipelineBackbone
@@ -19,6 +20,11 @@ ROWS = {row[0].strip("`"): row for row in TABLE if row[0].startswith("`") and ro
 
 def test_every_class_has_its_row_and_a_small_model() -> None:
     assert set(ROWS) == set(FAMILIES.own) == {case.layout.pipeline for case in (*CASES, *VARIANTS)}
+
+
+def test_the_classes_that_are_read_from_files_are_those_that_are_tested() -> None:
+    told = {name for name, row in ROWS.items() if row[8] == "yes"}
+    assert told == {case.case.layout.pipeline for case in FILES.values()}
 
 
 def test_a_row_says_what_the_model_says(family: FamilyCase, backbone: PipelineBackbone) -> None:

@@ -161,6 +161,7 @@ def test_what_would_make_another_result_is_refused(source: SourceImage, given: M
         (replace(MADE, lora=(), bridge="b"), None, ModelOptions("a/b"), ("`bridge` 'b'",)),
         (replace(MADE, lora=(), parts=("p", "q")), None, ModelOptions("a/b"), ("`parts` 'p'", "`parts` 'q'")),
         (replace(MADE, lora=(), parts=("p", "q")), None, ModelOptions("a/b", parts=("moved",)), ()),
+        (replace(MADE, lora=(), parts=("p", "q")), None, ModelOptions("a/b", model_root=("moved",)), ()),
         (replace(MADE, lora=(), bridge="b"), None, ModelOptions("a/b", bridge="moved"), ()),
         (ModelOptions("nano"), None, ModelOptions(), ()),
         (ModelOptions("dummy"), SubjectOptions("nano"), ModelOptions(), ()),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dragflow.backbones.checkpoints.header import SAFETENSORS
 from dragflow.backbones.checkpoints.network import Checkpoint
 from dragflow.backbones.checkpoints.recognise import Part, Recognised, recognise
 from dragflow.backbones.checkpoints.table import NETWORKS
@@ -14,14 +14,18 @@ from dragflow.backbones.configs import read_config
 from dragflow.backbones.family import FAMILIES, Family
 from dragflow.backbones.hub import INDEX, cached, find
 from dragflow.backbones.hub_files import absent
-from dragflow.backbones.model_file import class_in, is_root, known
+from dragflow.backbones.model_file import class_in, known, rest_in_roots
+from dragflow.backbones.model_root import ModelRoot, read_roots
 from dragflow.backbones.parts import Source
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import ModelOptions
 
+_log = logging.getLogger(__name__)
+
 
 def assemble(options: ModelOptions) -> Source:
-    """All parts of a model that is a file: from it, from further files, and the rest from a folder or the hub.
+    """All parts of a model that is a file: from it, from further files, from model roots, and the rest from a folder
+    or the hub.
 
     Raises:
         UserError: a file is not recognised, is none of the parts that are needed, or nothing has one of them.
@@ -32,40 +36,63 @@ def assemble(options: ModelOptions) -> Source:
         raise UserError(f"`quantize` names a transformer, and so does `model` {main.path}: leave one of them out")
     transformer = _supported(main)
     files = [Path(name) for name in options.parts if Path(name).is_file()]
-    roots = [Path(name) for name in options.parts if is_root(name)]
-    others = [name for name in options.parts if not Path(name).is_file() and not is_root(name)]
-    if len(others) > 1:
-        raise UserError(f"`parts` name {others[0]} and {others[1]}: give one folder or hub id, and any number of files")
     checkpoints = _checkpoints(main, transformer, files)
-    for part, network in main.needs:
-        if part not in checkpoints and (found := _in_roots(part, network, roots)) is not None:
+    lacking = [(part, network) for part, network in main.needs if part not in checkpoints]
+    root = read_roots(options.roots if lacking else ())
+    for part, network in lacking:
+        if (found := _in_roots(root, part, network)) is not None:
             checkpoints[part] = found
             files.append(found.file)
-    name, folder = _rest(main, others[0] if others else None, options.revision, checkpoints)
+    name, folder = _rest(main, _named_rest(options, main), options.revision, checkpoints)
     _check_pipeline(main, transformer, name, folder)
     revision = None if Path(name).is_dir() else folder.name
-    resolved = replace(options, parts=(name, *map(str, files)))
+    resolved = replace(options, parts=(name, *map(str, files)), model_root=())
     return Source(resolved, folder, revision, checkpoints)
 
 
-def _in_roots(part: str, network: str, roots: list[Path]) -> Checkpoint | None:
-    """The file of a network in folders of files; None if none has it.
+def _in_roots(root: ModelRoot, part: str, network: str) -> Checkpoint | None:
+    """The file of a network in model roots; None if none has it.
 
     Raises:
         UserError: several have it.
     """
-    held: list[Checkpoint] = []
-    for path in (path for root in roots for path in sorted(root.rglob("*")) if path.suffix.lower() in SAFETENSORS):
-        try:
-            parts = recognise(path).parts
-        except UserError:  # of another program, or of none
-            continue
-        held += [Checkpoint(path, each) for each in parts if each.network == network and len(parts) == 1]
+    held = root.having(network)
     if len(held) > 1:
         raise UserError(
-            f"`parts` have {held[0].file} and {held[1].file} as {part}: name the one that is meant as a further of them"
+            f"`model_root` has {held[0][0]} and {held[1][0]} as {part}: name the one that is meant by `parts`"
         )
-    return held[0] if held else None
+    if not held:
+        return None
+    file, found = held[0]
+    level = logging.WARNING if NETWORKS[network].shared else logging.INFO
+    _log.log(level, "the %s is taken from %s, %s", part, file, found.title)
+    return Checkpoint(file, found)
+
+
+def _named_rest(options: ModelOptions, main: Recognised) -> str | None:
+    """The folder or hub id that is given for what is in no file, else the folder of that kind in model roots.
+
+    Raises:
+        UserError: there are several.
+    """
+    named = [name for name in options.parts if not Path(name).is_file()]
+    if len(named) > 1:
+        raise UserError(f"`parts` name {named[0]} and {named[1]}: give one folder or hub id, and any number of files")
+    if named:
+        folder = Path(named[0])
+        if folder.is_dir() and not (folder / INDEX).is_file():
+            raise UserError(
+                f"`parts` {folder} is not a model in diffusers layout, it has no {INDEX}: name a folder of model files "
+                "by `model_root`"
+            )
+        return named[0]
+    found = rest_in_roots(options, main)
+    if len(found) > 1:
+        raise UserError(
+            f"`model_root` has {found[0]} and {found[1]} for tokenizers and scheduler: name the one that is meant by "
+            "`parts`"
+        )
+    return str(found[0]) if found else None
 
 
 def _supported(main: Recognised) -> Part:

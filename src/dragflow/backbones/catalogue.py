@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dragflow.backbones.checkpoints.recognise import Recognised
 from dragflow.backbones.dummy import dummy_place
 from dragflow.backbones.family import FAMILIES, Family, published, terms
-from dragflow.backbones.hub import in_cache, kept
-from dragflow.backbones.model_file import class_in
+from dragflow.backbones.hub import files_of, in_cache, kept, lacking
+from dragflow.backbones.model_file import class_in, known, rest_of
+from dragflow.backbones.model_root import ModelRoot, read_roots
 from dragflow.backbones.usual import NANO_FOLDER, usual_preset
 from dragflow.core.models import DUMMY, NANO, ModelOptions
 
@@ -46,7 +49,7 @@ def known_models() -> tuple[Known, ...]:
     built_in = (_built_in(NANO, NANO_FOLDER), _built_in(DUMMY, dummy_place()))
     names = published()
     others = [name for name in in_cache() if name not in names]
-    return (*built_in, *map(_published, names), *(known for name in others if (known := _cached(name)) is not None))
+    return (*built_in, *map(_published, names), *(one for name in others if (one := _cached(name)) is not None))
 
 
 def _built_in(name: str, folder: Path) -> Known:
@@ -79,3 +82,47 @@ def _cached(name: str) -> Known | None:
         return None
     preset = usual_preset(ModelOptions(name))
     return Known(name, pipeline, None, None, None, preset, found.size, found.lacking)
+
+
+@dataclass(frozen=True)
+class Usable:
+    """A model that is a file in a model root."""
+
+    found: Recognised
+    preset: str
+    """The one that is used where none is named."""
+    parts: Mapping[str, tuple[Path, ...]]
+    """Of each part that the file lacks: the files in model roots that have it; one, or loading asks which."""
+    rest: str
+    """What has tokenizers, scheduler and configurations: a folder, or a hub id that is not on this disk."""
+
+
+def models_in(roots: Sequence[str]) -> tuple[tuple[Known, ...], tuple[Usable, ...]]:
+    """The models in model roots that dragflow can load: folders in diffusers layout, and files.
+
+    Raises:
+        UserError: see `read_roots`.
+    """
+    held = read_roots(roots)
+    folders = tuple(one for folder in held.pipelines if (one := _folder(folder)) is not None)
+    models = [each.found for each in held.files if each.found is not None and known(each.found)]
+    return folders, tuple(_usable(found, held, tuple(roots)) for found in models)
+
+
+def _usable(found: Recognised, held: ModelRoot, roots: tuple[str, ...]) -> Usable:
+    options = ModelOptions(str(found.path), model_root=roots)
+    parts = {part: tuple(path for path, _ in held.having(network)) for part, network in found.missing}
+    rest = rest_of(options, found)
+    usual: Family = FAMILIES.load(known(found)[0])
+    named = usual.published[0].name + ", not on this disk" if rest is None else str(rest)
+    return Usable(found, usual_preset(options), parts, named)
+
+
+def _folder(folder: Path) -> Known | None:
+    """A folder in diffusers layout; None if it is of no family."""
+    pipeline = class_in(folder)
+    if pipeline not in FAMILIES.names:
+        return None
+    size = sum(path.stat().st_size for path in files_of(folder))
+    preset = usual_preset(ModelOptions(str(folder)))
+    return Known(str(folder), pipeline, None, None, None, preset, size, lacking(folder))

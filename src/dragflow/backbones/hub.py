@@ -198,11 +198,15 @@ def kept(model: str) -> Kept | None:
     if not size:
         return None
     folder = cached(model, None)
+    return Kept(folder, size, INDEX if folder is None else lacking(folder))
+
+
+def lacking(folder: Path) -> str | None:
+    """A file that a model in diffusers layout on this disk lacks; None if it is complete."""
     try:
-        lacking = INDEX if folder is None else absent(folder, _parts_of(folder / INDEX))
+        return absent(folder, _parts_of(folder / INDEX))
     except UserError:
-        lacking = INDEX
-    return Kept(folder, size, lacking)
+        return INDEX
 
 
 def in_cache() -> list[str]:

@@ -29,10 +29,12 @@ _OTHER_KINDS = {
     "a GLoRA": r"\.(a1|a2|b1|b2|bm1|bm2)\.weight$",
     "an IA3": r"\.on_input$",
     "a LoCon with a middle factor, for convolutions": r"\.(lora_mid\.weight|hada_t[12]|lokr_t2)$",
-    "a control LoRA, for models that are given a control picture": r"(query|key)_norm\.scale|\.(re)?set_weight$"
-    r"|norm_(added_)?[qk]\.weight$|\.reshape_weight$",
 }
 """What is called LoRA and is not read, by names that only they have."""
+_CONTROL = r"(query|key)_norm\.scale|\.(re)?set_weight$|norm_(added_)?[qk]\.weight$|\.reshape_weight$"
+"""What names of a control LoRA alone have: norms, and the widened layer's shape."""
+_EMBEDDER = r"((all_)?x_embedder|img_in)\b"
+"""The layer that takes the latent, which a control LoRA widens for its picture's."""
 _READ = (
     "that of diffusers (transformer.…), peft (base_model.model.…), kohya (lora_unet_…), OneTrainer "
     "(lora_transformer_…), LyCORIS (lycoris_…), ComfyUI (diffusion_model.…) or XLabs (….processor.…)"
@@ -111,6 +113,8 @@ def read_lora(path: Path) -> dict[str, Entry]:
                 f"LoRA {path} is {kind} (it has {shown(found)} of shape {shown(str(entries[found].shape))}), "
                 "which is not read: use a LoRA, DoRA, LoHa or LoKr"
             )
+    if found := next((name for name in entries if re.search(_CONTROL, name)), None):
+        raise _control_error(path, entries, next((name for name in entries if re.search(_EMBEDDER, name)), found))
     factors = {name: entry for name, entry in entries.items() if not name.endswith(".alpha")}
     if how := quantised(factors):
         raise UserError(f"LoRA {path} is quantised as {how}: use one in bfloat16, float16 or float32")
@@ -172,11 +176,27 @@ def _check_shapes(
         modules = [networks[each.layer.part][module] for module in each.layer.modules]
         shapes = {role: entries[name].shape for role, name in each.group.tensors.items()}
         out = sum(module.out_features for module in modules)
-        faults = misshapen(each.kind, shapes, out, modules[0].in_features)
+        inputs = modules[0].in_features
+        if _is_widened(each.layer.modules[0], shapes.get("down", ()), inputs):
+            raise _control_error(path, entries, each.group.tensors["down"])
+        faults = misshapen(each.kind, shapes, out, inputs)
         wrong += [(each.group.tensors[role], held, needed) for role, held, needed in faults]
     if wrong:
         account = Account(misshapen=tuple(wrong))
         raise UserError(f"LoRA {path} does not fit this model: {account}; use one for this model")
+
+
+def _is_widened(module: str, down: tuple[int, ...], inputs: int) -> bool:
+    """Whether a factor is of the layer that takes the latent, with room for further pictures of its size beside it."""
+    return bool(re.match(_EMBEDDER, module)) and len(down) > 1 and down[1] > inputs and down[1] % inputs == 0
+
+
+def _control_error(path: Path, entries: Mapping[str, Entry], name: str) -> UserError:
+    return UserError(
+        f"LoRA {path} is a control LoRA (it has {shown(name)} of shape {shown(str(entries[name].shape))}): its model "
+        "is given a further picture beside the latent, such as the edges or the depth of what it draws, and an edit "
+        "has none; use a LoRA without one"
+    )
 
 
 def _check_known(path: Path, entries: Mapping[str, Entry], applied: list[Applied], left: list[str]) -> None:

@@ -8,26 +8,23 @@ from pathlib import Path
 from dragflow.backbones.checkpoints.recognise import Recognised, recognise
 from dragflow.backbones.family import FAMILIES
 from dragflow.backbones.hub import INDEX, cached
+from dragflow.backbones.model_root import pipelines_in
 from dragflow.core.errors import UserError, unused
 from dragflow.core.models import ModelOptions
 
 
 def is_file(options: ModelOptions) -> bool:
-    """Whether the model is a file; then `assemble` makes it, else `parts` have no meaning.
+    """Whether the model is a file; then `assemble` makes it, else `parts` and `model_root` have no meaning.
 
     Raises:
-        UserError: it is not, and `parts` are given.
+        UserError: it is not, and one of them is given.
     """
     if Path(options.name).is_file():
         return True
-    if options.parts:
-        raise unused(["parts"], f"model {options.name} is not a file, and has all its parts")
+    given = [name for name in ("parts", "model_root") if getattr(options, name)]
+    if given:
+        raise unused(given, f"model {options.name} is not a file, and has all its parts")
     return False
-
-
-def is_root(name: str) -> bool:
-    """Whether this is a folder of files, as ComfyUI's `models`, and none of a model in diffusers layout."""
-    return Path(name).is_dir() and not (Path(name) / INDEX).is_file()
 
 
 def told(options: ModelOptions) -> Recognised | None:
@@ -47,11 +44,22 @@ def pipeline_of(options: ModelOptions, found: Recognised) -> str | None:
 
 def rest_of(options: ModelOptions, found: Recognised) -> Path | None:
     """The folder on this disk that has the parts which are in no file; None if it is not there yet."""
-    names = [name for name in options.parts if not Path(name).is_file() and not is_root(name)]
+    names = [name for name in options.parts if not Path(name).is_file()]
+    if not names:
+        names = list(map(str, rest_in_roots(options, found)))
     if not names:
         names = [each.name for name in known(found)[:1] for each in FAMILIES.load(name).published]
     folders = (Path(name) if Path(name).is_dir() else cached(name, options.revision) for name in names)
     return next((folder for folder in folders if folder is not None), None)
+
+
+def rest_in_roots(options: ModelOptions, found: Recognised) -> list[Path]:
+    """The folders in diffusers layout in model roots that are of a pipeline which a file makes.
+
+    Raises:
+        UserError: see `read_roots`.
+    """
+    return [folder for folder in pipelines_in(options.roots) if class_in(folder) in found.pipelines]
 
 
 def known(found: Recognised) -> list[str]:

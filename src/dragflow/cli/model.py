@@ -13,7 +13,7 @@ from dragflow.cli.terminal import emit, say
 from dragflow.core.errors import UserError
 
 if TYPE_CHECKING:
-    from dragflow.backbones.catalogue import Known
+    from dragflow.backbones.catalogue import Known, Usable
     from dragflow.backbones.checkpoints.recognise import Part, Recognised
 
 app = App(name="model", help="List the models that are known; say what a model's file is; find what suits a model.")
@@ -21,22 +21,52 @@ app.command(sweep)
 
 
 @app.command(name="list")
-def list_models(*, json: bool = False) -> None:
-    """List built-in models, weights on the hub with their licences, and what of them is on this disk; asks no network.
+def list_models(*, model_root: tuple[str, ...] = (), json: bool = False) -> None:
+    """List built-in models, weights on the hub with their licences, what of them is on this disk, and the models in
+    model roots; asks no network.
 
     Parameters
     ----------
+    model_root
+        The folder of ComfyUI or InvokeAI, any folder of model files, or an extra_model_paths.yaml: say which models
+        are in it, and what has their parts. Repeatable. [default: $DRAGFLOW_MODEL_ROOT]
     json
         As one JSON object on stdout.
     """
-    from dragflow.backbones.catalogue import known_models
+    from dragflow.backbones.catalogue import known_models, models_in
+    from dragflow.core.models import ModelOptions
 
     models = known_models()
+    roots = ModelOptions(model_root=model_root).roots
+    folders, files = models_in(roots)
+    models = (*models, *folders)
     if json:
-        emit({"models": [asdict(model) for model in models]})
+        emit({"models": [asdict(model) for model in models], "files": [_usable_facts(one) for one in files]})
         return
     for one in models:
         say(f"{one.name}\n  {one.terms}; preset {one.preset}; {_place(one)}")
+    for one in files:
+        say("\n".join(_usable_lines(one)))
+
+
+def _usable_facts(one: Usable) -> dict[str, Any]:
+    parts = {part: [str(path) for path in paths] for part, paths in one.parts.items()}
+    return {**_facts(one.found), "found": parts, "rest": one.rest}
+
+
+def _usable_lines(one: Usable) -> list[str]:
+    """A model that is a file, and what has each of its parts."""
+    from dragflow.backbones.checkpoints.table import NETWORKS
+
+    lines = [f"{one.found.path}\n  {_titles(one.found)}; preset {one.preset}"]
+    for part, network in one.found.missing:
+        paths = one.parts[part]
+        if len(paths) > 1:
+            lines.append(f"  {part}: {' or '.join(map(str, paths))}; name one by --parts")
+        else:
+            place = str(paths[0]) if paths else f"missing ({NETWORKS[network].title}, from {NETWORKS[network].supply})"
+            lines.append(f"  {part}: {place}")
+    return [*lines, f"  tokenizers and scheduler: {one.rest}"]
 
 
 def _place(model: Known) -> str:
@@ -55,14 +85,15 @@ def inspect(file: Annotated[Path, Parameter(name="FILE")], /, *, json: bool = Fa
     Parameters
     ----------
     file
-        A .safetensors or .gguf file; or a folder, such as ComfyUI's `models`: every one in it, in a line.
+        A .safetensors or .gguf file; or a model root, as `dragflow model list` takes it: every file in it, in a line.
     json
         As one JSON object on stdout, or one for each file.
     """
     from dragflow.backbones.checkpoints.recognise import recognise
+    from dragflow.backbones.model_root import is_root
 
-    if file.is_dir():
-        _inspect_folder(file, json)
+    if is_root(file):
+        _inspect_root(file, json)
         return
     found = recognise(file)
     if json:
@@ -71,28 +102,33 @@ def inspect(file: Annotated[Path, Parameter(name="FILE")], /, *, json: bool = Fa
         say("\n".join(_lines(found)))
 
 
-def _inspect_folder(folder: Path, json: bool) -> None:
-    """What every file in a folder is, or why it is of no use."""
-    from dragflow.backbones.checkpoints.header import GGUF, SAFETENSORS
-    from dragflow.backbones.checkpoints.recognise import recognise
+def _inspect_root(root: Path, json: bool) -> None:
+    """What every file in a model root is, or why it is of no use."""
+    from dragflow.backbones.model_file import class_in
+    from dragflow.backbones.model_root import read_roots
 
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SAFETENSORS + GGUF)
-    if not files:
-        raise UserError(f"folder {folder} holds no .safetensors or .gguf file: name another")
-    for path in files:
-        try:
-            found = recognise(path)
-        except UserError as error:
-            if json:
-                emit({"file": str(path), "refused": str(error)})
-            else:
-                say(f"{path.relative_to(folder)}: refused, {error}")
-            continue
+    held = read_roots([str(root)])
+    if not held.files and not held.pipelines:
+        raise UserError(f"{root} holds no .safetensors or .gguf file: name another folder")
+    for folder in held.pipelines:
         if json:
-            emit(_facts(found))
+            emit({"folder": str(folder), "pipeline": class_in(folder)})
         else:
-            held = " and ".join(f"{part.title}, {part.precision}" for part in found.parts)
-            say(f"{path.relative_to(folder)}: {held}" + ("" if _is_used(found) else " (not supported)"))
+            say(f"{folder}: {class_in(folder)}, in diffusers layout")
+    for one in held.files:
+        if one.found is None:
+            if json:
+                emit({"file": str(one.path), "refused": one.refused})
+            else:
+                say(f"{one.name}: refused, {one.refused}")
+        elif json:
+            emit(_facts(one.found))
+        else:
+            say(f"{one.name}: {_titles(one.found)}" + ("" if _is_used(one.found) else " (not supported)"))
+
+
+def _titles(found: Recognised) -> str:
+    return " and ".join(f"{part.title}, {part.precision}" for part in found.parts)
 
 
 def _is_used(found: Recognised) -> bool:

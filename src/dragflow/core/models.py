@@ -13,6 +13,8 @@ from dragflow.core.fields import Name
 FLUX1_DEV = "black-forest-labs/FLUX.1-dev"
 VARIABLE = "DRAGFLOW_MODEL"
 """Environment variable that names the default model."""
+ROOT_VARIABLE = "DRAGFLOW_MODEL_ROOT"
+"""Environment variable that names the default model roots."""
 NANO, DUMMY = BUILT_IN = "nano", "dummy"
 """The models that come with dragflow: `nano` is small and trained on procedural scenes; `dummy` has random weights, for
 tests."""
@@ -76,9 +78,11 @@ class ModelOptions(Checked, called="`{}`"):
     unswept: bool = False
     """Take the model's own taps and K/V sites, whatever a sweep of it chose."""
     parts: tuple[Name, ...] = ()
-    """Of a model that is a file: a hub id or folder in diffusers layout, a file, or a folder of files such as ComfyUI's
-    `models`, that has the rest. Repeatable.
-    [default: published weights of its family]"""
+    """Of a model that is a file: a hub id or folder in diffusers layout, or a file, that has the rest. Repeatable.
+    [default: what the model root has, else published weights of its family]"""
+    model_root: tuple[Name, ...] = ()
+    """Where the rest of a model that is a file is looked for: the folder of ComfyUI or InvokeAI, any folder of model
+    files, or an extra_model_paths.yaml. Repeatable. [default: $DRAGFLOW_MODEL_ROOT]"""
 
     def __post_init__(self) -> None:
         """Refuse options that no loader can read.
@@ -114,6 +118,11 @@ class ModelOptions(Checked, called="`{}`"):
         return self if device is None else replace(self, device=device)
 
     @property
+    def roots(self) -> tuple[str, ...]:
+        """The given model roots, else those of $DRAGFLOW_MODEL_ROOT, which are separated as in $PATH."""
+        return self.model_root or tuple(name for name in os.environ.get(ROOT_VARIABLE, "").split(os.pathsep) if name)
+
+    @property
     def gguf(self) -> str | None:
         """The file of the transformer if that is a GGUF file."""
         quantize = self.quantize or ""
@@ -131,7 +140,7 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
             plain[name] = str(plain[name]).removeprefix("torch.")
     if isinstance(plain.get("bridge"), os.PathLike):
         plain["bridge"] = os.fspath(plain["bridge"])
-    for name in ("lora", "parts"):
+    for name in ("lora", "parts", "model_root"):
         if isinstance(plain.get(name), str | os.PathLike):
             plain[name] = (os.fspath(plain[name]),)
     if isinstance(plain.get("subject"), str):

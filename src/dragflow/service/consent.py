@@ -37,7 +37,7 @@ def unchosen(recipe: Recipe, given: ModelOptions) -> tuple[str, ...]:
     """What a recipe would load that neither comes with dragflow nor was named by the user, each with its option."""
     made, subject = recipe.weights.options, given.subject or SubjectOptions()
     found = [("model", made.model)] if made.model not in BUILT_IN and not chosen_model(recipe, given) else []
-    found += [("parts", name) for name in made.parts if not given.parts]
+    found += [("parts", name) for name in made.parts if not given.parts and not given.model_root]
     found += [("quantize", made.quantize)] if made.gguf is not None and given.gguf is None else []
     found += [("lora", file) for file in made.lora if not given.lora]
     found += [("bridge", made.bridge)] if made.bridge is not None and given.bridge is None else []

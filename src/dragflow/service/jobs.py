@@ -103,7 +103,7 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
     options = replace(
         given,
         model=named or made.model,
-        parts=given.parts or made.parts,
+        parts=given.parts or (() if given.model_root else made.parts),
         revision=given.revision if named else made.revision,
         dtype=made.dtype,
         quantize=given.quantize or made.quantize,

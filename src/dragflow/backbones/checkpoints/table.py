@@ -67,6 +67,8 @@ class Network:
     """Of a transformer: part of a pipeline to the name of the network."""
     supply: str = ""
     """Where it usually comes from."""
+    shared: bool = False
+    """Whether two models have networks of these tensors with other weights."""
 
 
 _KONTEXT = "dev, or a fine-tune of it, or Kontext, which has the same tensors"
@@ -330,6 +332,7 @@ OTHERS: Mapping[str, Network] = {
         without=("bn.running_mean",),
         sizes=(("decoder.conv_in.weight", 1, 16),),
         supply="ae.safetensors, as in Comfy-Org/z_image_turbo (FLUX.1's)",
+        shared=True,
     ),
     "vae-qwen": Network(
         "autoencoder",
@@ -344,6 +347,7 @@ OTHERS: Mapping[str, Network] = {
         },
         (Variant("16 channels", (("conv2.weight|post_quant_conv.weight", 0, 16),)),),
         supply="qwen_image_vae.safetensors, as in Comfy-Org/Qwen-Image_ComfyUI",
+        shared=True,
     ),
 }
 """Text encoders and autoencoders."""
