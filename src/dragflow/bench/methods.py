@@ -43,8 +43,8 @@ WITHOUT_MODEL: dict[str, Callable[[Sample], Pixels]] = {
     "preview": lambda sample: draw_preview(resolve(sample.image.pixels, sample.asked)),
     "preview-texture": lambda sample: draw_preview(resolve(sample.image.pixels, sample.asked), texture=True),
 }
-"""The region pasted at its target as it was painted; the same over OpenCV's inpainting; dragflow's own preview, with its
-holes filled so that it errs least; and as people see it, with texture in them."""
+"""The region pasted at its target as it was painted; the same over OpenCV's inpainting; dragflow's own preview, with
+holes filled so that it errs least, and as people see it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@
 A fill that errs least is blurred wherever it does not know. Here every place of the hole gets the fine detail of a
 place in its surroundings that has the same colour and, as far as the surroundings of that colour tell, the same kind of
 detail: as strong, and along the same direction. It is copied in large pieces, so that grain stays grain, and only as
-much of it as the fill lacks. (Shifted copies chosen by labels: after "Shift-Map Image Editing", Pritch et al., ICCV 2009;
-detail over a smooth base: "Simultaneous Structure and Texture Image Inpainting", Bertalmio et al., 2003.)
+much of it as the fill lacks. (Copies under a few shifts, chosen by labels: after "Shift-Map Image Editing", Pritch et
+al., ICCV 2009; detail over a smooth base: "Simultaneous Structure and Texture Image Inpainting", Bertalmio et al.,
+2003.)
 """
 
 from __future__ import annotations
