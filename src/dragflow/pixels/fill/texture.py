@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dragflow.core.arrays import Map, Mask
 from dragflow.pixels import masks
@@ -43,8 +45,16 @@ _EXAMPLES, _NEAR = 1500, 0.3
 """Places from which the kind of detail is predicted, and the distance, in sides of the hole, that halves their say."""
 _FAR, _UNKNOWN = 0.3, 50.0
 """Cost of the farthest shift, and of one that brings nothing known."""
+_COARSE = 3.0
+"""Wider blurs are made at a smaller size, where they are this wide."""
+_WINDOW, _LEAST_REACH = 4_000_000, 0.25
+"""Most pixels of the surroundings, unless they would reach less far than this share of the hole's longer side."""
 _SEAM = 1.5
 """Blur in pixels over which one piece passes into the next."""
+
+
+_Box = tuple[slice, slice]
+"""Rows and columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +79,11 @@ def textured(image: Map, hole: Mask, filled: Map) -> Map:
         return filled
     blur = max(_LEAST_FINE, _FINE * math.sqrt(hole.sum()))
     box = masks.window(hole, 0)
-    side = max(box[0].stop - box[0].start, box[1].stop - box[1].start)
-    window = masks.window(hole, math.ceil(_REACH * side + 4 * blur))
+    h, w = hole[box].shape
+    side = max(h, w)
+    # As far as (h + 2 m) (w + 2 m) allows.
+    most = (math.sqrt((h - w) ** 2 + 4 * _WINDOW) - h - w) / 4
+    window = masks.window(hole, math.ceil(min(_REACH * side + 4 * blur, max(most, _LEAST_REACH * side))))
     result = filled.astype(np.float32)
     result[window] = _textured(image[window].astype(np.float32), hole[window], result[window], blur)
     return result
@@ -81,28 +94,31 @@ def _textured(image: Map, hole: Mask, filled: Map, blur: float) -> Map:
     detail = np.where(hole[..., None], 0, image - base)
     smooth = _blurred(filled, blur)
     look = _look(detail, ~hole, _AROUND * blur)
-    pieces, strength = _chosen(hole, base, smooth, look, blur)
     window = masks.window(hole, 0)
     inside = hole[window]
-    copied = _copied(detail, hole, pieces)[window]
+    pieces, strength = _chosen(hole, window, base, smooth, look, blur)
+    copied = _copied(detail, hole, window, pieces)
     there, brought = (_strength(x, inside, _AROUND * blur) for x in ((filled - smooth)[window], copied))
-    missing = np.exp(strength[window]) - np.exp(there)
+    missing = np.exp(strength) - np.exp(there)
     share = np.sqrt(np.clip(missing / np.maximum(np.exp(brought) - 1, 0.1), 0, 1))
     result = filled.copy()
     result[window] += np.where(inside, share, 0)[..., None] * copied
     return result
 
 
-def _chosen(hole: Mask, base: Map, smooth: Map, look: _Look, blur: float) -> tuple[dict[tuple[int, int], Map], Map]:
-    """Shifts (dx, dy), each with its share (H, W) of the hole, and the log strength of detail (H, W) that is wanted."""
-    box = masks.window(hole, 0)
+def _chosen(
+    hole: Mask, box: _Box, base: Map, smooth: Map, look: _Look, blur: float
+) -> tuple[dict[tuple[int, int], Map], Map]:
+    """Shifts (dx, dy), each with its share of every pixel of the box around the hole, and the log strength of detail
+    that is wanted there.
+    """
     h, w = hole.shape
     shrink = min(1.0, math.sqrt(_CELLS / hole[box].size))
     small = scaled((h, w), shrink, least=2)
     empty = _shrunk(hole.astype(np.float32), small) > 0
     usable = ~masks.dilate(empty, 1)
     if not usable.any():
-        return {}, np.zeros((h, w), np.float32)
+        return {}, np.zeros(hole[box].shape, np.float32)
     colours, kinds = _shrunk(base, small) / _COLOUR, _shrunk(look.kind, small)
     wanted = np.concatenate([_shrunk(smooth, small) / _COLOUR, kinds], axis=-1)
     wanted[empty, 3:] = _predicted(wanted[..., :3], colours, kinds, empty, usable)
@@ -114,18 +130,17 @@ def _chosen(hole: Mask, base: Map, smooth: Map, look: _Look, blur: float) -> tup
     used = _few(costs[:, inside])
     labels = np.full(empty.shape, -1)
     labels[empty] = costs[used][:, inside].argmin(axis=0)
-    full = cv2.resize(labels.astype(np.float32), (w, h), interpolation=cv2.INTER_NEAREST)
+    full = cv2.resize(labels.astype(np.float32), (w, h), interpolation=cv2.INTER_NEAREST)[box]
+    across, down = w / small[1], h / small[0]
     pieces = {
-        (round(shifts[i][0] * w / small[1]), round(shifts[i][1] * h / small[0])): _blurred(
-            (full == n) * np.float32(1), _SEAM
-        )
+        (round(shifts[i][0] * across), round(shifts[i][1] * down)): _blurred(full == n, _SEAM)
         for n, i in enumerate(used)
     }
-    return pieces, enlarged(wanted[..., 3], (h, w))
+    return pieces, enlarged(wanted[..., 3], (h, w))[box]
 
 
 def _costs(
-    wanted: Map, origin: Map, lone: Map, usable: Mask, window: tuple[slice, slice], width: int
+    wanted: Map, origin: Map, lone: Map, usable: Mask, window: _Box, width: int
 ) -> tuple[list[tuple[int, int]], Map]:
     """Shifts (dx, dy), and what each would cost at every place of the window (n, h, w)."""
     h, w = usable.shape
@@ -176,13 +191,13 @@ def _predicted(wanted: Map, colours: Map, kinds: Map, empty: Mask, usable: Mask)
     return (weights @ kinds[y, x]) / weights.sum(axis=1, keepdims=True)
 
 
-def _copied(detail: Map, hole: Mask, pieces: dict[tuple[int, int], Map]) -> Map:
-    """The detail (H, W, 3) that the pieces bring into the hole; 0 where none is known."""
-    h, w = hole.shape
+def _copied(detail: Map, hole: Mask, box: _Box, pieces: dict[tuple[int, int], Map]) -> Map:
+    """The detail (h, w, 3) that the pieces bring into the box; 0 where none is known."""
     known = (~hole).astype(np.float32)
-    total, weight = np.zeros_like(detail), np.zeros((h, w), np.float32)
+    total, weight = np.zeros_like(detail[box]), np.zeros(hole[box].shape, np.float32)
+    h, w = box[0].stop - box[0].start, box[1].stop - box[1].start
     for (dx, dy), share in pieces.items():
-        back = np.array([[1, 0, -dx], [0, 1, -dy]], dtype=np.float64)
+        back = np.array([[1, 0, -dx - box[1].start], [0, 1, -dy - box[0].start]], dtype=np.float64)
         share = share * cv2.warpAffine(known, back, (w, h), flags=cv2.INTER_NEAREST)
         total += share[..., None] * cv2.warpAffine(detail, back, (w, h), flags=cv2.INTER_NEAREST)
         weight += share
@@ -215,8 +230,14 @@ def _mean(values: Map, where: Mask, blur: float) -> Map:
     return _blurred(values * weight[..., None], blur) / over[..., None]
 
 
-def _blurred(values: Map, blur: float) -> Map:
-    return np.asarray(cv2.GaussianBlur(values.astype(np.float32), (0, 0), blur), np.float32)
+def _blurred(values: NDArray[Any], blur: float) -> Map:
+    values = values.astype(np.float32)
+    if blur < 2 * _COARSE:
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), blur), np.float32)
+    # A wide blur leaves nothing that a smaller picture does not hold.
+    size = (values.shape[0], values.shape[1])
+    small = _shrunk(values, scaled(size, _COARSE / blur))
+    return enlarged(np.asarray(cv2.GaussianBlur(small, (0, 0), _COARSE), np.float32), size)
 
 
 def _shrunk(values: Map, size: tuple[int, int]) -> Map:
