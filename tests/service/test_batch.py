@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from batch_makers import SETTINGS, desk, instruction, manifest, picture, sample
@@ -17,6 +18,7 @@ from dragflow.service.batch import run as running
 from dragflow.service.batch import watch as watching
 from dragflow.service.batch import work as working
 from dragflow.service.batch.work import Outcome, Request
+from dragflow.service.crew import MachineFault
 from dragflow.service.executors import InProcess
 
 
@@ -126,6 +128,16 @@ def test_poison_costs_no_other_item(tmp_path: Path) -> None:
     assert found["line 2"].status == "done"
     assert "truncated" in found["line 1"].error
     assert found["line 3"].status == "failed"
+
+
+def test_a_fault_of_the_machine_is_no_failure_of_an_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(data: bytes, name: str) -> None:
+        raise torch.AcceleratorError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(working, "decode_image", broken)
+    with pytest.raises(MachineFault, match=r"illegal memory access.*to resume"):
+        made(manifest(desk(tmp_path / "in", 1), *lines(1)), tmp_path / "out")
+    assert read_records(tmp_path / "out") == {}
 
 
 def test_another_batch_is_refused(tmp_path: Path, calls: list[str]) -> None:

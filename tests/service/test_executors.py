@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from dragflow.core.errors import DragFlowError, UserError
+from dragflow.service.crew import MachineFault, raise_machine_fault
 from dragflow.service.executors import InProcess, Processes, executor
 
 
@@ -50,6 +52,13 @@ class TwoArguments(Exception):
 
 def raise_odd(job: int, device: str | None) -> int:
     raise TwoArguments("odd", "one")
+
+
+def fail_once(job: Path, device: str | None) -> str:
+    if not job.exists():
+        job.touch()
+        raise_machine_fault(torch.AcceleratorError("an illegal memory access was encountered"))
+    return f"{job.name} {os.getpid()}"
 
 
 def who(job: int, device: str | None) -> tuple[int, int]:
@@ -129,6 +138,19 @@ def test_a_job_that_kills_its_process_is_given_up_and_costs_no_other() -> None:
 def test_a_process_that_dies_by_chance_costs_nothing(tmp_path: Path) -> None:
     with executor(["cpu"], 2) as pool:
         assert sorted(pool.run(die_once, [tmp_path / "a", tmp_path / "b"])) == ["a", "b"]
+
+
+@pytest.mark.slow
+def test_a_process_whose_accelerator_failed_is_replaced(tmp_path: Path) -> None:
+    with executor(["cpu"], 2) as pool:
+        (found,) = pool.run(fail_once, [tmp_path / "a"])
+        assert found.startswith("a ")
+        assert len(list(pool.run(who, range(8)))) == 8
+
+
+def test_an_accelerator_that_failed_ends_a_run_here(tmp_path: Path) -> None:
+    with executor() as here, pytest.raises(MachineFault, match="the accelerator failed"):
+        list(here.run(fail_once, [tmp_path / "a"]))
 
 
 @pytest.mark.slow

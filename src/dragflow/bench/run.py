@@ -23,6 +23,7 @@ from dragflow.core.models import ModelOptions, SubjectId, WeightsId
 from dragflow.editor.checks import with_names
 from dragflow.editor.versions import versions
 from dragflow.method.backbone import BackboneSpec
+from dragflow.service.crew import raise_machine_fault
 from dragflow.service.executors import Executor
 from dragflow.service.pool import ModelPool
 
@@ -127,7 +128,11 @@ def header(plan: Plan, executor: Executor) -> RunHeader:
 
 
 def _make(job: _Job, device: str | None) -> _Made:
-    """One sample; an error is a record, not the end of the run."""
+    """One sample; an error is a record, not the end of the run.
+
+    Raises:
+        MachineFault: this process can make nothing any more.
+    """
     plan = job.plan
     try:
         sample = data_set(plan.data, plan.regions).load(job.sample)
@@ -142,6 +147,7 @@ def _make(job: _Job, device: str | None) -> _Made:
         else:
             outcome = run_with_model(plan.model.on(device), pool(), plan.config, sample)
     except Exception as error:  # as above
+        raise_machine_fault(error)
         return _Made(replace(asked, error=_described(error)))
     record = replace(
         asked,

@@ -27,6 +27,20 @@ Lost = Callable[[J, str], R]
 _log = logging.getLogger(__name__)
 
 
+class MachineFault(DragFlowError):
+    """A worker that can do no more work, although it lives; its job may be done by another."""
+
+
+def raise_machine_fault(error: Exception) -> None:
+    """Tell a fault of the machine from an error of a job: after one of its accelerator a process can use that no more.
+
+    Raises:
+        MachineFault: it is one.
+    """
+    if any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__):  # torch's, which need not be loaded
+        raise MachineFault(f"the accelerator failed ({error}); run the same command again to resume") from error
+
+
 @dataclass(frozen=True)
 class Ready:
     """A worker has started and waits for its first job."""

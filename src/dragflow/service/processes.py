@@ -15,7 +15,7 @@ from typing import Any
 
 from dragflow.core.errors import DragFlowError
 from dragflow.files.atomic import discard_parts
-from dragflow.service.crew import Crew, Died, Done, Ready, Work
+from dragflow.service.crew import Crew, Died, Done, MachineFault, Ready, Work
 
 _PATIENCE = 30.0
 """Seconds that a process has to end before it is killed."""
@@ -55,6 +55,8 @@ class Processes(Crew):
             return Died(worker, self._death(worker))
         if message is None:
             return Ready(worker)
+        if isinstance(message, str):
+            return Died(worker, f"{self._death(worker)} ({message})")
         result, error = message
         return Done(worker, lambda: _raised(error) if error is not None else result)
 
@@ -65,17 +67,23 @@ class Processes(Crew):
         self._connections.pop(worker).close()
         if not idle:
             process.terminate()
-        process.join(_PATIENCE)
-        if process.is_alive():
-            process.kill()
+        _ended(process)
 
     def _death(self, worker: int) -> str:
         self._connections.pop(worker).close()
         process = self._processes.pop(worker)
-        process.join(_PATIENCE)
+        _ended(process)
         code = process.exitcode
         how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
         return f"a process {how}"
+
+
+def _ended(process: BaseProcess) -> None:
+    """Wait for the end of a process, and help it after a while."""
+    process.join(_PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join(_PATIENCE)
 
 
 def _raised(error: BaseException) -> Any:
@@ -96,13 +104,24 @@ def _serve(connection: Connection, device: str | None, setup: Callable[[], None]
         connection.send(None)
         while True:
             work, job = connection.recv()
-            connection.send(outcome(work, job, device))
+            try:
+                answer = outcome(work, job, device)
+            except MachineFault as fault:
+                connection.send(str(fault))
+                return
+            connection.send(answer)
 
 
 def outcome(work: Work[Any, Any], job: Any, device: str | None) -> tuple[Any, Exception | None]:
-    """The result of a job, or what it raised, as it can be sent to another process."""
+    """The result of a job, or what it raised, as it can be sent to another process.
+
+    Raises:
+        MachineFault: the process can do no more work, and had better end.
+    """
     try:
         return work(job, device), None
+    except MachineFault:
+        raise
     except Exception as error:
         error.add_note(traceback.format_exc())
         error.__traceback__ = None

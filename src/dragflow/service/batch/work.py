@@ -19,6 +19,7 @@ from dragflow.files.pictures import decode_image, read_picture
 from dragflow.files.presets import configure
 from dragflow.files.texts import check_inside
 from dragflow.service.batch.manifest import Item, picture_of
+from dragflow.service.crew import raise_machine_fault
 from dragflow.service.jobs import plan
 from dragflow.service.limits import Limits
 from dragflow.service.pool import ModelPool
@@ -124,7 +125,11 @@ def load(model: ModelOptions, device: str | None) -> None:
 
 
 def edit(request: Request, device: str | None) -> Outcome:
-    """Edit one item; an error is its outcome, and costs no other item anything."""
+    """Edit one item; an error is its outcome, and costs no other item anything.
+
+    Raises:
+        MachineFault: this process can edit nothing any more.
+    """
     begun = time.monotonic()
     try:
         source = decode_image(request.picture, request.shot)
@@ -139,6 +144,7 @@ def edit(request: Request, device: str | None) -> Outcome:
             raise
         return Outcome(request.name, result.png(), seconds=time.monotonic() - begun)
     except Exception as error:
+        raise_machine_fault(error)
         return Outcome(request.name, error=described(error), seconds=time.monotonic() - begun)
 
 
