@@ -46,10 +46,7 @@ class DragCanvas:
             from comfy_execution.graph import ExecutionBlocker
 
             return {"ui": shown, "result": (ExecutionBlocker("Nothing is dragged yet: drag a region on Drag Canvas."),)}
-        if instruction is not None:
-            for step in instruction.steps:
-                plan = plan.then(step)
-        return {"ui": shown, "result": (plan,)}
+        return {"ui": shown, "result": (plan if instruction is None else plan.beside(instruction),)}
 
 
 def _drawn(text: str) -> Plan | None:

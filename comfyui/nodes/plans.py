@@ -23,6 +23,7 @@ _EMPTY = (
     "the mask is empty: nothing is masked. Load Image gives an empty mask for a picture without transparency: paint "
     "in the MaskEditor, or connect another mask"
 )
+_FULL = "everything is masked, and `invert` is yes: that leaves no region; set it to no, or connect another mask"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class MaskRegion:
         import numpy as np
 
         from dragflow import MaskArray, UserError
+        from dragflow.pixels.reading import covers_most
 
         if len(self.masks) not in (1, place.count):
             raise UserError(
@@ -66,13 +68,19 @@ class MaskRegion:
                 "each picture"
             )
         mask = self.masks[0 if len(self.masks) == 1 else place.index]
-        if not mask.any():
-            raise UserError(_EMPTY)
+        region = ~mask if self.invert else mask
+        if not region.any():
+            raise UserError(_FULL if self.invert else _EMPTY)
         if mask.shape != place.size:
             (h, w), (own_h, own_w) = place.size, mask.shape
             raise UserError(f"the mask is {own_w} x {own_h}, the picture {w} x {h}: scale one of them to the other")
-        ys, xs = np.nonzero(~mask if self.invert else mask)
-        return MaskArray(mask, invert=self.invert), (float(xs.mean()), float(ys.mean()))
+        if self.invert is None and (cover := covers_most(mask)):
+            raise UserError(
+                f"the mask {cover}: is it inverted? Set `invert` to yes to take what is not masked, as for a cut-out, "
+                "or to no if it is meant as it is"
+            )
+        ys, xs = np.nonzero(region)
+        return MaskArray(region, invert=False), (float(xs.mean()), float(ys.mean()))
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,15 @@ class Plan:
     def then(self, step: Step) -> Plan:
         """The same with one more step; all of them happen together."""
         return replace(self, steps=(*self.steps, step))
+
+    def beside(self, other: Plan) -> Plan:
+        """Both at once; words and area are those of the other where this one has none."""
+        return replace(
+            other if self.editable is None else self,
+            steps=(*self.steps, *other.steps),
+            prompt=self.prompt or other.prompt,
+            edit_prompt=self.edit_prompt or other.edit_prompt,
+        )
 
     def instruction(self, place: Place) -> Instruction:
         """The instruction for one picture.

@@ -17,8 +17,8 @@ sys.path += [str(HOST), str(PACK / "scripts")]
 
 
 def load_pack() -> ModuleType:
-    """The pack as a package of the name that ComfyUI gives it: the path of its folder."""
-    name = str(PACK)
+    """The pack as a package of the name that ComfyUI gives it: the path of its folder, without dots."""
+    name = str(PACK).replace(".", "_x_")
     for known in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
         del sys.modules[known]
     spec = importlib.util.spec_from_file_location(name, PACK / "__init__.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,24 @@ def test_chained_operations_happen_together(classes: dict[str, Any], pack: Any, 
     assert (two.motion, two.behind, two.cut) == (Rotate((64.0, 64.0), degrees=20.0), True, "hard")
     fronted = classes["DragFlowMove"]().add(box, mode="by", x=5.0, y=0.0, front=other)[0]
     assert operations(pack, fronted)[0].front == Box(60, 60, 68, 68)
+
+
+def test_what_is_drawn_joins_the_operations_before_it(classes: dict[str, Any], pack: Any, box: Any) -> None:
+    before = classes["DragFlowMove"]().add(box, mode="by", x=5.0, y=0.0)[0]
+    before = classes["DragFlowEditableArea"]().say(before, torch.ones(1, 96, 96), "extend")[0]
+    drawn = {
+        "version": 2,
+        "operations": [
+            {
+                "region": {"type": "box", "left": 60, "top": 60, "right": 70, "bottom": 70},
+                "motion": {"type": "translate", "to": [40, 65]},
+            }
+        ],
+        "edit_prompt": "closer",
+    }
+    (plan,) = classes["DragFlowCanvas"]().give(torch.zeros(1, 96, 96, 3), json.dumps(drawn), before)["result"]
+    assert [operation.region for operation in operations(pack, plan)] == [Box(60, 60, 70, 70), Box(20, 20, 30, 30)]
+    assert (plan.edit_prompt, plan.editable_mode) == ("closer", "extend")
 
 
 def test_a_preview_is_that_of_the_library_for_every_picture(classes: dict[str, Any], box: Any) -> None:

@@ -47,17 +47,15 @@ def test_the_mask_of_a_cut_out_is_inverted_when_it_is_said(classes: dict[str, An
     assert middle == (37.0, 14.5)
     found, _ = region(classes, mask, invert="no").at(place(pack))
     assert (rasterise(found, (40, 60)) == (painted() == 0)).all()
-    with pytest.raises(UserError, match="invert"):
-        classes["DragFlowPreview"]().draw(torch.zeros(1, 40, 60, 3), moved(classes, region(classes, mask)))
-
-
-def moved(classes: dict[str, Any], of: Any, x: float = 5.0, y: float = 3.0) -> Any:
-    return classes["DragFlowMove"]().add(of, mode="by", x=x, y=y)[0]
+    with pytest.raises(UserError, match=r"covers 94 % of the picture.*Set `invert` to yes"):
+        region(classes, mask).at(place(pack))
 
 
 def test_the_empty_mask_of_a_picture_without_alpha_says_what_to_do(classes: dict[str, Any], pack: Any) -> None:
     with pytest.raises(UserError, match="MaskEditor"):
         region(classes, np.zeros((1, 64, 64))).at(place(pack))
+    with pytest.raises(UserError, match="everything is masked"):
+        region(classes, np.ones((1, 40, 60)), invert="yes").at(place(pack))
 
 
 def test_a_mask_of_another_size_is_refused(classes: dict[str, Any], pack: Any) -> None:
