@@ -104,6 +104,22 @@ def test_what_stays_in_front_is_kept() -> None:
     assert found[GONE].all()
 
 
+def test_a_part_that_leaves_some_of_its_place_is_drawn_around_its_free_rim_alone() -> None:
+    part = Operation(Box(40, 20, 63, 43), Translate((38.0, 31.5), "deformation"), cut="hard")
+    task = resolve(picture(), Instruction(part, editable=Box(16, 8, 87, 55)))
+    joint = np.zeros_like(task.area)
+    joint[20:44, 62:64] = True  # on its right, where something goes on that it pulls along
+    found = hole(replace(task, operations=(replace(task.operations[0], joint=joint),)), 4)
+    assert not found[20:44, 26:50].any()
+    assert found[22:42, 22:26].all()
+    assert not found[20:44, 50:54].any()
+    behind = hole(
+        replace(task, operations=(replace(task.operations[0], motion=Translate((38.0, 31.5), "relocation")),)), 4
+    )
+    assert behind[20:44, 50:64].all()
+    assert found[20:44, 50:64].sum() < 0.5 * behind[20:44, 50:64].sum()  # most is what was pulled along
+
+
 def test_a_part_that_stretches_what_it_belongs_to_leaves_nothing() -> None:
     part = replace(ASKED, motion=Translate((37.5, 29.5), "deformation"))
     assert not hole(resolve(picture(), Instruction(part)), 4).any()

@@ -9,6 +9,7 @@ import numpy as np
 from dragflow.core.arrays import Mask, Pixels
 from dragflow.core.task import DragTask, ResolvedOperation
 from dragflow.pixels import masks
+from dragflow.pixels.elastic import elastic, stretched
 from dragflow.pixels.layers import Layers, layers_of, times
 from dragflow.pixels.stack import stack_of
 
@@ -50,15 +51,26 @@ def places(task: DragTask) -> tuple[Mask, Mask, Mask]:
 def hole(task: DragTask, seam: int) -> Mask:
     """What of the preview (H, W) a model that fills draws: what regions leave, and the seams around where they go.
 
-    Either is grown by `seam` pixels, but not into what moved, nor into what stays in front of it. A part that only
-    stretches what it belongs to leaves nothing to be filled.
+    Either is grown by `seam` pixels, but not into what moved, nor into what stays in front of it, nor around a joint. A
+    part that only stretches what it belongs to leaves nothing to be filled.
     """
     cut = [op for op in task.operations if op.is_cut]
     if not cut:
         return np.zeros_like(task.area)
-    drawn = masks.dilate(np.logical_or.reduce([_target(cut), *(op.mask for op in cut)]), seam)
-    kept = np.logical_or.reduce([_target(task.operations), *(op.front for op in cut if op.front is not None)])
-    return drawn & ~kept & task.area
+    drawn = masks.dilate(_target(cut) | _left(task, cut), seam)
+    fronts = [op.front for op in cut if op.front is not None]
+    joints = [masks.dilate(masks.warp_mask(op.joint, op.matrix()), seam) for op in cut if op.joint is not None]
+    return drawn & ~np.logical_or.reduce([_target(task.operations), *fronts, *joints]) & task.area
+
+
+def _left(task: DragTask, cut: Sequence[ResolvedOperation]) -> Mask:
+    """Where the picture behind regions that are cut out is now (H, W): it stretches along with parts."""
+    gone = np.logical_or.reduce([op.mask for op in cut])
+    warp = elastic(task)
+    if warp is None:
+        return gone
+    drawn = np.repeat(gone[..., None], 3, axis=2) * np.uint8(255)
+    return stretched(drawn, warp.displacement(exact=warp.whole))[..., 0] > 127
 
 
 def _target(operations: Sequence[ResolvedOperation]) -> Mask:
