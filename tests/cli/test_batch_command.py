@@ -66,6 +66,7 @@ def test_all_done_is_zero_and_some_failed_is_one(run: Any, tmp_path: Path) -> No
         ([LINES[0]], ("--set", "no.key=1"), "no.key is not a known key"),
         ([LINES[0]], ("--processes", "2", "--devices", "a", "--devices", "b"), "name one or the other"),
         ([LINES[0]], ("--root", "ROOT"), ""),
+        ([LINES[0]], ("--root", "nowhere"), "--root is nowhere, which is not a folder"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_told_before_work(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +120,20 @@ def test_failures_are_recorded_and_tried_again_when_asked_or_mended(tmp_path: Pa
     assert len(made(path, out, retry=True)) == 2
     picture(folder, "gone.png")
     assert [record.status for record in made(path, out)] == ["done"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a name may be any bytes")
+def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path, calls: list[str]) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    picture(folder, "b.png")
+    instruction(folder, "b.json")
+    for name in ("b.png", "b.json"):
+        shutil.copy(folder / name, os.fsencode(folder) + b"/\xff" + name.encode())
+    (folder / "c.json").write_text("nonsense")
+    picture(folder, "c.png")
+    found = {record.place: record.status for record in made(folder, out)}
+    assert found == {"?b.png": "done", "b.png": "done", "c.png": "failed"}
+    assert len(read_records(out)) == 3
 
 
 def test_poison_costs_no_other_item(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
 from test_executors import lost, who
@@ -20,7 +21,7 @@ def test_jobs_of_a_lost_node_are_done_elsewhere(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    size = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 2**27}
+    size: dict[str, Any] = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 2**27}
     cluster = Cluster(initialize_head=True, head_node_args=dict(size))
     try:
         second = cluster.add_node(**size)

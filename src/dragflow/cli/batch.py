@@ -70,6 +70,8 @@ def batch(
     from dragflow.service.batch import opened, read_manifest
     from dragflow.service.executors import executor
 
+    if root is not None and not root.is_dir():
+        raise UserError(f"`root` is {root}, which is not a folder: name one that holds every file of the manifest")
     settings = _settings(config, model)
     read_manifest(manifest, skip=output)  # what is wrong with it comes before anything is made
     silence_libraries()
@@ -133,7 +135,7 @@ class _Run:
 
         records = self._records()
         rate = f"this run: {self._made} items, {60 * self._made / self._seconds:.1f} a minute" if self._made else ""
-        write_page(self._batch.out, records, self._manifest.name, len(self._items) - len(records), rate)
+        write_page(self._batch.out, records, self._manifest.resolve().name, len(self._items) - len(records), rate)
 
     def counts(self) -> str:
         """What has become of the items, in words."""

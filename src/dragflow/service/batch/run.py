@@ -167,16 +167,21 @@ def _record(item: Item, outcome: Outcome, digest: str = "") -> BatchRecord:
     record = BatchRecord(
         item.name,
         "failed",
-        outcome.error,
-        place=item.place,
-        image=picture_of(item) if not item.problem else "",
-        instruction=item.instruction,
+        _sayable(outcome.error),
+        place=_sayable(item.place),
+        image="" if item.problem else _sayable(picture_of(item)),
+        instruction=_sayable(item.instruction),
         seconds=round(outcome.seconds, 3),
         request_sha256=digest,
     )
     if outcome.png is None:
         return record
     return replace(record, status="done", output=path, picture_sha256=hashlib.sha256(outcome.png).hexdigest())
+
+
+def _sayable(text: str) -> str:
+    """A text without what a file's name may hold and no text can."""
+    return text.encode(errors="replace").decode()
 
 
 def _drained(records: deque[BatchRecord]) -> Iterator[BatchRecord]:
