@@ -87,6 +87,7 @@ def shell(folder: Path, to: Path) -> Path:
 
 
 def save(tensors: Mapping[str, Tensor], file: Path) -> Path:
+    file.parent.mkdir(exist_ok=True)
     save_file({name: x.contiguous() for name, x in tensors.items()}, file, {"format": "pt"})
     return file
 
@@ -150,7 +151,8 @@ def latent(model: PipelineBackbone) -> Tensor:
     return torch.randn(1, model.spec.latent_channels, side, side, generator=torch.Generator().manual_seed(3))
 
 
-def _without(layer: str) -> Writer:
+def without(layer: str) -> Writer:
+    """Leaves the tensors of a layer out."""
     return lambda tensors: {name: x for name, x in tensors.items() if not name.startswith(f"{layer}.")}
 
 
@@ -168,9 +170,7 @@ _FLUX1 = FileCase(
     {"text_encoder": ("clip_l", with_text_model), "text_encoder_2": ("t5xxl", dict)},
     autoencoder_original,
 )
-_FLUX2 = FileCase(
-    FLUX2_KLEIN, flux2_original, {"text_encoder": ("qwen3_4b", _without("lm_head"))}, autoencoder_original
-)
+_FLUX2 = FileCase(FLUX2_KLEIN, flux2_original, {"text_encoder": ("qwen3_4b", without("lm_head"))}, autoencoder_original)
 _QWEN = FileCase(QWEN_IMAGE, dict, {"text_encoder": ("qwen25_7b", dict)}, wan_original)
 FILES: Mapping[str, FileCase] = {
     "flux1": _FLUX1,
@@ -179,7 +179,7 @@ FILES: Mapping[str, FileCase] = {
         replace(SD3, write=lambda folder: write_sd3(folder, wide=True)),
         sd3_original,
         {
-            "text_encoder": ("clip_l", _without("text_projection")),
+            "text_encoder": ("clip_l", without("text_projection")),
             "text_encoder_2": ("clip_g", dict),
             "text_encoder_3": ("t5xxl", dict),
         },

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from file_cases import FILES, FileCase, few_bits, save, shell, split_files, velocity, weights, whole_file
+from file_cases import FILES, FileCase, few_bits, save, shell, split_files, velocity, weights, whole_file, without
 from file_cases import same as computes_the_same
 from PIL import Image
 from safetensors.torch import load_file
@@ -23,6 +26,7 @@ from dragflow.files.recipes import load_recipe
 from gguf_files import write_packed
 from model_files import COMFY, prefixed, write_raw
 from small_flux import error
+from small_sd3 import write_sd3
 
 _QUICK = ("flux1", "flux2-klein", "z-image")
 _PARAMS = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in FILES]
@@ -200,3 +204,61 @@ def test_an_edit_of_files_alone(case: FileCase, apart: dict[str, Path], run: Any
     recipe = load_recipe(out).weights.options
     assert recipe.model == str(apart["transformer"])
     assert set(recipe.parts) == {str(file) for part, file in apart.items() if part != "transformer"}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("flux2-klein", lambda held: held | {"lm_head.weight": held["model.embed_tokens.weight"]}),
+        ("z-image", lambda held: held | {"lm_head.weight": held["embed_tokens.weight"]}),
+        pytest.param("qwen-image", without("lm_head"), marks=pytest.mark.slow),
+        pytest.param("sd3", dict, marks=pytest.mark.slow),
+    ],
+)
+def test_what_some_files_of_text_encoders_hold_and_others_do_not_changes_nothing(
+    name: str, change: Callable[[dict[str, Tensor]], dict[str, Tensor]], tmp_path: Path
+) -> None:
+    """The head of a language model, and the projection of CLIP-L where it is none."""
+    case = FILES[name]
+    folder = case.write(tmp_path / "folder")
+    held = {key: x.clone() for key, x in change(load_file(weights(folder, "text_encoder"))).items()}
+    file = save(held, tmp_path / "encoder.safetensors")
+    model = save(case.transformer(load_file(weights(folder, "transformer"))), tmp_path / "model.safetensors")
+    found = case.case.load(model, parts=(str(folder), str(file)), dtype="bfloat16")
+    assert torch.equal(velocity(found), velocity(case.case.load(folder, dtype="bfloat16")))
+
+
+def test_a_text_encoder_as_gguf_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
+    case = FILES["flux1"]
+    folder = case.write(tmp_path / "folder")
+    names = ("enc.blk.0.attn_q.weight", "enc.output_norm.weight", "token_embd.weight")
+    write_packed(tmp_path / "t5.gguf", {name: torch.ones(64, 64) for name in names}, "Q8_0")
+    with pytest.raises(UserError, match=r"its text_encoder_2 in .*t5\.gguf cannot be loaded \(of GGUF files"):
+        load(
+            {
+                "transformer": save(
+                    case.transformer(load_file(weights(folder, "transformer"))), tmp_path / "a.safetensors"
+                ),
+                "shell": folder,
+                "t5": tmp_path / "t5.gguf",
+            }
+        )
+
+
+@pytest.mark.slow
+def test_a_text_encoder_that_the_model_has_not_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Stable Diffusion 3 with T5 and without it."""
+    case = FILES["sd3"]
+    alone = replace(case, case=replace(case.case, write=lambda to: write_sd3(to, wide=True, t5=False)))
+    whole, folder = case.write(tmp_path / "whole"), alone.write(tmp_path / "folder")
+    model = save(case.transformer(load_file(weights(folder, "transformer"))), tmp_path / "model.safetensors")
+    t5 = save(load_file(weights(whole, "text_encoder_3")), tmp_path / "t5" / "t5.safetensors")
+    with pytest.raises(UserError, match=rf"`parts` {t5} is T5 .*, and the model of {folder} has no text_encoder_3"):
+        load({"transformer": model, "shell": folder, "t5": t5})
+    plain = case.case.load(folder, dtype="bfloat16")
+    with caplog.at_level(logging.INFO, "dragflow"):
+        found = case.case.load(model, parts=str(folder), model_root=str(t5.parent), dtype="bfloat16")
+    assert computes_the_same(found, plain)
+    assert f"the text_encoder_3 in {t5} is left out, since {folder} has none" in caplog.text
+    assert found.weights.options.parts == (str(folder),)

@@ -45,9 +45,31 @@ def assemble(options: ModelOptions) -> Source:
             files.append(found.file)
     name, folder = _rest(main, _named_rest(options, main), options.revision, checkpoints)
     _check_pipeline(main, transformer, name, folder)
+    for checkpoint in _without_a_part(options, checkpoints, name, folder):
+        files = [file for file in files if file != checkpoint.file]
     revision = None if Path(name).is_dir() else folder.name
     resolved = replace(options, parts=(name, *map(str, files)), model_root=())
     return Source(resolved, folder, revision, checkpoints)
+
+
+def _without_a_part(
+    options: ModelOptions, checkpoints: dict[str, Checkpoint], name: str, folder: Path
+) -> list[Checkpoint]:
+    """Take out the networks of which the model of a folder has no part, as a T5 where Stable Diffusion 3 has none.
+
+    Raises:
+        UserError: one was named.
+    """
+    unread = {part: checkpoints[part] for part in checkpoints.keys() - {"transformer", *_parts_in(folder)}}
+    for part, checkpoint in unread.items():
+        if str(checkpoint.file) in options.parts:
+            raise UserError(
+                f"`parts` {checkpoint.file} is {checkpoint.part.title}, and the model of {name} has no {part}: leave "
+                "it out, or name a folder or hub id of a model that has one"
+            )
+        _log.info("the %s in %s is left out, since %s has none", part, checkpoint.file, name)
+        del checkpoints[part]
+    return list(unread.values())
 
 
 def _in_roots(root: ModelRoot, part: str, network: str) -> Checkpoint | None:

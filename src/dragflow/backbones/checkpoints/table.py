@@ -227,14 +227,17 @@ _CLIP: Mapping[Layout, tuple[str, ...]] = {
 }
 _TOKEN = "text_model.embeddings.token_embedding.weight|embeddings.token_embedding.weight|token_embedding.weight"
 _T5 = "shared.weight|token_embd.weight"
-_WORDS = "model.embed_tokens.weight|language_model.model.embed_tokens.weight|model.language_model.embed_tokens.weight"
+_WORDS = (
+    "embed_tokens.weight|model.embed_tokens.weight|language_model.model.embed_tokens.weight"
+    "|model.language_model.embed_tokens.weight"
+)
 _LLM: Mapping[Layout, tuple[str, ...]] = {
     "transformers": (
-        "model.layers.0.self_attn.q_proj.weight|language_model.model.layers.0.self_attn.q_proj.weight"
-        "|model.language_model.layers.0.self_attn.q_proj.weight",
+        "layers.0.self_attn.q_proj.weight|model.layers.0.self_attn.q_proj.weight"
+        "|language_model.model.layers.0.self_attn.q_proj.weight|model.language_model.layers.0.self_attn.q_proj.weight",
     )
 }
-_Q_NORM = "model.layers.0.self_attn.q_norm.weight"
+_Q_NORM = "layers.0.self_attn.q_norm.weight|model.layers.0.self_attn.q_norm.weight"
 _VISION = "visual.blocks.0.attn.qkv.weight|model.visual.blocks.0.attn.qkv.weight"
 KL: Mapping[Layout, tuple[str, ...]] = {
     "original": ("decoder.up.0.block.0.conv1.weight", "decoder.conv_in.weight"),
