@@ -3,8 +3,8 @@
     COMFYUI_DIR=~/ComfyUI python comfyui/scripts/run_workflows.py OUT
 
 `COMFYUI_DIR` is a checkout of ComfyUI, `COMFYUI_PYTHON` the Python that runs it (this one if it is not set), in which
-dragflow is installed. The server is started on the CPU with this pack as its only one of `custom_nodes`, in folders of
-its own below OUT, where the results are left.
+dragflow is installed, and `COMFYUI_MAIN` what starts it in place of its `main.py`. The server is started on the CPU
+with this pack as its only one of `custom_nodes`, in folders of its own below OUT, where the results are left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,25 +119,40 @@ def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     raise SystemExit(f"the server did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
+def run_all(server: Server) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and outputs of every example, as they end."""
+    for picture in sorted((PACK / "example_inputs").glob("*.png")):
+        server.upload(picture)
+    for path in sorted((PACK / "example_workflows").glob("*.json")):
+        yield path.stem, server.run(json.loads(path.read_text(encoding="utf-8")))
+
+
+def from_environment(out: Path) -> AbstractContextManager[Server]:
+    """The server that the environment names.
+
+    Raises:
+        SystemExit: it names none.
+    """
+    checkout = os.environ.get("COMFYUI_DIR")
+    if not checkout:
+        raise SystemExit("COMFYUI_DIR is not set: give the folder of a checkout of ComfyUI")
+    out.mkdir(parents=True, exist_ok=True)
+    return serving(Path(checkout), os.environ.get("COMFYUI_PYTHON", sys.executable), out)
+
+
 def main() -> None:
     """Run every example, and say where its pictures are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder for the server's files and the results")
     out = parser.parse_args().out.resolve()
-    checkout = os.environ.get("COMFYUI_DIR")
-    if not checkout:
-        raise SystemExit("COMFYUI_DIR is not set: give the folder of a checkout of ComfyUI")
-    out.mkdir(parents=True, exist_ok=True)
-    with serving(Path(checkout), os.environ.get("COMFYUI_PYTHON", sys.executable), out) as server:
-        for picture in sorted((PACK / "example_inputs").glob("*.png")):
-            server.upload(picture)
-        for path in sorted((PACK / "example_workflows").glob("*.json")):
-            begun = time.monotonic()
-            outputs = server.run(json.loads(path.read_text(encoding="utf-8")))
-            print(f"{path.stem}: {time.monotonic() - begun:.1f} s")
+    with from_environment(out) as server:
+        begun = time.monotonic()
+        for name, outputs in run_all(server):
+            print(f"{name}: {time.monotonic() - begun:.1f} s")
             for node, told in outputs.items():
                 for one in told.get("images", ()):
                     print(f"  node {node}: {out / one['type'] / one['subfolder'] / one['filename']}")
+            begun = time.monotonic()
 
 
 if __name__ == "__main__":
