@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from dragflow.backbones.checkpoints.header import Header
 from dragflow.backbones.checkpoints.recognise import Recognised, recognise, recognise_header
+from dragflow.backbones.model_file import published_for
 from dragflow.backbones.tensors import Entry
 from dragflow.core.errors import CapabilityError, UserError
 from gguf_files import write_packed
@@ -167,6 +168,23 @@ def test_a_flux2_of_another_size_is_told_by_its_guidance(guidance: bool, pipelin
     found = told(full_size(cls("Flux2Transformer2DModel"), other))
     assert found.pipelines == (pipeline,)
     assert (dict(found.needs)["text_encoder"] == "mistral-24b") == guidance
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("FLUX.1-dev", "black-forest-labs/FLUX.1-dev"),
+        ("FLUX.1-schnell", "black-forest-labs/FLUX.1-schnell"),
+        ("FLUX.2-klein-4B", "black-forest-labs/FLUX.2-klein-4B"),
+        ("FLUX.2-klein-9B", "black-forest-labs/FLUX.2-klein-9B"),
+        ("SD3.5-large", "stabilityai/stable-diffusion-3.5-medium"),
+    ],
+)
+def test_what_a_transformer_lacks_comes_from_weights_of_its_kind(name: str, published: str) -> None:
+    kind, config, *_ = FULL[name]
+    found = published_for(told(full_size(cls(kind), config)))
+    assert found[0].name == published
+    assert ("klein" not in name) or all(name[-2:] in each.name for each in found)
 
 
 def test_an_all_in_one_checkpoint_lacks_what_it_does_not_hold() -> None:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dragflow.backbones.assemble import assemble
 from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.registry import footprint, load_backbone
@@ -284,3 +285,24 @@ def test_a_model_root_is_named_by_its_own_option(base: Path, root: Path) -> None
         load(root / "diffusion_models" / "flux.safetensors", parts=str(root))
     with pytest.raises(UserError, match="`model_root` has no effect here"):
         load(base, model_root=str(root))
+
+
+def test_the_rest_of_schnell_is_not_devs(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are in the hub's cache, and their schedulers differ."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    kept = {"FLUX.1-dev": base, "FLUX.1-schnell": write_dummy(tmp_path / "fast", guidance=False, shifted=False)}
+    for name, folder in kept.items():
+        place = cache / f"models--black-forest-labs--{name}"
+        shutil.copytree(folder, place / "snapshots" / ("0" * 40))
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text("0" * 40)
+    fast = write_dummy(tmp_path / "small", doubles=1, singles=1, guidance=False)
+    for name, folder in {"FLUX.1-dev": base, "FLUX.1-schnell": fast}.items():
+        save_file(flux1_original(load_file(folder / "transformer" / WEIGHTS)), tmp_path / f"{name}.safetensors")
+        options = ModelOptions.of(tmp_path / f"{name}.safetensors")
+        assert assemble(options).options.parts == (f"black-forest-labs/{name}",)
+        assert usual_preset(options) == {"FLUX.1-dev": "default", "FLUX.1-schnell": "turbo"}[name]

@@ -11,10 +11,10 @@ from dragflow.backbones.checkpoints.network import Checkpoint
 from dragflow.backbones.checkpoints.recognise import Part, Recognised, recognise
 from dragflow.backbones.checkpoints.table import NETWORKS
 from dragflow.backbones.configs import read_config
-from dragflow.backbones.family import FAMILIES, Family
+from dragflow.backbones.family import FAMILIES
 from dragflow.backbones.hub import INDEX, cached, find
 from dragflow.backbones.hub_files import absent
-from dragflow.backbones.model_file import class_in, known, rest_in_roots
+from dragflow.backbones.model_file import class_in, known, published_for, rest_in_roots
 from dragflow.backbones.model_root import ModelRoot, read_roots
 from dragflow.backbones.parts import Source
 from dragflow.core.errors import CapabilityError, UserError
@@ -62,7 +62,7 @@ def _without_a_part(
     """
     unread = {part: checkpoints[part] for part in checkpoints.keys() - {"transformer", *_parts_in(folder)}}
     for part, checkpoint in unread.items():
-        if str(checkpoint.file) in options.parts:
+        if checkpoint.file in map(Path, options.parts):
             raise UserError(
                 f"`parts` {checkpoint.file} is {checkpoint.part.title}, and the model of {name} has no {part}: leave "
                 "it out, or name a folder or hub id of a model that has one"
@@ -166,12 +166,12 @@ def _rest(
     replaced = tuple(checkpoints)
     if named is not None:
         return named, find(named, revision, what="`parts`", without_weights=replaced)
-    family: Family = FAMILIES.load(known(main)[0])
-    for each in family.published:
+    published = published_for(main)
+    for each in published:
         folder = cached(each.name, revision)
         if folder is not None and absent(folder, _parts_in(folder), replaced) is None:
             return each.name, folder
-    usual = min(family.published, key=lambda each: each.gated)
+    usual = min(published, key=lambda each: each.gated)
     try:
         return usual.name, find(usual.name, revision, without_weights=replaced)
     except UserError as error:

@@ -10,7 +10,7 @@ from dragflow.backbones.checkpoints.recognise import Recognised
 from dragflow.backbones.dummy import dummy_place
 from dragflow.backbones.family import FAMILIES, Family, published, terms
 from dragflow.backbones.hub import files_of, in_cache, kept, lacking
-from dragflow.backbones.model_file import class_in, known, rest_of
+from dragflow.backbones.model_file import class_in, known, published_for, rest_of
 from dragflow.backbones.model_root import ModelRoot, read_roots
 from dragflow.backbones.usual import NANO_FOLDER, usual_preset
 from dragflow.core.models import DUMMY, NANO, ModelOptions
@@ -113,8 +113,7 @@ def _usable(found: Recognised, held: ModelRoot, roots: tuple[str, ...]) -> Usabl
     options = ModelOptions(str(found.path), model_root=roots)
     parts = {part: tuple(path for path, _ in held.having(network)) for part, network in found.missing}
     rest = rest_of(options, found)
-    usual: Family = FAMILIES.load(known(found)[0])
-    named = usual.published[0].name + ", not on this disk" if rest is None else str(rest)
+    named = f"{published_for(found)[0].name}, not on this disk" if rest is None else str(rest)
     return Usable(found, usual_preset(options), parts, named)
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from dragflow.backbones.checkpoints.recognise import Recognised, recognise
-from dragflow.backbones.family import FAMILIES
+from dragflow.backbones.family import FAMILIES, Published
 from dragflow.backbones.hub import INDEX, cached
 from dragflow.backbones.model_root import pipelines_in
 from dragflow.core.errors import UserError, unused
@@ -48,7 +48,7 @@ def rest_of(options: ModelOptions, found: Recognised) -> Path | None:
     if not names:
         names = list(map(str, rest_in_roots(options, found)))
     if not names:
-        names = [each.name for name in known(found)[:1] for each in FAMILIES.load(name).published]
+        names = [each.name for each in published_for(found)]
     folders = (Path(name) if Path(name).is_dir() else cached(name, options.revision) for name in names)
     return next((folder for folder in folders if folder is not None), None)
 
@@ -60,6 +60,15 @@ def rest_in_roots(options: ModelOptions, found: Recognised) -> list[Path]:
         UserError: see `read_roots`.
     """
     return [folder for folder in pipelines_in(options.roots) if class_in(folder) in found.pipelines]
+
+
+def published_for(found: Recognised) -> tuple[Published, ...]:
+    """The published weights that give what a file lacks, the usual ones first; none if its pipeline is not known.
+
+    Those of another size would not fit, and those of another kind have other times, as FLUX.1-dev for schnell.
+    """
+    every = [each for name in known(found)[:1] for each in FAMILIES.load(name).published]
+    return tuple(each for each in every if each.name in found.published) or tuple(every)
 
 
 def known(found: Recognised) -> list[str]:

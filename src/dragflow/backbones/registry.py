@@ -86,7 +86,8 @@ def footprint(options: ModelOptions) -> Footprint:
     main = told(options)
     if main is not None and (pipeline := pipeline_of(options, main)) is not None:
         family: Family = FAMILIES.load(pipeline)
-        return _loader(family).footprint(family.published[0].name, None)
+        names = [each.name for each in family.published]
+        return _loader(family).footprint(next((name for name in names if name in main.published), names[0]), None)
     folder = _on_disk(options.name)
     if folder is not None:
         return _loader(_family_in(folder, options.name)).footprint(options.name, folder)

@@ -76,6 +76,8 @@ class Recognised:
     """What its variant says of the transformer's configuration."""
     left: int = 0
     """Tensors that belong to none of the parts."""
+    published: tuple[str, ...] = ()
+    """Hub ids of weights whose other parts it can have; none: all of its family."""
 
     @property
     def transformer(self) -> Part | None:
@@ -119,7 +121,7 @@ def recognise_header(path: Path, header: Header) -> Recognised:
     likest = variant or _likest(network, entries)
     needs = likest.needs or network.needs or {}
     config = {} if variant is None else variant.config
-    return Recognised(path, tuple(parts), likest.pipelines, tuple(needs.items()), config, left)
+    return Recognised(path, tuple(parts), likest.pipelines, tuple(needs.items()), config, left, likest.published)
 
 
 def split(path: Path, entries: Entries) -> dict[str, dict[str, Entry]]:

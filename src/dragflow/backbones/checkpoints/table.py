@@ -46,6 +46,8 @@ class Variant:
     """Part of a pipeline to the network that it is, where it is not the family's."""
     config: Mapping[str, object] = field(default_factory=dict[str, object])
     """What it says of the transformer's configuration."""
+    published: tuple[str, ...] = ()
+    """Hub ids of weights whose other parts it can have; none: all of its family."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ TRANSFORMERS: Mapping[str, Network] = {
                 _KONTEXT,
                 ((_IN, 1, 64),),
                 has=(_GUIDANCE1,),
+                published=("black-forest-labs/FLUX.1-dev", "black-forest-labs/FLUX.1-Krea-dev"),
                 pipelines=("FluxPipeline", "FluxKontextPipeline"),
                 config={"guidance_embeds": True},
             ),
@@ -108,6 +111,7 @@ TRANSFORMERS: Mapping[str, Network] = {
                 "schnell, or a fine-tune of it",
                 ((_IN, 1, 64),),
                 lacks=(_GUIDANCE1,),
+                published=("black-forest-labs/FLUX.1-schnell",),
                 pipelines=("FluxPipeline",),
                 config={"guidance_embeds": False},
             ),
@@ -141,6 +145,7 @@ TRANSFORMERS: Mapping[str, Network] = {
                 lacks=(_GUIDANCE2,),
                 pipelines=("Flux2KleinPipeline",),
                 needs={"text_encoder": "qwen3-8b", "vae": "vae-flux2"},
+                published=("black-forest-labs/FLUX.2-klein-9B", "black-forest-labs/FLUX.2-klein-base-9B"),
             ),
             Variant(
                 "klein 4B",
@@ -149,6 +154,7 @@ TRANSFORMERS: Mapping[str, Network] = {
                 lacks=(_GUIDANCE2,),
                 pipelines=("Flux2KleinPipeline",),
                 needs={"text_encoder": "qwen3-4b", "vae": "vae-flux2"},
+                published=("black-forest-labs/FLUX.2-klein-4B", "black-forest-labs/FLUX.2-klein-base-4B"),
             ),
         ),
         needs={"text_encoder": "mistral-24b", "vae": "vae-flux2"},
