@@ -108,11 +108,14 @@ def test_a_file_is_quantised_as_its_folder_is(quantize: str, case: FileCase, fol
 
 
 def test_a_checkpoint_of_everything_needs_no_other_weights(
-    case: FileCase, folder: Path, plain: Any, tmp_path: Path
+    case: FileCase, folder: Path, plain: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = whole_file(case, folder, tmp_path / "a.safetensors")
-    found = case.case.load(file, parts=str(shell(folder, tmp_path / "shell")), dtype="bfloat16")
+    save({**load_file(file), "text_encoders.clip_l.logit_scale": torch.ones(())}, file)
+    with caplog.at_level(logging.INFO, "dragflow"):
+        found = case.case.load(file, parts=str(shell(folder, tmp_path / "shell")), dtype="bfloat16")
     assert computes_the_same(found, plain)
+    assert f"1 tensors of {file} belong to none of its networks and are left out" in caplog.text
 
 
 @pytest.fixture(scope="module")

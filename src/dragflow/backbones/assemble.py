@@ -35,6 +35,8 @@ def assemble(options: ModelOptions) -> Source:
     if options.gguf is not None:
         raise UserError(f"`quantize` names a transformer, and so does `model` {main.path}: leave one of them out")
     transformer = _supported(main)
+    if main.left:
+        _log.info("%d tensors of %s belong to none of its networks and are left out", main.left, main.path)
     files = [Path(name) for name in options.parts if Path(name).is_file()]
     checkpoints = _checkpoints(main, transformer, files)
     lacking = [(part, network) for part, network in main.needs if part not in checkpoints]
