@@ -146,7 +146,7 @@ CASES = (
         },
     ),
 )
-FOLDERS = {("bench", "run"), ("bench", "import")}
+FOLDERS = {("batch",), ("bench", "run"), ("bench", "import")}
 """Their output is a folder of their own, refused if it holds anything else; `bench score` writes into the run."""
 
 

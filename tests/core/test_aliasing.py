@@ -20,6 +20,7 @@ from dragflow.editor.session import Session
 from dragflow.files.pictures import SourceImage, from_pixels
 from dragflow.intent.base import IntentRequest
 from dragflow.service import EditJob
+from dragflow.service.apart import Apart
 
 MOVE = Translate((40.0, 30.0))
 ANY: Any = None
@@ -41,6 +42,7 @@ MADE: dict[type, Callable[[Any, Any], Any]] = {
     EditResult: lambda pixels, mask: EditResult(pixels, ANY, (), ANY, ANY),
     IntentRequest: lambda pixels, mask: IntentRequest(ANY, ANY, ANY, pixels, pixels[:, ::-1], ()),
     EditJob: lambda pixels, mask: EditJob(from_pixels(pixels), Instruction(Operation(mask, MOVE)), ANY, ANY),
+    Apart: lambda pixels, mask: Apart(mask, pixels, pixels, pixels[::-1]),
     Sample: lambda pixels, mask: Sample("a", "", SourceImage(pixels), ANY, (), (), pixels, mask),
 }
 """Every public type that takes arrays or pictures, made from these."""

@@ -173,7 +173,7 @@ def test_another_batch_is_refused(tmp_path: Path, calls: list[str]) -> None:
 def test_a_model_that_cannot_be_loaded_ends_the_batch(tmp_path: Path) -> None:
     folder = desk(tmp_path / "in", 1)
     settings = replace(SETTINGS, model=replace(SETTINGS.model, model=str(tmp_path / "no-model")))
-    with pytest.raises(UserError, match="no-model"):
+    with pytest.raises(UserError, match="is neither a folder nor a hub id"):
         made(manifest(folder, *lines(1)), tmp_path / "out", settings)
     assert read_records(tmp_path / "out") == {}
 

@@ -364,7 +364,9 @@ def test_an_adapter_for_the_other_family_is_refused(
 
 
 def test_instantcharacter_is_for_flux_alone(model: PipelineBackbone, instantcharacter: SubjectOptions) -> None:
-    with pytest.raises(CapabilityError, match=r"made for flux1, flux1-kontext and does not work in .* family sd3"):
+    with pytest.raises(
+        CapabilityError, match=r"made for flux1, flux1-kontext, flux1-fill and does not work in .* family sd3"
+    ):
         load_subject(instantcharacter, model)
 
 

@@ -115,7 +115,7 @@ def test_a_training_begun_in_the_other_layout_keeps_the_autoencoder(model: Path,
     assert same(written / "vae/diffusion_pytorch_model.safetensors", model / "vae/diffusion_pytorch_model.safetensors")
     with pytest.raises(UserError, match="choose a folder in layout flux"):
         flow.exported(written, TWO_HEADS)
-    with pytest.raises(UserError, match="name another `--start`"):
+    with pytest.raises(UserError, match="start from that instead"):
         flow.FlowModel(TWO_HEADS).begin_with(written)
     with pytest.raises(UserError, match="same sizes"):
         flow.FlowModel(replace(SD3, heads=1)).begin_with(model)

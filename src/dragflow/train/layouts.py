@@ -112,7 +112,7 @@ class Flux:
 
     def inherit(self, transformer: nn.Module, tensors: dict[str, Tensor]) -> None:
         """See `Layout.inherit`; nothing is taken over."""
-        raise UserError("a model in layout flux can begin with one in layout flux alone: name another `--start`")
+        raise UserError("a model in layout flux can begin with one in layout flux alone: start from that instead")
 
     def velocity(self, transformer: Any, z: Tensor, t: Tensor, pooled: Tensor, sequence: Tensor) -> Tensor:
         """See `Layout.velocity`."""
