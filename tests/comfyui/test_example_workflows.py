@@ -29,6 +29,7 @@ def ready(classes: dict[str, Any], nano: Any, monkeypatch: pytest.MonkeyPatch) -
     return classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_runs(name: str, ready: dict[str, Any], folders: Path) -> None:
     workflow = opened(name)

@@ -86,6 +86,7 @@ def test_a_transformer_in_fewer_bits_is_what_they_stand_for(
     assert computes_the_same(*(case.case.load(file, parts=str(folder), dtype="bfloat16") for file in files))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "prefix"), [("Q8_0", ""), ("Q4_0", COMFY), ("BF16", "")])
 def test_a_gguf_file_is_near_what_it_stands_for(
     kind: str, prefix: str, case: FileCase, folder: Path, tmp_path: Path
@@ -98,6 +99,7 @@ def test_a_gguf_file_is_near_what_it_stands_for(
     assert error(velocity(found), velocity(plain)) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantize", ["layerwise-fp8", "int8", "fp8"])
 def test_a_file_is_quantised_as_its_folder_is(quantize: str, case: FileCase, folder: Path, tmp_path: Path) -> None:
     if quantize != "layerwise-fp8":
