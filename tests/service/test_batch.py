@@ -128,7 +128,7 @@ def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path, calls: list[str]) 
     picture(folder, "b.png")
     instruction(folder, "b.json")
     for name in ("b.png", "b.json"):
-        shutil.copy(folder / name, os.fsencode(folder) + b"/\xff" + name.encode())
+        shutil.copy(folder / name, folder / os.fsdecode(b"\xff" + name.encode()))
     (folder / "c.json").write_text("nonsense")
     picture(folder, "c.png")
     found = {record.place: record.status for record in made(folder, out)}
