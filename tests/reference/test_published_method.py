@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from dragflow.backbones.conditioning import PooledText
-from dragflow.backbones.flux1.model import Flux1, FluxConditioning
+from dragflow.backbones.conditioning import PooledText, Told
+from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.packing import pack, unpack
 from dragflow.core.config import InversionConfig
 from dragflow.core.motion import IDENTITY, Matrix, Rotate, Translate, about, motion_matrix, rotation
@@ -81,8 +81,8 @@ class Recording:
     def schedule(self) -> Any:
         return self.backbone.schedule(InversionConfig(25, SKIP), (2 * self.grid[0], 2 * self.grid[1]))
 
-    def conditioning(self, which: str, guidance: float) -> FluxConditioning:
-        return FluxConditioning(PooledText(self.tensor(f"txt_{which}"), self.tensor(f"vec_{which}")), guidance)
+    def conditioning(self, which: str, guidance: float) -> Told:
+        return Told(PooledText(self.tensor(f"txt_{which}"), self.tensor(f"vec_{which}")), guidance=guidance)
 
     def steps(self) -> list[str]:
         """The drag iterations that were recorded, as "drag00"."""
@@ -110,7 +110,7 @@ class Recording:
         flow.integrate(velocity, states[0], times, after=keep)
         return states, store, whole
 
-    def velocity(self, z: Tensor, t: float, cond: FluxConditioning, slot: int | None) -> Tensor:
+    def velocity(self, z: Tensor, t: float, cond: Told, slot: int | None) -> Tensor:
         """A model call with the published injection: by slot, and text tokens of single blocks are overwritten too."""
         if slot is None:
             return self.backbone.velocity(z, t, cond)

@@ -29,13 +29,15 @@ class PooledText(Text):
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """A prompt as the transformer takes it, the pictures to look at, and the subject to keep."""
+    """A prompt as the transformer takes it, the pictures to look at, and what is to be kept."""
 
     text: Any
     references: tuple[Reference, ...] = ()
     guidance: float | None = None
     """Of models that it is embedded in."""
     subject: Subject | None = None
+    fill: Any = None
+    """What is kept of a picture, as models that fill take it; None: nothing."""
 
 
 def check_told(spec: BackboneSpec, subject: Subject | None, references: Sequence[Reference], fill: Fill | None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
@@ -101,8 +101,8 @@ class PipelineBackbone(ABC):
         """The facts of this model."""
 
     @abstractmethod
-    def _encode_prompt(self, prompt: str) -> Any:
-        """A prompt as the transformer takes it."""
+    def _encode_prompt(self, prompt: str, *shown: Any) -> Any:
+        """A prompt, and the pictures that belong to it, as the transformer takes it."""
 
     @abstractmethod
     def _embed(self, z: Latent, t: float | Tensor, cond: Any) -> Any:
@@ -128,21 +128,31 @@ class PipelineBackbone(ABC):
         fill: Fill | None = None,
         guidance: float,
     ) -> Any:
-        """See `Backbone.condition`: a `Told`, unless a family has one of its own.
+        """See `Backbone.condition`.
 
         `_text` gives a prompt as it was encoded, of the last few without an encoder.
         """
         check_told(self.spec, subject, references, fill)
+        shown = self._shown(references)
         embedded = guidance if self.spec.guidance == "embedded" else None
-        own = Told(self._text(prompt), references, embedded, subject)
+        kept = None if fill is None else self._filled(fill)
+        own = Told(self._text(prompt, *shown), references, embedded, subject, kept)
         if self.spec.guidance != "classifier-free":
             return own
 
         def away() -> Told:
             negative = None if subject is None else subject.negative
-            return Told(self._text(self.spec.negative), references, subject=negative)
+            return replace(own, text=self._text(self.spec.negative, *shown), subject=negative)
 
         return self._guided(own, away, guidance)
+
+    def _shown(self, references: tuple[Reference, ...]) -> tuple[Hashable, ...]:
+        """The pictures that the text encoder sees: none, unless the family says otherwise."""
+        return ()
+
+    def _filled(self, fill: Fill) -> Any:
+        """What is kept of a picture, as the transformer takes it; of families that fill."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def encode(self, image: Image) -> Latent:

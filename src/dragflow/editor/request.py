@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from dragflow.core.config import EditConfig
 from dragflow.core.task import DragTask
@@ -19,7 +21,7 @@ from dragflow.method.inversion import Inversion
 from dragflow.method.references import references_of, unmoved
 from dragflow.method.supervision.region import RegionMotion
 from dragflow.ops import masks
-from dragflow.pixels.elastic import elastic
+from dragflow.pixels.elastic import Elastic, elastic
 from dragflow.pixels.masks import shown
 from dragflow.pixels.preview import hole
 
@@ -47,10 +49,7 @@ def as_drag(
     """
     spec, device, latent = backbone.spec, backbone.device, (inversion.z.shape[-2], inversion.z.shape[-1])
     grid = spec.token_grid(latent)
-    regions = [torch.tensor(shown(op)).to(device) for op in task.operations]
-    weights = masks.region_weights(regions)
-    warp = elastic(task)
-    around = [frames.stretch(warp, op, device) if config.optimise.stretch else None for op in task.operations]
+    regions, warp = [torch.tensor(shown(op)).to(device) for op in task.operations], elastic(task)
     cells, prompt = frames.cell_map(task, regions, grid, warp), target_prompt(task, config, spec)
 
     @cache
@@ -66,13 +65,7 @@ def as_drag(
 
     @cache
     def filled() -> Fill | None:
-        if not spec.fills:
-            return None
-        image, (h, w) = preview(), task.area.shape
-        size = (image.shape[-2], image.shape[-1])
-        # The seam is as wide as a latent cell, at the size of the picture.
-        seam = math.ceil(spec.latent_stride * max(h / size[0], w / size[1]))
-        return with_hole(backbone, image, masks.any_cells(torch.tensor(hole(task, seam)), size))
+        return _filled(backbone, task, preview()) if spec.fills else None
 
     def told(
         subject: Subject | None, seen: Callable[[], tuple[Reference, ...]], fill: Callable[[], Fill | None]
@@ -82,10 +75,7 @@ def as_drag(
         )
 
     return Drag(
-        regions=tuple(
-            RegionMotion(mask, op.motion, op.handle, weight, stretch)
-            for mask, op, weight, stretch in zip(regions, task.operations, weights, around, strict=True)
-        ),
+        regions=_motions(task, regions, warp if config.optimise.stretch else None),
         area=masks.any_cells(torch.tensor(task.area).to(device), latent),
         latent_cells=frames.cell_map(task, regions, latent, warp),
         token_cells=cells,
@@ -94,3 +84,20 @@ def as_drag(
         inverting=told(inverting, moved, lambda: kept(proposal(), spec)),
         proposal=proposal,
     )
+
+
+def _motions(task: DragTask, regions: list[Bool[Tensor, "H W"]], warp: Elastic | None) -> tuple[RegionMotion, ...]:
+    """What moves, and what stretches around it under a warp."""
+    weights = masks.region_weights(regions)
+    return tuple(
+        RegionMotion(mask, op.motion, op.handle, weight, frames.stretch(warp, op, mask.device))
+        for mask, op, weight in zip(regions, task.operations, weights, strict=True)
+    )
+
+
+def _filled(backbone: Backbone, task: DragTask, preview: Image) -> Fill:
+    """The preview at the model's working size, and what of it the model draws."""
+    size, (h, w) = (preview.shape[-2], preview.shape[-1]), task.area.shape
+    # The seam is as wide as a latent cell, at the size of the picture.
+    seam = math.ceil(backbone.spec.latent_stride * max(h / size[0], w / size[1]))
+    return with_hole(backbone, preview, masks.any_cells(torch.tensor(hole(task, seam)), size))

@@ -82,14 +82,12 @@ def from_cmyk(image: Image.Image, profile: bytes | None, name: str) -> Image.Ima
             "was made"
         )
     try:
-        converted = ImageCms.profileToProfile(
-            image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        to_srgb = ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("sRGB"), image.mode, "RGB")
+        converted = to_srgb.apply(image)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{name} is CMYK, and its colour profile cannot be used ({error}): convert it to RGB where it was made"
         ) from error
-    assert converted is not None  # only a conversion in place gives nothing
     _log.warning("%s: it is CMYK; it was converted to sRGB by its colour profile, and the result is sRGB", name)
     return converted
 

@@ -50,14 +50,14 @@ class RayActors(Crew):
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
         super().__init__(min(count, gpus) if count and gpus else count or gpus or max(1, cpus))
         self._share = {"num_cpus": 1, "num_gpus": 1 if gpus else 0}
-        self._device, self._setup = "cuda" if gpus else None, setup
+        self._setup = setup
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, tuple[int, bool]] = {}
         """Of everything that is awaited: its actor, and whether that is starting."""
 
     def start(self, worker: int) -> None:
         """Ask for an actor."""
-        actor = self._ray.remote(_Actor).options(**self._share).remote(self._device, self._setup)
+        actor = self._ray.remote(_Actor).options(**self._share).remote(self._share["num_gpus"] > 0, self._setup)
         self._actors[worker] = actor
         self._pending[actor.ready.remote()] = worker, True
 
@@ -111,11 +111,10 @@ class RayActors(Crew):
 class _Actor:
     """One loaded editor, wherever Ray put it."""
 
-    def __init__(self, device: str | None, setup: Callable[[], None] | None) -> None:
-        self._device = device
+    def __init__(self, accelerated: bool, setup: Callable[[], None] | None) -> None:
         if setup is not None:
             setup()
-        if device is None:
+        if not accelerated:
             import torch
 
             torch.set_num_threads(1)
@@ -124,8 +123,8 @@ class _Actor:
         """Answers once the actor has started."""
 
     def do(self, work: Work[Any, Any], job: Any) -> tuple[Any, Exception | None]:
-        """The result of a job, or what it raised: an error of the user is no fault of the machine."""
-        return outcome(work, job, self._device)
+        """The result of a job, or what it raised: an error of the user is not the machine's."""
+        return outcome(work, job, None)  # Ray shows it one accelerator at most
 
 
 def _ray() -> Any:

@@ -13,27 +13,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.conditioning import PooledText, check_told
+from dragflow.backbones.conditioning import PooledText, Told
 from dragflow.backbones.flux1 import distilled
 from dragflow.backbones.flux1.layout import image_ids, reference_ids, spec_of
 from dragflow.backbones.hooks import kv_hooks, norm_hook, subject_hooks
 from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.streams import ImageFirst
-from dragflow.method.backbone import BackboneSpec, Fill, KVControl, Latent, Reference, Subject, SubjectControl
+from dragflow.method.backbone import BackboneSpec, KVControl, Latent, SubjectControl
 from dragflow.ops import flow
 
 _TEXT_TOKENS = 512
-
-
-@dataclass(frozen=True, eq=False)
-class FluxConditioning:
-    """A prompt, a guidance, the subject to keep, and the pictures to look at."""
-
-    text: PooledText
-    guidance: float
-    subject: Subject | None = None
-    references: tuple[Reference, ...] = ()
 
 
 class Flux1(PipelineBackbone):
@@ -42,20 +32,6 @@ class Flux1(PipelineBackbone):
     def _facts(self) -> BackboneSpec:
         spec = spec_of(self._transformer, 8 if self._pipeline is None else self._pipeline.vae_scale_factor)
         return replace(spec, distilled=self._is(distilled))
-
-    @torch.no_grad()
-    def condition(
-        self,
-        prompt: str,
-        *,
-        subject: Subject | None = None,
-        references: tuple[Reference, ...] = (),
-        fill: Fill | None = None,
-        guidance: float,
-    ) -> FluxConditioning:
-        """See `Backbone.condition`."""
-        check_told(self.spec, subject, references, fill)
-        return FluxConditioning(self._text(prompt), guidance, subject, references)
 
     def _encode_prompt(self, prompt: str) -> PooledText:
         pipeline = self._parts()
@@ -69,14 +45,14 @@ class Flux1(PipelineBackbone):
     def _time_shift(self, tokens: int) -> float | None:
         return flow.flux_mu(tokens) if self._pipeline is None else super()._time_shift(tokens)
 
-    def _embed(self, z: Latent, t: float | Tensor, cond: FluxConditioning) -> _Stream:
+    def _embed(self, z: Latent, t: float | Tensor, cond: Told) -> _Stream:
         transformer = self._transformer
         h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
         device, dtype = z.device, transformer.dtype
         pooled = cond.text.pooled.to(dtype)
         # float32: bfloat16 would merge neighbouring times
         times = [torch.as_tensor(t, dtype=torch.float32, device=device).expand(z.shape[0]) * 1000]
-        if transformer.config.guidance_embeds:
+        if cond.guidance is not None:
             times.append(torch.full((z.shape[0],), cond.guidance, device=device) * 1000)
         text_ids = torch.zeros(cond.text.tokens.shape[1], 3, device=device)
         ids = torch.cat([text_ids, image_ids(h, w, device), *(reference_ids(each) for each in cond.references)])
@@ -89,7 +65,7 @@ class Flux1(PipelineBackbone):
             subject=None if cond.subject is None else cond.subject.at(float(t)),
         )
 
-    def _packed(self, z: Latent, cond: FluxConditioning) -> Float[Tensor, "b n k"]:
+    def _packed(self, z: Latent, cond: Told) -> Float[Tensor, "b n k"]:
         """The tokens as the first projection takes them: of the image, then of references."""
         told = [pack(each.z)[:, each.tokens].expand(z.shape[0], -1, -1) for each in cond.references]
         return torch.cat([pack(z), *told], dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,21 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragflow.backbones.flux1.model import Flux1, FluxConditioning
+from dragflow.backbones.conditioning import Told
+from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.flux1_fill import FAMILY
 from dragflow.backbones.flux1_fill.layout import packed
-from dragflow.method.backbone import BackboneSpec, Fill, Latent, Reference, Subject
+from dragflow.method.backbone import BackboneSpec, Fill, Latent
 from dragflow.method.filling import with_hole
 
 _SIZES_KEPT = 2
-
-
-@dataclass(frozen=True, eq=False)
-class FillConditioning(FluxConditioning):
-    """What FLUX.1 is told, and a fill."""
-
-    fill: Float[Tensor, "1 n k"] | None = None
-    """Of each token; None: nothing is kept."""
 
 
 class Flux1Fill(Flux1):
@@ -38,21 +31,10 @@ class Flux1Fill(Flux1):
     def _facts(self) -> BackboneSpec:
         return replace(super()._facts(), family="flux1-fill", fills=True, preset=FAMILY.preset)
 
-    @torch.no_grad()
-    def condition(
-        self,
-        prompt: str,
-        *,
-        subject: Subject | None = None,
-        references: tuple[Reference, ...] = (),
-        fill: Fill | None = None,
-        guidance: float,
-    ) -> FillConditioning:
-        """See `Backbone.condition`."""
-        told = super().condition(prompt, subject=subject, references=references, fill=fill, guidance=guidance)
-        return FillConditioning(told.text, guidance, subject, fill=None if fill is None else packed(fill))
+    def _filled(self, fill: Fill) -> Float[Tensor, "1 n k"]:
+        return packed(fill)
 
-    def _packed(self, z: Latent, cond: Any) -> Float[Tensor, "b n k"]:
+    def _packed(self, z: Latent, cond: Told) -> Float[Tensor, "b n k"]:
         tokens, fill = super()._packed(z, cond), cond.fill
         if fill is None:
             fill = self._nothing_kept(z.shape[-2], z.shape[-1])

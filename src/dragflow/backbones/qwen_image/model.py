@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dragflow.backbones.conditioning import Text, Told, check_told
+from dragflow.backbones.conditioning import Text, Told
 from dragflow.backbones.guidance import beyond
 from dragflow.backbones.hooks import input_hook, kv_hooks
 from dragflow.backbones.packing import pack, unpack
@@ -25,7 +25,7 @@ from dragflow.backbones.qwen_image.prompts import check_prompt, encode
 from dragflow.backbones.qwen_image.shown import Shown
 from dragflow.backbones.streams import ImageFirst
 from dragflow.backbones.vae import mode
-from dragflow.method.backbone import BackboneSpec, Conditioning, Fill, Image, KVControl, Latent, Reference, Subject
+from dragflow.method.backbone import BackboneSpec, Image, KVControl, Latent
 
 
 class QwenImage(PipelineBackbone):
@@ -34,31 +34,8 @@ class QwenImage(PipelineBackbone):
     def _facts(self) -> BackboneSpec:
         return spec_of(self._transformer, 8 if self._pipeline is None else stride_of(self._pipeline.vae))
 
-    @torch.no_grad()
-    def condition(
-        self,
-        prompt: str,
-        *,
-        subject: Subject | None = None,
-        references: tuple[Reference, ...] = (),
-        fill: Fill | None = None,
-        guidance: float,
-    ) -> Conditioning:
-        """See `Backbone.condition`."""
-        check_told(self.spec, subject, references, fill)
-        check_prompt(prompt)
-        shown = self._shown(references)
-
-        def told(text: str) -> Told:
-            return Told(self._text(text, *shown), references)
-
-        return self._guided(told(prompt), lambda: told(self.spec.negative), guidance)
-
-    def _shown(self, references: tuple[Reference, ...]) -> tuple[Shown, ...]:
-        """The pictures that the text encoder sees: none, if the model is not an edit model."""
-        return ()
-
     def _encode_prompt(self, prompt: str, *shown: Shown) -> Text:
+        check_prompt(prompt)
         return self._encode(self._parts().prompt_template_encode.format(prompt))
 
     def _encode(self, wording: str, *pictures: Any) -> Text:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from dragflow.backbones.qwen_image.model import QwenImage, Text
-from dragflow.backbones.qwen_image.prompts import PICTURE
+from dragflow.backbones.qwen_image.prompts import PICTURE, check_prompt
 from dragflow.backbones.qwen_image.shown import Shown, shown_by
 from dragflow.backbones.qwen_image_edit import FAMILY
 from dragflow.method.backbone import BackboneSpec, Reference
@@ -62,6 +62,7 @@ class QwenImageEdit(QwenImage):
         return tuple(shown_by(each) for each in sorted(references, key=lambda each: each.index))
 
     def _encode_prompt(self, prompt: str, *shown: Shown) -> Text:
+        check_prompt(prompt)
         return self._encode(self._wording(prompt, len(shown)), *map(self._picture, shown))
 
     def _wording(self, prompt: str, pictures: int) -> str:

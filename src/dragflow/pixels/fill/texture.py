@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dragflow.core.arrays import Map, Mask
 from dragflow.pixels import masks
-from dragflow.pixels.reduced import enlarged, scaled
+from dragflow.pixels.reduced import enlarged, resampled, scaled
 
 _FINE, _LEAST_FINE = 0.04, 1.5
 """Blur in pixels under which everything is detail: its share of the root of the hole's area, and the least."""
@@ -115,15 +115,15 @@ def _chosen(
     h, w = hole.shape
     shrink = min(1.0, math.sqrt(_CELLS / hole[box].size))
     small = scaled((h, w), shrink, least=2)
-    empty = _shrunk(hole.astype(np.float32), small) > 0
+    empty = resampled(hole.astype(np.float32), small) > 0
     usable = ~masks.dilate(empty, 1)
     if not usable.any():
         return {}, np.zeros(hole[box].shape, np.float32)
-    colours, kinds = _shrunk(base, small) / _COLOUR, _shrunk(look.kind, small)
-    wanted = np.concatenate([_shrunk(smooth, small) / _COLOUR, kinds], axis=-1)
+    colours, kinds = resampled(base, small) / _COLOUR, resampled(look.kind, small)
+    wanted = np.concatenate([resampled(smooth, small) / _COLOUR, kinds], axis=-1)
     wanted[empty, 3:] = _predicted(wanted[..., :3], colours, kinds, empty, usable)
     origin = np.concatenate([colours, kinds], axis=-1)
-    lone = _LONE * np.maximum(_shrunk(look.lone, small) - _LONE_FROM, 0) ** 2
+    lone = _LONE * np.maximum(resampled(look.lone, small) - _LONE_FROM, 0) ** 2
     window = masks.window(empty, 0)
     shifts, costs = _costs(wanted, origin, lone, usable, window, max(3, round(_PIECE * blur * shrink) | 1))
     inside = empty[window]
@@ -183,9 +183,9 @@ def _predicted(wanted: Map, colours: Map, kinds: Map, empty: Mask, usable: Mask)
         y, x = np.nonzero(usable)
     step = math.ceil(len(y) / _EXAMPLES)
     y, x = y[::step], x[::step]
-    near = max(2.0, _NEAR * side)
-    here = np.concatenate([wanted[rows, columns], np.stack([rows, columns], -1) / near], axis=-1)
-    there = np.concatenate([colours[y, x], np.stack([y, x], -1) / near], axis=-1)
+    near = np.float32(max(2.0, _NEAR * side))
+    here = np.concatenate([wanted[rows, columns], np.stack([rows, columns], -1).astype(np.float32) / near], axis=-1)
+    there = np.concatenate([colours[y, x], np.stack([y, x], -1).astype(np.float32) / near], axis=-1)
     apart = (here**2).sum(1)[:, None] + (there**2).sum(1) - 2 * here @ there.T
     weights = np.exp(-0.5 * (apart - apart.min(axis=1, keepdims=True)))
     return (weights @ kinds[y, x]) / weights.sum(axis=1, keepdims=True)
@@ -236,9 +236,5 @@ def _blurred(values: NDArray[Any], blur: float) -> Map:
         return np.asarray(cv2.GaussianBlur(values, (0, 0), blur), np.float32)
     # A wide blur leaves nothing that a smaller picture does not hold.
     size = (values.shape[0], values.shape[1])
-    small = _shrunk(values, scaled(size, _COARSE / blur))
+    small = resampled(values, scaled(size, _COARSE / blur))
     return enlarged(np.asarray(cv2.GaussianBlur(small, (0, 0), _COARSE), np.float32), size)
-
-
-def _shrunk(values: Map, size: tuple[int, int]) -> Map:
-    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
