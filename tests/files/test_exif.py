@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
 from dragflow.core.errors import UserError
 from dragflow.files.deep import turned
 from dragflow.files.encoding import encode
 from dragflow.files.pictures import SourceImage, decode_image, from_pixels, load_image
+from printer_profile import printer_profile
 
 H, W = 24, 40
 KINDS = ["PNG", "TIFF", "WEBP", "AVIF", "JPEG"]
@@ -96,15 +97,9 @@ def test_an_orientation_in_the_xmp_packet_alone_is_kept(kind: str) -> None:
     check_layout(encode(kind, source, source.pixels), turned(RAMP, 6))
 
 
-def test_cmyk_is_turned_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def convert(image: Image.Image, *_: object, outputMode: str) -> Image.Image:
-        plain = Image.new(outputMode, image.size)  # as Pillow's own conversion, without the EXIF data
-        plain.paste(image.convert(outputMode))
-        return plain
-
-    monkeypatch.setattr(ImageCms, "profileToProfile", convert)  # there is no free profile of a printer to test with
+def test_cmyk_is_turned_too() -> None:
     buffer = io.BytesIO()
-    Image.fromarray(RAMP).convert("CMYK").save(buffer, "JPEG", exif=tags(6), icc_profile=b"of the printer", quality=95)
+    Image.fromarray(RAMP).convert("CMYK").save(buffer, "JPEG", exif=tags(6), icc_profile=printer_profile(), quality=95)
     source = decode_image(buffer.getvalue(), "print")
     check_layout(encode("PNG", source, source.pixels), turned(RAMP, 6))
 

@@ -21,6 +21,7 @@ from dragflow.files.deep import in_eight_bits, in_sixteen_bits, laid, turned
 from dragflow.files.embedded import jpeg_segments, text_in
 from dragflow.files.encoding import FORMATS, check_output_name, encode
 from dragflow.files.pictures import SourceImage, decode_image, from_pixels, load_image, open_bytes
+from printer_profile import printer_profile
 
 H, W = 20, 30
 LONG = "".join(chr(33 + i % 90) for i in range(200_000)) + " and a \N{SNOWMAN}"
@@ -165,18 +166,9 @@ def test_cmyk_without_its_profile_or_with_a_damaged_one_is_refused() -> None:
         decode_image(cmyk(b"no profile"), "print")
 
 
-def test_cmyk_is_converted_through_its_profile_and_that_is_said(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used: list[bytes] = []
-
-    def convert(image: Image.Image, profile: io.BytesIO, _: object, outputMode: str) -> Image.Image:
-        used.append(profile.getvalue())
-        return image.convert(outputMode)
-
-    monkeypatch.setattr(ImageCms, "profileToProfile", convert)  # there is no free profile of a printer to test with
-    source = decode_image(cmyk(b"of the printer"), "print")
-    assert used == [b"of the printer"]
+def test_cmyk_is_converted_through_its_profile_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    source = decode_image(cmyk(printer_profile(strength=0.8)), "print")
+    assert np.abs(source.pixels.astype(int) - (255, 51, 51)).max() <= 2  # without the profile: pure red
     assert source.icc_profile is None
     assert "it was converted to sRGB by its colour profile" in caplog.text
 
