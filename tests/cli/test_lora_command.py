@@ -45,6 +45,7 @@ def test_a_trained_lora_is_what_an_edit_takes(run: Any, desk: Any, dummy_folder:
     assert (desk.folder / "again.png").read_bytes() == desk.out.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process")
 def test_an_interrupted_training_resumes_to_the_same_weights(run: Any, desk: Any, dummy_folder: Path) -> None:
     lora, unbroken = desk.folder / "subject.safetensors", desk.folder / "unbroken.safetensors"

@@ -59,6 +59,7 @@ def test_every_weight_of_an_editor_is_among_its_networks() -> None:
             assert not isinstance(one, nn.Parameter) or id(one) in listed
 
 
+@pytest.mark.slow
 def test_an_edit_within_gives_the_bytes_of_one_outside() -> None:
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     operation = Operation(Box(10, 10, 25, 25), Translate((40, 40), label="relocation"))

@@ -172,7 +172,7 @@ def test_a_picture_is_freed_after_its_time_though_nobody_asks(
         return add(pictures, source)
 
     monkeypatch.setattr(Pictures, "add", watched)
-    app = create_app(service, replace(settings, keep_seconds=5))
+    app = create_app(service, replace(settings, keep_seconds=2))
     with TestClient(app, base_url="http://localhost") as client:
         client.post("/v1/pictures", files={"picture": png(picture())})
         gc.collect()

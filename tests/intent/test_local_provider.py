@@ -222,6 +222,7 @@ print(type(load_model(sys.argv[1], ProviderOptions(device="cpu"))._network).__na
 """
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_by_its_hub_id(right: dict[Kind, Path], tmp_path: Path) -> None:
     """From the hub's cache as it lies on the disk, without the hub; libraries read where that is when they begin."""
     commit = "0" * 40

@@ -226,6 +226,7 @@ def test_schedule(run: Recording) -> None:
     assert run.schedule.used[::-1] == tuple(run.data["inv_tau"].tolist())
 
 
+@pytest.mark.slow
 def test_inversion_states(run: Recording) -> None:
     states, _, _ = run.inverted
     assert len(states) == 20
@@ -317,6 +318,7 @@ def test_region_weights(run: Recording) -> None:
     assert ours == pytest.approx(theirs, rel=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_sampling(run: Recording) -> None:
     """Both branches of the published sampler, edit and re-sampled background, after the first and the last step."""
     times = run.schedule.used

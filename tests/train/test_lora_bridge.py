@@ -129,6 +129,7 @@ def stop_after(step: int) -> Callable[[Event], None]:
     return observe
 
 
+@pytest.mark.slow
 def test_a_bridge_learns_and_its_model_stays(backbone: Flux1, fingerprint: str, scenes: Scenes, tmp_path: Path) -> None:
     """The dummy's latents are small, and so is the rate."""
     file, before = tmp_path / "bridge.safetensors", velocity(backbone)

@@ -116,6 +116,7 @@ def damaged(folder: Path, rounds: int) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_a_file_that_is_damaged_is_a_problem_or_still_a_sample(every_format: Path) -> None:
     assert damaged(every_format, 2) > 100
     assert not list(problems(every_format))

@@ -214,7 +214,7 @@ def test_a_count_that_is_none_is_refused(count: str) -> None:
         open_data(f"world:{count}")
 
 
-@pytest.mark.parametrize("rule", ["disc", "thing", "mask"])
+@pytest.mark.parametrize("rule", ["disc", pytest.param("thing", marks=pytest.mark.slow), "mask"])
 def test_every_published_sample_at_hand_loads(samples_dir: Path, rule: Any) -> None:
     data = open_data(str(samples_dir), rule)
     found = check(data)

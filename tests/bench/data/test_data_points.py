@@ -205,7 +205,8 @@ def test_a_cut_that_would_leave_the_picture_is_not_made() -> None:
     np.testing.assert_array_equal(mask_of(operation), disc(100, 100, 40))
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_whatever_moves_becomes_an_instruction_that_can_be_done(data: st.DataObject) -> None:
     point = st.tuples(st.integers(0, SIZE[1] - 1), st.integers(0, SIZE[0] - 1))
