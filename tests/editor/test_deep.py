@@ -68,3 +68,7 @@ def test_what_is_saved_and_continued_has_sixteen_bits(editor: Editor, suffix: st
     assert np.array_equal(found[..., 3], picture(4)[..., 3])
     again = session.accept(first, config=paste).edit(MOVE, paste)
     assert np.array_equal(saved(again, tmp_path / f"again{suffix}")[~again.area], found[~again.area])
+    opened = editor.open(tmp_path / f"first{suffix}", config=paste).edit(MOVE, paste)
+    assert np.array_equal(opened.deep, again.deep)  # pyright: ignore[reportArgumentType]
+    assert opened.provenance.recipe == again.provenance.recipe  # whichever way it was continued
+    assert opened.provenance.recipe.parent == load_image(tmp_path / f"first{suffix}").recipe_sha256

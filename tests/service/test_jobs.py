@@ -119,6 +119,13 @@ def test_a_recipe_gives_the_job_that_made_it() -> None:
     assert job.model == replace(MADE, device="cpu", offload=True, fingerprint="f" * 16, unswept=True)
 
 
+@pytest.mark.parametrize("parent", [None, "ab" * 32])
+def test_a_job_names_the_parent_that_the_recipe_names(parent: str | None) -> None:
+    """A recipe of before they were named has none, and is repeated to the same bytes."""
+    source = replace(picture(), recipe_sha256="cd" * 32)
+    assert repeat(source, replace(recipe(), parent=parent), trust=True).source.recipe_sha256 == parent
+
+
 def test_a_model_may_have_moved_but_has_the_same_weights() -> None:
     job = repeat(picture(), recipe(), ModelOptions("/models/b", "main", lora=("/loras/style.safetensors:0.5",)))
     assert (job.model.model, job.model.revision, job.model.fingerprint) == ("/models/b", "main", "f" * 16)

@@ -24,6 +24,8 @@ class Recipe:
     """Of dragflow and of the libraries that compute."""
     subject: SubjectId | None = None
     """None if no subject adapter was loaded."""
+    parent: str | None = None
+    """Digest of the recipe of the result that was continued from; None if the source was no result."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import numpy as np
@@ -13,10 +13,11 @@ from dragflow.core.checked import as_path
 from dragflow.core.result import Provenance
 from dragflow.core.task import DragTask
 from dragflow.files.atomic import write_bytes
+from dragflow.files.embedded import recipe_digest
 from dragflow.files.encoding import check_output_name
 from dragflow.files.outputs import check_writable, named_files
 from dragflow.files.pictures import SourceImage
-from dragflow.files.recipes import encode_result
+from dragflow.files.recipes import dump_recipe, encode_result
 from dragflow.pixels.masks import warp_mask
 
 
@@ -63,6 +64,15 @@ class EditResult:
         if self.deep is None or deep is None or deep.shape[2] == 3:
             return self.deep
         return np.dstack([self.deep, deep[..., 3]])
+
+    @property
+    def picture(self) -> SourceImage:
+        """The result as a picture to be edited: the one that the file is read as which is saved of it."""
+        made, deep = recipe_digest(dump_recipe(self.provenance.recipe)), self.deep_with_alpha
+        if deep is None:
+            return replace(self.source, pixels=self.pixels, recipe_sha256=made)
+        whole = SourceImage.of_deep(deep)  # whose eight bits follow from its sixteen
+        return replace(self.source, pixels=whole.pixels, alpha=whole.alpha, deep=deep, recipe_sha256=made)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a file with its recipe atomically; the same recipe gives the same bytes. What exists is replaced.

@@ -167,8 +167,8 @@ class Session:
     ) -> Session:
         """A session on a result, for further edits of it; alpha, layout and colour profile stay those of the source."""
         recipe, observer = expect(EditResult, result).provenance.recipe, check(Callable, observer, "observer")
-        source = replace(self.source, pixels=result.pixels, deep=result.deep_with_alpha)
-        session = Session(self._backbone, source, recipe.instruction.prompt, self._subject.adapter, self._inversions)
+        prompt, adapter = recipe.instruction.prompt, self._subject.adapter
+        session = Session(self._backbone, result.picture, prompt, adapter, self._inversions)
         session.prepare(recipe.config if config is None else as_config(config, self._backbone), observer)
         return session
 
@@ -293,6 +293,7 @@ class Session:
             source_sha256=self._digest,
             versions=versions(),
             subject=None if self._subject.adapter is None else self._subject.adapter.record,
+            parent=self.source.recipe_sha256,
         )
 
 

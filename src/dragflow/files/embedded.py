@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 import zlib
 
 from PIL import Image, PngImagePlugin
 
+KEY = "dragflow"
+"""Name of the text in which a result holds its recipe."""
 _SEGMENT = "APP8"
 _SEGMENT_START = b"dragflow\0"
 _SEGMENT_BYTES = 65_000
@@ -54,6 +57,11 @@ def text_in(image: Image.Image, key: str) -> str | None:
     packet = image.info.get("xmp")
     found = re.search(rb"<dragflow:%b>([A-Za-z0-9+/=]*)<" % key.encode(), packet if isinstance(packet, bytes) else b"")
     return None if found is None else _unpacked(found[1])
+
+
+def recipe_digest(text: str) -> str:
+    """The SHA-256 of a recipe as a result holds it, which tells results apart as their bytes do."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _unpacked(data: bytes) -> str | None:

@@ -21,6 +21,7 @@ from dragflow.core.arrays import DeepPixels, Pixels, own
 from dragflow.core.errors import UserError
 from dragflow.files.cameras import from_cmyk, heif, refuse_raw, refuse_thumbnail
 from dragflow.files.deep import in_eight_bits, is_deep, read_deep, refuse_many_levels, turned
+from dragflow.files.embedded import KEY, recipe_digest, text_in
 from dragflow.files.exif import exif_of
 from dragflow.files.pillow import lenient_pillow
 
@@ -52,6 +53,8 @@ class SourceImage:
     exif: bytes | None = None
     icc_profile: bytes | None = None
     path: Path | None = None
+    recipe_sha256: str | None = None
+    """Digest of the recipe in the file, where the picture is itself a result."""
 
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
@@ -123,7 +126,7 @@ def _read(file: Path | io.BytesIO, name: Path | str) -> SourceImage:
         sixteen = is_deep(image)  # its layout is forgotten once it is decoded
         image.load()
         exif, orientation = early or exif_of(image, name)
-        profile = image.info.get("icc_profile")
+        profile, recipe = image.info.get("icc_profile"), text_in(image, KEY)
         deep = read_deep(file, image, str(name)) if sixteen else None
     if image.mode == "CMYK":
         image, profile = from_cmyk(image, profile, str(name)), None
@@ -135,6 +138,7 @@ def _read(file: Path | io.BytesIO, name: Path | str) -> SourceImage:
     pixels: Any = lying if early else turned(lying, orientation)
     kept: dict[str, Any] = {"orientation": orientation, "exif": exif, "icc_profile": profile}
     kept["path"] = file if isinstance(file, Path) else None
+    kept["recipe_sha256"] = None if recipe is None else recipe_digest(recipe)
     if deep is not None:
         return SourceImage.of_deep(pixels, **kept)
     return SourceImage(pixels=pixels[..., :3], alpha=pixels[..., 3] if pixels.shape[2] == 4 else None, **kept)

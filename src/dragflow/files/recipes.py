@@ -18,13 +18,11 @@ from dragflow.core.models import SubjectId, WeightsId
 from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import Instruction
 from dragflow.files import schema
-from dragflow.files.embedded import text_in
+from dragflow.files.embedded import KEY, text_in
 from dragflow.files.encoding import encode
 from dragflow.files.instructions import InstructionFile, from_file, to_file
 from dragflow.files.pictures import SourceImage, open_bytes, open_checked, upright
 
-KEY = "dragflow"
-"""Name of the text in the metadata of a result."""
 VERSION = 2
 
 
@@ -39,6 +37,7 @@ class RecipeFile(schema.Strict):
     source_sha256: str
     versions: dict[str, str]
     subject: SubjectId | None = None
+    parent: schema.Sha256 | None = None
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -125,7 +124,7 @@ def dump_sidecar(provenance: Provenance) -> str:
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
-    return {
+    data: dict[str, Any] = {
         "version": VERSION,
         "instruction": to_file(recipe.instruction),
         "config": asdict(recipe.config),
@@ -135,3 +134,4 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
         "versions": recipe.versions,
         "subject": None if recipe.subject is None else asdict(recipe.subject),
     }
+    return data if recipe.parent is None else data | {"parent": recipe.parent}

@@ -8,15 +8,16 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from dragflow.core.checked import sentences
 from dragflow.core.errors import UserError, shown
 from dragflow.core.fields import STRICT
 
 T = TypeVar("T")
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 _DEEPEST = 32
 """Levels of nesting; nothing that is read has a third of them."""

@@ -113,7 +113,8 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
         unswept=given.unswept or not _names_all(recipe.config),
         subject=_subject(recipe, given.subject),
     )
-    return plan(source, recipe.instruction, recipe.config, options)
+    # What the picture's file says it was made by is not what its pixels are: the recipe has what was said then.
+    return plan(replace(source, recipe_sha256=recipe.parent), recipe.instruction, recipe.config, options)
 
 
 def _names_all(config: EditConfig) -> bool:
