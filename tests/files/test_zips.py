@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
+import tracemalloc
 from pathlib import Path
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
@@ -90,3 +92,33 @@ def test_an_encrypted_or_damaged_zip_is_told(tmp_path: Path) -> None:
     path.write_bytes(plain[:20])
     assert "cannot be read as a zip" in refusal(path)
     assert "does not exist" in refusal(tmp_path / "nothing.zip")
+
+
+def test_a_zip_that_lies_about_a_size_is_not_unpacked_further(tmp_path: Path) -> None:
+    """It says 10 bytes and holds 64 MB: no more than it says is ever in memory."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as file:
+        file.writestr("zeros", bytes(64_000_000))
+    data = buffer.getvalue()
+    path = tmp_path / "a.zip"
+    path.write_bytes(data.replace(struct.pack("<L", 64_000_000), struct.pack("<L", 10)))
+    tracemalloc.start()
+    with unzipping(path, BOUNDS) as found, pytest.raises(UserError, match="damaged"):
+        found.read("zeros")
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+
+
+def test_a_directory_that_would_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(zipped({"x" * 5000: b""}))
+    assert "a directory of too many files" in refusal(path)
+    path.write_bytes(zipped({"a": b""})[:-22] + b"PK\x06\x07" + bytes(16) + zipped({"a": b""})[-22:])
+    assert "over 4 GiB" in refusal(path)
+
+
+def test_a_zip_in_memory_is_called_by_its_name() -> None:
+    with unzipping(io.BytesIO(zipped({"a": b"1"})), BOUNDS, "what was sent") as found:
+        assert found.read("a") == b"1"
+        with pytest.raises(UserError, match="what was sent has no file b"):
+            found.read("b")
