@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dragflow.core.errors import CapabilityError
 from dragflow.core.models import WeightsId
+from dragflow.method.active import Active, CallRecord
 from dragflow.method.backbone import Backbone, Conditioning, Image, KVControl, Latent
 
 
@@ -30,7 +31,14 @@ class DiffusersBackbone(Backbone, Protocol):
         ...
 
     def flow(
-        self, z: Latent, t: float | Float[Tensor, " b"], cond: Conditioning, *, kv: KVControl | None = None
+        self,
+        z: Latent,
+        t: float | Float[Tensor, " b"],
+        cond: Conditioning,
+        *,
+        kv: KVControl | None = None,
+        active: Active | None = None,
+        record: CallRecord | None = None,
     ) -> Latent:
         """`velocity` with gradients, for training; each latent of the batch may have a time of its own."""
         ...

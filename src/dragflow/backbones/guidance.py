@@ -20,18 +20,18 @@ class Guided:
     scale: float
     """1: not led at all."""
 
-    def velocity(self, ask: Callable[[Any], Latent], lead: Callable[[Latent, Latent, float], Latent]) -> Latent:
+    def velocity(self, ask: Callable[[Any, bool], Latent], lead: Callable[[Latent, Latent, float], Latent]) -> Latent:
         """The velocity of both calls.
 
         The prompt's own comes last: what a control of keys and values has recorded then is of the prompt, and that is
         what it injects into both.
 
         Args:
-            ask: the model's answer under a conditioning.
+            ask: the model's answer under a conditioning, told whether that is the negative prompt's.
             lead: the family's rule, given the answers to the prompt and to the negative one, and the scale.
         """
-        away = ask(self.negative)
-        return lead(ask(self.own), away, self.scale)
+        away = ask(self.negative, True)
+        return lead(ask(self.own, False), away, self.scale)
 
 
 def own(cond: Any) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dragflow.backbones.streams import IMAGE, Attend
 from dragflow.core.errors import CapabilityError
-from dragflow.method.backbone import KVControl, Site, SubjectControl
+from dragflow.method.backbone import KVControl, OwnKV, Site, SubjectControl
 
 
 def refuse_fused(network: nn.Module) -> None:
@@ -93,7 +94,13 @@ def sliced_kv_hooks(projection: nn.Module, name: str, image: slice, width: int, 
 
 @contextmanager
 def subject_hooks(
-    block: Any, name: str, image: slice, subject: SubjectControl | None, *, heads: int = 2
+    block: Any,
+    name: str,
+    image: slice,
+    subject: SubjectControl | None,
+    *,
+    heads: int = 2,
+    attend: Attend | None = None,
 ) -> Iterator[None]:
     """Add a subject's features to the tokens that read them while one block runs; see `SubjectControl.place`.
 
@@ -106,6 +113,7 @@ def subject_hooks(
         image: where the image tokens are among those that are attended to together; text comes before them.
         subject: what is added.
         heads: axis of the heads in what the norm of the queries gives.
+        attend: what becomes of the keys and values that the subject attends to beside its own.
 
     Raises:
         CapabilityError: projections were fused after the model was loaded.
@@ -129,9 +137,16 @@ def subject_hooks(
 
         return keep
 
+    def own() -> OwnKV:
+        key, value = seen.pop("k"), seen.pop("v")
+        if attend is None:
+            return key, value
+        key, value = attend(f"{name}.subject", IMAGE, (key[:, None], value[:, None]))  # as one head
+        return key[:, 0], value[:, 0]
+
     def add(out: Tensor, start: int) -> Tensor:
         query = seen.pop("q")
-        read = subject(name, query, (seen.pop("k"), seen.pop("v"))) if place.own_kv else subject(name, query)
+        read = subject(name, query, own()) if place.own_kv else subject(name, query)
         stop = start + read.shape[1]
         return torch.cat([out[:, :start], out[:, start:stop] + read, out[:, stop:]], dim=1)
 
@@ -140,7 +155,7 @@ def subject_hooks(
             stack.callback(module.register_forward_hook(see(part)).remove)
         if place.output == "block":  # which gives text and image apart
             change = block.register_forward_hook(lambda _, __, out: (out[0], add(out[1], 0)))
-        elif image.start:
+        elif getattr(attention, "to_out", None) is None:
             change = attention.register_forward_hook(lambda _, __, out: add(out, readers.start))
         else:
             change = attention.to_out[0].register_forward_pre_hook(lambda _, args: (add(args[0], 0), *args[1:]))

@@ -19,18 +19,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from dragflow.backbones.attend import attending, within
 from dragflow.backbones.conditioning import Told, check_told
 from dragflow.backbones.devices import cache_device, on_device
 from dragflow.backbones.family import Distilled, best_preset
 from dragflow.backbones.fingerprint import weights_of_parts
 from dragflow.backbones.guidance import Guided, beyond, own
 from dragflow.backbones.hooks import refuse_fused
+from dragflow.backbones.streams import ImageFirst
 from dragflow.backbones.swept import Swept
 from dragflow.backbones.twin import twin
 from dragflow.backbones.vae import mode, vae_affine
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
+from dragflow.method.active import Active, CallRecord
 from dragflow.method.backbone import (
     BackboneSpec,
     Bridge,
@@ -105,8 +108,8 @@ class PipelineBackbone(ABC):
         """A prompt, and the pictures that belong to it, as the transformer takes it."""
 
     @abstractmethod
-    def _embed(self, z: Latent, t: float | Tensor, cond: Any) -> Any:
-        """The `streams.Stream` into the first block."""
+    def _embed(self, z: Latent, t: float | Tensor, cond: Any) -> ImageFirst:
+        """The stream of all tokens into the first block."""
 
     @abstractmethod
     def _run_block(self, name: str, stream: Any, kv: KVControl | None) -> tuple[Any, Float[Tensor, "b n d"]]:
@@ -201,23 +204,53 @@ class PipelineBackbone(ABC):
     # -- the transformer -----------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def velocity(self, z: Latent, t: float, cond: Conditioning, *, kv: KVControl | None = None) -> Latent:
+    def velocity(
+        self,
+        z: Latent,
+        t: float,
+        cond: Conditioning,
+        *,
+        kv: KVControl | None = None,
+        active: Active | None = None,
+        record: CallRecord | None = None,
+    ) -> Latent:
         """See `Backbone.velocity`."""
-        return self.flow(z, t, cond, kv=kv)
+        return self.flow(z, t, cond, kv=kv, active=active, record=record)
 
     def flow(
-        self, z: Latent, t: float | Float[Tensor, " b"], cond: Conditioning, *, kv: KVControl | None = None
+        self,
+        z: Latent,
+        t: float | Float[Tensor, " b"],
+        cond: Conditioning,
+        *,
+        kv: KVControl | None = None,
+        active: Active | None = None,
+        record: CallRecord | None = None,
     ) -> Latent:
         """`velocity` with gradients, for training; each latent of the batch may have a time of its own."""
         if isinstance(cond, Guided):
-            return cond.velocity(lambda each: self.flow(z, t, each, kv=kv), self._lead)
-        stream = self._embed(z, t, cond)
+
+            def ask(each: Any, negative: bool) -> Latent:
+                if not negative:
+                    return self.flow(z, t, each, kv=kv, active=active, record=record)
+                away, kept = active and active.negative, record and record.of_negative()
+                return self.flow(z, t, each, kv=kv, active=away, record=kept)
+
+            return cond.velocity(ask, self._lead)
+        stream = self._stream(z, t, cond, active, record)
         for name in self.spec.blocks:
-            stream = self._run_block(name, stream, kv)[0]
+            stream = self._run_block(name, stream, within(kv, stream))[0]
         return self._project(stream).to(z.dtype)
 
     def features(
-        self, z: Latent, t: float, cond: Conditioning, *, taps: tuple[str, ...], kv: KVControl | None = None
+        self,
+        z: Latent,
+        t: float,
+        cond: Conditioning,
+        *,
+        taps: tuple[str, ...],
+        kv: KVControl | None = None,
+        active: Active | None = None,
     ) -> Features:
         """See `Backbone.features`. Taps: "BLOCK.norm", the modulated input of a block, and "BLOCK.out"."""
         unknown = [tap for tap in taps if tap not in self.spec.tap_names]
@@ -225,14 +258,20 @@ class PipelineBackbone(ABC):
             raise UserError(f"tap {unknown or taps} is not known: this model has {', '.join(self.spec.tap_names)}")
         wanted = {tap.rpartition(".")[0] for tap in taps}
         last = max(self.spec.blocks.index(block) for block in wanted)
-        stream = self._embed(z, t, own(cond))
+        stream = self._stream(z, t, own(cond), active, None)
         found: dict[str, Tensor] = {}
         for name in self.spec.blocks[: last + 1]:
-            stream, norm = self._run_block(name, stream, kv)
+            stream, norm = self._run_block(name, stream, within(kv, stream))
             if name in wanted:
-                found |= {f"{name}.out": stream.image, f"{name}.norm": norm}
-        h, w = self.spec.token_grid((z.shape[-2], z.shape[-1]))
+                found |= {f"{name}.out": stream.on_grid(stream.image), f"{name}.norm": stream.on_grid(norm)}
+        h, w = stream.grid
         return tuple(rearrange(found[tap], "b (h w) d -> b d h w", h=h, w=w) for tap in taps)
+
+    def _stream(
+        self, z: Latent, t: float | Tensor, cond: Any, active: Active | None, record: CallRecord | None
+    ) -> ImageFirst:
+        """The stream into the first block, of what is computed."""
+        return attending(self._embed(z, t, cond), cond.references, active, record)
 
     def _guided(self, cond: C, negative: Callable[[], C], guidance: float) -> C | Guided:
         """A conditioning under classifier-free guidance; as it is where that leads nowhere."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from dragflow.core.config import InversionConfig, SubjectConfig
 from dragflow.core.models import WeightsId
 from dragflow.core.task import PromptForm
+from dragflow.method.active import Active, CallRecord
 
 Image = Float[Tensor, "1 3 H W"]
 Latent = Float[Tensor, "b c h w"]
@@ -253,14 +254,42 @@ class Backbone(Protocol):
         """The time grid for a latent of (h, w)."""
         ...
 
-    def velocity(self, z: Latent, t: float, cond: Conditioning, *, kv: KVControl | None = None) -> Latent:
-        """v(z, t) by the full model, float32; no gradient."""
+    def velocity(
+        self,
+        z: Latent,
+        t: float,
+        cond: Conditioning,
+        *,
+        kv: KVControl | None = None,
+        active: Active | None = None,
+        record: CallRecord | None = None,
+    ) -> Latent:
+        """v(z, t) by the full model, float32; no gradient.
+
+        Args:
+            z: the latent.
+            t: its time.
+            cond: what `condition` made.
+            kv: sees and replaces keys and values of the image's tokens.
+            active: the tokens that are computed, and the record that these attend to; None: all are.
+            record: gets keys and values of all tokens; not with `active`.
+        """
         ...
 
     def features(
-        self, z: Latent, t: float, cond: Conditioning, *, taps: tuple[str, ...], kv: KVControl | None = None
+        self,
+        z: Latent,
+        t: float,
+        cond: Conditioning,
+        *,
+        taps: tuple[str, ...],
+        kv: KVControl | None = None,
+        active: Active | None = None,
     ) -> Features:
-        """The named features on the token grid; gradients flow to z; runs no block after the last tap."""
+        """The named features on the token grid; gradients flow to z; runs no block after the last tap.
+
+        For `kv` and `active` see `velocity`.
+        """
         ...
 
     @property

@@ -8,18 +8,20 @@ Latents are packed by 2 x 2 patches.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from dragflow.backbones.attend import attend_hook
 from dragflow.backbones.conditioning import PooledText, Told
 from dragflow.backbones.flux1 import distilled
 from dragflow.backbones.flux1.layout import image_ids, reference_ids, spec_of
 from dragflow.backbones.hooks import kv_hooks, norm_hook, subject_hooks
 from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.pipeline import PipelineBackbone
-from dragflow.backbones.streams import ImageFirst
+from dragflow.backbones.streams import TEXT_FIRST, ImageFirst, text_first
 from dragflow.method.backbone import BackboneSpec, KVControl, Latent, SubjectControl
 from dragflow.ops import flow
 
@@ -80,8 +82,9 @@ class Flux1(PipelineBackbone):
 
         def run(tokens: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             with (
+                attend_hook(block.attn, name, TEXT_FIRST, stream.attend),
                 kv_hooks(block.attn, name, image, kv),
-                subject_hooks(block, name, image, stream.subject),
+                subject_hooks(block, name, image, stream.subject, attend=stream.attend),
                 norm_hook(block.norm1 if double else block.norm) as seen,
             ):
                 text, tokens = block(
@@ -94,14 +97,19 @@ class Flux1(PipelineBackbone):
 
     def _project(self, stream: _Stream) -> Latent:
         transformer = self._transformer
-        return unpack(transformer.proj_out(transformer.norm_out(stream.image, stream.temb)), *stream.grid)
+        out = transformer.proj_out(transformer.norm_out(stream.image, stream.temb))
+        return unpack(stream.on_grid(out), *stream.grid)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Stream(ImageFirst):
     """What flows from block to block."""
 
-    text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
     rotary: tuple[Tensor, Tensor] = field(repr=False)
+    """Of the text's tokens, then of all others."""
     subject: SubjectControl | None
+
+    def only(self, tokens: Int[Tensor, " k"], text: slice) -> Self:
+        """See `ImageFirst.only`."""
+        return replace(super().only(tokens, text), rotary=text_first(self.rotary, self.text.shape[1], tokens, text))

@@ -9,12 +9,13 @@ latents are normalised as patches of 2 x 2, and a token is such a patch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from dragflow.backbones.attend import attend_hook
 from dragflow.backbones.conditioning import Text, Told
 from dragflow.backbones.flux2.layout import (
     TEXT_TOKENS,
@@ -29,7 +30,7 @@ from dragflow.backbones.flux2.layout import (
 from dragflow.backbones.hooks import input_hook, kv_hooks, sliced_kv_hooks
 from dragflow.backbones.packing import pack, unpack
 from dragflow.backbones.pipeline import PipelineBackbone
-from dragflow.backbones.streams import ImageFirst
+from dragflow.backbones.streams import TEXT_FIRST, ImageFirst, text_first
 from dragflow.backbones.vae import mode, stride_of
 from dragflow.core.config import InversionConfig
 from dragflow.method.backbone import Image, KVControl, Latent, Schedule
@@ -109,7 +110,11 @@ class Flux2(PipelineBackbone):
         self, index: int, name: str, stream: _Stream, kv: KVControl | None, tokens: Tensor, text: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         block, image = self._transformer.transformer_blocks[index], slice(0, stream.image_tokens)
-        with kv_hooks(block.attn, name, image, kv), input_hook(block.attn, "hidden_states") as seen:
+        with (
+            attend_hook(block.attn, name, TEXT_FIRST, stream.attend),
+            kv_hooks(block.attn, name, image, kv),
+            input_hook(block.attn, "hidden_states") as seen,
+        ):
             text, tokens = block(
                 hidden_states=tokens,
                 encoder_hidden_states=text,
@@ -125,6 +130,7 @@ class Flux2(PipelineBackbone):
         block, first = self._transformer.single_transformer_blocks[index], text.shape[1]
         image, width = slice(first, first + stream.image_tokens), block.attn.inner_dim
         with (
+            attend_hook(block.attn, name, TEXT_FIRST, stream.attend),
             sliced_kv_hooks(block.attn.to_qkv_mlp_proj, name, image, width, kv),
             input_hook(block.attn, "hidden_states") as seen,
         ):
@@ -139,17 +145,22 @@ class Flux2(PipelineBackbone):
 
     def _project(self, stream: _Stream) -> Latent:
         transformer = self._transformer
-        return in_rows(transformer.proj_out(transformer.norm_out(stream.image, stream.temb)), *stream.grid)
+        out = transformer.proj_out(transformer.norm_out(stream.image, stream.temb))
+        return in_rows(stream.on_grid(out), *stream.grid)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Stream(ImageFirst):
     """What flows from block to block."""
 
-    text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
     double: tuple[Tensor, Tensor] = field(repr=False)
     """Modulation of image and text in all double blocks."""
     single: Tensor = field(repr=False)
     """The same in all single blocks."""
     rotary: tuple[Tensor, Tensor] = field(repr=False)
+    """Of the text's tokens, then of all others."""
+
+    def only(self, tokens: Int[Tensor, " k"], text: slice) -> Self:
+        """See `ImageFirst.only`."""
+        return replace(super().only(tokens, text), rotary=text_first(self.rotary, self.text.shape[1], tokens, text))

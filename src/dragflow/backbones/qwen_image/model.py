@@ -9,12 +9,13 @@ of which a picture is one frame.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from dragflow.backbones.attend import attend_hook
 from dragflow.backbones.conditioning import Text, Told
 from dragflow.backbones.guidance import beyond
 from dragflow.backbones.hooks import input_hook, kv_hooks
@@ -23,7 +24,7 @@ from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.qwen_image.layout import moments, reference_rotary, spec_of, stride_of
 from dragflow.backbones.qwen_image.prompts import check_prompt, encode
 from dragflow.backbones.qwen_image.shown import Shown
-from dragflow.backbones.streams import ImageFirst
+from dragflow.backbones.streams import TEXT_FIRST, ImageFirst
 from dragflow.backbones.vae import mode
 from dragflow.method.backbone import BackboneSpec, Image, KVControl, Latent
 
@@ -55,7 +56,8 @@ class QwenImage(PipelineBackbone):
     def _lead(self, v: Latent, away: Latent, scale: float) -> Latent:
         """The usual rule, after which each token is as long as the prompt's own answer."""
         own, led = pack(v), pack(beyond(v, away, scale))
-        length = own.norm(dim=-1, keepdim=True) / led.norm(dim=-1, keepdim=True)
+        norm = led.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(led.dtype).tiny)  # 0 where nothing is computed
+        length = own.norm(dim=-1, keepdim=True) / norm
         return unpack(led * length, *self.spec.token_grid((v.shape[-2], v.shape[-1])))
 
     def _embed(self, z: Latent, t: float | Tensor, cond: Told) -> _Stream:
@@ -89,7 +91,11 @@ class QwenImage(PipelineBackbone):
         image = slice(0, stream.image_tokens)
 
         def run(tokens: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            with kv_hooks(block.attn, name, image, kv), input_hook(block.attn, "hidden_states") as seen:
+            with (
+                attend_hook(block.attn, name, TEXT_FIRST, stream.attend),
+                kv_hooks(block.attn, name, image, kv),
+                input_hook(block.attn, "hidden_states") as seen,
+            ):
                 text, tokens = block(
                     hidden_states=tokens,
                     encoder_hidden_states=text,
@@ -106,17 +112,24 @@ class QwenImage(PipelineBackbone):
     def _project(self, stream: _Stream) -> Latent:
         transformer = self._transformer
         temb = stream.temb if stream.still is None else stream.temb.chunk(2)[0]
-        return unpack(transformer.proj_out(transformer.norm_out(stream.image, temb)), *stream.grid)
+        return unpack(stream.on_grid(transformer.proj_out(transformer.norm_out(stream.image, temb))), *stream.grid)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Stream(ImageFirst):
     """What flows from block to block."""
 
-    text: Float[Tensor, "b m d"]
+    least_text: ClassVar[int] = 1
+
     temb: Float[Tensor, "b d"]
     """Of the time, and where references are still, of time 0 after it."""
     rotary: tuple[Tensor, Tensor] = field(repr=False)
     """Of image and references, and of the text."""
     still: Int[Tensor, "b n+r"] | None
     """1 where a token is modulated as at time 0; None if none is."""
+
+    def only(self, tokens: Int[Tensor, " k"], text: slice) -> Self:
+        """See `ImageFirst.only`."""
+        rotary = self.rotary[0][tokens], self.rotary[1][text]
+        still = None if self.still is None else self.still[:, tokens]
+        return replace(super().only(tokens, text), rotary=rotary, still=still)

@@ -8,17 +8,20 @@ learned, of a table whose middle is the picture's. Guidance is classifier-free.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dragflow.backbones.attend import attend_hook
 from dragflow.backbones.conditioning import PooledText, Told
 from dragflow.backbones.hooks import kv_hooks, norm_hook, subject_hooks
 from dragflow.backbones.packing import unpack_last
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.backbones.sd3.layout import TEXT_TOKENS, check_places, spec_of
+from dragflow.backbones.streams import NO_TEXT, TEXT_LAST, ImageFirst
 from dragflow.method.backbone import BackboneSpec, KVControl, Latent, SubjectControl
 
 
@@ -54,7 +57,7 @@ class SD3(PipelineBackbone):
         text = transformer.context_embedder(cond.text.tokens.to(dtype))
         return _Stream(
             grid=grid,
-            image=transformer.pos_embed(z.to(dtype)).contiguous(),
+            tokens=transformer.pos_embed(z.to(dtype)).contiguous(),
             text=text.expand(z.shape[0], -1, -1),
             temb=transformer.time_text_embed(times, cond.text.pooled.to(dtype)),
             subject=None if cond.subject is None else cond.subject.at(float(t)),
@@ -66,29 +69,27 @@ class SD3(PipelineBackbone):
         def run(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             tokens = slice(0, image.shape[1])
             with (
+                attend_hook(block.attn, name, TEXT_LAST, stream.attend),
+                nullcontext() if block.attn2 is None else attend_hook(block.attn2, f"{name}.2", NO_TEXT, stream.attend),
                 kv_hooks(block.attn, name, tokens, kv),
-                subject_hooks(block, name, tokens, stream.subject, heads=1),
+                subject_hooks(block, name, tokens, stream.subject, heads=1, attend=stream.attend),
                 norm_hook(block.norm1) as seen,
             ):
                 left, image = block(hidden_states=image, encoder_hidden_states=text, temb=stream.temb)
             return text if left is None else left, image, seen[0]
 
-        text, image, norm = self._checkpointed(run, stream.image, stream.text)
-        return replace(stream, image=image, text=text), norm
+        text, image, norm = self._checkpointed(run, stream.tokens, stream.text)
+        return replace(stream, tokens=image, text=text), norm
 
     def _project(self, stream: _Stream) -> Latent:
         transformer = self._transformer
-        return unpack_last(transformer.proj_out(transformer.norm_out(stream.image, stream.temb)), *stream.grid)
+        out = transformer.proj_out(transformer.norm_out(stream.image, stream.temb))
+        return unpack_last(stream.on_grid(out), *stream.grid)
 
 
-@dataclass(frozen=True, eq=False)
-class _Stream:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Stream(ImageFirst):
     """What flows from block to block."""
 
-    grid: tuple[int, int]
-    """Rows and columns of the image tokens."""
-    image: Float[Tensor, "b n d"]
-    """See `Stream.image`."""
-    text: Float[Tensor, "b m d"]
     temb: Float[Tensor, "b d"]
     subject: SubjectControl | None

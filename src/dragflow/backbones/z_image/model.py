@@ -9,16 +9,18 @@ what the prompt changes to the prompt's own answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from dragflow.backbones.attend import attend_hook
 from dragflow.backbones.conditioning import Text, Told
 from dragflow.backbones.hooks import input_hook, kv_hooks
 from dragflow.backbones.packing import pack_last, unpack_last
 from dragflow.backbones.pipeline import PipelineBackbone
-from dragflow.backbones.streams import ImageFirst
+from dragflow.backbones.streams import NO_TEXT, TEXT_LAST, ImageFirst
 from dragflow.backbones.z_image import distilled
 from dragflow.backbones.z_image.layout import (
     PATCHING,
@@ -58,30 +60,34 @@ class ZImage(PipelineBackbone):
         times = 1 - torch.as_tensor(t, dtype=torch.float32, device=device).expand(z.shape[0])
         image, caption = image_ids(h, w, count, device), caption_ids(count, device)
         tokens = transformer.all_x_embedder[PATCHING](padded(pack_last(z)).to(dtype))
-        stream = _Stream(
-            grid=(h, w),
-            tokens=torch.cat([tokens[:, : h * w], _filled(tokens[:, h * w :], transformer.x_pad_token)], dim=1),
-            temb=transformer.t_embedder(times * transformer.t_scale).to(dtype),
-            rotary=transformer.rope_embedder(image)[None].expand(z.shape[0], -1, -1),
-        )
         text = transformer.cap_embedder(padded(cond.text.tokens).to(dtype))
         text = torch.cat([text[:, :count], _filled(text[:, count:], transformer.cap_pad_token)], dim=1)
         rotary = transformer.rope_embedder(caption)[None]
         for block in transformer.context_refiner:
             text = block(text, None, rotary)
-        return replace(
-            stream, caption=text.expand(z.shape[0], -1, -1), caption_rotary=rotary.expand(z.shape[0], -1, -1)
+        return _Stream(
+            grid=(h, w),
+            tokens=torch.cat([tokens[:, : h * w], _filled(tokens[:, h * w :], transformer.x_pad_token)], dim=1),
+            text=text.expand(z.shape[0], -1, -1),
+            temb=transformer.t_embedder(times * transformer.t_scale).to(dtype),
+            rotary=transformer.rope_embedder(image)[None].expand(z.shape[0], -1, -1),
+            text_rotary=rotary.expand(z.shape[0], -1, -1),
         )
 
     def _run_block(self, name: str, stream: _Stream, kv: KVControl | None) -> tuple[_Stream, Tensor]:
         kind, _, index = name.partition(".")
         if kind == "layer":
-            stream = stream.joined
-        blocks = self._transformer.layers if kind == "layer" else self._transformer.noise_refiner
+            stream, blocks, order = stream.joined, self._transformer.layers, TEXT_LAST
+        else:
+            blocks, order = self._transformer.noise_refiner, NO_TEXT
         block, image = blocks[int(index)], slice(0, stream.image_tokens)
 
         def run(tokens: Tensor) -> tuple[Tensor, Tensor]:
-            with kv_hooks(block.attention, name, image, kv), input_hook(block.attention) as seen:
+            with (
+                attend_hook(block.attention, name, order, stream.attend),
+                kv_hooks(block.attention, name, image, kv),
+                input_hook(block.attention) as seen,
+            ):
                 tokens = block(tokens, None, stream.rotary, stream.temb)
             return tokens, seen[0][:, image]
 
@@ -90,7 +96,7 @@ class ZImage(PipelineBackbone):
 
     def _project(self, stream: _Stream) -> Latent:
         tokens = self._transformer.all_final_layer[PATCHING](stream.joined.tokens, c=stream.temb)
-        return -unpack_last(tokens[:, : stream.image_tokens], *stream.grid)
+        return -unpack_last(stream.on_grid(tokens[:, : stream.image_tokens]), *stream.grid)
 
 
 def _filled(tokens: Float[Tensor, "b n d"], token: Float[Tensor, "1 d"]) -> Float[Tensor, "b n d"]:
@@ -103,19 +109,21 @@ class _Stream(ImageFirst):
 
     temb: Float[Tensor, "b d"]
     rotary: Tensor = field(repr=False)
-    caption: Float[Tensor, "b m d"] | None = None
-    """The caption's tokens, until they join the image's."""
-    caption_rotary: Tensor | None = field(default=None, repr=False)
+    text_rotary: Tensor = field(repr=False)
+    """Of the caption's tokens, until they join the image's."""
+
+    def only(self, tokens: Int[Tensor, " k"], text: slice) -> Self:
+        """See `ImageFirst.only`."""
+        rotary = self.rotary[:, tokens]
+        return replace(super().only(tokens, text), rotary=rotary, text_rotary=self.text_rotary[:, text])
 
     @property
     def joined(self) -> _Stream:
         """The stream with the caption's tokens after the image's."""
-        if self.caption is None or self.caption_rotary is None:
-            return self
         return replace(
             self,
-            tokens=torch.cat([self.tokens, self.caption], dim=1),
-            rotary=torch.cat([self.rotary, self.caption_rotary], dim=1),
-            caption=None,
-            caption_rotary=None,
+            tokens=torch.cat([self.tokens, self.text], dim=1),
+            rotary=torch.cat([self.rotary, self.text_rotary], dim=1),
+            text=self.text[:, :0],
+            text_rotary=self.text_rotary[:, :0],
         )
