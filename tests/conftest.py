@@ -66,12 +66,23 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_sweeps_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What somebody swept on this machine must not change what models do in tests, nor in programs that tests start."""
+def _nothing_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What somebody swept or chose on this machine must not change what models do in tests, nor in programs that tests
+    start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
-        patch.setattr("dragflow.files.sweeps.config_folder", tmp_path_factory.mktemp("swept").joinpath)
+        folder = tmp_path_factory.mktemp("user")
+        for kept in ("sweeps", "models"):
+            patch.setattr(f"dragflow.files.{kept}.config_folder", folder.joinpath)
+        patch.delenv("DRAGFLOW_MODEL", raising=False)
         yield
+
+
+@pytest.fixture
+def models_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test alone keeps the user's models."""
+    monkeypatch.setattr("dragflow.files.models.config_folder", (tmp_path / "user").joinpath)
+    return tmp_path / "user" / "models.toml"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dragflow import Editor, ModelOptions
     from dragflow.service import ModelPool
 
-_BUILT_IN, _NAMED, _AUTO, _NONE = "nano", "as named below", "auto", "none"
+_DEFAULT, _BUILT_IN, _NAMED, _AUTO, _NONE = "default", "nano", "as named below", "auto", "none"
 _FILES = ("diffusion_models", "unet_gguf", "checkpoints")
 _ENCODERS = ("text_encoders", "clip_gguf")
 _AFTER = ["main memory", "nowhere"]
@@ -67,12 +67,13 @@ class LoadModel:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         encoder = ([_AUTO, *_listed(*_ENCODERS)], {"tooltip": "Of a model that is a file; auto: told by its tensors."})
+        chosen = {"tooltip": "default: the one that `dragflow model use` or $DRAGFLOW_MODEL names, else nano."}
         return {
             "required": {
-                "model": ([_BUILT_IN, *_listed(*_FILES), *_diffusers(), _NAMED],),
+                "model": ([_DEFAULT, _BUILT_IN, *_listed(*_FILES), *_diffusers(), _NAMED], chosen),
             },
             "optional": {
-                "name": ("STRING", {"default": "", "tooltip": "Hub id, folder or file, for 'as named below'."}),
+                "name": ("STRING", {"default": "", "tooltip": "Hub id, folder, file or short name, for 'as named below'."}),
                 "text_encoder": encoder,
                 "text_encoder_2": encoder,
                 "vae": ([_AUTO, *_listed("vae")], encoder[1]),
@@ -110,7 +111,7 @@ class LoadModel:
             quantize=None if quantize == _NONE else quantize,
             offload=offload,
             lora=() if lora == _NONE else (f"{_path(lora)}:{lora_strength:g}",),
-            **(_parts((text_encoder, text_encoder_2, vae)) if Path(place).is_file() else {}),
+            **(_parts((text_encoder, text_encoder_2, vae)) if place and Path(place).is_file() else {}),
         )
         loaded = Model(options, ModelPool(1, _INVERSION_BYTES), kept=keep_in == _AFTER[0])
         with loaded.working():
@@ -139,9 +140,11 @@ def _diffusers() -> list[str]:
     return [f"diffusers/{folder.name}" for folder in found]
 
 
-def _place(model: str, name: str) -> str:
+def _place(model: str, name: str) -> str | None:
     from dragflow import UserError
 
+    if model == _DEFAULT:
+        return None
     if model == _BUILT_IN:
         return model
     if model == _NAMED:

@@ -38,6 +38,7 @@ def test_what_lies_in_comfyuis_folders_is_offered(classes: dict[str, Any], folde
     put(folders, "diffusers/FLUX.1-dev/model_index.json", "vae/ae.safetensors", "text_encoders/t5.safetensors")
     spec = classes["DragFlowLoadModel"].INPUT_TYPES()
     assert spec["required"]["model"][0] == [
+        "default",
         "nano",
         "diffusion_models/flux/dev.safetensors",
         "checkpoints/all.safetensors",

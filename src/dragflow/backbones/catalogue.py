@@ -9,7 +9,8 @@ from pathlib import Path
 from dragflow.backbones.checkpoints.recognise import Recognised
 from dragflow.backbones.dummy import dummy_place
 from dragflow.backbones.family import FAMILIES, Family, published, terms
-from dragflow.backbones.hub import files_of, in_cache, kept, lacking
+from dragflow.backbones.hub import files_of
+from dragflow.backbones.hub_cache import in_cache, kept, lacking
 from dragflow.backbones.model_file import class_in, known, published_for, rest_of
 from dragflow.backbones.model_root import ModelRoot, read_roots
 from dragflow.backbones.usual import NANO_FOLDER, usual_preset

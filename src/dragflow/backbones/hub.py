@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dragflow.backbones.family import published_as, terms
 from dragflow.backbones.hub_causes import cause, is_final
 from dragflow.backbones.hub_files import absent, wanted
+from dragflow.backbones.hub_room import check_room
 from dragflow.core.errors import UserError
 from dragflow.core.models import DOWNLOADS
 from dragflow.core.text import file_size, one_line
@@ -31,18 +31,6 @@ _PATIENCE = 20.0
 """Seconds to wait for the list of a model's files."""
 
 _log, _downloads = logging.getLogger(__name__), logging.getLogger(DOWNLOADS)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A model in the hub's cache."""
-
-    folder: Path | None
-    """The snapshot; None if the model's index is not there."""
-    size: int
-    """Bytes of all its files, of every revision."""
-    lacking: str | None
-    """A file of its parts that is not there; None if it is complete."""
 
 
 def find(
@@ -77,7 +65,7 @@ def find(
         folder = None if is_final(error) else cached(model, revision)
     if folder is None:
         raise UserError(why)  # not chained: what the library raises may hold addresses with passwords
-    if (file := absent(folder, parts or _parts_of(folder / INDEX), without_weights)) is not None:
+    if (file := absent(folder, parts or parts_of(folder / INDEX), without_weights)) is not None:
         raise UserError(f"{what} {model} is only partly in the cache, {file} is missing; {why}")
     _log.info("%s %s is taken from the cache", what, model)
     return folder
@@ -103,9 +91,10 @@ def folder_of(model: str, what: str = "model") -> Path | None:
     except (OSError, ValueError, HFValidationError):
         pass
     shown = model if len(model) <= 80 else f"{model[:80]}..."
+    short = "; `dragflow model list` has the short names" if what == "model" else ""
     raise UserError(
         f"{what} {shown!r} is neither a folder nor a hub id: give a folder that exists, in the layout of diffusers or "
-        "transformers, or owner/name with letters, digits, '-', '_' and '.'"
+        f"transformers, or owner/name with letters, digits, '-', '_' and '.'{short}"
     )
 
 
@@ -113,7 +102,7 @@ def files_of(folder: Path, without_weights: Sequence[str] = ()) -> list[Path]:
     """The files of a model that is in a folder of this machine, the same that would be downloaded."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     top = [INDEX] if INDEX in names else []
-    parts = _parts_of(folder / INDEX) if top else WHOLE
+    parts = parts_of(folder / INDEX) if top else WHOLE
     return [folder / name for name in (*top, *wanted(names, parts, without_weights))]
 
 
@@ -135,43 +124,53 @@ def _downloaded(
 
     with _quiet():
         info = HfApi().model_info(model, revision=revision, timeout=_PATIENCE, files_metadata=True)
-        names = [file.rfilename for file in info.siblings or ()]
+        sizes = {file.rfilename: file.size for file in info.siblings or ()}
         top = [INDEX] if parts is None else []
-        if parts is None and INDEX not in names:
+        if parts is None and INDEX not in sizes:
             raise UserError(f"{what} {model} is not a pipeline in diffusers layout, it has no {INDEX}: name one")
-        _announce(model, what, info, parts, without_weights)
+        _announce(model, what, info, sizes, parts, without_weights)
         if parts is None:
-            parts = _parts_of(Path(hf_hub_download(model, INDEX, revision=revision)))
-        files = wanted(names, parts, without_weights)
+            with _bars(shown=False):
+                parts = parts_of(Path(hf_hub_download(model, INDEX, revision=revision)))
+        files = wanted(sizes, parts, without_weights)
         for part in (part for part in parts if part not in without_weights):
             if not _has_weights(files, f"{part}/" if part else ""):
                 raise UserError(
                     f"{what} {model} has no weights of its {part or 'network'} as safetensors, and pickles are not "
                     "read: convert it, or name another `revision`"
                 )
+        missing = [name for name in files if _here(model, name, info.sha) is None]
+        check_room(f"{what} {model}", model, sum(sizes[name] or 0 for name in missing))
         patterns = [escape(file) for file in (*top, *files)]
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+        with _bars(shown=bool(missing)):
+            folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
     if (file := absent(folder, parts, without_weights)) is not None:
         raise UserError(f"{what} {model} has no {file} on the hub: it is not complete; name another")
     return folder
 
 
-def _announce(
-    model: str, what: str, info: ModelInfo, parts: Sequence[str] | None, without_weights: Sequence[str]
-) -> None:
-    """Say under which licence what is about to be downloaded, before the first of its files is asked for."""
+def _here(model: str, name: str, commit: str | None) -> Path | None:
+    """A file of a commit that is in the cache."""
     from huggingface_hub import try_to_load_from_cache
 
-    def here(name: str) -> Path | None:
-        found = try_to_load_from_cache(model, name, revision=info.sha)
-        return Path(found) if isinstance(found, str) else None
+    found = try_to_load_from_cache(model, name, revision=commit)
+    return Path(found) if isinstance(found, str) else None
 
-    sizes = {file.rfilename: file.size for file in info.siblings or ()}
+
+def _announce(
+    model: str,
+    what: str,
+    info: ModelInfo,
+    sizes: Mapping[str, int | None],
+    parts: Sequence[str] | None,
+    without_weights: Sequence[str],
+) -> None:
+    """Say under which licence what is about to be downloaded, before the first of its files is asked for."""
     if parts is None:  # before the index is there, every folder may be a part
-        index = here(INDEX)
+        index = _here(model, INDEX, info.sha)
         folders = sorted({name.partition("/")[0] for name in sizes if "/" in name})
-        parts = folders if index is None else _parts_of(index)
-    files = [name for name in wanted(sizes, parts, without_weights) if here(name) is None]
+        parts = folders if index is None else parts_of(index)
+    files = [name for name in wanted(sizes, parts, without_weights) if _here(model, name, info.sha) is None]
     known = [size for name in files if (size := sizes[name]) is not None]
     if files:
         size = f"at most {file_size(sum(known))}" if len(known) == len(files) else "of unknown size"
@@ -188,49 +187,13 @@ def _terms(model: str, info: ModelInfo) -> str:
     return terms(licence, commercial=None, gated=bool(info.gated))
 
 
-def kept(model: str) -> Kept | None:
-    """What earlier downloads left of a model in the cache; None if nothing."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    place = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
-    size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file() and not path.is_symlink())
-    if not size:
-        return None
-    folder = cached(model, None)
-    return Kept(folder, size, INDEX if folder is None else lacking(folder))
-
-
-def lacking(folder: Path) -> str | None:
-    """A file that a model in diffusers layout on this disk lacks; None if it is complete."""
-    try:
-        return absent(folder, _parts_of(folder / INDEX))
-    except UserError:
-        return INDEX
-
-
-def in_cache() -> list[str]:
-    """Ids of the models in the cache, whatever they are."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    found: list[str] = []
-    for place in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
-        name = place.name.removeprefix("models--").replace("--", "/", 1)
-        with suppress(HFValidationError):
-            validate_repo_id(name)
-            found.append(name)
-    return found
-
-
 def _has_weights(files: Sequence[str], place: str) -> bool:
     """Whether a part has weights, if it is a network."""
     names = [file.removeprefix(place) for file in files if file.startswith(place)]
     return "config.json" not in names or any("/" not in name and name.endswith(".safetensors") for name in names)
 
 
-def _parts_of(index: Path) -> tuple[str, ...]:
+def parts_of(index: Path) -> tuple[str, ...]:
     """The parts of a pipeline that are not empty."""
     try:
         entries = json.loads(index.read_text(encoding="utf-8"))
@@ -250,3 +213,18 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         hub_logging.set_verbosity(level)
+
+
+@contextmanager
+def _bars(*, shown: bool) -> Iterator[None]:
+    """Let the hub show its progress bars only where something large is downloaded."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if shown or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

@@ -16,6 +16,7 @@ from dragflow.backbones.usual import NANO_FOLDER
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import DUMMY, FLUX1_DEV, NANO, ModelOptions
 from dragflow.core.plugins import named
+from dragflow.files.models import settled_model
 from dragflow.method.backbone import Backbone
 
 
@@ -46,7 +47,7 @@ def load_backbone(options: ModelOptions) -> Backbone:
         UserError: no such model, a part missing, a family that is not known.
     """
     source = source_of(options)
-    family = _family_in(source.folder, options.name)
+    family = _family_in(source.folder, source.options.name)
     with quiet_libraries():
         return _loader(family).load(source)
 
@@ -57,6 +58,7 @@ def source_of(options: ModelOptions) -> Source:
     Raises:
         UserError: one of them is nowhere.
     """
+    options = settled_model(options)
     return assemble(options) if is_file(options) else Source(options, *locate(options))
 
 
@@ -83,6 +85,7 @@ def footprint(options: ModelOptions) -> Footprint:
         UserError: a folder that was named holds no model, or a damaged one.
         CapabilityError: a family that is not known.
     """
+    options = settled_model(options)
     main = told(options)
     if main is not None and (pipeline := pipeline_of(options, main)) is not None:
         family: Family = FAMILIES.load(pipeline)

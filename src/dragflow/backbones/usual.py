@@ -13,6 +13,7 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import BUILT_IN, NANO, ModelOptions
 from dragflow.core.task import PromptForm
+from dragflow.files.models import settled_model
 
 BRIDGE = "bridge.safetensors"
 """Name of the bridge that comes with a model, in the model's folder."""
@@ -24,6 +25,7 @@ def usual_preset(options: ModelOptions) -> str:
 
     Of a model that is not there it is `default`: what is wrong with the name, loading says.
     """
+    options = settled_model(options)
     folder = _found(options)
     family = _family_of(options, folder) or Family("")
     bridged = bridge_file(options, folder) is not None
@@ -32,6 +34,7 @@ def usual_preset(options: ModelOptions) -> str:
 
 def preset_of_few_steps(options: ModelOptions) -> str | None:
     """`usual_preset` of a model that was distilled to few steps; None of any other."""
+    options = settled_model(options)
     folder = _found(options)
     family = _family_of(options, folder)
     distilled = family is not None and _is_distilled(options, folder, family)
@@ -40,6 +43,7 @@ def preset_of_few_steps(options: ModelOptions) -> str | None:
 
 def usual_prompts(options: ModelOptions, config: EditConfig) -> PromptForm:
     """What a model is told under a configuration; of a model that is not there it is `captions`."""
+    options = settled_model(options)
     family = _family_of(options, _found(options))
     return prompt_form(config, "captions" if family is None else family.prompts)
 

@@ -22,6 +22,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, SubjectId, WeightsId
 from dragflow.editor.checks import with_names
 from dragflow.editor.versions import versions
+from dragflow.files.models import settled_model
 from dragflow.method.backbone import BackboneSpec
 from dragflow.service.crew import raise_machine_fault
 from dragflow.service.executors import Executor
@@ -77,6 +78,8 @@ def run(plan: Plan, ids: Sequence[str], out: Path, executor: Executor, *, retry:
     Raises:
         UserError: `out` holds another run, or one on data that have changed since; the model cannot be loaded.
     """
+    if plan.model is not None:
+        plan = replace(plan, model=settled_model(plan.model))  # short names mean nothing on another machine
     with opened(out, header(plan, executor)):
         data, records = data_set(plan.data, plan.regions), {record.sample: record for record in read_records(out)}
         check_names(out, records.values(), data)

@@ -158,6 +158,7 @@ def score(
     from dragflow.bench.score import scorable
     from dragflow.bench.score import score as score_run
     from dragflow.cli.progress import silence_libraries
+    from dragflow.files.models import settled_model
     from dragflow.files.outputs import check_folder
 
     headers = {folder: read_header(folder) for folder in runs}
@@ -167,7 +168,7 @@ def score(
     for folder in runs:
         check_folder(folder)
     silence_libraries()
-    taps_model = ModelOptions(model).name if features == "taps" else model
+    taps_model = settled_model(ModelOptions(model)).name if features == "taps" else model
     suite = load_suite(features=features, model=taps_model, lpips=lpips, device=device)
     for folder, samples in sets.items():
         scores = _bar(score_run(folder, samples, suite), totals[folder], f"scoring {folder}")

@@ -1,4 +1,4 @@
-"""`dragflow model`: which models there are, what a model's file is, and what suits a model."""
+"""`dragflow model`: which models there are, what a model's file is, and what suits a model; the user's own choice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from dragflow.cli.model_store import add, download, remove, use
 from dragflow.cli.sweep import sweep
 from dragflow.cli.terminal import emit, say
 from dragflow.core.errors import UserError
@@ -15,15 +16,21 @@ from dragflow.core.errors import UserError
 if TYPE_CHECKING:
     from dragflow.backbones.catalogue import Known, Usable
     from dragflow.backbones.checkpoints.recognise import Part, Recognised
+    from dragflow.core.models import ModelOptions
 
-app = App(name="model", help="List the models that are known; say what a model's file is; find what suits a model.")
+app = App(
+    name="model",
+    help="List, choose, name, download and remove models; say what a model's file is; find what suits a model.",
+)
 app.command(sweep)
+for _command in (use, add, download, remove):
+    app.command(_command)
 
 
 @app.command(name="list")
 def list_models(*, model_root: tuple[str, ...] = (), json: bool = False) -> None:
-    """List built-in models, weights on the hub with their licences, what of them is on this disk, and the models in
-    model roots; asks no network.
+    """List built-in models, weights on the hub with their licences, what of them is on this disk, your short names, and
+    the models in model roots; asks no network.
 
     Parameters
     ----------
@@ -34,19 +41,38 @@ def list_models(*, model_root: tuple[str, ...] = (), json: bool = False) -> None
         As one JSON object on stdout.
     """
     from dragflow.backbones.catalogue import known_models, models_in
-    from dragflow.core.models import ModelOptions
+    from dragflow.core.models import NANO, ModelOptions
+    from dragflow.files.models import chosen_model, user_models
 
-    models = known_models()
+    models, default, short = known_models(), chosen_model() or NANO, user_models().models
     roots = ModelOptions(model_root=model_root).roots
     folders, files = models_in(roots)
     models = (*models, *folders)
     if json:
-        emit({"models": [asdict(model) for model in models], "files": [_usable_facts(one) for one in files]})
+        listed, usable = [asdict(model) for model in models], [_usable_facts(one) for one in files]
+        names = {name: _options(options) for name, options in short.items()}
+        emit({"default": default, "short": names, "models": listed, "files": usable})
         return
+    say(f"used where none is named: {default}")
+    for name, options in short.items():
+        say(f"{name}\n  " + ", ".join(f"{key} {_words(value)}" for key, value in _options(options).items()))
     for one in models:
         say(f"{one.name}\n  {one.terms}; preset {one.preset}; {_place(one)}")
     for one in files:
         say("\n".join(_usable_lines(one)))
+
+
+def _options(options: ModelOptions) -> dict[str, Any]:
+    """What is kept with a short name."""
+    from dragflow.cli.options import changed
+
+    plain = asdict(options)
+    groups = {name.partition(".")[0]: None for name in changed(options)}
+    return {name: plain[name] for name in groups}
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(_words, value)) if isinstance(value, tuple) else str(value)
 
 
 def _usable_facts(one: Usable) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def served(
     token = os.environ.get(TOKEN_VARIABLE)
     if token == "":
         raise UserError(f"${TOKEN_VARIABLE} is empty: set it to a token, or unset it")
-    models = models_of([model.name, *server.also], model)
+    models = models_of(server.also, model)
     settings = ServerSettings(models=models, upload_bytes=server.upload * MEBI, keep_seconds=server.keep, token=token)
     check_address(server.host, settings)
     if server.cache is not None:

@@ -54,7 +54,7 @@ class ModelOptions(Checked, called="`{}`"):
 
     model: Name | None = None
     """Hub id or folder of a pipeline in diffusers layout, a file of its transformer or of more, or a built-in model:
-    nano, dummy. [default: $DRAGFLOW_MODEL, else FLUX.1-dev]"""
+    nano, dummy; or a short name of yours. [default: $DRAGFLOW_MODEL, else that of `dragflow model use`, else nano]"""
     revision: Name | None = None
     """Commit, tag or branch on the hub. [default: the newest]"""
     device: Name | None = None
@@ -110,8 +110,10 @@ class ModelOptions(Checked, called="`{}`"):
 
     @property
     def name(self) -> str:
-        """The given model, else that of $DRAGFLOW_MODEL, else FLUX.1-dev."""
-        return self.model or os.environ.get(VARIABLE) or FLUX1_DEV
+        """The model that is named; options without one are settled by `dragflow.files.models.settled_model` first."""
+        if self.model is None:
+            raise ValueError("no model is named: settle these options")
+        return self.model
 
     def on(self, device: str | None) -> ModelOptions:
         """The same on a device, if one is given."""

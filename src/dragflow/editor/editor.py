@@ -20,6 +20,7 @@ from dragflow.editor.inversions import Inversions
 from dragflow.editor.result import EditResult
 from dragflow.editor.session import Session, as_config
 from dragflow.files.instructions import given_instruction
+from dragflow.files.models import settled_model
 from dragflow.files.pictures import SourceImage, as_source
 from dragflow.method.backbone import Backbone
 from dragflow.subject.base import SubjectAdapter
@@ -45,7 +46,8 @@ class Editor:
         """Load a model once for many pictures.
 
         Args:
-            model: hub id or folder of a pipeline in diffusers layout, a built-in one ("nano", "dummy"), or all options.
+            model: hub id or folder of a pipeline in diffusers layout, a built-in one ("nano", "dummy"), a short name of
+                the user's, or all options; the user's default when None (`dragflow model use`), else nano.
             **options: the fields of `ModelOptions`, as in `dtype=torch.bfloat16, offload=True, subject="nano"`.
 
         Raises:
@@ -53,7 +55,7 @@ class Editor:
             CapabilityError: an architecture dragflow does not know, no gradient reaches the latent, or the adapter is
                 not made for this model.
         """
-        asked = ModelOptions.of(model, **options)
+        asked = settled_model(ModelOptions.of(model, **options))
         if asked.subject is not None:
             check_options(asked.subject)
         editor = cls._with_subject(load_backbone(asked), asked)
@@ -124,7 +126,7 @@ def edit(
     image: Picture,
     instruction: Instruction | Operation | Sequence[Operation] | str | Path,
     *,
-    model: str | Path | ModelOptions = "nano",
+    model: str | Path | ModelOptions | None = None,
     config: EditConfig | str | None = None,
     observer: Observer = silent,
     **options: Any,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 from dragflow.core.errors import UserError
-from dragflow.core.models import ModelOptions
+from dragflow.core.models import NANO, ModelOptions
 from dragflow.core.task import Instruction, MaskArray
+from dragflow.files.models import chosen_model, settled_model
 
 
 def named_files(*values: object) -> list[Path]:
@@ -87,11 +88,12 @@ def _names(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:  # pyright: ignore[reportUnknownVariableType]
             yield from _names(item)
+    elif isinstance(value, ModelOptions) and value.model is None:
+        yield from _names(replace(value, model=chosen_model() or NANO))
     elif is_dataclass(value):
-        for field in fields(value):
-            yield from _names(getattr(value, field.name))
-        if isinstance(value, ModelOptions):
-            yield value.name  # also that of the environment
+        given = settled_model(value) if isinstance(value, ModelOptions) else value
+        for field in fields(given):
+            yield from _names(getattr(given, field.name))
 
 
 def _forms(name: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from dragflow.files import schema
 from dragflow.files.atomic import write_text
 from dragflow.files.cache import config_folder
 from dragflow.files.texts import read_text
+from dragflow.files.toml import toml_value
 
 Names = Annotated[tuple[Name, ...], MinLen(1)]
 Interval = tuple[float, float, float]
@@ -149,7 +149,7 @@ def dump_sweep(sweep: Sweep) -> str:
 def _table(value: Any, path: str) -> Iterator[str]:
     """The lines of a table: its plain keys, and after them the tables in it; what is None is left out."""
     entries = [(field.name, getattr(value, field.name)) for field in fields(value)]
-    yield from (f"{key} = {_plain(one)}" for key, one in entries if one is not None and not _is_table(one))
+    yield from (f"{key} = {toml_value(one)}" for key, one in entries if one is not None and not _is_table(one))
     for key, one in entries:
         place = f"{path}.{key}" if path else key
         if is_dataclass(one):
@@ -161,12 +161,3 @@ def _table(value: Any, path: str) -> Iterator[str]:
 
 def _is_table(value: object) -> bool:
     return is_dataclass(value) or (isinstance(value, tuple) and bool(value) and is_dataclass(value[0]))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_plain(key)} = {_plain(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_plain(one) for one in value) + "]"
-    # JSON writes strings and numbers as TOML does, but for one character that TOML wants escaped.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

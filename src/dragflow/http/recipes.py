@@ -16,6 +16,7 @@ from dragflow.core.result import Recipe
 from dragflow.core.task import Operation
 from dragflow.files.instructions import to_file
 from dragflow.files.masks import mask_png
+from dragflow.files.models import settled_model
 from dragflow.files.presets import as_settings, why_alike
 from dragflow.files.recipes import decode_recipe
 from dragflow.http import requests
@@ -82,7 +83,7 @@ def _model(recipe: Recipe) -> dict[str, Any]:
 
 def _offers(served: ModelOptions, recipe: Recipe) -> bool:
     """Whether a model is the one that made a result, by names; without a revision or a dtype it is that of any."""
-    made = recipe.weights.options
+    made, served = recipe.weights.options, settled_model(served)
     adapter = None if recipe.subject is None else recipe.subject.options.adapter
     return (
         _is_called(made.name, public_name(served))

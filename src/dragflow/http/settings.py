@@ -13,6 +13,7 @@ from dragflow.core.checked import Checked
 from dragflow.core.errors import UserError, shown
 from dragflow.core.fields import Name
 from dragflow.core.models import ModelOptions
+from dragflow.files.models import default_model
 
 TOKEN_VARIABLE = "DRAGFLOW_TOKEN"
 """Environment variable with the token that requests must carry; the only place where it is read."""
@@ -71,11 +72,13 @@ class ServerSettings(Checked, called="`{}`"):
 
 
 def public_name(model: ModelOptions) -> str:
-    """How requests call a model: its name, but of a folder or file only the last part."""
-    name = Path(model.name)
-    return name.name if name.exists() or name.is_absolute() else model.name
+    """How requests call a model: its name or short name, but of a folder or file only the last part."""
+    called = model.model or default_model()
+    name = Path(called)
+    return name.name if name.exists() or name.is_absolute() else called
 
 
-def models_of(names: Sequence[str], options: ModelOptions) -> tuple[ModelOptions, ...]:
-    """One model for each name, all loaded in the same way."""
-    return tuple(replace(options, model=name) for name in names) or (options,)
+def models_of(also: Sequence[str], options: ModelOptions) -> tuple[ModelOptions, ...]:
+    """The model of options, the default one where they name none, and further ones, all loaded in the same way."""
+    names = (options.model or default_model(), *also)
+    return tuple(replace(options, model=name) for name in names)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from dragflow.core.models import BUILT_IN, VARIABLE, ModelOptions, SubjectOptions
+from dragflow.core.models import BUILT_IN, ModelOptions, SubjectOptions
 from dragflow.core.result import Recipe
+from dragflow.files.models import chosen_model as default_choice
+from dragflow.files.models import settled_model
 from dragflow.subject.registry import encoders_of
 
 _NAMED = 5
@@ -28,13 +29,26 @@ def asks(recipe: Recipe) -> dict[str, Any]:
 
 
 def chosen_model(recipe: Recipe, given: ModelOptions) -> str | None:
-    """The model that the user named by option, or by $DRAGFLOW_MODEL where that is the one of the recipe."""
-    made = recipe.weights.options.model
-    return given.model or (made if made and os.environ.get(VARIABLE) == made else None)
+    """The model that the user named by option, or chose for good where that is the one of the recipe."""
+    made, chosen = recipe.weights.options.model, default_choice()
+    return given.model or (made if chosen is not None and settled_model(ModelOptions(chosen)).model == made else None)
+
+
+def kept_with(recipe: Recipe, given: ModelOptions) -> ModelOptions:
+    """The options with what the user keeps with the short name that they give: where the model is and how it runs,
+    and of what determines its weights that with which the result was made.
+    """
+    if given.model is None:
+        return given
+    kept, made = settled_model(given), recipe.weights.options
+    runs = {name: getattr(kept, name) for name in ("model", "model_root", "device", "offload", "checkpointing")}
+    same = ("revision", "parts", "quantize", "lora", "bridge")
+    return replace(given, **runs, **{n: getattr(kept, n) for n in same if getattr(kept, n) == getattr(made, n)})
 
 
 def unchosen(recipe: Recipe, given: ModelOptions) -> tuple[str, ...]:
     """What a recipe would load that neither comes with dragflow nor was named by the user, each with its option."""
+    given = kept_with(recipe, given)
     made, subject = recipe.weights.options, given.subject or SubjectOptions()
     found = [("model", made.model)] if made.model not in BUILT_IN and not chosen_model(recipe, given) else []
     found += [("parts", name) for name in made.parts if not given.parts and not given.model_root]

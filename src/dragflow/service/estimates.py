@@ -23,6 +23,7 @@ from dragflow.core.events import Event, Finished, Stepped
 from dragflow.core.models import ModelOptions
 from dragflow.editor.window import settled
 from dragflow.files.atomic import write_bytes
+from dragflow.files.models import settled_model
 from dragflow.service.jobs import EditJob
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def measured(job: EditJob, result: EditResult, events: Sequence[Event], seconds:
 
 def model_key(model: ModelOptions) -> str:
     """A digest of a model, how it is loaded, and this machine; it names none of them."""
-    said = [platform.node(), asdict(replace(model, model=model.name, fingerprint=None))]
+    said = [platform.node(), asdict(replace(settled_model(model), fingerprint=None))]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -15,10 +15,11 @@ from dragflow.core.models import IN_MEMORY, ModelOptions, SubjectOptions, lora_s
 from dragflow.core.result import Recipe
 from dragflow.core.task import DragTask, Instruction, Operation
 from dragflow.files.instructions import given_instruction
+from dragflow.files.models import settled_model
 from dragflow.files.pictures import Picture, SourceImage, as_source
 from dragflow.files.presets import check_config, configure
 from dragflow.pixels.resolve import resolve
-from dragflow.service.consent import chosen_model, refusal, unchosen
+from dragflow.service.consent import chosen_model, kept_with, refusal, unchosen
 from dragflow.subject.registry import check_options
 
 
@@ -60,7 +61,7 @@ def plan(
         UserError: a picture, mask, instruction, configuration or subject adapter that breaks a rule.
         CapabilityError: a preset that makes no sense for the model.
     """
-    if (subject := expect(ModelOptions, model).subject) is not None:
+    if (subject := settled_model(expect(ModelOptions, model)).subject) is not None:
         check_options(subject)
     chosen = usual_preset(model) if config is None else config
     named = isinstance(chosen, str)
@@ -96,6 +97,7 @@ def repeat(source: SourceImage, recipe: Recipe, model: ModelOptions | None = Non
     given = ModelOptions() if model is None else expect(ModelOptions, model)
     made = recipe.weights.options
     _check_options(given, made)
+    given = kept_with(recipe, given)
     surplus = () if trust else unchosen(recipe, given)
     if surplus:
         raise UserError(refusal(surplus))

@@ -14,6 +14,7 @@ from annotated_types import Ge
 from dragflow.core.checked import check, expect
 from dragflow.core.fields import FOLDER_BYTES, AtLeastOne
 from dragflow.core.models import ModelOptions
+from dragflow.files.models import settled_model
 
 if TYPE_CHECKING:
     from dragflow.editor.editor import Editor
@@ -58,7 +59,7 @@ class ModelPool:
                 self._took[key] = time.monotonic() - begun
             self._editors.move_to_end(key)
             editor = self._editors[key]
-        check_weights(editor, options)
+        check_weights(editor, settled_model(options))
         return editor
 
     def loaded(self, options: ModelOptions) -> Editor | None:
@@ -93,6 +94,7 @@ class ModelPool:
 
 
 def _any_weights(options: ModelOptions) -> ModelOptions:
-    """The options without the fingerprints that are only checked."""
+    """The settled options without the fingerprints that are only checked."""
+    options = settled_model(options)
     subject = options.subject and replace(options.subject, fingerprint=None)
-    return replace(options, model=options.name, fingerprint=None, subject=subject)
+    return replace(options, fingerprint=None, subject=subject)

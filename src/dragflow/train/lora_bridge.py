@@ -27,6 +27,7 @@ from dragflow.backbones.registry import locate
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
 from dragflow.core.models import IN_MEMORY, ModelOptions
+from dragflow.files.models import settled_model
 from dragflow.files.outputs import named_files
 from dragflow.lora.files import check_output, drop_checkpoint, read_checkpoint
 from dragflow.lora.loop import Checkpoint, Training, fit
@@ -117,6 +118,7 @@ def check_trainable(options: ModelOptions) -> None:
     Raises:
         UserError: it has LoRAs, a bridge that is named, or weights in a file of their own.
     """
+    options = settled_model(options)
     if options.lora or options.bridge is not None:
         name = "lora" if options.lora else "bridge"
         raise UserError(f"a bridge is trained on the model alone, which is what it is used on: leave out `{name}`")

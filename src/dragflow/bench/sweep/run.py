@@ -27,6 +27,7 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 from dragflow.editor.versions import versions
+from dragflow.files.models import settled_model
 from dragflow.files.sweeps import Found, Sweep, read_sweep, sweep_path
 from dragflow.method.backbone import BackboneSpec
 from dragflow.service.executors import Executor
@@ -69,7 +70,7 @@ def sweep(asked: Asked, executor: Executor, show: Show[Measured], *, force: bool
     Raises:
         UserError: settings that break a rule, data without true pictures, or an earlier sweep that would be replaced.
     """
-    asked = replace(asked, model=replace(asked.model, unswept=True))
+    asked = replace(asked, model=replace(settled_model(asked.model), unswept=True))
     config, ids = base_config(asked.preset, asked.settings), data_set(asked.data, None).ids
     weights, _, spec = next(iter(executor.run(facts, [asked.model])))
     fingerprint = fingerprint_of_files(source_of(asked.model))

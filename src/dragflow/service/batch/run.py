@@ -17,6 +17,7 @@ from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 from dragflow.files.atomic import write_bytes, write_text
 from dragflow.files.logs import drop_half_line, drop_parts, locked
+from dragflow.files.models import settled_model
 from dragflow.files.outputs import check_folder
 from dragflow.service.batch.manifest import Item, picture_of
 from dragflow.service.batch.records import (
@@ -122,6 +123,7 @@ def opened(out: Path, settings: Settings) -> Iterator[Batch]:
     Raises:
         UserError: something else is in it, another process is at it, or it cannot be written.
     """
+    settings = replace(settings, model=settled_model(settings.model))  # short names mean nothing on another machine
     header = BatchHeader(_weights(settings.model), settings.preset, settings.changes)
     check_folder(out)
     try:
@@ -159,7 +161,7 @@ def _shown(value: object) -> str:
 
 def _weights(model: ModelOptions) -> ModelOptions:
     """The options that say which weights a model has."""
-    return replace(model, model=model.name, device=None, offload=False, checkpointing=None)
+    return replace(model, device=None, offload=False, checkpointing=None)
 
 
 def _record(item: Item, outcome: Outcome, digest: str = "") -> BatchRecord:
