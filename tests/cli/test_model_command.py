@@ -72,8 +72,8 @@ def test_models_are_listed_without_a_network(run: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network is asked"))
     lines = run("model", "list").out.splitlines()
-    assert lines[0] == "nano"
-    assert lines[1].startswith("  Apache-2.0, commercial use allowed; preset bridge; ")
+    assert lines[:2] == ["used where none is named: nano", "nano"]
+    assert lines[2].startswith("  Apache-2.0, commercial use allowed; preset bridge; ")
     dev = lines[lines.index("black-forest-labs/FLUX.1-dev") + 1]
     assert dev.endswith("gated (for accounts that accepted it); preset default; not on this disk")
     listed = json.loads(run("model", "list", "--json").out)["models"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dragflow.cli import terminal
 from dragflow.cli.options import ModelArgs, changed, refuse_unused
-from dragflow.core.models import ModelOptions
+from dragflow.core.models import BUILT_IN, FLUX1_DEV, NANO, ModelOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,9 +33,20 @@ def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> 
     console = terminal.console()
     _versions(console)
     memory = _devices(console)
-    _fits(console, model, memory)
+    _fits(console, _planned(console, model), memory)
     if model.model is not None:
         _self_test(console, model)
+
+
+def _planned(console: Console, model: ModelOptions) -> ModelOptions:
+    """The model whose memory is estimated; a built-in one fits anywhere, so that another is, if no option names it."""
+    from dragflow.files.models import chosen_model
+
+    chosen = chosen_model() or NANO
+    if model.model is not None:
+        return model
+    console.print(f"used where no model is named: {chosen}")
+    return replace(model, model=FLUX1_DEV if chosen in BUILT_IN else chosen)
 
 
 def _versions(console: Console) -> None:
