@@ -14,7 +14,7 @@ from dragflow.core.config import EditConfig
 from dragflow.core.errors import Cancelled, CapabilityError, DragFlowError, IntentError, NumericalError, UserError
 from dragflow.core.events import Event, Finished, Observer, Started, Stepped
 from dragflow.core.models import ModelOptions, SubjectOptions
-from dragflow.core.motion import Affine, Rotate, Scale, Translate
+from dragflow.core.motion import Affine, Remove, Rotate, Scale, Translate
 from dragflow.core.task import Box, Instruction, MaskArray, MaskFile, MaskImage, Operation, Polygon
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ __all__ = [
     "Observer",
     "Operation",
     "Polygon",
+    "Remove",
     "Rotate",
     "Scale",
     "Session",

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from dragflow.core.errors import UserError
-from dragflow.core.motion import Affine, Rotate, Scale, Translate
+from dragflow.core.motion import Affine, Remove, Rotate, Scale, Translate
 from dragflow.core.task import Box, Instruction, MaskArray, Operation, Polygon, Region
 from dragflow.files.instructions import (
     dump_instruction,
@@ -39,7 +39,8 @@ regions = (
     | st.builds(MaskArray, arrays, invert=st.just(value=False))
 )
 motions = (
-    st.builds(Translate, points, st.sampled_from(["relocation", "deformation"]))
+    st.builds(Translate, points, st.sampled_from(["relocation", "deformation", "copy"]))
+    | st.just(Remove())
     | st.builds(lambda about, to: Rotate(about, to=to), points, points)
     | st.builds(lambda about, degrees: Rotate(about, degrees=degrees), points, degrees)
     | st.builds(Scale, points, factors | st.tuples(factors, factors))

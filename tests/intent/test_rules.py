@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from dragflow.core.arrays import Point
-from dragflow.core.motion import Scale, Translate
+from dragflow.core.motion import Remove, Scale, Translate
 from dragflow.core.task import Box, Instruction, MaskArray, Operation
 from dragflow.files.pictures import from_pixels
+from dragflow.intent.accept import accept
 from dragflow.intent.hints import hint, joint_of
 from dragflow.intent.options import ProviderOptions
 from dragflow.intent.registry import load_provider
@@ -149,3 +150,12 @@ def test_the_rules_name_most_drags_of_known_scenes() -> None:
     assert sum(counts.values()) == 60
     assert len(wrong) <= 9  # 85 percent
     assert labels.confusion(2, 90000, "grabbed") == labels.confusion(2, 90000, "grabbed")
+
+
+def test_copies_and_removals_are_known_and_left_as_they_are() -> None:
+    source, provider = from_pixels(picture(BAR)), load_provider("rules", ProviderOptions())
+    for motion, change in ((Translate((90, 90), "copy"), "An object is copied."), (Remove(), "An object is removed.")):
+        asked = Instruction(Operation(BAR, motion, cut="hard"))
+        proposal = provider.propose(make_request(source, asked)).proposal
+        assert (proposal.change, proposal.candidates[0].prompt) == (change, change)
+        assert accept(proposal, asked, proposal.candidates[0]).operations == asked.operations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragflow.core.config import DenoiseConfig, EditConfig, KVConfig, OptimiseConfig
+from dragflow.core.config import DenoiseConfig, EditConfig, InversionConfig, KVConfig, OptimiseConfig
 from dragflow.core.events import silent
 from dragflow.core.motion import Translate
-from dragflow.method.backbone import Schedule
+from dragflow.method.backbone import Schedule, Site
 from dragflow.method.drag import Drag, drag
 from dragflow.method.inversion import Inversion
+from dragflow.method.kv import KVStore
 from dragflow.method.supervision.region import RegionMotion
-from dragflow.ops.geometry import CellMap
+from dragflow.ops.geometry import CellMap, identity_map, remove_cells
 
 TIMES = (0.8, 0.6, 0.4, 0.2, 0.0)
 GRID = (4, 5)
@@ -85,3 +87,36 @@ def test_points_and_regions_are_different_supervisions() -> None:
     assert {(int(y), int(x)) for y, x in (region != start).nonzero()} == {(0, 3)}  # the region where it should be
     assert (0, 3) not in {(int(y), int(x)) for y, x in (point != start).nonzero()}  # the point one step on its way
     assert not torch.equal(point, start)
+
+
+class Watching(Still):
+    """A still model that keeps the K/V controls that it was called with."""
+
+    def __init__(self) -> None:
+        self.controls: list[Any] = []
+
+    def velocity(self, z: Tensor, t: float, cond: object, *, kv: object = None) -> Tensor:
+        self.controls.append(kv)
+        return super().velocity(z, t, cond, kv=kv)
+
+
+def test_a_removal_is_not_optimised_and_its_keys_are_not_remembered() -> None:
+    site, removed = Site("double.0", "k"), torch.zeros(GRID, dtype=torch.bool)
+    removed[1, 2] = True
+    cells, store = remove_cells(identity_map(GRID, removed), removed), KVStore(frozenset({"double.0"}), removed.device)
+    store.recorder(0.5)(site, torch.zeros(1, 20, 1))
+    filling = torch.full((1, 1, *GRID), -1.0)
+
+    def kept(guidance: float) -> Any: ...
+
+    request = Drag((), torch.ones(GRID, dtype=torch.bool), cells, cells, kept, kept, kept, lambda: filling)
+    settings = replace(config(0.0, moving=3), kv=KVConfig("in-place"), inversion=InversionConfig(mode="noised"))
+    inversion = Inversion(Schedule(TIMES, 0), states(), store)
+    model: Any = Watching()
+    _, losses = drag(model, inversion, request, settings, show=lambda z: z.numpy(), observer=silent)
+    assert losses == ()
+    injected = [
+        control(site, torch.ones(1, 20, 1)).flatten().nonzero().flatten().tolist() for control in model.controls
+    ]
+    assert injected
+    assert all(own == [7] for own in injected)

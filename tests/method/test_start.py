@@ -12,7 +12,7 @@ from dragflow.core.config import StartConfig
 from dragflow.method.backbone import Schedule
 from dragflow.method.inversion import Inversion, coarse_times
 from dragflow.method.start import Proposal, start_latent
-from dragflow.ops.geometry import identity_map, move_cells
+from dragflow.ops.geometry import CellMap, identity_map, move_cells, remove_cells
 from dragflow.ops.masks import rim
 
 TIME = 0.8
@@ -32,17 +32,23 @@ REGION[1:4, 1:3] = True
 CELLS = move_cells(identity_map(SIZE, AREA), REGION, ((1.0, 0.0, 2.0), (0.0, 1.0, 0.0)))
 
 
-def start(config: StartConfig, *, seed: int = 0, allowed: bool = True) -> Tensor:
+def start(config: StartConfig, *, seed: int = 0, allowed: bool = True, cells: CellMap = CELLS) -> Tensor:
     def proposal() -> Proposal:
         assert allowed, "this start needs no proposal"
         return PROPOSAL
 
     generator = torch.Generator().manual_seed(seed)
-    return start_latent(INVERSION, CELLS, AREA, config, proposal=proposal, generator=generator)
+    return start_latent(INVERSION, cells, AREA, config, proposal=proposal, generator=generator)
 
 
 def test_the_source_is_the_inverted_picture() -> None:
     assert torch.equal(start(StartConfig("source"), allowed=False), INVERSION.z)
+
+
+def test_what_is_removed_is_filled_even_where_the_source_is_the_start() -> None:
+    z = start(StartConfig("source"), cells=remove_cells(identity_map(SIZE, AREA), REGION))
+    assert torch.equal(z[..., REGION], PROPOSAL.z[..., REGION])
+    assert torch.equal(z[..., ~REGION], INVERSION.z[..., ~REGION])
 
 
 def test_the_preview_is_its_inversion_inside_of_the_area() -> None:

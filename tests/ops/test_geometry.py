@@ -19,6 +19,7 @@ from dragflow.ops.geometry import (
     grid_points,
     identity_map,
     move_cells,
+    remove_cells,
     sample_points,
     source_points,
     stretched_cells,
@@ -192,6 +193,22 @@ def test_a_later_operation_lies_on_top_and_fills_an_earlier_hole() -> None:
     both = move_cells(first, region(1, 5, (0, 4)), shift(-4, 0))
     assert gather_cells(numbered(1, 5), both).flatten().tolist() == [4, 0, 2, 3, 4]
     assert on_cells(both.vacated) == {(0, 4)}
+
+
+def test_a_copy_leaves_no_hole_and_a_removal_only_one() -> None:
+    ground, here = identity_map((3, 6), region(1, 6, (0, 0))), region(3, 6, (1, 1))
+    copied = move_cells(ground, here, shift(3, 0), leaves=False)
+    assert not copied.vacated.any()
+    assert copied.moved[1, 4]
+    assert copied.index[1, 4] == 7
+    removed = remove_cells(ground, here)
+    assert torch.equal(removed.vacated, here)
+    assert torch.equal(removed.removed, here)
+    assert not removed.moved.any()
+    covered = move_cells(removed, region(3, 6, (1, 3)), shift(-2, 0))
+    assert covered.moved[1, 1]
+    assert covered.removed is not None
+    assert not covered.removed.any()
 
 
 @given(st.integers(-5, 5), st.integers(-5, 5), st.floats(-180, 180), st.sets(st.integers(0, 29), min_size=1))

@@ -11,7 +11,7 @@ from typing import TypeVar
 from dragflow.cli.options import AreaOptions, OperationOptions, TaskOptions
 from dragflow.core.arrays import Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import Affine, Label, Motion, Rotate, Scale, Translate, about, rotation
+from dragflow.core.motion import Affine, Label, Remove, Rotate, Scale, Translate, about, rotation
 from dragflow.core.task import Box, Cut, Instruction, MaskFile, Operation, Polygon, Region
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ MOTION_OPTIONS = (
     "--behind",
     "--mask-label",
 )
-FLAGS = ("--mask-invert",)
+FLAGS = ("--mask-invert", "--copy", "--remove")
 
 
 def ordered_options(args: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -50,6 +50,8 @@ def ordered_options(args: Sequence[str]) -> tuple[tuple[str, str], ...]:
 class _Draft:
     region: tuple[str, str]
     motion: dict[str, str] = field(default_factory=dict[str, str])
+    targets: list[str] = field(default_factory=list[str])
+    """Values of --to, of which a copy may have several."""
 
 
 def typed_operations(ordered: Sequence[tuple[str, str]]) -> tuple[Operation, ...]:
@@ -70,9 +72,11 @@ def typed_operations(ordered: Sequence[tuple[str, str]]) -> tuple[Operation, ...
             raise UserError(
                 f"{name} is given twice for one region ({drafts[-1].region[1]}): begin a new one with --mask"
             )
+        elif name == "--to":
+            drafts[-1].targets.append(value)
         else:
             drafts[-1].motion[name] = value
-    return tuple(_operation(draft) for draft in drafts)
+    return tuple(operation for draft in drafts for operation in _operations(draft))
 
 
 def instruction(operations: OperationOptions, task: TaskOptions, area: AreaOptions) -> Instruction:
@@ -106,17 +110,34 @@ def instruction(operations: OperationOptions, task: TaskOptions, area: AreaOptio
     )
 
 
-def _operation(draft: _Draft) -> Operation:
-    options = dict(draft.motion)
+def _operations(draft: _Draft) -> list[Operation]:
+    """One operation; of what is copied, one for each target."""
+    targets = [{"--to": target} for target in draft.targets] or [{}]
     try:
-        handle = _pop(options, "--handle", point)
-        region = _region(draft, options)
-        label = _pop(options, "--label", _label)
-        cut = _pop(options, "--cut", _cut)
-        behind = _pop(options, "--behind", _behind)
-        return Operation(region, replace(_motion(options, region, handle), label=label), handle, cut, behind)
+        if len(targets) > 1 and draft.motion.get("--copy") != "true":
+            raise UserError("--to is given twice: add --copy for a copy at each, or begin a new region with --mask")
+        return [_operation(draft, draft.motion | target) for target in targets]
     except UserError as error:
         raise UserError(f"region {draft.region[1]}: {error}") from error
+
+
+def _operation(draft: _Draft, options: dict[str, str]) -> Operation:
+    region, cut = _region(draft, options), _pop(options, "--cut", _cut)
+    if _pop(options, "--remove", _yes):
+        _refuse(options, "what is removed goes nowhere")
+        return Operation(region, Remove(), cut=cut)
+    label = _chosen_label(options)
+    handle, behind = _pop(options, "--handle", point), _pop(options, "--behind", _behind)
+    return Operation(region, replace(_motion(options, region, handle), label=label), handle, cut, behind)
+
+
+def _chosen_label(options: dict[str, str]) -> Label | None:
+    label = options.get("--label")
+    if not _pop(options, "--copy", _yes):
+        return _pop(options, "--label", _label)
+    if label is not None:
+        raise UserError(f"--label {label} and --copy are both given: a copy is neither moved nor stretched")
+    return "copy"
 
 
 def _region(draft: _Draft, options: dict[str, str]) -> Region:
@@ -136,7 +157,7 @@ def _region(draft: _Draft, options: dict[str, str]) -> Region:
     return Polygon(tuple(zip(values[::2], values[1::2], strict=True)))
 
 
-def _motion(options: dict[str, str], region: Region, handle: Point | None) -> Motion:
+def _motion(options: dict[str, str], region: Region, handle: Point | None) -> Translate | Rotate | Scale | Affine:
     if "--matrix" in options:
         a, b, c, d, e, f = _numbers("--matrix", options.pop("--matrix"), 6)
         _refuse(options, "--matrix says the whole motion")
@@ -155,9 +176,9 @@ def _motion(options: dict[str, str], region: Region, handle: Point | None) -> Mo
     return _combined(to, anchor or handle, degrees or 0.0, 1.0 if scale is None else scale)
 
 
-def _moved(to: Point | None, anchor: Point | None) -> Motion:
+def _moved(to: Point | None, anchor: Point | None) -> Translate | Rotate:
     if to is None:
-        raise UserError("it has no motion: add --to X,Y, --about X,Y --degrees D, or --about X,Y --scale S")
+        raise UserError("it has no motion: add --to X,Y, --about X,Y --degrees D, --about X,Y --scale S, or --remove")
     if anchor is not None:
         return Rotate(anchor, to=to)
     return Translate(to)
@@ -203,7 +224,7 @@ def _label(name: str, text: str) -> Label:
 
 def _yes(name: str, text: str) -> bool:
     if text not in ("true", "false"):
-        raise UserError(f"{name}={text}: write {name}, or {name}=false if the mask is meant as it is")
+        raise UserError(f"{name}={text}: write {name}, or {name}=false")
     return text == "true"
 
 

@@ -57,6 +57,10 @@ class OperationOptions:
     """Scale about the anchor: S, or SX,SY."""
     matrix: Annotated[tuple[str, ...], Signed] = ()
     """Any affine map, row by row: A,B,C,D,E,F."""
+    copy: bool | None = None
+    """The region stays, and appears where it goes as well; --to may then be given several times."""
+    remove: bool | None = None
+    """Take the region and its shadow out of the picture, and fill the hole."""
     label: tuple[str, ...] = ()
     """relocation (a whole object, which leaves its place) or deformation (a part: what it belongs to stretches along),
     for any motion. Guessed from the picture without it."""

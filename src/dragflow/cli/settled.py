@@ -11,7 +11,7 @@ from dragflow.core.motion import Label
 from dragflow.core.task import Instruction, MaskArray
 from dragflow.pixels import masks
 
-_MEANING: dict[Label, str] = {
+_MEANING: dict[Label, str] = {  # of a guess, which is never a copy
     "relocation": "taken for a whole object, which leaves its place; if it is a part of something: --label deformation",
     "deformation": "taken for a part, which stretches what it belongs to; if it is a whole object: --label relocation",
 }

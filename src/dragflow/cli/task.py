@@ -18,7 +18,7 @@ from dragflow.cli.options import (
     TaskOptions,
 )
 from dragflow.cli.terminal import console, say
-from dragflow.core.motion import Motion, Rotate, Scale, Translate
+from dragflow.core.motion import Motion, Remove, Rotate, Scale, Translate
 from dragflow.core.task import DragTask
 from dragflow.core.text import one_line
 
@@ -94,6 +94,7 @@ def show(
         end = apply(operation.matrix(), operation.handle)
         rounded = [(round(x, 1), round(y, 1)) for x, y in (operation.handle, end)]
         points = [format_point(point) for point in rounded]
+        points = points if operation.lands else [points[0], ""]
         pixels = int(operation.mask.sum())
         table.add_row(str(i), _describe(operation.motion), operation.motion.label, *points, f"{pixels} px")
     console().print(table)
@@ -173,4 +174,4 @@ def _describe(motion: Motion) -> str:
         return f"rotation {turn} about ({motion.about[0]:g}, {motion.about[1]:g})"
     if isinstance(motion, Scale):
         return f"scale {motion.factor} about ({motion.about[0]:g}, {motion.about[1]:g})"
-    return "affine"
+    return "removal" if isinstance(motion, Remove) else "affine"

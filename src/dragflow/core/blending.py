@@ -10,9 +10,14 @@ from dragflow.core.task import ResolvedOperation
 
 def blending(operations: Sequence[ResolvedOperation]) -> str:
     """An instruction to make true what the pixel preview shows; the model sees that, so no places are named."""
-    things = list(dict.fromkeys(map(_thing, operations)))
+    things = list(dict.fromkeys(_thing(op) for op in operations if op.lands))
     named = " and ".join(f"the {thing}" for thing in things)
-    hole = ", and complete the background where it was" if any(op.is_cut for op in operations) else ""
+    if not things:
+        return (
+            "Complete the background where the object was, with true texture and light and without its shadow. Leave "
+            "the rest of the picture unchanged."
+        )
+    hole = ", and complete the background where it was" if any(op.leaves for op in operations) else ""
     return (
         f"Blend {named} into the picture: true shadow, light and background at the edges{hole}. "
         "Keep the position, size and shape of everything, and leave the rest of the picture unchanged."
@@ -22,6 +27,8 @@ def blending(operations: Sequence[ResolvedOperation]) -> str:
 def _thing(operation: ResolvedOperation) -> str:
     if operation.is_deformation:
         return "reshaped part"
+    if operation.stays:
+        return "copied object"
     if isinstance(operation.motion, Rotate):
         return "turned object"
     return "resized object" if isinstance(operation.motion, Scale) else "moved object"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dragflow.core.arrays import Point
 from dragflow.core.checked import Checked
 from dragflow.core.fields import Coordinate, Degrees, Factor
 
-Label = Literal["relocation", "deformation"]
+Label = Literal["relocation", "deformation", "copy"]
 """`relocation`: the region leaves its place and a hole there. `deformation`: it is a part, and what it belongs to
-stretches along (paper Sec. 3.2 has both for translations)."""
+stretches along (paper Sec. 3.2 has both for translations). `copy`: it stays, and appears where it goes as well."""
 Row = tuple[Coordinate, Coordinate, Coordinate]
 Matrix = tuple[Row, Row]
 
@@ -25,7 +25,8 @@ class Translate(Checked):
 
     to: Point
     label: Label | None = None
-    """Whether the region is a whole object, or a part that stretches what it belongs to; guessed when None."""
+    """Whether the region is a whole object, or a part that stretches what it belongs to, or is copied; guessed to be
+    one of the first two when None."""
     type: Literal["translate"] = field(default="translate", kw_only=True, repr=False)
 
 
@@ -62,7 +63,16 @@ class Affine(Checked):
     type: Literal["affine"] = field(default="affine", kw_only=True, repr=False)
 
 
-Motion = Translate | Rotate | Scale | Affine
+@dataclass(frozen=True)
+class Remove(Checked):
+    """Take the region and its shadow out of the picture, and fill the hole."""
+
+    label: ClassVar[None] = None
+    """There is nothing to choose."""
+    type: Literal["remove"] = field(default="remove", kw_only=True, repr=False)
+
+
+Motion = Translate | Rotate | Scale | Affine | Remove
 """What a region does; `type` tells them apart in files."""
 
 
@@ -70,8 +80,11 @@ def motion_matrix(motion: Motion, handle: Point, progress: float = 1.0) -> Matri
     """Affine map from source pixels to target pixels, each motion interpolated linearly in its own parameters.
 
     A translation goes `progress` of its offset, a rotation `progress` of its angle, a scaling factor**progress; a
-    general affine map is split into a rotation and a stretch (polar form) while its handle goes straight.
+    general affine map is split into a rotation and a stretch (polar form) while its handle goes straight. What is
+    removed does not move.
     """
+    if isinstance(motion, Remove):
+        return IDENTITY
     if isinstance(motion, Translate):
         return (
             (1.0, 0.0, progress * (motion.to[0] - handle[0])),
@@ -87,6 +100,8 @@ def motion_matrix(motion: Motion, handle: Point, progress: float = 1.0) -> Matri
 
 def seen_from(motion: Motion, origin: Point) -> Motion:
     """The same motion in a picture whose top left pixel is at `origin` of this one."""
+    if isinstance(motion, Remove):
+        return motion
 
     def moved(point: Point) -> Point:
         return (point[0] - origin[0], point[1] - origin[1])

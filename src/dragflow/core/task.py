@@ -14,7 +14,7 @@ from dragflow.core.arrays import Mask, Pixels, Point, own
 from dragflow.core.checked import Checked, check
 from dragflow.core.errors import UserError, not_a
 from dragflow.core.fields import Coordinate, Prompt
-from dragflow.core.motion import Affine, Matrix, Motion, Rotate, Scale, Translate, motion_matrix
+from dragflow.core.motion import Matrix, Motion, Remove, motion_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,8 +143,8 @@ class Operation:
         behind: RegionLike | bool | None = None,
     ) -> None:
         """Take a region, or the path of a mask, an array or a PIL picture as one; `behind` likewise."""
-        if not isinstance(cast("object", motion), Translate | Rotate | Scale | Affine):
-            raise not_a("a motion", motion, "a Translate, Rotate, Scale or Affine")
+        if not isinstance(cast("object", motion), Motion):
+            raise not_a("a motion", motion, "a Translate, Rotate, Scale, Affine or Remove")
         handle = check(Point | None, handle, "Operation.handle")
         cut = check(Cut | None, cut, "Operation.cut")
         if behind is not None and not isinstance(behind, bool):
@@ -284,8 +284,23 @@ class ResolvedOperation:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the region leaves its place, or with a part that is not joined all around, some of it."""
+        """Whether the region is cut out of the picture: all of its rim, or of a part's what is not joined."""
         return not self.is_deformation or self.joint is not None
+
+    @property
+    def stays(self) -> bool:
+        """Whether the region is copied, and changes nothing where it is."""
+        return self.motion.label == "copy"
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the region is cut out and leaves a hole."""
+        return self.is_cut and not self.stays
+
+    @property
+    def lands(self) -> bool:
+        """Whether the region is seen in the picture afterwards, where its motion takes it."""
+        return not isinstance(self.motion, Remove)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from dragflow.method.backbone import BackboneSpec, Image
 from dragflow.method.supervision.region import Stretch, Stretched
 from dragflow.ops import geometry, masks
 from dragflow.pixels.elastic import Elastic
-from dragflow.pixels.masks import feather, nearness, warp_mask
+from dragflow.pixels.masks import feather, landing, nearness
 
 Levels = TypeVar("Levels", np.uint8, np.uint16)
 """Of 8 or of 16 bits a channel; what is computed is rounded to them."""
@@ -108,8 +108,8 @@ it is averaged."""
 def composite(task: DragTask, decoded: Image, config: EditConfig, source: NDArray[Levels]) -> NDArray[Levels]:
     """B~ decoded + (1 - B~) source, B~ feathered inside B: outside of B the source's own bytes (method Sec. 7).
 
-    At the source and the target of an operation B~ is 1 up to the rim of B: the rectangle of App. D.2 touches the
-    regions, and fading to the source there would leave a rim of the old object behind.
+    Where an operation changes its source, and at its target, B~ is 1 up to the rim of B: the rectangle of App. D.2
+    touches the regions, and fading to the source there would leave a rim of the old object behind.
     """
     edited = in_levels(as_size(decoded, (source.shape[0], source.shape[1])), source)
     if not config.area.composite:
@@ -132,7 +132,8 @@ def with_change(
 
 def _share(task: DragTask, config: EditConfig) -> NDArray[np.float32]:
     """B~ (H, W, 1)."""
-    touched = np.logical_or.reduce([m for op in task.operations for m in (op.mask, warp_mask(op.mask, op.matrix()))])
+    sources = [op.mask for op in task.operations if not op.stays]
+    touched = np.logical_or.reduce([*sources, *map(landing, task.operations)])
     fade = config.area.feather
     return np.maximum(feather(task.area, fade), nearness(touched, fade))[..., None]
 
@@ -171,11 +172,15 @@ def cell_map(
     cut = [(masks.covered_cells(masks.coverage(region, grid)), op) for region, op in pairs if op.is_cut]
     cells = geometry.identity_map(grid, regions[0])
     if warp is not None:
-        hole = torch.stack([cells.vacated, *(covered for covered, _ in cut)]).any(dim=0)
+        hole = torch.stack([cells.vacated, *(covered for covered, op in cut if op.leaves)]).any(dim=0)
         field = torch.from_numpy(warp.displacement(exact=warp.whole))
         cells = geometry.stretched_cells(geometry.field_points(field, grid), hole)
-    for covered, operation in cut:
-        cells = geometry.move_cells(cells, covered, geometry.to_grid(operation.matrix(), size, grid))
+    for covered, op in cut:
+        if op.lands:
+            matrix = geometry.to_grid(op.matrix(), size, grid)
+            cells = geometry.move_cells(cells, covered, matrix, leaves=op.leaves)
+        else:
+            cells = geometry.remove_cells(cells, covered)
     return cells
 
 

@@ -87,11 +87,12 @@ def as_drag(
 
 
 def _motions(task: DragTask, regions: list[Bool[Tensor, "H W"]], warp: Elastic | None) -> tuple[RegionMotion, ...]:
-    """What moves, and what stretches around it under a warp."""
-    weights = masks.region_weights(regions)
+    """What moves, and what stretches around it under a warp; what is removed is nowhere to be compared."""
+    moving = [(mask, op) for mask, op in zip(regions, task.operations, strict=True) if op.lands]
+    weights = masks.region_weights([mask for mask, _ in moving])
     return tuple(
         RegionMotion(mask, op.motion, op.handle, weight, frames.stretch(warp, op, mask.device))
-        for mask, op, weight in zip(regions, task.operations, weights, strict=True)
+        for (mask, op), weight in zip(moving, weights, strict=True)
     )
 
 

@@ -18,7 +18,7 @@ from dragflow.files.encoding import check_output_name
 from dragflow.files.outputs import check_writable, named_files
 from dragflow.files.pictures import SourceImage
 from dragflow.files.recipes import dump_recipe, encode_result
-from dragflow.pixels.masks import warp_mask
+from dragflow.pixels.masks import landing
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ class EditResult:
 
     @property
     def targets(self) -> tuple[Mask, ...]:
-        """(H, W) each: where the region of every operation was moved to."""
-        return tuple(warp_mask(op.mask, op.matrix()) for op in self.task.operations)
+        """(H, W) each: where the region of every operation was moved to; nowhere if it was removed."""
+        return tuple(map(landing, self.task.operations))
 
     @property
     def image(self) -> Image.Image:

@@ -72,10 +72,13 @@ class SessionSubject:
 def subject_box(task: DragTask, config: EditConfig) -> Window | None:
     """The box around all dragged regions, or the window that the model sees; None if the whole picture is the subject.
 
+    What is removed is no subject; where nothing else is dragged, that is the window.
+
     Args:
         task: on the whole picture.
         config: with its window settled.
     """
-    if config.subject.crop == "whole":
+    kept = [operation.mask for operation in task.operations if operation.lands]
+    if config.subject.crop == "whole" or not kept:
         return config.size.box
-    return bounds(np.logical_or.reduce([operation.mask for operation in task.operations]))
+    return bounds(np.logical_or.reduce(kept))

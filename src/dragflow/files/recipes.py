@@ -15,6 +15,7 @@ from dragflow.core.checked import as_path
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import SubjectId, WeightsId
+from dragflow.core.motion import Remove
 from dragflow.core.result import Provenance, Recipe
 from dragflow.core.task import Instruction
 from dragflow.files import schema
@@ -96,7 +97,9 @@ def _settled(instruction: Instruction) -> Instruction:
     operations = [
         replace(
             op,
-            motion=replace(op.motion, label=op.motion.label or "relocation"),
+            motion=op.motion
+            if isinstance(op.motion, Remove)
+            else replace(op.motion, label=op.motion.label or "relocation"),
             cut=op.cut or "hard",
             behind=False if op.behind is None else op.behind,
         )

@@ -254,6 +254,8 @@ def _points(
 
 
 def _entry(motion: Motion, handle: Point, kind: Kind | None, name: str) -> RegionOperation:
+    if motion.label == "copy":
+        raise UserError(f"{name} copies its region: ReD Bench has relocation, deformation and rotation only")
     if isinstance(motion, Translate):
         if kind == "rotation":
             raise UserError(f"{name} moves without turning: its task is relocation, transformation or deformation")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from dragflow.core.errors import UserError
 from dragflow.core.motion import Motion, Rotate, Translate
 from dragflow.core.task import Instruction, Operation
-from dragflow.intent.base import Candidate, IntentProposal, TaskLabel
+from dragflow.intent.base import Candidate, IntentProposal, TaskLabel, is_open
 
 
 def accept(proposal: IntentProposal, instruction: Instruction, candidate: Candidate) -> Instruction:
@@ -36,9 +36,9 @@ def labelled(instruction: Instruction, labels: Sequence[TaskLabel | None], candi
 
 
 def _accepted(operation: Operation, label: TaskLabel | None, candidate: Candidate) -> Operation:
-    if label is not None or not isinstance(operation.motion, Translate):
-        return operation
-    return replace(operation, motion=_motion(operation.motion, candidate))
+    if isinstance(operation.motion, Translate) and is_open(operation.motion, label):
+        return replace(operation, motion=_motion(operation.motion, candidate))
+    return operation
 
 
 def _motion(motion: Translate, candidate: Candidate) -> Motion:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from dragflow.core.arrays import Pixels, Point, own
-from dragflow.core.motion import Translate
+from dragflow.core.motion import Motion, Translate
 from dragflow.core.result import IntentRecord
 from dragflow.core.task import DragTask, Instruction, PromptForm, ResolvedOperation
 from dragflow.files.pictures import SourceImage
@@ -63,7 +63,8 @@ class IntentRequest:
     overlay: Pixels
     """(h, w, 3), the same with source regions in blue, predicted targets in green, arrows and anchors."""
     labels: tuple[TaskLabel | None, ...]
-    """Of every operation the label that is known; None for those to be guessed, and where no label fits (a scaling)."""
+    """Of every operation the label that is known; None for those to be guessed, and where no label fits (a scaling,
+    a copy, a removal)."""
     count: int = CANDIDATES
     """How many candidates to give."""
     prompts: PromptForm = "captions"
@@ -77,7 +78,12 @@ class IntentRequest:
     def open(self) -> tuple[ResolvedOperation, ...]:
         """The operations that a candidate labels."""
         pairs = zip(self.task.operations, self.labels, strict=True)
-        return tuple(op for op, label in pairs if label is None and isinstance(op.motion, Translate))
+        return tuple(op for op, label in pairs if is_open(op.motion, label))
+
+
+def is_open(motion: Motion, label: TaskLabel | None) -> bool:
+    """Whether a candidate labels an operation: a translation of which no label is known; a copy needs none."""
+    return label is None and isinstance(motion, Translate) and motion.label != "copy"
 
 
 @dataclass(frozen=True)

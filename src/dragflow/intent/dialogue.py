@@ -147,7 +147,9 @@ def question(request: IntentRequest) -> str:
     for i, (operation, label) in enumerate(zip(request.task.operations, request.labels, strict=True)):
         motion = operation.motion
         end = getattr(motion, "to", None)
-        goes = "" if end is None else f" is dragged to {_in_frame(end, size)}"
+        done = "copied" if operation.stays else "dragged"
+        goes = "" if end is None else f" is {done} to {_in_frame(end, size)}"
+        goes = goes if operation.lands else " is removed, and the background completed"
         anchor = getattr(motion, "about", None)
         turns = "" if anchor is None else f", about {_in_frame(anchor, size)}"
         guess = "" if operation not in request.open else ": its label is for you to guess"

@@ -67,7 +67,7 @@ def known_labels(instruction: Instruction) -> tuple[TaskLabel | None, ...]:
 def _known(motion: Motion) -> TaskLabel | None:
     if isinstance(motion, Rotate):
         return "rotation"
-    return motion.label if isinstance(motion, Translate) else None
+    return motion.label if isinstance(motion, Translate) and motion.label != "copy" else None
 
 
 def shrunk(pixels: Pixels, max_side: int) -> Pixels:

@@ -39,7 +39,7 @@ class Rules:
             candidates = tuple(replace(each, prompt=_instruction(request, each)) for each in candidates)
         proposal = IntentProposal(
             background_prompt=request.instruction.prompt,
-            change=f"{_CHANGES[candidates[0].label]}.",
+            change=_change(request, candidates[0].label),
             candidates=candidates,
             labels=request.labels,
         )
@@ -54,14 +54,23 @@ def load(options: ProviderOptions) -> Rules:
 
 def _candidates(request: IntentRequest) -> tuple[Candidate, ...]:
     """A candidate labels all open operations alike, so the largest of them is looked at."""
-    if not request.open:  # a scaling and an affine map have none of the three labels; then the label says nothing
+    if not request.open:  # a scaling and a removal have none of the three labels; then the label says nothing
         known: list[TaskLabel] = [label for label in request.labels if label is not None] or ["deformation"]
-        return (Candidate(known[0], request.instruction.edit_prompt or f"{_CHANGES[known[0]]}."),)
+        return (Candidate(known[0], request.instruction.edit_prompt or _change(request, known[0])),)
     largest = max(request.open, key=lambda operation: int(operation.mask.sum()))
     to = largest.motion.to if isinstance(largest.motion, Translate) else largest.handle
     clue = hint(request.source.pixels, largest, to)
     order: tuple[TaskLabel, ...] = (clue.label, *(label for label in LABELS if label != clue.label))
     return tuple(_candidate(label, clue, largest, to, request.instruction.edit_prompt) for label in order)
+
+
+def _change(request: IntentRequest, label: TaskLabel) -> str:
+    """What changes: by the label, where that says something of the operations."""
+    if all(not op.lands for op in request.task.operations):
+        return "An object is removed."
+    if all(op.stays for op in request.task.operations):
+        return "An object is copied."
+    return f"{_CHANGES[label]}."
 
 
 def _instruction(request: IntentRequest, candidate: Candidate) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -21,7 +21,7 @@ from dragflow.method.start import Proposal, start_latent
 from dragflow.method.supervision.point import PointSupervision
 from dragflow.method.supervision.region import RegionMotion, RegionSupervision
 from dragflow.ops.flow import call_times, image_estimate, integrate, stepper
-from dragflow.ops.geometry import CellMap, gather_cells
+from dragflow.ops.geometry import CellMap, gather_cells, identity_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class Drag:
     """One edit as the method sees it."""
 
     regions: tuple[RegionMotion, ...]
+    """What moves; nothing where all is removed, which leaves nothing to optimise."""
     area: Bool[Tensor, "h w"]
     """B at latent resolution."""
     latent_cells: CellMap
@@ -67,7 +68,7 @@ def drag(
 
     # 3. The drag: a few (or many) gradient steps on the latent.
     losses: tuple[float, ...] = ()
-    if config.optimise.moving + config.optimise.refining:
+    if edit.regions and config.optimise.moving + config.optimise.refining:
         with torch.no_grad():
             reference = features(inversion.z, still, _recorded(inversion, config, t))
         supervision = _supervision(reference, edit, config.optimise)
@@ -121,10 +122,17 @@ Injection = Callable[[float], KVControl | None]
 
 def _injection(inversion: Inversion, edit: Drag, config: EditConfig) -> Injection:
     """The K/V control of the dragged picture at a time."""
-    if config.kv.rule == "mapped" and inversion.kv is not None:
-        store, tokens = inversion.kv, TokenMap.of(edit.token_cells)
-        return lambda t: store.injector(t, tokens)
-    return lambda t: _recorded(inversion, config, t)
+    if inversion.kv is None or config.kv.rule == "none":
+        return lambda _: None
+    store, cells = inversion.kv, edit.token_cells
+    if config.kv.rule == "mapped":
+        tokens = TokenMap.of(cells)
+    elif cells.removed is not None:  # in place what is removed would be remembered, and drawn again
+        grid = (cells.removed.shape[0], cells.removed.shape[1])
+        tokens = TokenMap.of(replace(identity_map(grid, cells.removed), vacated=cells.removed))
+    else:
+        tokens = None
+    return lambda t: store.injector(t, tokens)
 
 
 def _recorded(inversion: Inversion, config: EditConfig, t: float) -> KVControl | None:

@@ -47,6 +47,8 @@ def start_latent(
     t = inversion.schedule.edit_time
     if config.mode == "source":
         z, image = inversion.z, inversion.image
+        if cells.removed is not None:  # nothing is optimised there: what the source shows would stay
+            z = torch.where(cells.removed, proposal().z, z)
     elif config.mode in ("preview", "bridge"):
         proposed = proposal()
         z, image = proposed.z, proposed.image

@@ -6,7 +6,7 @@ the picture has cells of H/h x W/w pixels, so cell centre i is at pixel (i + 1/2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -119,6 +119,8 @@ class CellMap:
     """Cells that something moves into."""
     vacated: Bool[Tensor, "h w"]
     """Cells that something leaves and nothing moves into."""
+    removed: Bool[Tensor, "h w"] | None = None
+    """Of these, the ones whose content is to be seen nowhere; None: of no cell."""
 
 
 def identity_map(size: Size, like: Tensor) -> CellMap:
@@ -128,8 +130,15 @@ def identity_map(size: Size, like: Tensor) -> CellMap:
     return CellMap(index, nothing, nothing)
 
 
-def move_cells(cells: CellMap, region: Bool[Tensor, "h w"], matrix: Matrix) -> CellMap:
-    """Add the motion of one region, a map of cell coordinates, to what has been moved so far."""
+def move_cells(cells: CellMap, region: Bool[Tensor, "h w"], matrix: Matrix, *, leaves: bool = True) -> CellMap:
+    """Add the motion of one region to what has been moved so far.
+
+    Args:
+        cells: what has been moved.
+        region: cells of the picture.
+        matrix: a map of cell coordinates.
+        leaves: whether the region is missing where it was; that of a copy is not.
+    """
     h, w = region.shape
     # Every target cell looks up its source, so that no cell is missed when the region grows.
     x, y = _nearest(source_points(matrix, (h, w))).to(region.device).unbind(-1)
@@ -138,8 +147,17 @@ def move_cells(cells: CellMap, region: Bool[Tensor, "h w"], matrix: Matrix) -> C
     # Sources are cells of the picture, not of what was moved before: regions move from where they were painted.
     lands = known & region.flatten()[flat]
     moved = cells.moved | lands
+    vacated = cells.vacated | region if leaves else cells.vacated
     # A hole that an earlier operation left is closed where this one moves into it.
-    return CellMap(torch.where(lands, flat, cells.index), moved, (cells.vacated | region) & ~moved)
+    removed = None if cells.removed is None else cells.removed & ~moved
+    return CellMap(torch.where(lands, flat, cells.index), moved, vacated & ~moved, removed)
+
+
+def remove_cells(cells: CellMap, region: Bool[Tensor, "h w"]) -> CellMap:
+    """Add the removal of one region to what has been moved so far."""
+    gone = region & ~cells.moved
+    removed = gone if cells.removed is None else cells.removed | gone
+    return replace(cells, vacated=cells.vacated | gone, removed=removed)
 
 
 def stretched_cells(points: Float[Tensor, "h w 2"], hole: Bool[Tensor, "h w"]) -> CellMap:

@@ -1,4 +1,4 @@
-"""What is drawn on a picture for people: source regions, targets, paths, anchors, the editable area."""
+"""What is drawn on a picture for people: source regions, targets, paths, anchors, removals, the editable area."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.motion import Rotate, Scale, apply
-from dragflow.core.task import DragTask
+from dragflow.core.task import DragTask, ResolvedOperation
 from dragflow.pixels import masks
 from dragflow.pixels.preview import draw_preview
 
-_SOURCE, _TARGET, _AREA = (66, 135, 245), (52, 199, 89), (255, 204, 0)
+_SOURCE, _TARGET, _AREA, _REMOVED = (66, 135, 245), (52, 199, 89), (255, 204, 0), (255, 45, 85)
 _TINT = 0.35
 """Opacity of a mark's colour on its region: the picture under it stays visible."""
 
@@ -22,7 +22,9 @@ Draw = Callable[[int, tuple[int, int, int]], object]
 
 
 def overlay(task: DragTask) -> Pixels:
-    """The preview for people (H, W, 3), with source outline blue, target green, editable area, arrows, anchors."""
+    """The preview for people (H, W, 3), with source outline blue, or red where it is removed, target green, editable
+    area, arrows, anchors.
+    """
     canvas = draw_preview(task, texture=True).copy()
     canvas[~task.area] = (canvas[~task.area] * 0.65).astype(np.uint8)
     _outline(canvas, task.area, _AREA, _thickness(task))
@@ -31,19 +33,21 @@ def overlay(task: DragTask) -> Pixels:
 
 
 def marks(task: DragTask) -> Pixels:
-    """What was drawn on the source (H, W, 3), and nothing guessed: source regions blue, targets green, arrows, anchors.
+    """What was drawn on the source (H, W, 3), and nothing guessed: source regions blue, removed ones red, targets
+    green, arrows, anchors.
 
     Unlike `overlay` it shows the same pixels whether a translation moves an object or stretches a part of one.
     """
     canvas = task.image.copy()
     for operation in task.operations:
-        for mask, color in (
-            (operation.mask, _SOURCE),
-            (masks.warp_mask(operation.mask, operation.matrix()), _TARGET),
-        ):
+        for mask, color in ((operation.mask, _own(operation)), (masks.landing(operation), _TARGET)):
             canvas[mask] = np.rint(canvas[mask] * (1 - _TINT) + np.array(color) * _TINT).astype(np.uint8)
     _mark(canvas, task)
     return canvas
+
+
+def _own(operation: ResolvedOperation) -> tuple[int, int, int]:
+    return _SOURCE if operation.lands else _REMOVED
 
 
 def _thickness(task: DragTask) -> int:
@@ -53,9 +57,8 @@ def _thickness(task: DragTask) -> int:
 def _mark(canvas: Pixels, task: DragTask) -> None:
     thick = _thickness(task)
     for operation in task.operations:
-        matrix = operation.matrix()
-        _outline(canvas, operation.mask, _SOURCE, thick)
-        _outline(canvas, masks.warp_mask(operation.mask, matrix), _TARGET, thick)
+        _outline(canvas, operation.mask, _own(operation), thick)
+        _outline(canvas, masks.landing(operation), _TARGET, thick)
         steps = [apply(operation.matrix(k / 24), operation.handle) for k in range(25)]
         _arrow(canvas, steps, thick)
         if isinstance(operation.motion, Rotate | Scale):

@@ -59,7 +59,7 @@ class GhostRegion:
     """What is drawn of one region."""
 
     cutout: Placed | None
-    """Colours and alpha of a region that leaves its place, or is cut out along its rim but for a joint."""
+    """Colours and alpha of a region that is cut out, if only along its rim but for a joint, and not removed."""
     shadow: Placed | None
     """The light that the region's shadow leaves, 255 for all of it."""
     offset: Point
@@ -87,7 +87,8 @@ def ghost_of(task: DragTask, layers: Layers | None = None) -> Ghost:
     """
     made = layers_of(task) if layers is None else layers
     found = iter(made.regions)
-    regions = tuple(_region(task, op, next(found) if op.is_cut else None) for op in task.operations)
+    layered = [(op, next(found) if op.is_cut else None) for op in task.operations]
+    regions = tuple(_region(op, layer if op.lands else None) for op, layer in layered)
     return Ghost(_changed(task.image, made.plate), regions, task.instruction)
 
 
@@ -115,7 +116,7 @@ def shadow_motion(motion: Matrix, offset: Point) -> Matrix:
     return compose(((1.0, 0.0, dx), (0.0, 1.0, dy)), compose(motion, ((1.0, 0.0, -dx), (0.0, 1.0, -dy))))
 
 
-def _region(task: DragTask, op: ResolvedOperation, layer: Layer | None) -> GhostRegion:
+def _region(op: ResolvedOperation, layer: Layer | None) -> GhostRegion:
     mesh = mesh_around(op.mask, op.joint) if op.is_deformation else None
     if layer is None:
         return GhostRegion(None, None, (0.0, 0.0), mesh)

@@ -1,4 +1,4 @@
-"""A picture taken apart: the regions that leave their places, their shadows, and the background without either.
+"""A picture taken apart: the regions that are cut out, their shadows, and the background without those that leave.
 
 None of it depends on where the regions go, so it is made once for each set of regions and kept while a hand looks for
 the place (`Kept`).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,7 +17,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from dragflow.core.arrays import Map, Mask, Pixels
-from dragflow.core.task import Cut, DragTask
+from dragflow.core.task import DragTask, ResolvedOperation
 from dragflow.pixels.fill.texture import textured
 from dragflow.pixels.light import Light, light_of
 from dragflow.pixels.matte import CutOut, cut_out
@@ -30,7 +30,7 @@ Fill = Callable[[Pixels, Mask], Pixels]
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One region that leaves its place."""
+    """One region that is cut out: to leave its place, or to be copied."""
 
     region: Mask
     piece: CutOut
@@ -40,7 +40,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """A picture without the regions that leave their places, and these, in their order."""
+    """A picture without the regions that leave their places, and all that are cut out, in their order."""
 
     plate: Pixels
     """(H, W, 3)."""
@@ -58,43 +58,31 @@ class Layers:
         return replace(self, plate=shown)
 
 
-def layers(
-    image: Pixels,
-    regions: Sequence[tuple[Mask, Cut]],
-    fill: Fill = background_plate,
-    *,
-    plain: bool = False,
-) -> Layers:
-    """Take a picture (H, W, 3) apart.
+def layers_of(task: DragTask, fill: Fill = background_plate, *, plain: bool = False) -> Layers:
+    """The layers of what a task cuts out.
 
     Args:
-        image: the picture.
-        regions: those that leave their places, each (H, W), and how it is cut out.
-        fill: what fills the hole that they leave.
+        task: what is cut out of which picture.
+        fill: what fills the hole that is left.
         plain: look neither for the regions' shadows, which then stay in the plate, nor for the picture's light.
     """
-    pieces = [cut_out(image, region, cut) for region, cut in regions]
-    found = [None if plain else find_shadow(image, region) for region, _ in regions]
-    covered = [region | piece.support for (region, _), piece in zip(regions, pieces, strict=True)]
+    image, cut = task.image, [op for op in task.operations if op.is_cut]
+    parts = tuple(_layer(image, op, plain=plain) for op in cut)
+    gone = [layer for op, layer in zip(cut, parts, strict=True) if op.leaves]
+    covered = [layer.region | layer.piece.support for layer in gone]
     hole = np.logical_or.reduce([np.zeros(image.shape[:2], np.bool_), *covered])
     lit = image
-    for shadow in found:
-        if shadow is not None:
-            lit = np.where(hole[..., None], lit, times(lit, 1 / shadow.light))
-    parts = zip(regions, pieces, found, strict=True)
+    for layer in gone:
+        if layer.shadow is not None:
+            lit = np.where(hole[..., None], lit, times(lit, 1 / layer.shadow.light))
     plate = fill(lit, hole)
-    return Layers(
-        plate,
-        tuple(Layer(region, piece, shadow) for (region, _), piece, shadow in parts),
-        light_of(lit, hole) if regions and not plain else None,
-        hole | (plate != lit).any(-1),
-    )
+    light = light_of(lit, hole) if parts and not plain else None
+    return Layers(plate, parts, light, hole | (plate != lit).any(-1))
 
 
-def layers_of(task: DragTask, fill: Fill = background_plate, *, plain: bool = False) -> Layers:
-    """The layers of what a task cuts out."""
-    regions: list[tuple[Mask, Cut]] = [(op.mask, op.cut) for op in task.operations if op.is_cut]
-    return layers(task.image, regions, fill, plain=plain)
+def _layer(image: Pixels, operation: ResolvedOperation, *, plain: bool) -> Layer:
+    region = operation.mask
+    return Layer(region, cut_out(image, region, operation.cut), None if plain else find_shadow(image, region))
 
 
 def coarse_layers(task: DragTask) -> Layers:
@@ -140,6 +128,6 @@ def _key(task: DragTask) -> bytes:
     digest.update(task.image.tobytes())
     for operation in task.operations:
         if operation.is_cut:
-            digest.update(operation.cut.encode())
+            digest.update(f"{operation.cut} {operation.leaves}".encode())
             digest.update(np.packbits(operation.mask).tobytes())
     return digest.digest()

@@ -98,6 +98,11 @@ def warp_mask(mask: Mask, matrix: Matrix) -> Mask:
     )
 
 
+def landing(operation: ResolvedOperation) -> Mask:
+    """Where the region of an operation (H, W) goes; nowhere if it is removed."""
+    return warp_mask(operation.mask, operation.matrix()) if operation.lands else np.zeros_like(operation.mask)
+
+
 def shown(operation: ResolvedOperation) -> Mask:
     """The part of an operation's region (H, W) that is seen where it goes."""
     if operation.front is None:

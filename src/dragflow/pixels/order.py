@@ -54,7 +54,7 @@ def ordered(
     Raises:
         UserError: nothing is found to be in front, or all of a region would be hidden; the text names the operation.
     """
-    gone = np.logical_or.reduce([one.mask for one in operations if one.is_cut] or [np.zeros(image.shape[:2], np.bool_)])
+    gone = np.logical_or.reduce([one.mask for one in operations if one.leaves] or [np.zeros(image.shape[:2], np.bool_)])
     return tuple(
         replace(one, front=_front(image, operation.behind, one, gone, f"operation {i}"))
         for i, (operation, one) in enumerate(zip(asked, operations, strict=True))
@@ -64,9 +64,12 @@ def ordered(
 def _front(
     image: Pixels, behind: Region | bool | None, operation: ResolvedOperation, gone: Mask, name: str
 ) -> Mask | None:
-    if behind is False or (behind is None and not operation.is_cut):
+    moves = operation.is_cut and operation.lands
+    if behind is False or (behind is None and not moves):
         return None
-    if not operation.is_cut:
+    if not operation.lands:
+        raise UserError(f"{name} removes its region, which then passes behind nothing: leave out what it is behind")
+    if not moves:
         raise UserError(
             f"{name} stretches what it is a part of, and cannot pass behind something: give it the label relocation, "
             "or nothing that it is behind"

@@ -18,8 +18,9 @@ def draw_preview(task: DragTask, layers: Layers | None = None, *, texture: bool 
     """The picture (H, W, 3) with every region moved and its hole filled; nothing outside the area changes.
 
     A region that leaves its place takes its shadow along, if it casts one (`dragflow.pixels.shadow`), and the light of
-    its new place, where the picture tells it (`dragflow.pixels.light`). What stays in front of it is not covered. What
-    a part belongs to stretches along with it (`dragflow.pixels.elastic`).
+    its new place, where the picture tells it (`dragflow.pixels.light`). What stays in front of it is not covered. A
+    copy is cast and lit in the same way; what is removed leaves with its shadow. What a part belongs to stretches along
+    with it (`dragflow.pixels.elastic`).
 
     Args:
         task: what moves where.
@@ -43,9 +44,11 @@ def draw_preview(task: DragTask, layers: Layers | None = None, *, texture: bool 
 
 
 def places(task: DragTask) -> tuple[Mask, Mask, Mask]:
-    """What a bridge is told beside the preview: the editable area, the regions, and where these go, each (H, W)."""
-    left = np.logical_or.reduce([op.mask for op in task.operations])
-    return task.area, left, _target(task.operations)
+    """What a bridge is told beside the preview, each (H, W): the area, the regions but for copied ones, which stay as
+    they are, and where all go.
+    """
+    moved = [op.mask for op in task.operations if not op.stays]
+    return task.area, _union(task, moved), _target(task, task.operations)
 
 
 def hole(task: DragTask, seam: int) -> Mask:
@@ -57,15 +60,15 @@ def hole(task: DragTask, seam: int) -> Mask:
     cut = [op for op in task.operations if op.is_cut]
     if not cut:
         return np.zeros_like(task.area)
-    drawn = masks.dilate(_target(cut) | _left(task, cut), seam)
+    drawn = masks.dilate(_target(task, cut) | _left(task, cut), seam)
     fronts = [op.front for op in cut if op.front is not None]
     joints = [masks.dilate(masks.warp_mask(op.joint, op.matrix()), seam) for op in cut if op.joint is not None]
-    return drawn & ~np.logical_or.reduce([_target(task.operations), *fronts, *joints]) & task.area
+    return drawn & ~np.logical_or.reduce([_target(task, task.operations), *fronts, *joints]) & task.area
 
 
 def _left(task: DragTask, cut: Sequence[ResolvedOperation]) -> Mask:
-    """Where the picture behind regions that are cut out is now (H, W): it stretches along with parts."""
-    gone = np.logical_or.reduce([op.mask for op in cut])
+    """Where the picture behind regions that leave is now (H, W): it stretches along with parts."""
+    gone = _union(task, [op.mask for op in cut if op.leaves])
     warp = elastic(task)
     if warp is None:
         return gone
@@ -73,6 +76,10 @@ def _left(task: DragTask, cut: Sequence[ResolvedOperation]) -> Mask:
     return stretched(drawn, warp.displacement(exact=warp.whole))[..., 0] > 127
 
 
-def _target(operations: Sequence[ResolvedOperation]) -> Mask:
+def _target(task: DragTask, operations: Sequence[ResolvedOperation]) -> Mask:
     """Where regions go (H, W), as far as they are seen there."""
-    return np.logical_or.reduce([masks.warp_mask(masks.shown(op), op.matrix()) for op in operations])
+    return _union(task, [masks.warp_mask(masks.shown(op), op.matrix()) for op in operations if op.lands])
+
+
+def _union(task: DragTask, found: Sequence[Mask]) -> Mask:
+    return np.logical_or.reduce([np.zeros_like(task.area), *found])

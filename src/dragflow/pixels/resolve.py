@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dragflow.core.arrays import Mask, Point
 from dragflow.core.errors import UserError
-from dragflow.core.motion import IDENTITY, Affine, Matrix, Motion, Rotate, Scale, Translate
+from dragflow.core.motion import IDENTITY, Affine, Matrix, Motion, Remove, Rotate, Scale, Translate
 from dragflow.core.task import DragTask, Instruction, MaskArray, Operation, ResolvedOperation
 from dragflow.pixels import masks
 from dragflow.pixels.attachment import attachment
@@ -51,17 +51,17 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
     painted = tuple(_painted(op, size, i) for i, op in enumerate(instruction.operations))
     _check_apart(painted)
     operations = ordered(image, instruction.operations, _settled(image, instruction.operations, painted))
-    pairs = [(op.mask, _target(op, i)) for i, op in enumerate(operations)]
+    pairs = [_changed(image, op, i) for i, op in enumerate(operations)]
     settled = tuple(_as_asked(*pair) for pair in zip(instruction.operations, operations, strict=True))
     return DragTask(
         image=image,
         operations=operations,
         area=_area(
             instruction,
-            [_with_shadow(image, op, pair) for op, pair in zip(operations, pairs, strict=True)],
+            pairs,
             [margin + _room(op) + (rim_width(size, op.cut) if op.is_cut else 0) for op in operations],
             [op.front for op in operations if op.front is not None],
-            size,
+            [op.mask for op in operations if op.stays],
         ),
         instruction=replace(instruction, operations=settled),
     )
@@ -75,7 +75,7 @@ def _painted(operation: Operation, size: tuple[int, int], index: int) -> Resolve
     _check_point(handle, size, f"{name}: handle")
     check_motion(operation.motion, handle, size, name)
     painted = ResolvedOperation(mask, operation.motion, handle)
-    if _largest_shift(mask, painted.matrix()) < _SMALLEST_MOTION:
+    if painted.lands and _largest_shift(mask, painted.matrix()) < _SMALLEST_MOTION:
         raise UserError(
             f"{name}: the motion is zero: no pixel of the region moves by {_SMALLEST_MOTION} pixels or more"
         )
@@ -91,7 +91,8 @@ def _settled(
         labelled = _labelled(image, one)
         if operation.cut in (None, "snap") and one.motion.label != "deformation":
             others = [other.mask for other in (*settled, *painted[i + 1 :])]
-            fitted = snapped(image, one.mask, np.logical_or.reduce(others) if others else None)
+            apart = [other for other in others if not (other & one.mask).any()]  # what is copied may be shared
+            fitted = snapped(image, one.mask, np.logical_or.reduce(apart) if apart else None)
             labelled = _better(labelled, _labelled(image, replace(one, mask=fitted)))
         settled.append(replace(labelled, cut="hard" if operation.cut == "hard" else "soft"))
     return tuple(settled)
@@ -126,9 +127,11 @@ def _as_asked(asked: Operation, settled: ResolvedOperation) -> Operation:
 def _labelled(image: NDArray[np.uint8], operation: ResolvedOperation) -> ResolvedOperation:
     """The operation with its label, guessed from the picture where none is given, and where a part is joined."""
     motion = operation.motion
+    if isinstance(motion, Remove):
+        return operation
     if motion.label is None and _turn(operation.matrix()) > _LARGEST_TURN:
         motion = replace(motion, label="relocation")
-    if motion.label == "relocation":
+    if motion.label in ("relocation", "copy"):
         return replace(operation, motion=motion)
     found = attachment(image, operation.mask)
     motion = replace(motion, label=motion.label or found.label)
@@ -196,25 +199,35 @@ def _largest_shift(mask: Mask, matrix: Matrix) -> float:
 
 
 def _check_apart(operations: tuple[ResolvedOperation, ...]) -> None:
+    """A pixel can be copied any number of times, but move only one way."""
     taken = np.zeros_like(operations[0].mask)
-    for j, second in enumerate(operations):
+    moving = [(i, op) for i, op in enumerate(operations) if not op.stays]
+    for j, second in moving:
         if not (taken & second.mask).any():
             taken |= second.mask
             continue
-        i, shared = next((i, n) for i, op in enumerate(operations) if (n := int((op.mask & second.mask).sum())))
+        i, shared = next((i, n) for i, op in moving if (n := int((op.mask & second.mask).sum())))
         raise UserError(
             f"the regions of operations {i} and {j} share {shared} pixels: a pixel can move only one way; "
             "paint them apart, or make the edits one after the other"
         )
 
 
-def _target(operation: ResolvedOperation, index: int) -> Mask:
-    target = masks.warp_mask(operation.mask, operation.matrix())
-    if not target.any():
+def _changed(image: NDArray[np.uint8], operation: ResolvedOperation, index: int) -> tuple[Mask, Mask]:
+    """What an operation changes where its region is and where that goes, each with the region's shadow.
+
+    The shadow goes along, and an area that cut it off would show an edge. What is copied stays as it is.
+    """
+    source, target = operation.mask, masks.landing(operation)
+    if operation.lands and not target.any():
         raise UserError(
             f"operation {index}: the region would end entirely outside of the picture: choose a target inside"
         )
-    return target
+    shadow = find_shadow(image, operation.mask) if operation.is_cut else None
+    if shadow is not None:
+        source = source | (shadow.light < _LIT)
+        target = target | (shadow.moved(operation.matrix()) < _LIT) if operation.lands else target
+    return np.zeros_like(source) if operation.stays else source, target
 
 
 def _room(operation: ResolvedOperation) -> int:
@@ -225,36 +238,31 @@ def _room(operation: ResolvedOperation) -> int:
     return math.ceil(_ROOM * _largest_shift(lead, operation.matrix()))
 
 
-def _with_shadow(image: NDArray[np.uint8], operation: ResolvedOperation, pair: tuple[Mask, Mask]) -> tuple[Mask, Mask]:
-    """Where a region is and goes, each with its shadow: that goes along, and an area that cuts it off shows an edge."""
-    shadow = find_shadow(image, operation.mask) if operation.is_cut else None
-    if shadow is None:
-        return pair
-    source, target = pair
-    return source | (shadow.light < _LIT), target | (shadow.moved(operation.matrix()) < _LIT)
-
-
 def _area(
     instruction: Instruction,
     pairs: list[tuple[Mask, Mask]],
     margins: list[int],
     fronts: list[Mask],
-    size: tuple[int, int],
+    copied: list[Mask],
 ) -> Mask:
     rectangles = [masks.editable_area([pair], margin) for pair, margin in zip(pairs, margins, strict=True)]
     # The rectangle's corners are truncated to whole pixels: what a person painted must be editable to its last pixel.
-    derived = np.logical_or.reduce([*rectangles, *(mask for pair in pairs for mask in pair)])
+    changed = np.logical_or.reduce([mask for pair in pairs for mask in pair])
+    derived = np.logical_or.reduce([*rectangles, changed])
     for front in fronts:  # what stays in front is not to change but for its rim, where the background shows through
         derived &= masks.dilate(~front, _FRONT_RIM)
+    for region in copied:  # nor what is copied, but for what lands on it
+        derived &= ~region | changed
     if instruction.editable is None:
         return derived
-    area = masks.rasterise(instruction.editable, size, "editable area", whole=True)
+    area = masks.rasterise(instruction.editable, (derived.shape[0], derived.shape[1]), "editable area", whole=True)
     if instruction.editable_mode == "extend":
         return area | derived
-    for i, (_, target) in enumerate(pairs):
-        if not (area & target).any():
+    for i, (source, target) in enumerate(pairs):
+        if not (area & (target if target.any() else source)).any():
+            place = "target" if target.any() else "region"
             raise UserError(
-                f"the editable area does not touch the target of operation {i}, so the edit could not show: "
+                f"the editable area does not touch the {place} of operation {i}, so the edit could not show: "
                 'enlarge it, or set its mode to "extend"'
             )
     return area

@@ -1,4 +1,7 @@
-"""A drag as layers that lie on each other: what stays, then shadows, then every region that left, at its new place."""
+"""A drag as layers that lie on each other: what stays, then shadows, then every region that is cut out, where it goes.
+
+What is removed is in none of them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Corner = tuple[slice, slice]
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """A region that left its place; what is drawn of it is made when it is asked for, as each fills the picture."""
+    """A region at its new place; what is drawn of it is made when it is asked for, as each fills the picture."""
 
     number: int
     """Of its operation, from 0."""
@@ -86,6 +89,7 @@ def stack_of(task: DragTask, layers: Layers | None = None) -> Stack:
     moved = tuple(
         Moved(number, operation, layer, _front(task, operation), window, parts.light)
         for (number, operation), layer in zip(cut, parts.regions, strict=True)
+        if operation.lands
     )
     return Stack(background, moved, task.area, window)
 

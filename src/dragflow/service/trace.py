@@ -86,6 +86,6 @@ def animation(frames: list[Pixels]) -> bytes:
 def _moving(task: DragTask, progress: float) -> Pixels:
     """The picture, darkened outside of the regions as they stand at this progress."""
     moving = np.zeros(task.area.shape, dtype=np.bool_)
-    for operation in task.operations:
+    for operation in (op for op in task.operations if op.lands):
         moving |= masks.warp_mask(operation.mask, operation.matrix(progress))
     return np.where(moving[..., None], np.uint8(255), (task.image * 0.4).astype(np.uint8))

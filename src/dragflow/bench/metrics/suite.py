@@ -174,12 +174,12 @@ def _motion_errors(sample: Sample, edit: Pixels) -> dict[str, float]:
 
 def _fidelity(distance: Perceptual, task: DragTask, edit: Pixels) -> dict[str, float]:
     source, edited = _picture(task.image), _picture(edit)
-    regions = [torch.tensor(operation.mask) for operation in task.operations]
-    moved = [(mask, op.matrix()) for mask, op in zip(regions, task.operations, strict=True)]
+    moved = [(torch.tensor(op.mask), op.matrix()) for op in task.operations if op.lands]
+    changed = [torch.tensor(op.mask) for op in task.operations if not op.stays]
     return {
         "IF_bg": image_fidelity.background(distance, source, edited, torch.tensor(task.area)),
-        "IF_s2t": image_fidelity.at_target(distance, source, edited, moved),
-        "IF_s2s": image_fidelity.at_source(distance, source, edited, regions),
+        "IF_s2t": image_fidelity.at_target(distance, source, edited, moved) if moved else math.nan,
+        "IF_s2s": image_fidelity.at_source(distance, source, edited, changed) if changed else math.nan,
     }
 
 
@@ -205,7 +205,8 @@ def _distances(extractor: FeatureExtractor, sample: Sample, edit: Pixels) -> dic
 
     source, edited = features("")
     prompted = features(task.prompt if extractor.prompted else "")
-    handles, ends = [op.handle for op in task.operations], [_end(op) for op in task.operations]
+    moved = [op for op in task.operations if op.lands]
+    handles, ends = [op.handle for op in moved], [_end(op) for op in moved]
     begin, target = sample.begin_points, sample.target_points
     return {
         "MD1": mean_distance.mean_distance(source, edited, size, handles, ends, task.area),
@@ -227,11 +228,11 @@ def _target(sample: Sample) -> Mask:
     """Where the object is in the true picture; the moved regions if that is not known."""
     if sample.target_mask is not None:
         return sample.target_mask
-    return _union([masks.warp_mask(op.mask, op.matrix()) for op in sample.task.operations])
+    return _union([masks.landing(op) for op in sample.task.operations])
 
 
 def _vacated(sample: Sample) -> Mask:
-    return _union([operation.mask for operation in sample.task.operations]) & ~_target(sample)
+    return _union([op.mask for op in sample.task.operations if not op.stays]) & ~_target(sample)
 
 
 def _union(parts: Sequence[Mask]) -> Mask:

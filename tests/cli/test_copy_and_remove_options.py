@@ -1,0 +1,63 @@
+"""`--copy` and `--remove`: several targets of one region, several removals, and the same from the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dragflow.core.motion import Remove, Translate
+from dragflow.files.instructions import load_instruction
+
+
+def made(run: Any, desk: Any, *options: str) -> Any:
+    filled = [part.replace("TWO", str(desk.two)) for part in options]
+    return run("task", "new", desk.image, "-o", desk.folder / "t.json", "--force", *filled)
+
+
+def test_a_copy_has_several_targets_and_every_region_its_own_removal(run: Any, desk: Any) -> None:
+    done = made(
+        run, desk, "--mask", "TWO", "--at", "30,30", "--to", "60,30", "--copy", "--to", "60,55",
+        "--box", "75,20,90,40", "--remove", "--mask", "TWO", "--at", "80,60", "--remove", "--cut", "hard",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    operations = load_instruction(desk.folder / "t.json").operations
+    assert [op.motion for op in operations] == [
+        Translate((60, 30), "copy"),
+        Translate((60, 55), "copy"),
+        Remove(),
+        Remove(),
+    ]
+    assert operations[3].cut == "hard"
+    assert "removal" in run("task", "show", desk.folder / "t.json", desk.image).out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mask", "TWO", "--to", "60,30", "--to", "60,55"), "--to is given twice: add --copy"),
+        (("--mask", "TWO", "--remove", "--to", "60,30"), "--to 60,30 cannot be used here: what is removed"),
+        (("--mask", "TWO", "--copy"), "it has no motion"),
+        (("--mask", "TWO", "--copy", "--to", "60,30", "--label", "relocation"), "--label relocation and --copy"),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_is_refused(options: tuple[str, ...], said: str, run: Any, desk: Any) -> None:
+    done = made(run, desk, *options)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_an_edit_with_both_repeats_and_keeps_what_is_copied(run: Any, desk: Any, dummy_folder: Path) -> None:
+    common = ("--model", dummy_folder, "--preset", "paste", "--set", "inversion.steps=2", "--set", "inversion.skip=1")
+    both = ("--box", "20,20,43,43", "--copy", "--to", "70,30", "--cut", "hard", "--box", "20,50,40,70", "--remove")
+    done = run("edit", desk.image, *both, *common, "-o", desk.out)
+    assert done.code == 0, done.err
+    before, after = (np.asarray(Image.open(path)) for path in (desk.image, desk.out))
+    assert (before == after)[20:44, 20:44].all()
+    assert (before != after)[50:71, 20:41].any()
+    again = run("edit", "--from", desk.out, desk.image, "--model", dummy_folder, "-o", desk.folder / "again.png")
+    assert again.code == 0, again.err
+    assert np.array_equal(after, np.asarray(Image.open(desk.folder / "again.png")))
