@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from dragflow.cli.options import ConfigArgs, ConfigOptions, ForceArg, ModelArgs, Output, changed, refuse_unused
+from dragflow.cli.real import check, real
+from dragflow.cli.samples import follow, track
 from dragflow.cli.spelling import spelled
-from dragflow.cli.terminal import complain, console, say
+from dragflow.cli.terminal import complain, say
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 from dragflow.core.text import one_line
 
 if TYPE_CHECKING:
     from dragflow.bench.run import Plan
-    from dragflow.bench.runs import RunRecord
     from dragflow.bench.sample import DataSet
 
 app = App(name="bench", help="Run methods on data sets, score their pictures, report.")
+app.command(real)
+app.command(check)
 
-T = TypeVar("T")
 Rule = Literal["disc", "thing", "mask"]
 
 DataArg = Annotated[str, Parameter(name="DATA", help="A data set's folder, or `world:COUNT` of the built-in scenes.")]
@@ -94,7 +95,7 @@ def run(
     if quiet is not None:
         quiet()
     with executor(devices, processes, quiet, ray) as workers:
-        return _follow(run_samples(plan, samples, output, workers, retry=retry), len(samples), output)
+        return follow(run_samples(plan, samples, output, workers, retry=retry), len(samples), output)
 
 
 @app.command(name="import")
@@ -121,7 +122,7 @@ def import_(
     from dragflow.bench.external import import_results
     from dragflow.bench.run import data_set
 
-    return _follow(import_results(path, regions, results, label, output), len(data_set(path, regions).ids), output)
+    return follow(import_results(path, regions, results, label, output), len(data_set(path, regions).ids), output)
 
 
 @app.command
@@ -171,7 +172,7 @@ def score(
     taps_model = settled_model(ModelOptions(model)).name if features == "taps" else model
     suite = load_suite(features=features, model=taps_model, lpips=lpips, device=device)
     for folder, samples in sets.items():
-        scores = _bar(score_run(folder, samples, suite), totals[folder], f"scoring {folder}")
+        scores = track(score_run(folder, samples, suite), totals[folder], f"scoring {folder}")
         write_scores(folder, suite.tools(), list(scores))
     absent = suite.tools().absent
     for reason in dict.fromkeys(absent.values()):
@@ -273,23 +274,6 @@ def _plan(
     adapter = [str(model.subject.adapter)] if model.subject else []
     given = " ".join([method, *([Path(name).stem] if name != method else []), *settings.set, *seed, *adapter])
     return Plan(path, regions, method, label or given, config, model)
-
-
-def _follow(records: Iterator[RunRecord], total: int, out: Path) -> int:
-    """Show progress, and at the end what failed; gives the exit code."""
-    found = list(_bar(records, total, str(out)))
-    counts = {status: [r for r in found if r.status == status] for status in ("done", "failed", "unreadable")}
-    for status in ("failed", "unreadable"):
-        for record in counts[status]:
-            complain(one_line(f"{status}: {record.sample}: {record.error}"))
-    say(f"{out}: " + ", ".join(f"{len(records)} {status}" for status, records in counts.items()))
-    return 0 if counts["done"] else 1
-
-
-def _bar(items: Iterable[T], total: int, title: str) -> Iterator[T]:
-    from rich.progress import track
-
-    yield from track(items, title, total, console=console(stderr=True))
 
 
 def _data_if_available(path: str, rule: str) -> DataSet | None:

@@ -38,6 +38,7 @@ _OTHERS = (
     "watch",
     "ray",
     "features",
+    "dift",
     "lpips",
     "data",
     "resume",

@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import data_makers as makers
 import numpy as np
 import pytest
 
+import data_makers as makers
 from dragflow.bench.data.registry import check, open_data
 from dragflow.bench.data.world import case_of
 from dragflow.world import export_cases

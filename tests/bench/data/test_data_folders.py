@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import data_makers as make
 import pytest
 
+import data_makers as make
 from dragflow.bench.data.folders import natural
 from dragflow.bench.data.registry import check, open_data
 from dragflow.bench.data.world import World

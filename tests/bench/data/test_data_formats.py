@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import data_makers as make
 import numpy as np
 import pytest
-from data_makers import PAIR, SIZE, box, picture, save
 
+import data_makers as make
+from data_makers import PAIR, SIZE, box, picture, save
 from dragflow.bench.data.registry import open_data
 from dragflow.bench.data.world import World, case_of
 from dragflow.bench.sample import Sample

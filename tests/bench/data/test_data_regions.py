@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import data_makers as make
 import numpy as np
 import pytest
-from data_makers import SIZE
 
+import data_makers as make
+from data_makers import SIZE
 from dragflow.bench.data.registry import open_data
 from dragflow.bench.sample import Sample
 from dragflow.core.errors import UserError

@@ -57,7 +57,9 @@ class View:
         }
 
 
-def render(report: Report, data: DataSets, shown: int | None, commands: Sequence[str]) -> str:
+def render(
+    report: Report, data: DataSets, shown: int | None, commands: Sequence[str], left_out: Sequence[str] = ()
+) -> str:
     """The page; equal input gives equal text.
 
     Args:
@@ -65,6 +67,7 @@ def render(report: Report, data: DataSets, shown: int | None, commands: Sequence
         data: data sets by what the runs' headers name.
         shown: at most so many samples in a gallery.
         commands: lines that reproduce scores and report.
+        left_out: what the figures cannot be compared in, a line each.
     """
     views = [_view(section, section.find(data), shown) for section in report.sections]
     style, script = _file("report.css"), _file("report.js")
@@ -74,6 +77,7 @@ def render(report: Report, data: DataSets, shown: int | None, commands: Sequence
         views=views,
         elsewhere=published_elsewhere() if any(view.published for view in views) else (),
         commands=commands,
+        left_out=left_out,
         style=style,
         script=script,
         style_digest=_digest(style),
