@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> Any:
     """Run the command line; bad input exits with 2 and one clear sentence, Ctrl-C and SIGTERM with 130."""
     given = sys.argv[1:] if argv is None else argv
     show_log(verbose=any(arg in _VERBOSE for arg in given))
-    args = [_long(arg) for arg in given if arg not in _VERBOSE]
+    args = written_out(given)
     try:
         _refuse_empty(args)
         command, bound, _ = app.parse_args(args, exit_on_error=False, print_error=False)
@@ -287,6 +287,11 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, usual)
+
+
+def written_out(argv: Sequence[str]) -> list[str]:
+    """Arguments as the parser takes them: short names in full, without -v."""
+    return [_long(arg) for arg in argv if arg not in _VERBOSE]
 
 
 def _long(arg: str) -> str:
