@@ -73,7 +73,7 @@ class LoadModel:
                 "model": ([_DEFAULT, _BUILT_IN, *_listed(*_FILES), *_diffusers(), _NAMED], chosen),
             },
             "optional": {
-                "name": ("STRING", {"default": "", "tooltip": "Hub id, folder, file or short name, for 'as named below'."}),
+                "name": ("STRING", {"default": "", "tooltip": "Hub id, folder, file, short name: 'as named below'."}),
                 "text_encoder": encoder,
                 "text_encoder_2": encoder,
                 "vae": ([_AUTO, *_listed("vae")], encoder[1]),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.lora import attach_loras
-from dragflow.backbones.parts import quiet_libraries
+from dragflow.backbones.quiet import quiet_libraries
 from dragflow.method.backbone import Backbone
 from small_flux import TIME, latent, load
 

@@ -87,10 +87,10 @@ def loads(monkeypatch: pytest.MonkeyPatch, desk: Any) -> Callable[[str], str]:
 
     monkeypatch.setattr(registry, "source_of", refused)
     (desk.folder / "edits.jsonl").write_text(json.dumps({"image": "picture.png", "instruction": "t.json"}) + "\n")
-    given = SimpleNamespace(
-        image=desk.image, mask=desk.mask, out=desk.out, folder=desk.folder, motion=Translate((60, 40)),
-        new=lambda name: desk.folder / f"{name}-{uuid4()}", pool=ModelPool(), served=lambda options: models_of([], options),
-    )  # fmt: skip
+    given = SimpleNamespace(**vars(desk), image=desk.image, mask=desk.mask, out=desk.out)
+    given.motion, given.pool = Translate((60, 40)), ModelPool()
+    given.new = lambda name: desk.folder / f"{name}-{uuid4()}"
+    given.served = lambda options: models_of([], options)
 
     def loads(edge: str, run: Any) -> str:
         run("task", "new", desk.image, "--mask", desk.mask, "--to", "60,40", "-o", desk.folder / "t.json", "--force")

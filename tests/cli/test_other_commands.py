@@ -112,8 +112,20 @@ def test_the_doctor_alone_estimates_for_flux1_dev(run: Any, monkeypatch: pytest.
 
 def test_the_doctor_says_what_is_wrong_with_a_model(run: Any, tmp_path: Path) -> None:
     done = run("doctor", tmp_path)
-    assert done.code == 2
+    assert done.code == 1
     assert "model_index.json" in done.err
+
+
+def test_the_doctor_says_how_a_torch_that_does_not_fit_is_mended(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dragflow.backbones.torch_build import Accelerator, TorchBuild
+
+    card = (Accelerator("CUDA", "NVIDIA RTX 4090", (12, 8)),)
+    monkeypatch.setattr("dragflow.backbones.torch_build.accelerators", lambda: card)
+    monkeypatch.setattr("dragflow.backbones.torch_build.torch_build", lambda: TorchBuild("2.13.0+cpu", "CPU"))
+    done = run("doctor")
+    assert done.code == 1
+    assert "torch 2.13.0+cpu is built for the CPU; NVIDIA RTX 4090 is here" in done.out
+    assert "force-reinstall torch --index-url https://download.pytorch.org/whl/cu128" in done.out
 
 
 @pytest.mark.parametrize(

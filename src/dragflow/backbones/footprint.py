@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dragflow.backbones.configs import Config, check_config, defaults_of, empty_network
-from dragflow.backbones.parts import part_of, quiet_libraries
+from dragflow.backbones.parts import part_of
 from dragflow.backbones.pipeline_layout import Layout, network_class
 from dragflow.method.backbone import BackboneSpec
 
@@ -44,7 +44,7 @@ def empty_networks(layout: Layout, configs: Mapping[str, Config], model: str) ->
     for part, config in configs.items():
         cls = network_class(layout, part, config)
         check_config(f"model {model}: its {part}", config, defaults_of(cls))
-        with quiet_libraries(), part_of(model, part):  # diffusers warns of a cast that loses no values here
+        with part_of(model, part):  # diffusers warns of a cast that loses no values here
             networks[part] = empty_network(cls, config).to(torch.bfloat16)
     return networks
 

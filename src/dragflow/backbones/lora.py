@@ -22,7 +22,7 @@ from dragflow.backbones.lora_files import Plan, effects, plan, read_lora
 from dragflow.backbones.lora_magnitude import Rescaled
 from dragflow.backbones.lora_names import PARTS
 from dragflow.backbones.lora_strength import config_of
-from dragflow.backbones.parts import quiet_libraries
+from dragflow.backbones.quiet import quiet_libraries
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
 from dragflow.method.backbone import Backbone

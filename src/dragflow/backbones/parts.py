@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from dragflow.backbones.configs import (
     refuse_quantised,
 )
 from dragflow.backbones.hub_files import variant_of
+from dragflow.backbones.quiet import quiet_libraries
 from dragflow.backbones.tensors import Account, Entries, Entry, few, is_computed, quantised, read_folder, reason
 from dragflow.core.errors import DragFlowError, UserError
 from dragflow.core.models import ModelOptions
@@ -76,37 +76,17 @@ class Source:
 
 
 @contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep progress bars and notes of the model libraries off the terminal for a while."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    libraries = (diffusers_logging, transformers_logging)
-    levels = [library.get_verbosity() for library in libraries]
-    bars = [library.is_progress_bar_enabled() for library in libraries]
-    for library in libraries:
-        library.set_verbosity(logging.CRITICAL)  # their errors are raised, too
-        library.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for library, level, shown in zip(libraries, levels, bars, strict=True):
-            library.set_verbosity(level)
-            if shown:
-                library.enable_progress_bar()
-
-
-@contextmanager
 def part_of(model: str, part: str) -> Iterator[None]:
     """Say which part of a model could not be loaded; weights are read from safetensors only, never from pickles.
+
+    The libraries are quiet meanwhile.
 
     Raises:
         UserError: instead of what the library raised.
     """
     try:
-        yield
+        with quiet_libraries():
+            yield
     except (DragFlowError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the libraries believe what strangers' files say, and fail in any way

@@ -11,7 +11,8 @@ from dragflow.backbones.family import FAMILIES, Family, published
 from dragflow.backbones.footprint import Footprint
 from dragflow.backbones.hub import INDEX, cached, find, folder_of
 from dragflow.backbones.model_file import is_file, pipeline_of, told
-from dragflow.backbones.parts import Source, quiet_libraries
+from dragflow.backbones.parts import Source
+from dragflow.backbones.quiet import quiet_libraries
 from dragflow.backbones.usual import NANO_FOLDER
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import DUMMY, FLUX1_DEV, NANO, ModelOptions

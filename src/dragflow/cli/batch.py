@@ -66,7 +66,7 @@ def batch(
     json
         The record of each item as a JSON line on stdout.
     """
-    from dragflow.cli.progress import silence_libraries
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.service.batch import opened, read_manifest
     from dragflow.service.executors import executor
 

@@ -84,9 +84,9 @@ def run(
     retry
         Try failed samples again.
     """
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.bench.run import data_set
     from dragflow.bench.run import run as run_samples
-    from dragflow.cli.progress import silence_libraries
     from dragflow.service.executors import executor
 
     plan = _plan(path, regions, method, label, config, model, devices)
@@ -151,6 +151,7 @@ def score(
     device
         As torch names it.
     """
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.bench.data.registry import rule_named
     from dragflow.bench.folder import write_scores
     from dragflow.bench.metrics.suite import load_suite
@@ -158,7 +159,6 @@ def score(
     from dragflow.bench.runs import read_header
     from dragflow.bench.score import scorable
     from dragflow.bench.score import score as score_run
-    from dragflow.cli.progress import silence_libraries
     from dragflow.files.models import settled_model
     from dragflow.files.outputs import check_folder
 
@@ -232,9 +232,9 @@ def fidelity(*, scenes: Positive = 24, model: ModelArgs = ModelOptions(), preset
     preset
         Preset whose time grid is used.
     """
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.bench.fidelity import fidelity as measure
     from dragflow.bench.run import editor
-    from dragflow.cli.progress import silence_libraries
     from dragflow.files.presets import load_preset
 
     silence_libraries()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from dragflow.cli import terminal
 from dragflow.cli.options import ModelArgs, changed, refuse_unused
+from dragflow.cli.spelling import spelled
+from dragflow.core.errors import DragFlowError
 from dragflow.core.models import BUILT_IN, FLUX1_DEV, NANO, ModelOptions
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ _SIZE = (1024, 1024)
 """Of the picture that memory is estimated for, (h, w)."""
 
 
-def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> None:
-    """Report versions, devices, memory, what fits; and test a model, with a subject adapter, when they are named.
+def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> int:
+    """Report versions, devices, memory, what fits; and test a model, with a subject adapter, when they are named. Exits
+    with 1 if something that it names will not work.
 
     Parameters
     ----------
@@ -33,9 +36,27 @@ def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> 
     console = terminal.console()
     _versions(console)
     memory = _devices(console)
-    _fits(console, _planned(console, model), memory)
-    if model.model is not None:
-        _self_test(console, model)
+    works = _torch_works(console)
+    try:
+        _fits(console, _planned(console, model), memory)
+        if model.model is not None:
+            _self_test(console, model)
+    except DragFlowError as error:
+        terminal.complain(f"error: {spelled(str(error))}")
+        works = False
+    return 0 if works else 1
+
+
+def _torch_works(console: Console) -> bool:
+    """Say what torch was built for, what is here, and how that is mended if it does not fit."""
+    from dragflow.backbones.torch_build import accelerators, diagnose, torch_build
+
+    told = diagnose(accelerators(), torch_build())
+    console.print(told.text, soft_wrap=True)
+    if told.fault is not None:
+        mend = f": {told.command}" if told.command else "; see https://pytorch.org/get-started/locally"
+        console.print(f"{told.fault}{mend}", style="red", soft_wrap=True)
+    return told.fault is None
 
 
 def _planned(console: Console, model: ModelOptions) -> ModelOptions:
@@ -80,8 +101,8 @@ def _fits(console: Console, model: ModelOptions, memory: int) -> None:
     """Estimates: weights, and activations of the optimisation with checkpointing."""
     from rich.table import Table
 
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.backbones.registry import footprint
-    from dragflow.cli.progress import silence_libraries
     from dragflow.service.machine import STORED_BYTES, preset_needs
 
     silence_libraries()
@@ -105,7 +126,7 @@ def _fit(need: Need, memory: int) -> str:
 
 
 def _self_test(console: Console, model: ModelOptions) -> None:
-    from dragflow.cli.progress import silence_libraries
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.editor.editor import Editor
 
     silence_libraries()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dragflow.backbones.quiet import silence_libraries
 from dragflow.cli.terminal import console, emit
 from dragflow.core.events import Event, Observer, Started, Stepped
 from dragflow.service.events import to_data
@@ -62,16 +62,3 @@ def shown(as_json: bool) -> Iterator[Observer]:
 def json_lines(event: Event) -> None:
     """An observer that writes each event as one JSON object on stdout."""
     emit(to_data(event))
-
-
-def silence_libraries() -> None:
-    """Progress bars and notes of the model libraries would tear our own output apart."""
-    for name in ("torchao", "torch.utils._pytree"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()

@@ -52,11 +52,11 @@ def sweep(
     report
         Also write the tables (.md), or the figure (.svg, .png). Repeatable.
     """
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.bench.sweep.report import check_report, write_report
     from dragflow.bench.sweep.run import Asked
     from dragflow.bench.sweep.run import sweep as run_sweep
     from dragflow.bench.sweep.trials import HALVES
-    from dragflow.cli.progress import silence_libraries
     from dragflow.files.outputs import check_outputs, named_files
     from dragflow.files.sweeps import write_sweep
     from dragflow.service.executors import executor

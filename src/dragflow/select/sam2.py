@@ -102,11 +102,13 @@ class Sam2:
             from transformers import Sam2Model
 
             from dragflow.backbones.devices import pick_device
+            from dragflow.backbones.quiet import quiet_libraries
 
             try:
-                loaded: Any = Sam2Model.from_pretrained(
-                    self._folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-                )
+                with quiet_libraries():
+                    loaded: Any = Sam2Model.from_pretrained(
+                        self._folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                    )
                 model, report = loaded
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 raise UserError(f"{self._folder} cannot be loaded as SAM 2.1: {error}") from error
