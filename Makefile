@@ -1,5 +1,8 @@
 # The two commands of the README, and what CI adds to them. Everything lives in .venv.
-PYTHON ?= python3.11
+# The newest Python that runs and can make environments; PYTHON=... names another.
+USABLE = $(1) -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2> /dev/null
+PYTHON ?= $(shell for one in python3.14 python3.13 python3.12 python3.11 python3; do \
+  $(call USABLE,$$one) && echo $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := test,dev,docs
@@ -7,12 +10,15 @@ EXTRAS := test,dev,docs
 .PHONY: demo test slow browser lint docs constraints clean
 
 $(VENV)/base: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[studio]"
+	@test -n "$(PYTHON)" || { echo 'No Python 3.11 to 3.14 is found, with venv: install one, or name it as in make PYTHON=/path/to/python'; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Python: $$($(BIN)/python --version) in $(VENV)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[studio]"
+	@echo "dragflow is installed: $(CURDIR)/$(BIN)/dragflow"
 	touch $@
 
 $(VENV)/installed: $(VENV)/base
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 demo: $(VENV)/base  ## a real edit on a bundled picture
@@ -41,6 +47,7 @@ lint: $(VENV)/installed tools/node_modules docs  ## style, types, floors, links 
 docs: $(VENV)/installed  ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+constraints: PYTHON = python3.11
 constraints:  ## pins the newest versions that pyproject.toml allows; run the tests afterwards
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
