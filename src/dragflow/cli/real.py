@@ -58,12 +58,12 @@ def real(
     pictures
         Put the edited pictures into the archive; the data sets' licences must allow it.
     """
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.bench.real.networks import load_networks
     from dragflow.bench.real.outputs import ARCHIVE, PAGE, TABLE, check_page, write_outputs
     from dragflow.bench.real.study import circumstances, parts, presets_for
     from dragflow.bench.run import pool
     from dragflow.bench.run import run as run_samples
-    from dragflow.cli.progress import silence_libraries
     from dragflow.files.outputs import check_folder
     from dragflow.service.executors import executor
 
@@ -108,9 +108,9 @@ def check(
     """
     from tempfile import TemporaryDirectory
 
+    from dragflow.backbones.quiet import silence_libraries
     from dragflow.bench.real.check import check as check_archive
     from dragflow.bench.real.networks import load_networks
-    from dragflow.cli.progress import silence_libraries
 
     def networks() -> Suite:
         silence_libraries()
