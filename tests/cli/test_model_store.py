@@ -74,7 +74,7 @@ EDGES: dict[str, Edge] = {
 
 
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch, desk: Any) -> Callable[[str], str]:
+def loads(monkeypatch: pytest.MonkeyPatch, desk: Any) -> Callable[[str, Any], str]:
     """Which model an edge would load."""
     from dragflow import Translate
     from dragflow.files.models import settled_model
