@@ -7,10 +7,14 @@ through those alone that the loss depends on. K/V, masks, encoders and autoencod
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from dragflow.backbones.flux1.layout import image_ids
+from dragflow.backbones.packing import pack
 
 INVERSION_CALLS = 20
 DRAG_ITERATIONS = 70
@@ -32,6 +36,51 @@ class PublishedSchedule:
         self._inputs = inputs
         self._whole_graph = whole_graph
         self._features: list[Tensor] = []
+
+    @staticmethod
+    def of(backbone: Any, size: tuple[int, int], *, whole_graph: bool) -> PublishedSchedule:
+        """The schedule of a FLUX.1 on a picture of (h, w) pixels."""
+        transformer, text = backbone.transformer, backbone.condition("a ball", guidance=3.5).text
+        h, w = (side // backbone.spec.pixel_multiple for side in size)
+        device, dtype = text.tokens.device, transformer.dtype
+        z = torch.randn(1, backbone.spec.latent_channels, 2 * h, 2 * w, generator=torch.Generator().manual_seed(0))
+        inputs = {
+            "hidden_states": pack(z).to(device, dtype),
+            "encoder_hidden_states": text.tokens.to(dtype),
+            "pooled_projections": text.pooled.to(dtype),
+            "timestep": torch.full((1,), 0.8, device=device),
+            "guidance": torch.full((1,), 3.5, device=device),
+            "img_ids": image_ids(h, w, device),
+            "txt_ids": torch.zeros(text.tokens.shape[1], 3, device=device),
+        }
+        return PublishedSchedule(transformer, inputs, whole_graph=whole_graph)
+
+    def seconds(self, each: int | None = None) -> float:
+        """How long all calls take; with `each`, as so many of each kind of call did, after one that does not count."""
+        if each is None:
+            return _timed(self.run)
+        plain, dragged = self._plain_call, self._drag_call
+        plain(), dragged()
+        return sum(
+            calls * min(_timed(call) for _ in range(each))
+            for call, calls in ((plain, INVERSION_CALLS + 1 + SAMPLING_CALLS), (dragged, DRAG_ITERATIONS))
+        )
+
+    def flop(self, done: Any) -> int:
+        """Operations of all calls, from those of one of each kind; `done` says how many were done so far."""
+        counts = [done()]
+        for call in (self._plain_call, self._drag_call):
+            call()
+            counts.append(done())
+        plain, dragged = counts[1] - counts[0], counts[2] - counts[1]
+        return (INVERSION_CALLS + 1 + SAMPLING_CALLS) * plain + DRAG_ITERATIONS * dragged
+
+    @torch.no_grad()
+    def _plain_call(self) -> None:
+        self._call(self._inputs["hidden_states"])
+
+    def _drag_call(self) -> None:
+        self._drag_step(self._inputs["hidden_states"])
 
     def run(self) -> int:
         """Make all calls; gives their number."""
@@ -71,3 +120,12 @@ class PublishedSchedule:
 
     def _call(self, z: Tensor) -> Tensor:
         return self._transformer(**{**self._inputs, "hidden_states": z}, return_dict=False)[0]
+
+
+def _timed(work: Any) -> float:
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
+    begun = time.perf_counter()
+    work()
+    wait()
+    return time.perf_counter() - begun
