@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dragflow.backbones.swap import move
 from dragflow.core.errors import UserError
 
 _HOLDERS = ("dragflow", "diffusers")
@@ -49,19 +50,43 @@ def idle_device(device: torch.device, *, offload: bool) -> torch.device:
 
 
 @contextmanager
-def on_device(modules: Iterable[Any], device: torch.device, *, offload: bool) -> Iterator[None]:
-    """Bring offloaded networks to a device while they are used."""
+def on_device(
+    modules: Iterable[Any], device: torch.device, *, offload: bool, aside: nn.Module | None = None
+) -> Iterator[None]:
+    """Bring offloaded networks to a device while they are used.
+
+    Args:
+        modules: the networks.
+        device: where they work; those that have no room there work in main memory.
+        offload: whether they were offloaded; nothing is moved otherwise.
+        aside: goes to main memory meanwhile where there is no room for both.
+    """
     if not offload:
         yield
         return
     modules = tuple(modules)
+    size = sum(x.nbytes for module in modules for x in module.parameters())
+    crowded = aside is not None and size > free_memory(device)
     try:
-        for module in modules:
-            module.to(device)
+        if aside is not None and crowded:
+            move(aside, "cpu")
+        if size <= free_memory(device):
+            for module in modules:
+                move(module, device)
         yield
     finally:
         for module in modules:
-            module.to("cpu")
+            move(module, "cpu")
+        if aside is not None and crowded:
+            move(aside, device)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes of a device that can be taken, as far as it says so; those of the CPU have no end."""
+    if device.type != "cuda":
+        return float("inf")
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 def networks_of(holder: object) -> tuple[nn.Module, ...]:

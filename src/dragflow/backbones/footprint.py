@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from torch import nn
 from dragflow.backbones.configs import Config, check_config, defaults_of, empty_network
 from dragflow.backbones.parts import part_of
 from dragflow.backbones.pipeline_layout import Layout, network_class
+from dragflow.backbones.swap import blocks_of
 from dragflow.method.backbone import BackboneSpec
 
 
@@ -28,6 +30,18 @@ class Footprint:
     """Bytes that one image token adds to the K/V record of one model call, at the default blocks and in bfloat16."""
     pixel_multiple: int
     """Pixels per image token, along each side."""
+    autoencoder: int = 0
+    """Parameters of the autoencoder, where that is told apart."""
+    blocks: int = 0
+    """Parameters of the transformer's blocks, where those are told apart."""
+    block: int = 0
+    """Those of the largest block."""
+    tapped: int = 19
+    """Blocks that a gradient goes through, by the default taps."""
+    width: int = 3072
+    """Channels of a token in the blocks."""
+    channels: int = 128
+    """Channels of the autoencoder's first stage."""
 
     def kv_bytes(self, size: tuple[int, int]) -> int:
         """Bytes of the K/V record of one model call for a picture of (h, w) pixels."""
@@ -51,11 +65,23 @@ def empty_networks(layout: Layout, configs: Mapping[str, Config], model: str) ->
 
 def footprint_of(model: str, networks: Mapping[str, nn.Module], spec: BackboneSpec) -> Footprint:
     """Count the parameters of a model's networks; those that two layers share count once."""
-    counts = {part: sum(weight.numel() for weight in network.parameters()) for part, network in networks.items()}
+    counts = {part: _parameters(network) for part, network in networks.items()}
+    blocks = [_parameters(block) for block in blocks_of(networks["transformer"])]
+    stages: Any = networks["vae"].config
     return Footprint(
         model,
         transformer=counts.pop("transformer"),
         others=sum(counts.values()),
+        autoencoder=counts["vae"],
+        blocks=sum(blocks),
+        block=max(blocks),
+        tapped=1 + max(spec.blocks.index(tap.rpartition(".")[0]) for tap in spec.taps),
+        width=spec.kv_token_bytes // torch.bfloat16.itemsize,
+        channels=stages.get("base_dim") or stages["block_out_channels"][0],
         kv_token_bytes=2 * len(spec.kv_blocks) * spec.kv_token_bytes,
         pixel_multiple=spec.pixel_multiple,
     )
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())

@@ -22,8 +22,10 @@ from dragflow.backbones.pipeline_layout import Layout, library_class, naming_of,
 from dragflow.backbones.quantise import load_transformer
 from dragflow.backbones.round_trip import told_round_trip
 from dragflow.backbones.self_test import gradient_self_test
+from dragflow.backbones.swap import move, swap_blocks
 from dragflow.backbones.swept import Swept, swept
 from dragflow.backbones.usual import bridge_file
+from dragflow.backbones.vae import tile
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions, WeightsId
 from dragflow.method.backbone import Bridge
@@ -58,10 +60,12 @@ def load_pipeline(source: Source, layout: Layout, family: type[B]) -> B:
         where, tokenizer = f"model {options.name}: its {part}", getattr(pipeline, part)
         check_tokenizer(where, tokenizer, encoders[encoder], layout.text_limit)
     file = bridge_file(options, source.folder)
-    transformer.to(device)
+    if options.swap and device.type != "cpu":
+        swap_blocks(transformer, device)
+    move(transformer, device)
     bridge = None if file is None else _bridge_of_folder(file, source, family(transformer, pipeline))  # without LoRAs
     add_loras(pipeline, loras)
-    transformer.to(device)
+    move(transformer, device)
     further = [*(file for lora in loras for file in lora.files), *([] if file is None else [file])]
     return _tested(pipeline, options, weights_of(source, further, dtype), family, bridge, swept(source))
 
@@ -131,6 +135,8 @@ def _tested(
     transformer = pipeline.transformer
     transformer.eval().requires_grad_(False)
     pipeline.set_progress_bar_config(disable=True)
+    if options.tiles:
+        tile(pipeline.vae)
     on_accelerator = transformer.device.type != "cpu"
     backbone = family(
         transformer,

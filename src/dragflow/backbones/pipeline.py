@@ -27,9 +27,10 @@ from dragflow.backbones.fingerprint import weights_of_parts
 from dragflow.backbones.guidance import Guided, beyond, own
 from dragflow.backbones.hooks import refuse_fused
 from dragflow.backbones.streams import ImageFirst
+from dragflow.backbones.swap import is_swapped, swap_blocks
 from dragflow.backbones.swept import Swept
 from dragflow.backbones.twin import twin
-from dragflow.backbones.vae import mode, vae_affine
+from dragflow.backbones.vae import mode, tile, vae_affine
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
@@ -362,7 +363,31 @@ class PipelineBackbone(ABC):
 
     def _on_device(self, *modules: nn.Module) -> AbstractContextManager[None]:
         """Bring offloaded parts to the transformer's device while they work."""
-        return on_device(modules, self.device, offload=self._offload)
+        return on_device(modules, self.device, offload=self._offload, aside=self._transformer)
+
+    def take_less_memory(self) -> tuple[str, ...]:
+        """Do from now on what takes less memory, and only more time; gives what, nothing if all of it is done already.
+
+        First what is cheap, and when all that is done, the blocks in main memory.
+        """
+        done: list[str] = []
+        accelerated, parts = self.device.type != "cpu", self._parts()
+        if not self._checkpointing:
+            self._checkpointing = True
+            done.append("activations are recomputed")
+        if not getattr(parts.vae, "use_tiling", True):
+            tile(parts.vae)
+            done.append("pictures are decoded in tiles")
+        if accelerated and not self._offload:
+            self._offload = True
+            for name, part in parts.components.items():
+                if isinstance(part, nn.Module) and name != "transformer":
+                    part.to("cpu")
+            done.append("encoders stay in main memory while they are idle")
+        if accelerated and not done and not is_swapped(self._transformer):
+            swap_blocks(self._transformer, self.device)
+            done.append("blocks of the transformer stay in main memory, each until its turn")
+        return tuple(done)
 
 
 def time_shift(scheduler: Any, tokens: int) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,7 @@ from dragflow.backbones.checkpoints.recognise import split
 from dragflow.backbones.configs import Config, empty_network
 from dragflow.backbones.gguf_file import read_header
 from dragflow.backbones.parts import Source, read_part
+from dragflow.backbones.swap import blocks_of
 from dragflow.backbones.tensors import reason
 from dragflow.core.errors import DragFlowError, UserError
 from dragflow.core.extras import extra
@@ -54,6 +56,8 @@ def _quantised(transformer: Any, quantize: str | None, dtype: torch.dtype) -> An
         with extra("quant", "this quantisation"):
             from torchao import quantization
         quantization.quantize_(transformer, getattr(quantization, _TORCHAO[quantize])())
+    if quantize == "nf4":
+        _pack_nf4(transformer)
     if quantize == "layerwise-fp8":
         transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     return transformer
@@ -61,6 +65,22 @@ def _quantised(transformer: Any, quantize: str | None, dtype: torch.dtype) -> An
 
 _TORCHAO = {"int8": "Int8WeightOnlyConfig", "fp8": "Float8WeightOnlyConfig"}
 """Weight-only: through these gradients reach the latent, through dynamic activations none do."""
+
+
+_BLOCK, _SCALES = 64, 256
+"""Weights that share a scale in nf4, and the most scales that share one of theirs."""
+
+
+def _pack_nf4(transformer: Any) -> None:
+    """Linear layers of the blocks in 4 bits; of others, which are small, the values stay."""
+    with extra("quant", "this quantisation"):
+        from torchao.quantization import to_nf4
+    for block in blocks_of(transformer):
+        for layer in block.modules():
+            blocks, rest = divmod(layer.weight.numel(), _BLOCK) if isinstance(layer, torch.nn.Linear) else (0, 1)
+            if rest == 0:
+                packed = to_nf4(layer.weight.detach(), _BLOCK, math.gcd(blocks, _SCALES))
+                layer.weight = torch.nn.Parameter(packed, requires_grad=False)
 
 
 def _torchao(config: str) -> Any:

@@ -10,6 +10,7 @@ from dragflow.backbones.configs import read_config
 from dragflow.backbones.family import FAMILIES, Family, published
 from dragflow.backbones.footprint import Footprint
 from dragflow.backbones.hub import INDEX, cached, find, folder_of
+from dragflow.backbones.memory import fitted
 from dragflow.backbones.model_file import is_file, pipeline_of, told
 from dragflow.backbones.parts import Source
 from dragflow.backbones.quiet import quiet_libraries
@@ -47,6 +48,8 @@ def load_backbone(options: ModelOptions) -> Backbone:
     Raises:
         UserError: no such model, a part missing, a family that is not known.
     """
+    if options.memory is not None:
+        options = fitted(options, footprint(options))
     source = source_of(options)
     family = _family_in(source.folder, source.options.name)
     with quiet_libraries():

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+_TILE = 512
+
 
 def mode(encoded: Any) -> Tensor:
     """The mode of what an autoencoder's encoder gives, or its only answer."""
@@ -15,6 +17,14 @@ def mode(encoded: Any) -> Tensor:
 def vae_affine(vae: Any) -> tuple[float, float]:
     """Shift and scale of an autoencoder: the model's latents are (z - shift) * scale."""
     return float(getattr(vae.config, "shift_factor", 0) or 0), float(vae.config.scaling_factor)
+
+
+def tile(vae: Any) -> None:
+    """Let an autoencoder encode and decode large pictures in tiles of 512 pixels, which it blends into each other."""
+    vae.enable_tiling()
+    if hasattr(vae, "tile_latent_min_size"):
+        vae.tile_sample_min_size = _TILE
+        vae.tile_latent_min_size = _TILE // stride_of(vae)
 
 
 def stride_of(vae: Any) -> int:

@@ -15,10 +15,8 @@ from dragflow.core.models import BUILT_IN, FLUX1_DEV, NANO, ModelOptions
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dragflow.service.machine import Need
-
-_SIZE = (1024, 1024)
-"""Of the picture that memory is estimated for, (h, w)."""
+    from dragflow.backbones.footprint import Footprint
+    from dragflow.service.machine import Device, Need
 
 
 def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> int:
@@ -32,13 +30,16 @@ def doctor(name: str | None = None, /, *, model: ModelArgs = ModelOptions()) -> 
     """
     model = replace(model, model=name or model.model)
     if model.model is None:
-        refuse_unused(changed(model), "no model is loaded: name one, as in `dragflow doctor MODEL`")
+        refuse_unused(
+            [name for name in changed(model) if name != "memory"],
+            "no model is loaded: name one, as in `dragflow doctor MODEL`",
+        )
     console = terminal.console()
     _versions(console)
-    memory = _devices(console)
+    found = _devices(console)
     works = _torch_works(console)
     try:
-        _fits(console, _planned(console, model), memory)
+        _fits(console, _planned(console, model), found)
         if model.model is not None:
             _self_test(console, model)
     except DragFlowError as error:
@@ -81,11 +82,11 @@ def _versions(console: Console) -> None:
     console.print(table)
 
 
-def _devices(console: Console) -> int:
-    """Show them; gives the memory in bytes of the best one."""
+def _devices(console: Console) -> tuple[Device, ...]:
+    """Show them."""
     from rich.table import Table
 
-    from dragflow.service.machine import devices, usable_memory
+    from dragflow.service.machine import devices
 
     found = devices()
     table = Table("device", "what", "memory", title="Devices")
@@ -94,29 +95,46 @@ def _devices(console: Console) -> int:
     console.print(table)
     free = shutil.disk_usage(".").free
     console.print(f"free disk space here: {free / 2**30:.0f} GiB")
-    return usable_memory(found)
+    return found
 
 
-def _fits(console: Console, model: ModelOptions, memory: int) -> None:
-    """Estimates: weights, and activations of the optimisation with checkpointing."""
-    from rich.table import Table
-
+def _fits(console: Console, model: ModelOptions, found: tuple[Device, ...]) -> None:
+    """How `--memory` would load the model, and in detail what every preset needs of it; estimates."""
+    from dragflow.backbones.memory import GIB, SIZE, plan
     from dragflow.backbones.quiet import silence_libraries
     from dragflow.backbones.registry import footprint
-    from dragflow.service.machine import STORED_BYTES, preset_needs
+    from dragflow.service.machine import usable_memory
 
     silence_libraries()
-    sizes = footprint(model)
-    title = f"{sizes.model} at {_SIZE[1]} x {_SIZE[0]}, estimated memory (with --offload)"
-    table = Table("preset", *STORED_BYTES, "K/V record", title=title)
-    for needs in preset_needs(sizes, _SIZE):
-        cells = [_fit(need, memory) for need in needs.by_quantisation.values()]
-        table.add_row(needs.preset, *cells, f"{needs.record / 2**30:.1f} GiB")
-    console.print(table)
+    sizes, best = footprint(model), usable_memory(found)
+    given = model.memory if isinstance(model.memory, float) else None
+    accelerated = (given is not None or len(found) > 1) and model.device != "cpu"
+    chosen = plan(model, sizes, best if given is None else given * GIB, accelerated=accelerated)
     console.print(
         f"{sizes.model}: {sizes.transformer / 1e9:.3g} billion parameters in the transformer, "
         f"{sizes.others / 1e9:.3g} billion in text encoders and autoencoder",
     )
+    asked, pixels = "auto" if given is None else f"{given:g}", f"{SIZE[1]} x {SIZE[0]} pixels"
+    console.print(
+        f"--memory {asked} loads it, for {pixels}, in {chosen}" if chosen.fits else f"it {chosen}, for {pixels}"
+    )
+    if terminal.is_verbose():
+        _presets(console, sizes, best)
+
+
+def _presets(console: Console, sizes: Footprint, memory: int) -> None:
+    """Estimates for every preset: weights, and activations of the optimisation with checkpointing."""
+    from rich.table import Table
+
+    from dragflow.backbones.memory import SIZE
+    from dragflow.service.machine import STORED, preset_needs
+
+    title = f"{sizes.model} at {SIZE[1]} x {SIZE[0]}, estimated memory (with --offload)"
+    table = Table("preset", *STORED, "K/V record", title=title)
+    for needs in preset_needs(sizes, SIZE):
+        cells = [_fit(need, memory) for need in needs.by_quantisation.values()]
+        table.add_row(needs.preset, *cells, f"{needs.record / 2**30:.1f} GiB")
+    console.print(table)
     console.print("The K/V record stays on the device if it takes half of the free memory or less.")
 
 

@@ -54,6 +54,13 @@ def show_log(*, verbose: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
+def is_verbose() -> bool:
+    """Whether all is shown that the library tells."""
+    return any(
+        isinstance(one, _Complaints) and one.least < logging.WARNING for one in logging.getLogger("dragflow").handlers
+    )
+
+
 class _Complaints(logging.Handler):
     least = logging.WARNING
     """Of what is shown, beside downloads."""

@@ -27,7 +27,7 @@ IN_MEMORY = "memory-"
 """What the fingerprint of weights begins with that no loader of ours read, so that no folder has it."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-Quantisation = Literal["int8", "fp8", "layerwise-fp8"]
+Quantisation = Literal["int8", "fp8", "layerwise-fp8", "nf4"]
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,16 @@ class ModelOptions(Checked, called="`{}`"):
     dtype: Dtype | None = None
     """What the transformer computes in. [default: bfloat16 on accelerators, float32 on the CPU]"""
     quantize: Quantisation | Name | None = None
-    """Quantisation of the transformer: int8, fp8, layerwise-fp8 or gguf:FILE."""
+    """Quantisation of the transformer: int8, fp8, layerwise-fp8, nf4 or gguf:FILE."""
+    memory: Literal["auto"] | float | None = None
+    """Choose what of the following is not given so that the model fits: into the memory that is free on the device
+    (auto), or into so many GiB. `dragflow doctor` says what is chosen."""
     offload: bool = False
     """Keep encoders and autoencoder in main memory while they are idle."""
+    swap: bool = False
+    """Keep the transformer's blocks in main memory, too, each until it is its turn."""
+    tiles: bool = False
+    """Encode and decode large pictures in tiles."""
     lora: tuple[Name, ...] = ()
     """A LoRA as FILE or FILE:SCALE. Repeatable."""
     bridge: Name | None = None
@@ -88,9 +95,11 @@ class ModelOptions(Checked, called="`{}`"):
         """Refuse options that no loader can read.
 
         Raises:
-            UserError: another type, an empty name, an unknown quantisation.
+            UserError: another type, an empty name, an unknown quantisation, no memory at all.
         """
         super().__post_init__()
+        if isinstance(self.memory, float) and not self.memory > 0:
+            raise UserError(f"`memory` is {self.memory:g}: give auto, or how many GiB the model may take")
         known = Quantisation.__args__
         if self.quantize is not None and self.quantize not in known and not self.quantize.startswith(GGUF):
             raise UserError(f"`quantize` is {shown(self.quantize)}: choose one of {', '.join(known)}, or {GGUF}FILE")

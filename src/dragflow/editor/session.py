@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dragflow.core.arrays import Pixels, Window
 from dragflow.core.checked import check, expect
 from dragflow.core.config import EditConfig, SizeConfig
 from dragflow.core.errors import UserError
 from dragflow.core.events import Observer, silent
-from dragflow.core.result import Provenance, Recipe
+from dragflow.core.result import Provenance, Recipe, Timing
 from dragflow.core.task import DragTask, Instruction, Operation, as_instruction
 from dragflow.editor import frames
 from dragflow.editor.checks import check_names, kv_blocks, with_names
 from dragflow.editor.correction import Preview, bridge_of, bridged
 from dragflow.editor.inversions import InversionKey, Inversions, Prepared
+from dragflow.editor.memory import with_less_memory
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.request import as_drag
 from dragflow.editor.result import EditResult
@@ -96,16 +99,9 @@ class Session:
         recipe, window = self._recipe(task, config), config.size.box
         seen, box = frames.cropped(task, window), subject_box(task, config)
         with self._backbone.lock:
-            timer = Timer(observer)
-            reset_peak_memory()
-            preview = cache(lambda: self._preview(task, seen, config, timer))
-            if config.inverts:
-                prepared = self._prepare(task.prompt, config, box, observer)
-                shared = prepared.timings
-                decoded, losses = self._dragged(prepared.inversion, seen, config, preview, box, timer)
-                edited = partial(frames.composite, seen, decoded, config)
-            else:
-                shared, edited, losses = (), preview().on, ()
+            shared, timer, edited, losses = with_less_memory(
+                self._backbone, lambda: self._edited(task, seen, config, box, observer)
+            )
             memory = peak_memory()
         deep = None if self.source.deep is None else self.source.deep[..., :3]
         return EditResult(
@@ -116,6 +112,19 @@ class Session:
             provenance=Provenance(recipe, (*shared, *timer.timings()), memory),
             source=self.source,
         )
+
+    def _edited(
+        self, task: DragTask, seen: DragTask, config: EditConfig, box: Window | None, observer: Observer
+    ) -> tuple[tuple[Timing, ...], Timer, Callable[[NDArray[Any]], NDArray[Any]], tuple[float, ...]]:
+        """What the inversion took, what the edit does, how what is seen looks in the end, and losses."""
+        timer = Timer(observer)
+        reset_peak_memory()
+        preview = cache(lambda: self._preview(task, seen, config, timer))
+        if not config.inverts:
+            return (), timer, preview().on, ()
+        prepared = self._prepare(task.prompt, config, box, observer)
+        decoded, losses = self._dragged(prepared.inversion, seen, config, preview, box, timer)
+        return prepared.timings, timer, partial(frames.composite, seen, decoded, config), losses
 
     def _preview(self, task: DragTask, seen: DragTask, config: EditConfig, observer: Observer) -> Preview:
         """The pixel preview of what is seen, as the model's bridge corrects it where that is asked for."""
@@ -179,7 +188,7 @@ class Session:
         if not config.inverts or config.size.window != "whole" or self._subject.waits(config):
             return  # a window that was given waits too: whether the edit fits in it is said before any work
         with self._backbone.lock:
-            self._prepare(self.prompt, config, None, observer)
+            with_less_memory(self._backbone, lambda: self._prepare(self.prompt, config, None, observer))
 
     def inverted(self, task: DragTask, config: EditConfig) -> bool:
         """Whether the inversion that an edit needs is kept already, or it needs none."""

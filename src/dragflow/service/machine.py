@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from dragflow.backbones.memory import STORED_BYTES, needed
 from dragflow.core.config import EditConfig
+from dragflow.core.models import ModelOptions
 from dragflow.files.presets import load_preset, preset_names
 
 if TYPE_CHECKING:
@@ -26,12 +28,8 @@ PACKAGES = (
     "opencv-python-headless",
 )
 """Those whose versions matter for an edit; torchao and gguf are optional."""
-STORED_BYTES = {"none (bfloat16)": 2.0, "int8": 1.0, "fp8": 1.0, "layerwise-fp8": 1.0, "gguf Q8": 34 / 32}
-"""Bytes of one parameter of the transformer under each quantisation; the other parts stay in bfloat16."""
-_ENCODER_BYTES = 2
-_OPTIMISING, _SAMPLING = 3.5 * 2**30, 1.5 * 2**30
-"""Bytes allowed for activations: of a backward pass with checkpointing, and of a model call. For FLUX.1-dev at
-1024 x 1024, and so more than enough for a smaller model."""
+STORED = {"none (bfloat16)": None, **{kind: kind for kind in STORED_BYTES}, "gguf Q8": "gguf:FILE"}
+"""What is estimated, and the option for it."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,12 @@ def preset_needs(footprint: Footprint, size: tuple[int, int]) -> tuple[PresetNee
 
 
 def _needs(preset: str, config: EditConfig, footprint: Footprint, size: tuple[int, int]) -> PresetNeeds:
-    optimises = config.optimise.moving + config.optimise.refining > 0
+    dragged = config.optimise.moving + config.optimise.refining > 0
     calls = config.inversion.calls(config.inversion.steps - config.inversion.skip)
-    others = footprint.others * _ENCODER_BYTES
-    needs: dict[str, Need] = {}
-    for quantisation, stored in STORED_BYTES.items():
-        alone = footprint.transformer * stored + (_OPTIMISING if optimises else _SAMPLING)
-        needs[quantisation] = Need(whole=alone + others, offloaded=max(alone, others))
+
+    def need(kind: str | None, *, offload: bool) -> float:
+        options = ModelOptions(dtype="bfloat16", quantize=kind, checkpointing=True, offload=offload)
+        return needed(options, footprint, size, dragged=dragged)
+
+    needs = {name: Need(need(kind, offload=False), need(kind, offload=True)) for name, kind in STORED.items()}
     return PresetNeeds(preset, needs, 0 if config.kv.rule == "none" else calls * footprint.kv_bytes(size))

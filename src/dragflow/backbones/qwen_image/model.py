@@ -42,7 +42,8 @@ class QwenImage(PipelineBackbone):
     def _encode(self, wording: str, *pictures: Any) -> Text:
         pipeline = self._parts()
         with self._on_device(pipeline.text_encoder):
-            return Text(encode(pipeline, wording, pictures).to(self.device))
+            tokens = encode(pipeline, wording, pictures)
+        return Text(tokens.to(self.device))
 
     def _encoded(self, vae: Any, image: Image) -> Latent:
         z = mode(vae.encode(image[:, :, None])).float()[:, :, 0]
