@@ -1,4 +1,4 @@
-"""LoRAs of every kind on weights that are stored in 8 bits: these stay, and what they stand for changes."""
+"""LoRAs of every kind on weights that are stored in 8 or 4 bits: these stay, and what they stand for changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAYER = "transformer_blocks.1.attn.to_k"
 WIDTH, RANK = 64, 4
 
 
-@pytest.fixture(scope="module", params=["int8", "fp8", "layerwise-fp8", "gguf"])
+@pytest.fixture(scope="module", params=["int8", "fp8", "layerwise-fp8", "nf4", "gguf"])
 def quantised(request: pytest.FixtureRequest, dummy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A model whose weights are stored in 8 bits."""
     quantize = request.param
@@ -28,7 +28,7 @@ def quantised(request: pytest.FixtureRequest, dummy_folder: Path, tmp_path_facto
         pytest.importorskip("gguf", reason="gguf is not installed (extra: quant)")
         tensors = load_file(dummy_folder / "transformer" / "diffusion_pytorch_model.safetensors")
         quantize = write_gguf(tmp_path_factory.mktemp("gguf") / "flux-q8_0.gguf", tensors)
-    elif quantize in ("int8", "fp8"):
+    elif quantize in ("int8", "fp8", "nf4"):
         pytest.importorskip("torchao", reason="torchao is not installed (extra: quant)")
     return load(dummy_folder, quantize=quantize)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,16 @@ def test_the_doctor_alone_estimates_for_flux1_dev(run: Any, monkeypatch: pytest.
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     done = run("doctor")
     assert done.code == 0, done.err
-    assert "FLUX.1-dev: 11.9 billion parameters in the transformer, 4.97 billion" in " ".join(done.out.split())
+    said = " ".join(done.out.split())
+    assert "FLUX.1-dev: 11.9 billion parameters in the transformer, 4.97 billion" in said
+    assert "--offload" not in said
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    for card in (24, 12, 8):
+        told = " ".join(run("-v" if card == 8 else "--verbose", "doctor", "--memory", card).out.split())
+        plan = re.search(rf"--memory {card} loads it, for 1024 x 1024 pixels, in (.*? GiB)", told)
+        assert plan is not None
+        assert f"| {card} GiB | {plan[1]} |" in page
+        assert "estimated memory (with --offload)" in told
 
 
 def test_the_doctor_says_what_is_wrong_with_a_model(run: Any, tmp_path: Path) -> None:

@@ -326,7 +326,7 @@ def test_in_bfloat16_latents_and_gradients_stay_float32(family: FamilyCase, fold
     assert loaded.weights.options.dtype == "bfloat16"
 
 
-@pytest.mark.parametrize("quantize", ["int8", "fp8", "layerwise-fp8"])
+@pytest.mark.parametrize("quantize", ["int8", "fp8", "layerwise-fp8", "nf4"])
 def test_a_quantised_model_gives_gradients_and_takes_control(
     quantize: str, family: FamilyCase, folder: Path, backbone: PipelineBackbone, z: Tensor
 ) -> None:

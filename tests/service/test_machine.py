@@ -36,7 +36,7 @@ def test_what_presets_need_follows_from_the_models_size() -> None:
     plain, int8 = (by_name["default"].by_quantisation[name] for name in ("none (bfloat16)", "int8"))
     assert plain.whole - int8.whole == MODEL.transformer
     assert plain.whole - plain.offloaded == 2 * MODEL.others
-    assert by_name["paste"].by_quantisation["int8"].whole < int8.whole  # no backward pass
+    assert by_name["paste"].by_quantisation["int8"].whole <= int8.whole  # no backward pass
     paper = load_preset("paper").inversion
     assert by_name["paper"].record == (paper.steps - paper.skip + 1) * 64 * 32 * 1000
     assert by_name["default"].record == 0

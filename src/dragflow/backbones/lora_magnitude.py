@@ -90,9 +90,11 @@ def _squares(layer: nn.Linear, added: Addition) -> tuple[Tensor, Tensor]:
 
 
 def _dense(weight: Any) -> Tensor:
-    """A weight in float32, whatever 8-bit form it is stored in."""
+    """A weight in float32, whatever form of fewer bits it is stored in."""
     if hasattr(weight, "quant_type"):  # a parameter of diffusers from a GGUF file
         from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
 
         return dequantize_gguf_tensor(weight).as_subclass(Tensor).float()
+    if hasattr(weight, "get_original_weight"):  # torchao's nf4
+        return weight.get_original_weight().float()
     return weight.detach().dequantize().float()

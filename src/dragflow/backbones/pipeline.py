@@ -27,10 +27,9 @@ from dragflow.backbones.fingerprint import weights_of_parts
 from dragflow.backbones.guidance import Guided, beyond, own
 from dragflow.backbones.hooks import refuse_fused
 from dragflow.backbones.streams import ImageFirst
-from dragflow.backbones.swap import is_swapped, swap_blocks
 from dragflow.backbones.swept import Swept
 from dragflow.backbones.twin import twin
-from dragflow.backbones.vae import mode, tile, vae_affine
+from dragflow.backbones.vae import mode, vae_affine
 from dragflow.core.config import InversionConfig
 from dragflow.core.errors import CapabilityError, UserError
 from dragflow.core.models import WeightsId
@@ -88,8 +87,8 @@ class PipelineBackbone(ABC):
         self._transformer = transformer
         self._pipeline = pipeline
         self._weights = weights
-        self._checkpointing = checkpointing
-        self._offload = offload
+        self.checkpointing = checkpointing
+        self.offload = offload
         self.bridge = bridge
         self._text = lru_cache(_PROMPTS_KEPT)(self._encode_prompt)  # only a new prompt costs an encoder
         self._chosen = chosen
@@ -287,7 +286,7 @@ class PipelineBackbone(ABC):
 
         Hooks belong inside of it, so that the second call sees the same control.
         """
-        if self._checkpointing and torch.is_grad_enabled():
+        if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(run, *tensors, use_reentrant=False)  # pyright: ignore[reportReturnType]
         return run(*tensors)
 
@@ -320,8 +319,8 @@ class PipelineBackbone(ABC):
             self._transformer,
             self._pipeline,
             weights=weights,
-            checkpointing=self._checkpointing,
-            offload=self._offload,
+            checkpointing=self.checkpointing,
+            offload=self.offload,
             bridge=self.bridge,
             chosen=self._chosen,
         )
@@ -334,7 +333,7 @@ class PipelineBackbone(ABC):
             twin(self._transformer),
             self._pipeline,
             weights=self._weights,
-            checkpointing=self._checkpointing,
+            checkpointing=self.checkpointing,
             chosen=self._chosen,
         )
         same.lock = self.lock
@@ -363,31 +362,7 @@ class PipelineBackbone(ABC):
 
     def _on_device(self, *modules: nn.Module) -> AbstractContextManager[None]:
         """Bring offloaded parts to the transformer's device while they work."""
-        return on_device(modules, self.device, offload=self._offload, aside=self._transformer)
-
-    def take_less_memory(self) -> tuple[str, ...]:
-        """Do from now on what takes less memory, and only more time; gives what, nothing if all of it is done already.
-
-        First what is cheap, and when all that is done, the blocks in main memory.
-        """
-        done: list[str] = []
-        accelerated, parts = self.device.type != "cpu", self._parts()
-        if not self._checkpointing:
-            self._checkpointing = True
-            done.append("activations are recomputed")
-        if not getattr(parts.vae, "use_tiling", True):
-            tile(parts.vae)
-            done.append("pictures are decoded in tiles")
-        if accelerated and not self._offload:
-            self._offload = True
-            for name, part in parts.components.items():
-                if isinstance(part, nn.Module) and name != "transformer":
-                    part.to("cpu")
-            done.append("encoders stay in main memory while they are idle")
-        if accelerated and not done and not is_swapped(self._transformer):
-            swap_blocks(self._transformer, self.device)
-            done.append("blocks of the transformer stay in main memory, each until its turn")
-        return tuple(done)
+        return on_device(modules, self.device, offload=self.offload, aside=self._transformer)
 
 
 def time_shift(scheduler: Any, tokens: int) -> float | None:

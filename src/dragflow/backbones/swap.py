@@ -74,12 +74,18 @@ class _Turn:
                 for name, x in held.items():
                     if x is not None:
                         self._own.append((held, name, x))
-                        held[name] = x.to(self._device, non_blocking=True, copy=True)
+                        held[name] = _copied(x, self._device)
 
     def end(self, block: nn.Module, _: Any, out: Any) -> None:
         while self._own:
             held, name, x = self._own.pop()
             held[name] = x
+
+
+def _copied(x: Tensor, device: torch.device) -> Tensor:
+    """Of plain tensors always a tensor of its own; what the libraries quantise may be the same on the same device."""
+    plain = {"copy": True} if type(x.data) is Tensor else {}
+    return x.to(device, non_blocking=True, **plain)
 
 
 def _pin(block: nn.Module) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from dragflow.backbones.less_memory import take_less_memory
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.core.errors import CapabilityError
 from dragflow.method.backbone import Backbone
@@ -27,12 +28,12 @@ def with_less_memory(backbone: Backbone, work: Callable[[], T]) -> T:
         return work()
     except torch.OutOfMemoryError:
         pass  # left at once: as long as the error is handled, it keeps what the work has allocated
-    done = backbone.take_less_memory() if isinstance(backbone, PipelineBackbone) else ()
+    done = take_less_memory(backbone) if isinstance(backbone, PipelineBackbone) else ()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if done:
-        _log.warning("memory ran out; from now on %s, and the work begins again", ", and ".join(done))
+        _log.warning("memory ran out: %s from now on, once more", " and ".join(done))
         try:
             return work()
         except torch.OutOfMemoryError:
