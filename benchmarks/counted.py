@@ -8,38 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_any, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
+from wordless import empty_parts, wordless
 
-from dragflow.backbones.conditioning import PooledText
 from dragflow.backbones.configs import empty_network
 from dragflow.backbones.flux1.load import LAYOUT
 from dragflow.backbones.flux1.model import Flux1
-from dragflow.backbones.footprint import empty_networks
 from dragflow.backbones.parts import quiet_libraries
-from dragflow.core.models import FLUX1_DEV, IN_MEMORY, ModelOptions, WeightsId
+from dragflow.core.models import FLUX1_DEV
 
 META, CPU = torch.device("meta"), torch.device("cpu")
-_TEXT_TOKENS = 512
 _MOVES = (Tensor.to, Tensor.cpu)
 
 
 class CountedFlux1(Flux1):
     """A `Flux1` whose networks are without values; what it gives are zeros on the CPU."""
-
-    def __init__(self, transformer: nn.Module, vae: nn.Module, scheduler: Any, text_tokens: int = _TEXT_TOKENS) -> None:
-        """Wrap networks on the meta device; prompts have `text_tokens` tokens each."""
-        self._prompt_tokens = text_tokens
-        stride = 2 ** (len(vae.config.block_out_channels) - 1)  # pyright: ignore[reportAttributeAccessIssue,reportArgumentType]
-        parts = SimpleNamespace(vae=vae, scheduler=scheduler, vae_scale_factor=stride, config={})
-        named = WeightsId(ModelOptions("counted"), IN_MEMORY + "counted")
-        super().__init__(transformer, parts, weights=named, checkpointing=False)
 
     @property
     def device(self) -> torch.device:
@@ -49,11 +38,6 @@ class CountedFlux1(Flux1):
     def cache_device(self, size: int) -> torch.device:
         """Recorded tensors have no values either."""
         return META
-
-    def _encode_prompt(self, prompt: str) -> PooledText:
-        wanted = self._transformer.config
-        tokens = torch.empty(1, self._prompt_tokens, wanted.joint_attention_dim, device=META)
-        return PooledText(tokens, torch.empty(1, wanted.pooled_projection_dim, device=META))
 
     def encode(self, image: Tensor) -> Tensor:
         """See `Backbone.encode`."""
@@ -94,12 +78,14 @@ class _Crossing(torch.autograd.Function):
 
 
 class _Spreading(TorchFunctionMode):
-    """Whatever meets a tensor without values loses its own; masks alone keep them where they are indices."""
+    """Whatever meets a tensor without values loses its own; masks keep them, since shapes follow from them."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func in _MOVES and args[0].dtype == torch.bool and not any(isinstance(x, torch.dtype) for x in args):
+            return args[0]
         if tree_any(lambda x: isinstance(x, Tensor) and x.device == META, (args, kwargs)):
             if func in _MOVES:
                 args, kwargs = (args[0], *(META if _is_place(x) else x for x in args[1:])), kwargs | _there(kwargs)
@@ -128,36 +114,19 @@ def _zeros(x: Tensor) -> Tensor:
 
 
 def counted_flux1(**changes: int) -> CountedFlux1:
-    """FLUX.1 in bfloat16, without values: the configurations of its published weights come with dragflow.
+    """FLUX.1 in bfloat16, without values.
 
     Args:
-        **changes: of its transformer, as `num_layers`.
+        **changes: of its transformer's configuration, as `num_layers`.
     """
-    configs = LAYOUT.published(FLUX1_DEV)
-    configs = {**configs, "transformer": {**configs["transformer"], **changes}}
-    networks = empty_networks(LAYOUT, configs, FLUX1_DEV)
-    return CountedFlux1(networks["transformer"], networks["vae"], _scheduler())
+    return wordless(CountedFlux1, *empty_parts(LAYOUT, FLUX1_DEV, {"transformer": changes}))
 
 
 def counted_like(backbone: Any) -> CountedFlux1:
     """A loaded FLUX.1, without its values."""
-    transformer, pipeline = backbone.transformer, backbone.pipeline
-    empty = [empty_network(type(each), each.config).to(each.dtype) for each in (transformer, pipeline.vae)]
-    tokens = backbone.condition("", guidance=1.0).text.tokens.shape[1]
-    return CountedFlux1(empty[0], empty[1], pipeline.scheduler, tokens)
-
-
-def _scheduler() -> Any:
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
-    return FlowMatchEulerDiscreteScheduler(
-        shift=3.0,
-        use_dynamic_shifting=True,
-        base_shift=0.5,
-        max_shift=1.15,
-        base_image_seq_len=256,
-        max_image_seq_len=4096,
-    )
+    networks = (backbone.transformer, backbone.pipeline.vae)
+    empty = [empty_network(type(each), each.config).to(each.dtype) for each in networks]
+    return wordless(CountedFlux1, *empty, tokens=backbone.condition("", guidance=1.0).text.tokens.shape[1])
 
 
 @contextmanager

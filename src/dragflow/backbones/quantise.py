@@ -44,13 +44,13 @@ def load_transformer(cls: Any, source: Source, config: Config, naming: Naming, d
         return _from_gguf(cls, checkpoint.file, config, naming, dtype)
     if checkpoint is not None:
         with opened(checkpoint) as contents:
-            return _quantised(read_diffusers(cls, config, contents, naming, dtype), quantize, dtype)
+            return quantised(read_diffusers(cls, config, contents, naming, dtype), quantize, dtype)
     settings = {"quantization_config": _torchao(_TORCHAO[quantize])} if quantize in _TORCHAO else {}
     transformer = read_part(cls, str(source.folder), "transformer", subfolder="transformer", dtype=dtype, **settings)
-    return _quantised(transformer, None if settings else quantize, dtype)
+    return quantised(transformer, None if settings else quantize, dtype)
 
 
-def _quantised(transformer: Any, quantize: str | None, dtype: torch.dtype) -> Any:
+def quantised(transformer: Any, quantize: str | None, dtype: torch.dtype) -> Any:
     """A transformer whose weights are not quantised yet, quantised in place."""
     if quantize in _TORCHAO:
         with extra("quant", "this quantisation"):
