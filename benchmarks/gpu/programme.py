@@ -165,7 +165,7 @@ def _measured(row: Row, model: Any, work: Work, config: EditConfig, speed: float
 
 
 def _share(model: Any, work: Work, stages: Any, config: EditConfig, speed: float) -> float:
-    """What the inversion, whose calls compute all tokens, reaches of the device's peak; a window's size is not known."""
+    """What the inversion, whose calls compute all tokens, reaches of the device's peak."""
     stage = stages["invert"]
     return Necessary.of(model, work, config).stage("invert", stage.calls) / stage.seconds / speed
 
