@@ -20,7 +20,7 @@ from wordless import empty_parts, wordless
 from dragflow.backbones.configs import empty_network
 from dragflow.backbones.flux1.load import LAYOUT
 from dragflow.backbones.flux1.model import Flux1
-from dragflow.backbones.parts import quiet_libraries
+from dragflow.backbones.quiet import quiet_libraries
 from dragflow.core.models import FLUX1_DEV
 
 META, CPU = torch.device("meta"), torch.device("cpu")

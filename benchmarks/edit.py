@@ -28,7 +28,7 @@ from published_schedule import PublishedSchedule
 
 from dragflow import Editor, load_preset
 from dragflow.backbones.dummy import write_dummy
-from dragflow.cli.progress import silence_libraries
+from dragflow.backbones.quiet import silence_libraries
 
 BASELINES = {"published": True, "published, lower bound": False}
 """Name -> whether the backward pass visits every block; see `published_schedule`."""

@@ -20,7 +20,7 @@ from edit_stages import FIRST, NEXT, Stage, Work, measured, total
 
 from dragflow import EditConfig, Editor, load_preset
 from dragflow.backbones.dummy import write_dummy
-from dragflow.cli.progress import silence_libraries
+from dragflow.backbones.quiet import silence_libraries
 
 BLOCKS = {"num_layers": 1, "num_single_layers": 2}
 """In FLUX.1's proportion."""

@@ -33,8 +33,8 @@ from dragflow.backbones.flux1.model import Flux1
 from dragflow.backbones.flux2_klein.load import LAYOUT as KLEIN
 from dragflow.backbones.flux2_klein.model import Flux2Klein
 from dragflow.backbones.quantise import quantised
+from dragflow.backbones.quiet import silence_libraries
 from dragflow.backbones.swap import blocks_of, move, swap_blocks
-from dragflow.cli.progress import silence_libraries
 from dragflow.core.config import SizeConfig
 
 MODELS: dict[str, tuple[Any, Any, str]] = {
