@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .area import EditableArea
+from .area import EditableArea, ProtectedArea
 from .canvas import DragCanvas
 from .edit import Edit
 from .intent import Intent
 from .layers import Layers
 from .loading import LoadModel
-from .motions import AffineMotion, Deform, Move, Rotate, Scale
+from .motions import AffineMotion, Deform, Move, Remove, Rotate, Scale, Swap
 from .preview import Preview
 from .regions import RegionFromBox, RegionFromMask, RegionFromPoint
 from .saving import SaveEdit
@@ -23,8 +23,11 @@ CLASSES: dict[str, tuple[type, str]] = {
     "DragFlowRotate": (Rotate, "Rotate (dragflow)"),
     "DragFlowScale": (Scale, "Scale (dragflow)"),
     "DragFlowAffine": (AffineMotion, "Affine (dragflow)"),
+    "DragFlowRemove": (Remove, "Remove (dragflow)"),
+    "DragFlowSwap": (Swap, "Swap (dragflow)"),
     "DragFlowCanvas": (DragCanvas, "Drag Canvas (dragflow)"),
     "DragFlowEditableArea": (EditableArea, "Editable Area (dragflow)"),
+    "DragFlowProtectedArea": (ProtectedArea, "Protected Area (dragflow)"),
     "DragFlowPreview": (Preview, "Preview Drag (dragflow)"),
     "DragFlowIntent": (Intent, "Intent (dragflow)"),
     "DragFlowEdit": (Edit, "Edit (dragflow)"),

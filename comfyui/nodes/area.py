@@ -1,4 +1,4 @@
-"""Where a picture may change."""
+"""Where a picture may change, and where it never does."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class EditableArea:
-    """Say where the picture may change, or may change as well."""
+    """Say where the picture may change, may change as well, or may not."""
 
     CATEGORY = "dragflow"
     FUNCTION = "say"
     RETURN_TYPES = (INSTRUCTION,)
     RETURN_NAMES = ("instruction",)
-    DESCRIPTION = "Where the picture may change: what is masked, instead of what the operations need or as well."
+    DESCRIPTION = "Where the picture may change: what is masked, instead of what the operations need, as well, or not."
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
@@ -27,10 +27,27 @@ class EditableArea:
             "required": {
                 "instruction": (INSTRUCTION,),
                 "mask": ("MASK",),
-                "mode": (["replace", "extend"],),
+                "mode": (["replace", "extend", "subtract"],),
             }
         }
 
-    def say(self, instruction: Plan, mask: Tensor, mode: Literal["replace", "extend"]) -> tuple[Plan]:
+    def say(self, instruction: Plan, mask: Tensor, mode: Literal["replace", "extend", "subtract"]) -> tuple[Plan]:
         area = MaskRegion(tuple(tensors.masks(mask, 0.5)), False)
         return (replace(instruction, editable=area, editable_mode=mode),)
+
+
+class ProtectedArea:
+    """Say what never changes."""
+
+    CATEGORY = "dragflow"
+    FUNCTION = "say"
+    RETURN_TYPES = (INSTRUCTION,)
+    RETURN_NAMES = ("instruction",)
+    DESCRIPTION = "What is masked never changes, whatever the operations and the editable area are."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"instruction": (INSTRUCTION,), "mask": ("MASK",)}}
+
+    def say(self, instruction: Plan, mask: Tensor) -> tuple[Plan]:
+        return (replace(instruction, protect=MaskRegion(tuple(tensors.masks(mask, 0.5)), False)),)

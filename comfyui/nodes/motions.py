@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from .plans import INSTRUCTION, REGION, Plan, Point, Region, RegionStep
+from .plans import INSTRUCTION, REGION, Plan, Point, Region, RegionStep, SwapStep
 
 if TYPE_CHECKING:
     from .plans import Motion
 
-_LABELS: dict[str, Any] = {"auto": None, "whole object": "relocation", "attached part": "deformation"}
+_LABELS: dict[str, Any] = {"auto": None, "whole object": "relocation", "attached part": "deformation", "copy": "copy"}
 _ORDERS: dict[str, bool | None] = {"auto": None, "in front": False, "behind what is there": True}
-_CUTS = ["snap", "soft", "hard"]
 _FAR = 16384.0
 
 
@@ -20,6 +19,19 @@ def _number(
 ) -> tuple[str, dict[str, Any]]:
     said = {"tooltip": tooltip} if tooltip else {}
     return "FLOAT", {"default": default, "min": low, "max": _FAR, "step": step, "round": 0.001, **said}
+
+
+_TOGETHER = {"instruction": (INSTRUCTION, {"tooltip": "Operations that happen together with this one."})}
+_CUT = {
+    "cut": (
+        ["snap", "soft", "hard"],
+        {"tooltip": "snap: the rim is moved to the object's edge. soft, hard: as masked."},
+    )
+}
+_ORDER = {
+    "order": (list(_ORDERS), {"tooltip": "Whether it passes behind what is where it goes."}),
+    "front": (REGION, {"tooltip": "What stays in front of it; `order` is then not used."}),
+}
 
 
 class _Motion:
@@ -38,18 +50,15 @@ class _Motion:
         label = {
             "label": (
                 list(_LABELS),
-                {"tooltip": "whole object: leaves a hole behind. attached part: what it belongs to stretches along."},
+                {
+                    "tooltip": "whole object: leaves a hole behind. attached part: what it belongs to stretches along. "
+                    "copy: stays where it is, too."
+                },
             )
         }
         return {
             "required": {"region": (REGION,), **cls.WIDGETS},
-            "optional": {
-                "instruction": (INSTRUCTION, {"tooltip": "Operations that happen together with this one."}),
-                **(label if cls.LABELLED else {}),
-                "cut": (_CUTS, {"tooltip": "snap: the rim is moved to the object's edge. soft, hard: as masked."}),
-                "order": (list(_ORDERS), {"tooltip": "Whether it passes behind what is where it goes."}),
-                "front": (REGION, {"tooltip": "What stays in front of it; `order` is then not used."}),
-            },
+            "optional": {**_TOGETHER, **(label if cls.LABELLED else {}), **_CUT, **_ORDER},
         }
 
     def add(
@@ -71,7 +80,9 @@ class _Motion:
         )
         return ((instruction or Plan()).then(step),)
 
-    def motion(self, middle: Point, label: Literal["relocation", "deformation"] | None, **widgets: Any) -> Motion:
+    def motion(
+        self, middle: Point, label: Literal["relocation", "deformation", "copy"] | None, **widgets: Any
+    ) -> Motion:
         """The motion of a region whose middle is known."""
         raise NotImplementedError
 
@@ -149,3 +160,49 @@ class AffineMotion(_Motion):
 
         a, b, c, d, e, f = (rows[name] for name in "abcdef")
         return Affine(((a, b, c), (d, e, f)), label)
+
+
+class Remove:
+    """Take a region out of the picture."""
+
+    CATEGORY = "dragflow/motion"
+    FUNCTION = "add"
+    RETURN_TYPES = (INSTRUCTION,)
+    RETURN_NAMES = ("instruction",)
+    DESCRIPTION = "Take the region and its shadow out of the picture, and fill the hole."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"region": (REGION,)}, "optional": {**_TOGETHER, **_CUT}}
+
+    def add(self, region: Region, instruction: Plan | None = None, cut: str = "snap") -> tuple[Plan]:
+        from dragflow import Remove
+
+        return ((instruction or Plan()).then(RegionStep(region, lambda _: Remove(), cut, None)),)
+
+
+class Swap:
+    """Let two regions change places."""
+
+    CATEGORY = "dragflow/motion"
+    FUNCTION = "add"
+    RETURN_TYPES = (INSTRUCTION,)
+    RETURN_NAMES = ("instruction",)
+    DESCRIPTION = "The two regions change places, middle to middle."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        required = {"first": (REGION,), "second": (REGION,)}
+        return {"required": required, "optional": {**_TOGETHER, **_CUT, **_ORDER}}
+
+    def add(
+        self,
+        first: Region,
+        second: Region,
+        instruction: Plan | None = None,
+        cut: str = "snap",
+        order: str = "auto",
+        front: Region | None = None,
+    ) -> tuple[Plan]:
+        step = SwapStep(first, second, cut, _ORDERS[order] if front is None else front)
+        return ((instruction or Plan()).then(step),)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from dragflow import Affine, Instruction, Operation, Rotate, Scale, Translate
+    from dragflow import Affine, Instruction, Operation, Remove, Rotate, Scale, Translate
     from dragflow.core.task import Region as TaskRegion
 
     from .tensors import Mask
 
-    Motion = Translate | Rotate | Scale | Affine
+    Motion = Translate | Rotate | Scale | Affine | Remove
 
 REGION, INSTRUCTION, MODEL, RESULT = "DRAGFLOW_REGION", "DRAGFLOW_INSTRUCTION", "DRAGFLOW_MODEL", "DRAGFLOW_RESULT"
 """Types of sockets."""
@@ -123,6 +123,27 @@ class RegionStep:
 
 
 @dataclass(frozen=True)
+class SwapStep:
+    """Two regions that change places, middle to middle."""
+
+    first: Region
+    second: Region
+    cut: Any
+    behind: Region | bool | None
+
+    def __call__(self, place: Place) -> tuple[Operation, ...]:
+        """See `Step`."""
+        from dragflow import Translate
+
+        def going_to(other: Region) -> Callable[[Point], Motion]:
+            return lambda _: Translate(other.at(place)[1], "relocation")
+
+        one = RegionStep(self.first, going_to(self.second), self.cut, self.behind)
+        other = RegionStep(self.second, going_to(self.first), self.cut, self.behind)
+        return (*one(place), *other(place))
+
+
+@dataclass(frozen=True)
 class Plan:
     """An instruction for every picture of a batch."""
 
@@ -130,18 +151,20 @@ class Plan:
     prompt: str = ""
     edit_prompt: str = ""
     editable: Region | None = None
-    editable_mode: Literal["replace", "extend"] = "replace"
+    editable_mode: Literal["replace", "extend", "subtract"] = "replace"
+    protect: Region | None = None
 
     @staticmethod
     def of(instruction: Instruction) -> Plan:
         """A plan of an instruction that is complete."""
-        area = instruction.editable
+        area, protect = instruction.editable, instruction.protect
         return Plan(
             (lambda place: instruction.operations,),
             instruction.prompt,
             instruction.edit_prompt,
             None if area is None else Whole(area),
             instruction.editable_mode,
+            None if protect is None else Whole(protect),
         )
 
     def then(self, step: Step) -> Plan:
@@ -155,6 +178,7 @@ class Plan:
             steps=(*self.steps, *other.steps),
             prompt=self.prompt or other.prompt,
             edit_prompt=self.edit_prompt or other.edit_prompt,
+            protect=other.protect if self.protect is None else self.protect,
         )
 
     def instruction(self, place: Place) -> Instruction:
@@ -171,6 +195,7 @@ class Plan:
             self.edit_prompt,
             None if self.editable is None else self.editable.at(place)[0],
             self.editable_mode,
+            None if self.protect is None else self.protect.at(place)[0],
         )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dragflow.files.instructions import load_instruction, save_instruction
     from dragflow.files.presets import load_preset, preset_names
     from dragflow.files.recipes import load_recipe
+    from dragflow.files.swaps import swap
     from dragflow.service.preview import preview
 
 __version__ = version("dragflow")
@@ -38,6 +39,7 @@ _LAZY = {
     "load_preset": "dragflow.files.presets",
     "preset_names": "dragflow.files.presets",
     "load_recipe": "dragflow.files.recipes",
+    "swap": "dragflow.files.swaps",
     "preview": "dragflow.service.preview",
 }
 
@@ -78,6 +80,7 @@ __all__ = [
     "preset_names",
     "preview",
     "save_instruction",
+    "swap",
 ]
 
 

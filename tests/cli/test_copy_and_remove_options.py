@@ -1,4 +1,4 @@
-"""`--copy` and `--remove`: several targets of one region, several removals, and the same from the recipe."""
+"""Copies, removals, swaps and areas as options: several of each, contradictions, and the same from the recipe."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def test_a_copy_has_several_targets_and_every_region_its_own_removal(run: Any, d
         (("--mask", "TWO", "--to", "60,30", "--to", "60,55"), "--to is given twice: add --copy"),
         (("--mask", "TWO", "--remove", "--to", "60,30"), "--to 60,30 cannot be used here: what is removed"),
         (("--mask", "TWO", "--copy"), "it has no motion"),
+        (("--mask", "TWO", "--swap", "1,1,9,9", "--to", "60,30"), "--to 60,30 cannot be used here: a swap says"),
         (("--mask", "TWO", "--copy", "--to", "60,30", "--label", "relocation"), "--label relocation and --copy"),
     ],
 )  # fmt: skip
@@ -48,6 +49,25 @@ def test_what_contradicts_itself_is_refused(options: tuple[str, ...], said: str,
     done = made(run, desk, *options)
     assert done.code == 2
     assert said in done.err
+
+
+def test_two_regions_change_places_and_areas_are_added_to_taken_from_and_protected(run: Any, desk: Any) -> None:
+    kept = desk.folder / "kept.png"
+    Image.fromarray(np.pad(np.full((5, 5), 255, np.uint8), ((0, 70), (0, 95)))).save(kept)
+    swapped = ("--mask", "TWO", "--at", "30,30", "--swap", "70,50,89,69", "--cut", "hard", "--protect", str(kept))
+    for given, mode in (("add:TWO", "extend"), ("subtract:TWO", "subtract"), ("TWO", "replace")):
+        done = made(run, desk, *swapped, "--area", given)
+        assert done.code == (2 if mode == "subtract" else 0), done.err
+        if mode == "subtract":
+            assert "the editable area does not touch the target of operation 1" in done.err
+            continue
+        asked = load_instruction(desk.folder / "t.json")
+        assert [op.motion for op in asked.operations] == [
+            Translate((79.5, 59.5), "relocation"),
+            Translate((31.5, 31.5), "relocation"),
+        ]
+        assert asked.editable_mode == mode
+        assert asked.protect is not None
 
 
 def test_an_edit_with_both_repeats_and_keeps_what_is_copied(run: Any, desk: Any, dummy_folder: Path) -> None:

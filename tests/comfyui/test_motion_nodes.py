@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dragflow import Affine, Box, MaskArray, Operation, Rotate, Scale, Translate, preview
+from dragflow import Affine, Box, Instruction, MaskArray, Operation, Remove, Rotate, Scale, Translate, preview
 from dragflow.core.errors import DragFlowError
 
 
@@ -19,9 +19,13 @@ def box(classes: dict[str, Any]) -> Any:
     return classes["DragFlowRegionFromBox"]().make(20, 20, 11, 11)[0]
 
 
-def operations(pack: Any, plan: Any) -> tuple[Operation, ...]:
+def instruction(pack: Any, plan: Any) -> Instruction:
     plans = importlib.import_module(f"{pack.__name__}.nodes.plans")
-    return plan.instruction(plans.Place(0, 1, (96, 96))).operations
+    return plan.instruction(plans.Place(0, 1, (96, 96)))
+
+
+def operations(pack: Any, plan: Any) -> tuple[Operation, ...]:
+    return instruction(pack, plan).operations
 
 
 def test_each_node_gives_its_motion(classes: dict[str, Any], pack: Any, box: Any) -> None:
@@ -39,6 +43,19 @@ def test_each_node_gives_its_motion(classes: dict[str, Any], pack: Any, box: Any
     for name, widgets, motion in cases:
         (found,) = operations(pack, classes[f"DragFlow{name}"]().add(box, **widgets)[0])
         assert (found.motion, found.region, found.handle) == (motion, Box(20, 20, 30, 30), (25.0, 25.0)), name
+
+
+def test_regions_are_copied_removed_and_swapped(classes: dict[str, Any], pack: Any, box: Any) -> None:
+    other = classes["DragFlowRegionFromBox"]().make(60, 60, 9, 9)[0]
+    plan = classes["DragFlowMove"]().add(box, mode="by", x=7.0, y=0.0, label="copy")[0]
+    plan = classes["DragFlowRemove"]().add(other, plan, cut="hard")[0]
+    plan = classes["DragFlowProtectedArea"]().say(plan, torch.ones(1, 96, 96))[0]
+    copied, removed = operations(pack, plan)
+    assert (copied.motion, removed.motion, removed.cut) == (Translate((32.0, 25.0), "copy"), Remove(), "hard")
+    assert instruction(pack, plan).protect is not None
+    one, two = operations(pack, classes["DragFlowSwap"]().add(box, other, order="in front")[0])
+    assert (one.motion, one.handle, one.behind) == (Translate((64.0, 64.0), "relocation"), (25.0, 25.0), False)
+    assert two.motion == Translate((25.0, 25.0), "relocation")
 
 
 def test_chained_operations_happen_together(classes: dict[str, Any], pack: Any, box: Any) -> None:

@@ -25,6 +25,8 @@ from dragflow.files.instructions import (
     parse_instruction,
     save_instruction,
 )
+from dragflow.files.swaps import swap
+from dragflow.pixels.masks import centroid, rasterise
 from dragflow.pixels.resolve import resolve
 
 numbers = st.floats(-1e6, 1e6)
@@ -60,7 +62,8 @@ instructions = st.builds(
     texts,
     texts,
     st.none() | regions,
-    st.just("replace"),
+    st.sampled_from(["replace", "extend", "subtract"]),
+    st.none() | regions,
 )
 
 
@@ -75,6 +78,7 @@ def test_an_instruction_comes_back_from_its_file_as_it_was(asked: Instruction) -
     back = parse_instruction(dump_instruction(asked), "here")
     assert (back.prompt, back.edit_prompt, back.editable_mode) == (asked.prompt, asked.edit_prompt, asked.editable_mode)
     assert same(back.editable, asked.editable)
+    assert same(back.protect, asked.protect)
     for ours, theirs in zip(back.operations, asked.operations, strict=True):
         assert (ours.motion, ours.handle, ours.cut) == (theirs.motion, theirs.handle, theirs.cut)
         assert same(ours.region, theirs.region)
@@ -96,6 +100,21 @@ def test_masks_are_read_with_the_file_that_names_them_and_embedded_when_it_is_wr
     assert isinstance(region, MaskArray)
     mask[20:, :] = False
     assert np.array_equal(region.array, mask)
+
+
+def test_a_swap_is_read_as_two_relocations_to_each_others_centroid(tmp_path: Path) -> None:
+    Image.fromarray(np.pad(np.full((5, 5), 255, np.uint8), ((20, 5), (30, 5)))).save(tmp_path / "m.png")
+    box = {"type": "box", "left": 3.5, "top": 4, "right": 8, "bottom": 8.7}
+    entry = {"swap": [box, {"type": "mask", "path": "m.png"}], "cut": "hard", "behind": False}
+    (tmp_path / "t.json").write_text(json.dumps({"version": 2, "operations": [entry]}))
+    first, second = load_instruction(tmp_path / "t.json").operations
+    assert (first.handle, first.motion) == ((6, 6), Translate((32, 22), "relocation"))
+    assert (second.handle, second.motion) == ((32, 22), Translate((6, 6), "relocation"))
+    assert {(op.cut, op.behind) for op in (first, second)} == {("hard", False)}
+    triangle = Polygon(((0, 0), (8, 0), (0, 8)))
+    assert swap(triangle, Box(3.5, 4, 8, 8.7))[0].handle == centroid(rasterise(triangle, (30, 40)))
+    with pytest.raises(UserError, match=r"operations\.0\.swap"):
+        parse_instruction(json.dumps({"version": 2, "operations": [{"swap": [box]}]}), "here")
 
 
 def test_the_target_prompt_is_both_prompts() -> None:

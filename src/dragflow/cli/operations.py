@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ T = TypeVar("T")
 REGION_OPTIONS = ("--mask", "--box", "--polygon")
 MOTION_OPTIONS = (
     "--at",
+    "--swap",
     "--to",
     "--handle",
     "--about",
@@ -98,14 +100,15 @@ def instruction(operations: OperationOptions, task: TaskOptions, area: AreaOptio
         loaded = load_instruction(task.task)
     from dragflow.files.masks import freeze
 
-    mask = area.mask
+    given, mode = area.mask or (loaded.editable, loaded.editable_mode)
     return freeze(
         Instruction(
             operations=loaded.operations,
             prompt=loaded.prompt if task.prompt is None else task.prompt,
             edit_prompt=loaded.edit_prompt if task.edit_prompt is None else task.edit_prompt,
-            editable=mask or loaded.editable,
-            editable_mode=loaded.editable_mode if mask is None else "replace" if area.area is not None else "extend",
+            editable=given,
+            editable_mode=mode,
+            protect=area.protect or loaded.protect,
         )
     )
 
@@ -116,6 +119,8 @@ def _operations(draft: _Draft) -> list[Operation]:
     try:
         if len(targets) > 1 and draft.motion.get("--copy") != "true":
             raise UserError("--to is given twice: add --copy for a copy at each, or begin a new region with --mask")
+        if "--swap" in draft.motion:
+            return _swapped(draft)
         return [_operation(draft, draft.motion | target) for target in targets]
     except UserError as error:
         raise UserError(f"region {draft.region[1]}: {error}") from error
@@ -129,6 +134,19 @@ def _operation(draft: _Draft, options: dict[str, str]) -> Operation:
     label = _chosen_label(options)
     handle, behind = _pop(options, "--handle", point), _pop(options, "--behind", _behind)
     return Operation(region, replace(_motion(options, region, handle), label=label), handle, cut, behind)
+
+
+def _swapped(draft: _Draft) -> list[Operation]:
+    from dragflow.files.swaps import swap  # reads masks, which `--help` has none of
+
+    options, text = dict(draft.motion), draft.motion["--swap"]
+    region, cut, behind = _region(draft, options), _pop(options, "--cut", _cut), _pop(options, "--behind", _behind)
+    del options["--swap"]
+    if draft.targets:
+        options["--to"] = draft.targets[0]
+    _refuse(options, "a swap says where both regions go")
+    other = Box(*_numbers("--swap", text, 4)) if re.fullmatch(r"[-\d.]+(,[-\d.]+){3}", text) else MaskFile(Path(text))
+    return list(swap(region, other, cut, behind))
 
 
 def _chosen_label(options: dict[str, str]) -> Label | None:

@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError, unused
 from dragflow.core.models import ModelOptions
-from dragflow.core.task import MaskFile, PromptForm
+from dragflow.core.task import AreaMode, MaskFile, PromptForm
 from dragflow.intent.options import CANDIDATES
 
 Hidden = Parameter(parse=False, show=False)
@@ -61,6 +61,8 @@ class OperationOptions:
     """The region stays, and appears where it goes as well; --to may then be given several times."""
     remove: bool | None = None
     """Take the region and its shadow out of the picture, and fill the hole."""
+    swap: Annotated[tuple[str, ...], Signed] = ()
+    """The region changes places, centroid to centroid, with this one: FILE, a mask, or a box L,T,R,B."""
     label: tuple[str, ...] = ()
     """relocation (a whole object, which leaves its place) or deformation (a part: what it belongs to stretches along),
     for any motion. Guessed from the picture without it."""
@@ -77,31 +79,40 @@ class OperationOptions:
 OperationArgs = Annotated[OperationOptions, Parameter(name="*", group=_GROUPS["Operations"])]
 
 
+_MODES: dict[str, AreaMode] = {"add:": "extend", "subtract:": "subtract"}
+
+
 @dataclass(frozen=True)
 class AreaOptions:
     """Where the picture may change."""
 
-    area: Path | None = None
-    """Where the picture may change (what is painted), instead of the derived area."""
+    area: str | None = None
+    """MASK: where the picture may change (what is painted), instead of the derived area; add:MASK, there as well;
+    subtract:MASK, not there."""
     extend_area: Path | None = None
-    """Add this to the derived editable area."""
+    """The same as --area add:MASK."""
     area_invert: bool | None = None
     """The area is what is not painted; =false: it is meant as it is."""
     area_label: str | None = None
     """The area is this one value, palette index or #rrggbb."""
+    protect: Path | None = None
+    """MASK: what never changes, whatever the area is."""
 
     @property
-    def mask(self) -> MaskFile | None:
-        """The mask that is given.
+    def mask(self) -> tuple[MaskFile, AreaMode] | None:
+        """The mask that is given, and what it does to the derived area.
 
         Raises:
-            UserError: both are, or none but a choice about it.
+            UserError: two are, or none but a choice about it.
         """
         if self.area is not None and self.extend_area is not None:
-            raise UserError("`area` replaces the derived area and `extend_area` adds to it: give one of them")
-        file = self.area or self.extend_area
-        if file is not None:
-            return MaskFile(file, invert=self.area_invert, label=self.area_label)
+            raise UserError("`area` and `extend_area` both say where the picture may change: give one of them")
+        given = self.area if self.extend_area is None else f"add:{self.extend_area}"
+        if given is not None:
+            word, colon, path = given.partition(":")
+            mode = _MODES.get(word + colon)
+            mask = MaskFile(Path(path if mode else given), invert=self.area_invert, label=self.area_label)
+            return mask, mode or "replace"
         if self.area_invert is not None or self.area_label is not None:
             raise UserError("`area.invert` and `area.label` say how an area is read: give `area` or `extend_area` too")
         return None

@@ -114,6 +114,9 @@ Cut = Literal["hard", "soft", "snap"]
 """How a region that leaves its place is cut out. `hard`: as painted. `soft`: with the rim's shares and colours
 estimated. `snap`: soft, after moving the rim to the object's edge wherever that is near."""
 
+AreaMode = Literal["replace", "extend", "subtract"]
+"""What an editable area that is given does to the derived one: it replaces it, is added to it, or taken from it."""
+
 Region = MaskFile | MaskImage | MaskArray | Polygon | Box
 if TYPE_CHECKING:
     RegionLike = Region | str | os.PathLike[str] | NDArray[Any] | Image
@@ -168,8 +171,9 @@ class Instruction:
     """What the edit does; the target prompt is `prompt` and this, joined by a space (App. D.3)."""
     editable: Region | None = None
     """Where the picture may change; derived from the operations when None (App. D.2)."""
-    editable_mode: Literal["replace", "extend"] = "replace"
-    """Whether `editable` replaces the derived area or is added to it."""
+    editable_mode: AreaMode = "replace"
+    protect: Region | None = None
+    """What never changes, whatever the area is."""
 
     def __init__(
         self,
@@ -177,17 +181,26 @@ class Instruction:
         prompt: str = "",
         edit_prompt: str = "",
         editable: RegionLike | None = None,
-        editable_mode: Literal["replace", "extend"] = "replace",
+        editable_mode: AreaMode = "replace",
+        protect: RegionLike | None = None,
     ) -> None:
-        """Take one operation or several; `editable` as the region of an operation."""
+        """Take one operation or several; `editable` and `protect` as the region of an operation."""
         _set(
             self,
             operations=_as_operations(operations),
             prompt=check(Prompt, prompt, "Instruction.prompt"),
             edit_prompt=check(Prompt, edit_prompt, "Instruction.edit_prompt"),
             editable=None if editable is None else as_region(editable),
-            editable_mode=check(Literal["replace", "extend"], editable_mode, "Instruction.editable_mode"),
+            editable_mode=check(AreaMode, editable_mode, "Instruction.editable_mode"),
+            protect=None if protect is None else as_region(protect),
         )
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Every region, the editable and the protected area too."""
+        fronts = (op.front for op in self.operations)
+        more = (region for region in (*fronts, self.editable, self.protect) if region is not None)
+        return (*(op.region for op in self.operations), *more)
 
     @property
     def target_prompt(self) -> str:
@@ -318,13 +331,6 @@ class DragTask:
     def __post_init__(self) -> None:
         """Keep no buffer of the caller."""
         own(self)
-
-    @property
-    def regions(self) -> tuple[Region, ...]:
-        """Every region of the instruction, the editable area too."""
-        operations, editable = self.instruction.operations, self.instruction.editable
-        fronts = [op.front for op in operations if op.front is not None]
-        return (*(op.region for op in operations), *fronts, *(() if editable is None else (editable,)))
 
     @property
     def prompt(self) -> str:

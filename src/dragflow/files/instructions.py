@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import Field, TypeAdapter
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from dragflow.core.arrays import Point
 from dragflow.core.checked import as_path, expect
@@ -22,6 +22,7 @@ from dragflow.core.fields import Prompt
 from dragflow.core.motion import Motion
 from dragflow.core.task import (
     MOST_OPERATIONS,
+    AreaMode,
     Box,
     Cut,
     Instruction,
@@ -37,6 +38,7 @@ from dragflow.files.atomic import write_text
 from dragflow.files.masks import freeze, frozen
 from dragflow.files.pictures import decode_png
 from dragflow.files.red_bench import load_red_bench, sample_paths
+from dragflow.files.swaps import swap
 from dragflow.files.texts import check_inside, is_folder, read_text
 from dragflow.pixels import masks
 from dragflow.pixels.reading import covers_most
@@ -72,18 +74,41 @@ class OperationFile(schema.Strict):
     )
 
 
+class SwapFile(schema.Strict):
+    """Two regions that change places, centroid to centroid; read as two relocations."""
+
+    swap: tuple[_RegionFile, _RegionFile]
+    cut: Cut | None = Field(None, description="how both are cut out; snap if absent")
+    behind: bool | _RegionFile | None = Field(
+        default=None, description="what stays in front of both; as of an operation"
+    )
+
+
+def _kind(entry: Any) -> str:
+    """Of what an instruction lists; one that is made here is an operation."""
+    return "swap" if isinstance(entry, dict) and "swap" in entry else "operation"
+
+
+_OperationFile = Annotated[
+    Annotated[OperationFile, Tag("operation")] | Annotated[SwapFile, Tag("swap")], Discriminator(_kind)
+]
+
+
 class InstructionFile(schema.Strict):
     """What to do with one picture; points are (x, y) in pixels of the upright picture."""
 
     version: Literal[2] = VERSION
-    operations: Annotated[list[OperationFile], Field(min_length=1, max_length=MOST_OPERATIONS)]
+    operations: Annotated[list[_OperationFile], Field(min_length=1, max_length=MOST_OPERATIONS)]
     prompt: Prompt = Field("", description="what the source picture shows")
     edit_prompt: Prompt = Field("", description="what the edit does")
     editable: _RegionFile | None = Field(None, description="where the picture may change; derived if absent")
-    editable_mode: Literal["replace", "extend"] = "replace"
+    editable_mode: AreaMode = Field("replace", description="what it does to the derived area")
+    protect: _RegionFile | None = Field(None, description="what never changes, whatever the area is")
 
 
 _ADAPTER = TypeAdapter(InstructionFile)
+_AREAS = {"editable": "area", "protect": "protect"}
+"""How errors call the choices about a mask that is not the region of an operation."""
 
 
 def load_instruction(path: Path | str, root: Path | None = None) -> Instruction:
@@ -149,20 +174,25 @@ def from_file(
 
     def region(entry: MaskFile | EmbeddedMask | Polygon | Box, place: str) -> Region:
         try:
-            return _read(entry, folder, root, settled=settled, area=place == "editable")
+            return _read(entry, folder, root, settled=settled, area=_AREAS.get(place, ""))
         except UserError as error:
             raise UserError(f"{source}: {place}: {error}") from error
 
-    def operation(op: OperationFile, place: str) -> Operation:
+    def operations(op: OperationFile | SwapFile, place: str) -> tuple[Operation, ...]:
         behind = op.behind if isinstance(op.behind, bool | None) else region(op.behind, f"{place}.behind")
-        return Operation(region(op.region, f"{place}.region"), op.motion, op.handle, op.cut, behind)
+        if isinstance(op, SwapFile):
+            first, second = (region(one, f"{place}.swap.{i}") for i, one in enumerate(op.swap))
+            return swap(first, second, op.cut, behind)
+        return (Operation(region(op.region, f"{place}.region"), op.motion, op.handle, op.cut, behind),)
 
+    listed = enumerate(parsed.operations)
     return Instruction(
-        operations=[operation(op, f"operations.{index}") for index, op in enumerate(parsed.operations)],
+        operations=[each for index, op in listed for each in operations(op, f"operations.{index}")],
         prompt=parsed.prompt,
         edit_prompt=parsed.edit_prompt,
         editable=None if parsed.editable is None else region(parsed.editable, "editable"),
         editable_mode=parsed.editable_mode,
+        protect=None if parsed.protect is None else region(parsed.protect, "protect"),
     )
 
 
@@ -179,7 +209,7 @@ def _below(folder: Path, path: Path, root: Path | None) -> Path:
 
 
 def _read(
-    entry: MaskFile | EmbeddedMask | Polygon | Box, folder: Path | None, root: Path | None, *, settled: bool, area: bool
+    entry: MaskFile | EmbeddedMask | Polygon | Box, folder: Path | None, root: Path | None, *, settled: bool, area: str
 ) -> Region:
     if isinstance(entry, EmbeddedMask):
         invert = False if settled and entry.invert is None and entry.label is None else entry.invert
@@ -206,8 +236,9 @@ def to_file(instruction: Instruction) -> dict[str, Any]:
         ],
         prompt=instruction.prompt,
         edit_prompt=instruction.edit_prompt,
-        editable=None if instruction.editable is None else _embedded(instruction.editable, area=True),
+        editable=None if instruction.editable is None else _embedded(instruction.editable, area="area"),
         editable_mode=instruction.editable_mode,
+        protect=None if instruction.protect is None else _embedded(instruction.protect, area="protect"),
     )
     return parsed.model_dump(mode="json", exclude_none=True)
 
@@ -265,7 +296,7 @@ def _decoded(png: str) -> Image.Image:
     return decode_png(data, "in an embedded mask", deep=True)
 
 
-def _embedded(region: Region, *, area: bool = False) -> EmbeddedMask | Polygon | Box:
+def _embedded(region: Region, *, area: str = "") -> EmbeddedMask | Polygon | Box:
     if isinstance(region, Polygon | Box):
         return region
     mask = np.asarray(frozen(region, area=area).array)

@@ -24,7 +24,7 @@ def freeze(instruction: Instruction) -> Instruction:
         UserError: a mask that cannot be read, or whose region is in doubt.
     """
 
-    def own(region: Region, name: str, *, area: bool = False) -> Region:
+    def own(region: Region, name: str, *, area: str = "") -> Region:
         return region if isinstance(region, Polygon | Box) else frozen(region, name, area=area)
 
     def owned(op: Operation, name: str) -> Operation:
@@ -34,17 +34,19 @@ def freeze(instruction: Instruction) -> Instruction:
     return replace(
         instruction,
         operations=tuple(owned(op, f"operation {i}") for i, op in enumerate(instruction.operations)),
-        editable=None if instruction.editable is None else own(instruction.editable, "editable area", area=True),
+        editable=None if instruction.editable is None else own(instruction.editable, "editable area", area="area"),
+        protect=None if instruction.protect is None else own(instruction.protect, "protected area", area="protect"),
     )
 
 
-def frozen(region: MaskFile | MaskImage | MaskArray, role: str = "", *, area: bool = False) -> MaskArray:
+def frozen(region: MaskFile | MaskImage | MaskArray, role: str = "", *, area: str = "") -> MaskArray:
     """A painted region that depends on no file and on no buffer of the caller.
 
     Args:
         region: what is painted, and what was said about it.
         role: what errors begin with, as in "operation 0".
-        area: it is an editable area, which may cover most of the picture or all of it: then anything may change.
+        area: how errors call an editable or a protected area, which may cover most of the picture or all of it; a
+            region may not.
 
     Raises:
         UserError: a mask that cannot be read, or whose region is in doubt.
@@ -56,7 +58,7 @@ def frozen(region: MaskFile | MaskImage | MaskArray, role: str = "", *, area: bo
         if not area and region.invert is None and region.label is None:
             reading.check_cover(mask, name)
     except UserError as error:
-        text = str(error).replace("`mask.", "`area.") if area else str(error)
+        text = str(error).replace("`mask.", f"`{area}.") if area else str(error)
         raise UserError(f"{role}: {text}" if role else text) from error
     return MaskArray(mask, own, invert=False)
 

@@ -82,7 +82,7 @@ def _names(value: object) -> Iterator[str]:
     if isinstance(value, str | os.PathLike):
         yield str(os.fspath(value))
     elif isinstance(value, Instruction):
-        yield from _names([*(op.region for op in value.operations), value.editable])
+        yield from _names(value.regions)
     elif isinstance(value, MaskArray):
         yield value.name
     elif isinstance(value, list | tuple):

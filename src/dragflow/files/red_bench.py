@@ -223,7 +223,7 @@ def sample_files(source: SourceImage, instruction: Instruction, fields: SampleFi
     }
     for i, operation in enumerate(task.operations):  # kept apart, so that regions that touch stay two
         files[f"temp/mask_orig__{i}.png"] = mask_png(operation.mask)
-    if instruction.editable is not None:
+    if instruction.editable is not None or instruction.protect is not None:
         files[AREA] = mask_png(task.area)
     return files
 

@@ -51,17 +51,16 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
     painted = tuple(_painted(op, size, i) for i, op in enumerate(instruction.operations))
     _check_apart(painted)
     operations = ordered(image, instruction.operations, _settled(image, instruction.operations, painted))
-    pairs = [_changed(image, op, i) for i, op in enumerate(operations)]
+    changed = [_changed(image, op, i) for i, op in enumerate(operations)]
     settled = tuple(_as_asked(*pair) for pair in zip(instruction.operations, operations, strict=True))
     return DragTask(
         image=image,
         operations=operations,
         area=_area(
             instruction,
-            pairs,
+            changed,
             [margin + _room(op) + (rim_width(size, op.cut) if op.is_cut else 0) for op in operations],
-            [op.front for op in operations if op.front is not None],
-            [op.mask for op in operations if op.stays],
+            operations,
         ),
         instruction=replace(instruction, operations=settled),
     )
@@ -240,29 +239,47 @@ def _room(operation: ResolvedOperation) -> int:
 
 def _area(
     instruction: Instruction,
-    pairs: list[tuple[Mask, Mask]],
+    changed: list[tuple[Mask, Mask]],
     margins: list[int],
-    fronts: list[Mask],
-    copied: list[Mask],
+    operations: tuple[ResolvedOperation, ...],
 ) -> Mask:
-    rectangles = [masks.editable_area([pair], margin) for pair, margin in zip(pairs, margins, strict=True)]
-    # The rectangle's corners are truncated to whole pixels: what a person painted must be editable to its last pixel.
-    changed = np.logical_or.reduce([mask for pair in pairs for mask in pair])
-    derived = np.logical_or.reduce([*rectangles, changed])
-    for front in fronts:  # what stays in front is not to change but for its rim, where the background shows through
-        derived &= masks.dilate(~front, _FRONT_RIM)
-    for region in copied:  # nor what is copied, but for what lands on it
-        derived &= ~region | changed
-    if instruction.editable is None:
-        return derived
-    area = masks.rasterise(instruction.editable, (derived.shape[0], derived.shape[1]), "editable area", whole=True)
-    if instruction.editable_mode == "extend":
-        return area | derived
-    for i, (source, target) in enumerate(pairs):
+    """Where the picture may change, by what operations change and what was said about it."""
+    size, area = changed[0][0].shape, _derived(changed, margins, operations)
+    if instruction.editable is not None:
+        given = masks.rasterise(instruction.editable, (size[0], size[1]), "editable area", whole=True)
+        mode = instruction.editable_mode
+        area = given if mode == "replace" else area | given if mode == "extend" else area & ~given
+        fix = "enlarge it" if mode == "replace" else "take less from it"
+        _check_seen(changed, area, "the editable area does not touch the", f'{fix}, or set its mode to "extend"')
+    if instruction.protect is not None:
+        kept = masks.rasterise(instruction.protect, (size[0], size[1]), "protected area", whole=True)
+        area = area & ~kept
+        _check_seen(changed, area, "what is protected covers the", "protect less of it")
+        for i, op in enumerate(operations):
+            if op.leaves and not (op.mask & ~kept).any():
+                raise UserError(
+                    f"all of the region of operation {i} is protected, so it cannot leave its place: copy it, or "
+                    "protect less of it"
+                )
+    return area
+
+
+def _check_seen(changed: list[tuple[Mask, Mask]], area: Mask, why: str, fix: str) -> None:
+    """Whether each operation shows in an area."""
+    for i, (source, target) in enumerate(changed):
         if not (area & (target if target.any() else source)).any():
             place = "target" if target.any() else "region"
-            raise UserError(
-                f"the editable area does not touch the {place} of operation {i}, so the edit could not show: "
-                'enlarge it, or set its mode to "extend"'
-            )
-    return area
+            raise UserError(f"{why} {place} of operation {i}, so the edit could not show: {fix}")
+
+
+def _derived(changed: list[tuple[Mask, Mask]], margins: list[int], operations: tuple[ResolvedOperation, ...]) -> Mask:
+    rectangles = [masks.editable_area([pair], margin) for pair, margin in zip(changed, margins, strict=True)]
+    # The rectangle's corners are truncated to whole pixels: what a person painted must be editable to its last pixel.
+    own = np.logical_or.reduce([mask for pair in changed for mask in pair])
+    derived = np.logical_or.reduce([*rectangles, own])
+    for op in operations:
+        if op.front is not None:  # not to change but for its rim, where the background shows through
+            derived &= masks.dilate(~op.front, _FRONT_RIM)
+        if op.stays:  # nor what is copied, but for what lands on it
+            derived &= ~op.mask | own
+    return derived
