@@ -22,7 +22,7 @@ def shell_lines(page: Path) -> Iterator[str]:
         joined = re.sub(r"\$\([^()]*\)", "OUTPUT", re.sub(r"\\\n\s*", " ", block))
         known = {name: " ".join(value.split()) for name, value in re.findall(r'^(\w+)="(.*?)"$', joined, re.M | re.S)}
         for line in joined.splitlines():
-            yield re.sub(r"\$(\w+)", lambda found: known.get(found[1], found[0]), line)
+            yield re.sub(r"\$(\w+)", lambda found, known=known: known.get(found[1], found[0]), line)
 
 
 def arguments(line: str) -> list[str] | None:

@@ -98,7 +98,7 @@ def edit(
     Parameters
     ----------
     output
-        The result, a .png file. [default: IMAGE-edit.png, here]
+        The result; its ending names the format: .png, .tif, .webp, .avif or .jpg. [default: IMAGE-edit.png, here]
     recipe
         Repeat the edit that made this result. Asks before it loads a model or a file that only the result names.
     trust
@@ -142,7 +142,7 @@ def preview(
     Parameters
     ----------
     output
-        The preview, a .png file.
+        The preview; its ending names the format, as that of a result does.
     preset
         Preset whose area settings apply.
     plain

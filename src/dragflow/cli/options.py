@@ -23,7 +23,7 @@ _GROUPS = {title: Group.create_ordered(title) for title in _TITLES}
 """Panels of the help, in this order."""
 ASKING = Parameter(group=_GROUPS["What the drag means"])
 
-ImageArg = Annotated[Path, Parameter(name="IMAGE", help="The picture (PNG, JPEG, WebP, TIFF).")]
+ImageArg = Annotated[Path, Parameter(name="IMAGE", help="The picture: PNG, JPEG, WebP, TIFF, AVIF or HEIC.")]
 ModelArgs = Annotated[ModelOptions, Parameter(name="*", group=_GROUPS["Model"])]
 Output = Parameter(alias="-o")
 ForceArg = Annotated[bool, Parameter(name="--force", help="Replace outputs that exist.")]
