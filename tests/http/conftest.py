@@ -1,10 +1,13 @@
-"""A server on the embedded dummy model, without a socket."""
+"""A server on the embedded dummy model: without a socket, and by the slow tests on a cluster, too."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -14,6 +17,16 @@ from dragflow.http.settings import ServerSettings
 from dragflow.intent.options import ProviderOptions
 from dragflow.service import GuessOptions, ModelPool, Service
 from dragflow.service.limits import Limits
+
+ON_CLUSTER = ("test_edits", "test_drafts", "test_http_exports")
+"""Of their tests, those that only send requests also run on a cluster."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    needed = set(metafunc.fixturenames)
+    name = getattr(metafunc.module, "__name__", "")
+    if "client" in needed and name in ON_CLUSTER and not needed & {"service", "monkeypatch"}:
+        metafunc.parametrize("client", ["here", pytest.param("cluster", marks=pytest.mark.slow)], indirect=True)
 
 
 @pytest.fixture
@@ -30,7 +43,44 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def client(service: Service, settings: ServerSettings) -> Iterator[TestClient]:
+def here(service: Service, settings: ServerSettings) -> Iterator[TestClient]:
     guesses = GuessOptions(ProviderOptions("rules"), cache=False)
     with TestClient(create_app(service, settings, guesses), base_url="http://localhost") as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """Two CPUs; its workers find the modules of the tests."""
+    ray = pytest.importorskip("ray")
+    if sys.platform == "win32":
+        pytest.skip("Ray Serve is tried on Linux")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        started = ray.init(
+            num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, object_store_memory=2**27
+        )
+        yield started.address_info["gcs_address"]
+        ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster(ray_address: str, dummy_folder: Path) -> Iterator[httpx.Client]:
+    from dragflow.http.ray_front import Deployment, deployed
+    from dragflow.service.scale import Scale
+
+    made = Deployment(
+        (ModelOptions(str(dummy_folder), device="cpu"), ModelOptions("dummy", device="cpu")),
+        ProviderOptions("rules"),
+        Scale(2, 2),
+        preview_seconds=3600,
+    )
+    with deployed(made, ray_address, "127.0.0.1", 0) as at, httpx.Client(base_url=at, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest) -> TestClient | httpx.Client:
+    return request.getfixturevalue(getattr(request, "param", "here"))

@@ -75,6 +75,21 @@ def sleep(job: int, device: str | None) -> int:
     return job
 
 
+def sleep_at_two(job: int, device: str | None) -> int:
+    assert os.environ["DRAGFLOW_TEST_PREPARED"] == device
+    time.sleep(600 if job == 2 else 0)
+    return job
+
+
+def prepare(device: str | None) -> None:
+    time.sleep(4)
+    os.environ["DRAGFLOW_TEST_PREPARED"] = str(device)
+
+
+def refuse(device: str | None) -> None:
+    raise UserError("no such model")
+
+
 def broken_setup() -> None:
     os._exit(3)
 
@@ -146,6 +161,27 @@ def test_a_process_whose_accelerator_failed_is_replaced(tmp_path: Path) -> None:
         (found,) = pool.run(fail_once, [tmp_path / "a"])
         assert found.startswith("a ")
         assert len(list(pool.run(who, range(8)))) == 8
+
+
+@pytest.mark.slow
+def test_a_job_that_hangs_is_given_up_and_the_preparation_may_take_longer() -> None:
+    with executor(["cpu"], 1, seconds=3) as pool:
+        found = list(pool.run(sleep_at_two, range(4), lost=lost, prepare=prepare))
+        assert found == [
+            0,
+            1,
+            "2: it was not done within 3 seconds and was stopped: allow more by `item_timeout`",
+            3,
+        ]
+        with pytest.raises(UserError, match="no such model"):
+            list(pool.run(sleep_at_two, [0], prepare=refuse))
+
+
+def test_this_process_cannot_end_itself() -> None:
+    with pytest.raises(UserError, match="`item_timeout` ends the process"), executor(seconds=1):
+        pass
+    with executor(processes=1, seconds=1) as pool:
+        assert isinstance(pool, Processes)
 
 
 def test_an_accelerator_that_failed_ends_a_run_here(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Interval
 from cyclopts import Parameter
 
 from dragflow.cli.options import ConfigArgs, ConfigOptions, ModelArgs, Output
@@ -38,6 +39,7 @@ def batch(
     devices: tuple[str, ...] = (),
     processes: AtLeastOne | None = None,
     ray: str | None = None,
+    item_timeout: Annotated[float, Interval(ge=0.1, le=604_800)] | None = None,
     retry: bool = False,
     watch: bool = False,
     json: bool = False,
@@ -59,6 +61,8 @@ def batch(
         Processes of one thread each, on the CPU. [default: 1; with --ray all that the cluster has room for]
     ray
         Address of a Ray cluster whose nodes do the work; auto: one that runs here, or is started here.
+    item_timeout
+        Seconds after which an item is given up, and the process that hangs on it ended.
     retry
         Try again what failed.
     watch
@@ -75,7 +79,10 @@ def batch(
     settings = _settings(config, model)
     read_manifest(manifest, skip=output)  # what is wrong with it comes before anything is made
     silence_libraries()
-    with opened(output, settings) as folder, executor(devices, processes, silence_libraries, ray) as workers:
+    with (
+        opened(output, settings) as folder,
+        executor(devices, processes, silence_libraries, ray, item_timeout) as workers,
+    ):
         run = _Run(folder, manifest, root, workers, as_json=json)
         try:
             (run.watch if watch else run.once)(retry=retry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ from cyclopts import Parameter
 
 from dragflow.cli.options import ASKING, FLAT, ModelArgs
 from dragflow.cli.terminal import say
-from dragflow.core.errors import Cancelled, UserError
+from dragflow.core.errors import Cancelled, UserError, unused
 from dragflow.core.extras import extra
 from dragflow.core.fields import FOLDER_BYTES
 from dragflow.core.models import ModelOptions
 from dragflow.files.outputs import check_folder
 from dragflow.intent.options import ProviderOptions
+from dragflow.service.scale import Scale
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -55,6 +56,7 @@ class ServerOptions:
 
 
 ServerArgs = Annotated[ServerOptions, FLAT]
+ScaleArgs = Annotated[Scale, FLAT]
 ProviderArgs = Annotated[ProviderOptions, Parameter(name="provider"), ASKING]
 
 
@@ -63,9 +65,69 @@ def serve(
     server: ServerArgs = ServerOptions(),
     model: ModelArgs = ModelOptions(),
     provider: ProviderArgs = ProviderOptions(),
+    scale: ScaleArgs = Scale(),
+    ray: str | None = None,
+    detach: bool = False,
 ) -> int:
-    """Offer edits over HTTP to programs on this machine; with a token in $DRAGFLOW_TOKEN to others, too."""
-    return served(server, model, provider, lambda at: say(f"dragflow listens at {at} ({at}/docs says for what)"))
+    """Offer edits over HTTP to programs on this machine; with a token in $DRAGFLOW_TOKEN to others, too.
+
+    Parameters
+    ----------
+    ray
+        Address of a Ray cluster that is the server; auto: one that runs here, or is started here.
+    detach
+        Leave the server running on the cluster. The same command then replaces it, process by process.
+    """
+
+    def listens(at: str) -> None:
+        say(f"dragflow listens at {at} ({at}/docs says for what)")
+
+    if ray is None:
+        if detach or scale != Scale():
+            names = [name for name, value in vars(scale).items() if value != getattr(Scale, name)]
+            raise unused([*names, *(["detach"] if detach else [])], "there is one process: name a cluster by `ray`")
+        return served(server, model, provider, listens)
+    return _served_by_cluster(server, model, provider, scale, listens, address=ray, stays=detach)
+
+
+def _served_by_cluster(
+    server: ServerOptions,
+    model: ModelOptions,
+    provider: ProviderOptions,
+    scale: Scale,
+    listens: Callable[[str], None],
+    *,
+    address: str,
+    stays: bool,
+) -> int:
+    with extra("http", "the server"):
+        from dragflow.http.app import check_address
+        from dragflow.http.ray_front import Deployment, deployed
+        from dragflow.http.settings import ServerSettings, models_of, token_of_environment
+
+    check_address(server.host, ServerSettings(token=token_of_environment()))
+    _check_cache(server)
+    made = Deployment(
+        models=models_of(server.also, model),
+        provider=provider,
+        scale=scale,
+        queue=server.queue,
+        seconds=server.seconds,
+        keep_seconds=server.keep,
+        upload_bytes=server.upload * MEBI,
+        inversion_bytes=server.inversions * MEBI,
+        cache=server.cache,
+        cache_bytes=server.cache_size * MEBI,
+        sam2=server.sam2,
+    )
+    try:
+        with deployed(made, address, server.host, server.port, stays=stays) as at:
+            listens(at)
+            while not stays:
+                time.sleep(3600)
+    except (KeyboardInterrupt, Cancelled):
+        say("dragflow has stopped")
+    return 0
 
 
 def served(
@@ -86,23 +148,18 @@ def served(
     """
     with extra("http", "the server"):
         from dragflow.http.app import check_address, create_app, run_server
-        from dragflow.http.settings import TOKEN_VARIABLE, ServerSettings, models_of
+        from dragflow.http.settings import ServerSettings, models_of, token_of_environment
     from dragflow.files.cache import cache_folder
     from dragflow.select import selector
     from dragflow.service import GuessOptions, ModelPool, Service
     from dragflow.service.estimates import Estimates
     from dragflow.service.limits import Limits
 
-    token = os.environ.get(TOKEN_VARIABLE)
-    if token == "":
-        raise UserError(f"${TOKEN_VARIABLE} is empty: set it to a token, or unset it")
+    token = token_of_environment()
     models = models_of(server.also, model)
     settings = ServerSettings(models=models, upload_bytes=server.upload * MEBI, keep_seconds=server.keep, token=token)
     check_address(server.host, settings)
-    if server.cache is not None:
-        check_folder(server.cache)
-    elif server.cache_size != ServerOptions.cache_size:
-        raise UserError("`cache_size` has no effect here: name a folder by `cache`")
+    _check_cache(server)
     limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
     pool = ModelPool(len(models), server.inversions * MEBI, server.cache, server.cache_size * MEBI)
     service = Service(pool, limits, Estimates(cache_folder("estimates", "edits.json")))
@@ -115,3 +172,10 @@ def served(
     finally:
         service.close()
     return 0
+
+
+def _check_cache(server: ServerOptions) -> None:
+    if server.cache is not None:
+        check_folder(server.cache)
+    elif server.cache_size != ServerOptions.cache_size:
+        raise UserError("`cache_size` has no effect here: name a folder by `cache`")

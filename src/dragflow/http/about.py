@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 from fastapi import APIRouter, Response
@@ -12,25 +12,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dragflow.backbones.usual import usual_preset
 from dragflow.core.models import ModelOptions
 from dragflow.files.presets import describe_preset, load_preset, preset_names, why_alike
+from dragflow.http.edits import Edits
 from dragflow.http.settings import ServerSettings, public_name
-from dragflow.service import Service
 from dragflow.service.run import State
 
 
 class Metrics:
     """Counters and gauges of one application."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, edits: Edits) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "dragflow_requests", "Requests by their route and status.", ("route", "status"), registry=self.registry
         )
-        states: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
         jobs = Gauge("dragflow_jobs", "Jobs that are kept, by their state.", ("state",), registry=self.registry)
-        for state in states:
-            jobs.labels(state).set_function(
-                lambda state=state: sum(handle.state == state for handle in service.handles)
-            )
+        for state in get_args(State):
+            jobs.labels(state).set_function(lambda state=state: edits.counts()[state])
         memory = Gauge("dragflow_resident_bytes", "Resident memory of the server.", registry=self.registry)
         memory.set_function(lambda: psutil.Process().memory_info().rss)
 

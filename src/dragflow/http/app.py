@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -22,7 +22,7 @@ from dragflow.pixels.layers import Kept
 from dragflow.select import BUILT_IN, Selector
 from dragflow.service import Canvas, GuessOptions, Service
 
-_SWEEP = 30.0
+SWEEP = 30.0
 """Seconds between looks for what is kept too long."""
 
 
@@ -37,32 +37,57 @@ def create_app(
         guesses: which provider guesses intents; None for none.
         selector: finds the thing under points.
     """
-    pictures = Pictures(settings)
+    begun, pictures = edits.Edits(service, settings), Pictures(settings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def kept() -> AsyncIterator[None]:
         async def sweep() -> None:
             while True:
-                await asyncio.sleep(min(_SWEEP, settings.keep_seconds))
+                await asyncio.sleep(min(SWEEP, settings.keep_seconds))
                 pictures.drop_expired()
-                _ = service.handles  # which drops what has expired
+                begun.counts()
 
         sweeping = asyncio.create_task(sweep())
-        warming = asyncio.create_task(run_in_threadpool(drafts.warm))
         yield
-        await warming
         sweeping.cancel()
         with suppress(asyncio.CancelledError):
             await sweeping
-        for handle in service.handles:
-            handle.cancel()
+        begun.close()
+
+    return application(begun, pictures, settings, guesses, selector, kept)
+
+
+def application(
+    begun: edits.Edits,
+    pictures: Pictures,
+    settings: ServerSettings,
+    guesses: GuessOptions | None,
+    selector: Selector,
+    around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+) -> FastAPI:
+    """An application over what may be kept elsewhere, and outlive it.
+
+    Args:
+        begun: the edits.
+        pictures: the pictures.
+        settings: models, limits, token.
+        guesses: which provider guesses intents; None for none.
+        selector: finds the thing under points.
+        around: is entered before it runs, and left when it ends.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(run_in_threadpool(drafts.warm))
+        async with around():
+            yield
+            await warming
 
     # The pages about the interface come from this machine, too.
     app = FastAPIOffline(
         title="dragflow", version=dragflow.__version__, description=dragflow.__doc__ or "", lifespan=lifespan
     )
-    metrics = about.Metrics(service)
-    begun, kept = edits.Edits(service, settings), Kept(4)
+    metrics, kept = about.Metrics(begun), Kept(4)
     for routes in (
         edits.router(begun, pictures, settings),
         drafts.router(pictures, Canvas(selector, kept), settings, guesses),

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -30,6 +30,7 @@ from dragflow.http.refused import Refused, not_found
 from dragflow.http.settings import ServerSettings, public_name
 from dragflow.service import EditJob, Handle, Service, plan, to_data
 from dragflow.service.limits import Busy
+from dragflow.service.run import State
 
 _POLL = 0.1
 """Seconds between looks for new events, which come from another thread."""
@@ -48,16 +49,29 @@ class Edit:
     """By variant: how many there were, and the newest as JPEG."""
 
 
+@dataclass(frozen=True)
+class Heard:
+    """How far a listener has come with an edit."""
+
+    variant: int = 0
+    events: int = 0
+    """Of that variant."""
+    previews: int = 0
+
+
 class Edits:
-    """The edits that are kept, by ids that cannot be guessed; the service keeps what they made."""
+    """The edits that are kept, by ids that cannot be guessed; the service keeps what they made.
+
+    What its methods take and give can be sent to another process.
+    """
 
     def __init__(self, service: Service, settings: ServerSettings) -> None:
-        self.service, self._settings = service, settings
+        self._service, self._settings = service, settings
         self._edits: dict[str, Edit] = {}
         self._changing = threading.Lock()
 
-    def submit(self, job: EditJob, count: int) -> Edit:
-        """Begin an edit with so many variants.
+    def submit(self, job: EditJob, count: int) -> dict[str, Any]:
+        """Begin an edit with so many variants; gives its state.
 
         Raises:
             Refused: too many wait already.
@@ -65,31 +79,86 @@ class Edits:
         edit = Edit(())
         seeds = [job.config.seed + number for number in range(count)]
         try:
-            edit.handles = self.service.submit_variants(job, seeds, lambda number: self._watch(edit, number))
+            edit.handles = self._service.submit_variants(job, seeds, lambda number: self._watch(edit, number))
         except Busy as error:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "10"}) from error
         with self._changing:
             self._drop_expired()
             self._edits[edit.id] = edit
-        return edit
+        return self._state(edit)
 
     def estimate(self, job: EditJob, count: int) -> dict[str, Any]:
         """What `POST /v1/estimates` says."""
-        found = self.service.estimate(job, count)
+        found = self._service.estimate(job, count)
         digits = {"seconds": 1, "load_seconds": 1, "memory_mib": 0}
         return {name: None if value is None else round(value, digits[name]) for name, value in asdict(found).items()}
 
-    def get(self, name: str) -> Edit:
-        """An edit by its id.
+    def counts(self) -> dict[State, int]:
+        """How many jobs are kept, by their state; what is no longer kept is dropped."""
+        counts: dict[State, int] = dict.fromkeys(get_args(State), 0)
+        for handle in self._service.handles:
+            counts[handle.state] += 1
+        return counts
+
+    def close(self) -> None:
+        """Cancel everything."""
+        for handle in self._service.handles:
+            handle.cancel()
+
+    def state(self, name: str) -> dict[str, Any]:
+        """What `GET /v1/edits/{id}` says.
 
         Raises:
             Refused: no edit has this id, or it is no longer kept.
         """
-        with self._changing:
-            self._drop_expired()
-            if name not in self._edits:
-                raise not_found("edit")
-            return self._edits[name]
+        return self._state(self._get(name))
+
+    def cancel(self, name: str) -> dict[str, Any]:
+        """Stop an edit; gives its state.
+
+        Raises:
+            Refused: there is no such edit.
+        """
+        edit = self._get(name)
+        for handle in edit.handles:
+            if handle.state not in _ENDED:
+                handle.cancel()
+        return self._state(edit)
+
+    def preview(self, name: str, variant: int) -> bytes:
+        """The newest decoded preview of a variant, as JPEG.
+
+        Raises:
+            Refused: there is no such edit or variant, or it has no preview.
+        """
+        edit = self._get(name)
+        _handle(edit, variant)
+        if variant not in edit.previews:
+            raise Refused(HTTPStatus.CONFLICT, "this variant has no preview yet: its events say when it has")
+        return edit.previews[variant][1]
+
+    def news(self, name: str, heard: Heard) -> tuple[list[dict[str, str]], Heard | None]:
+        """Server-sent events that a listener has not heard yet, and how far it is then; None when that was the last.
+
+        Raises:
+            Refused: there is no such edit.
+        """
+        edit, said = self._get(name), list[dict[str, str]]()
+        for number in range(heard.variant, len(edit.handles)):
+            handle = edit.handles[number]
+            ended = handle.state in _ENDED  # looked at first: what comes before it is then all there
+            if number != heard.variant:
+                heard = Heard(number)
+            fresh = handle.recorded[heard.events :]
+            said += [_said("progress", {"variant": number} | to_data(event)) for event in fresh]
+            count = edit.previews.get(number, (0, b""))[0]
+            if count > heard.previews:
+                address = f"/v1/edits/{name}/preview.jpg?variant={number}&count={count}"
+                said.append(_said("preview", {"variant": number, "preview": address}))
+            if not ended:
+                return said, Heard(number, heard.events + len(fresh), count)
+            said.append(_said("ended", {"variant": number} | self._variant(edit, number)))
+        return [*said, _said("end", self._state(edit))], None
 
     def result(self, name: str, variant: int) -> EditResult:
         """What a variant gave.
@@ -97,13 +166,19 @@ class Edits:
         Raises:
             Refused: there is no such edit or variant, or it has no result.
         """
-        handle = _handle(self.get(name), variant)
+        handle = _handle(self._get(name), variant)
         if handle.state != "done":
             raise Refused(HTTPStatus.CONFLICT, _why_no_result(handle))
         return handle.result()
 
-    def state(self, edit: Edit) -> dict[str, Any]:
-        """What `GET /v1/edits/{id}` says."""
+    def _get(self, name: str) -> Edit:
+        with self._changing:
+            self._drop_expired()
+            if name not in self._edits:
+                raise not_found("edit")
+            return self._edits[name]
+
+    def _state(self, edit: Edit) -> dict[str, Any]:
         job = edit.handles[0].job
         return {
             "id": edit.id,
@@ -116,7 +191,7 @@ class Edits:
     def _variant(self, edit: Edit, number: int) -> dict[str, Any]:
         handle = edit.handles[number]
         said: dict[str, Any] = {"seed": handle.job.config.seed, "state": handle.state}
-        if (position := self.service.position(handle)) is not None:
+        if (position := self._service.position(handle)) is not None:
             said["position"] = position
         if handle.seconds is not None:
             said["seconds"] = round(handle.seconds, 2)
@@ -144,7 +219,7 @@ class Edits:
         return observe
 
     def _drop_expired(self) -> None:
-        kept = {handle.id for handle in self.service.handles}
+        kept = {handle.id for handle in self._service.handles}
         for name, edit in list(self._edits.items()):
             if not any(handle.id in kept for handle in edit.handles):
                 del self._edits[name]
@@ -158,8 +233,7 @@ def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRou
     async def submit(request: Request) -> dict[str, Any]:
         """Begin an edit."""
         asked: requests.EditRequest = await requests.read(request, requests.EditRequest)
-        edit = await run_in_threadpool(lambda: edits.submit(_job(asked, pictures, settings), asked.variants))
-        return edits.state(edit)
+        return await run_in_threadpool(lambda: edits.submit(_job(asked, pictures, settings), asked.variants))
 
     @routes.post("/v1/estimates", openapi_extra=requests.body_schema(requests.EditRequest))
     async def estimate(request: Request) -> dict[str, Any]:
@@ -170,12 +244,13 @@ def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRou
     @routes.get("/v1/edits/{name}")
     def state(name: Name) -> dict[str, Any]:
         """Where an edit is."""
-        return edits.state(edits.get(name))
+        return edits.state(name)
 
     @routes.get("/v1/edits/{name}/events")
     async def events(name: Name) -> Response:
         """Server-sent events: phases and steps of every variant, then its end."""
-        return EventSourceResponse(_stream(edits, edits.get(name)))
+        first = await run_in_threadpool(edits.news, name, Heard())  # raises while there is no answer yet
+        return EventSourceResponse(_stream(edits, name, *first))
 
     @routes.get("/v1/edits/{name}/result.png", response_class=Response)
     def result(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:
@@ -185,20 +260,12 @@ def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRou
     @routes.get("/v1/edits/{name}/preview.jpg", response_class=Response)
     def preview(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:
         """The newest decoded preview of a variant that runs."""
-        edit = edits.get(name)
-        _handle(edit, variant)
-        if variant not in edit.previews:
-            raise Refused(HTTPStatus.CONFLICT, "this variant has no preview yet: its events say when it has")
-        return Response(edit.previews[variant][1], media_type="image/jpeg")
+        return Response(edits.preview(name, variant), media_type="image/jpeg")
 
     @routes.delete("/v1/edits/{name}")
     def cancel(name: Name) -> JSONResponse:
         """Stop an edit; what was made of it stays."""
-        edit = edits.get(name)
-        for handle in edit.handles:
-            if handle.state not in _ENDED:
-                handle.cancel()
-        return JSONResponse(edits.state(edit))
+        return JSONResponse(edits.cancel(name))
 
     return routes
 
@@ -235,25 +302,21 @@ def _overall(states: list[str]) -> str:
     return next(state for state in ("running", "queued", "done", "failed", "cancelled") if state in states)
 
 
-async def _stream(edits: Edits, edit: Edit) -> AsyncIterator[dict[str, str]]:
+async def _stream(
+    edits: Edits, name: str, said: list[dict[str, str]], heard: Heard | None
+) -> AsyncIterator[dict[str, str]]:
     """Every event from the first on, of all variants in turn; each variant's end; a preview when there is a new one."""
-    for number, handle in enumerate(edit.handles):
-        sent, shown = 0, 0
-        while True:
-            ended = handle.state in _ENDED  # looked at first: what comes before it is then all there
-            for event in handle.recorded[sent:]:
-                sent += 1
-                yield {"event": "progress", "data": json.dumps({"variant": number} | to_data(event))}
-            count = edit.previews.get(number, (0, b""))[0]
-            if count > shown:
-                shown = count
-                address = f"/v1/edits/{edit.id}/preview.jpg?variant={number}&count={count}"
-                yield {"event": "preview", "data": json.dumps({"variant": number, "preview": address})}
-            if ended:
-                break
-            await asyncio.sleep(_POLL)
-        yield {"event": "ended", "data": json.dumps({"variant": number} | edits._variant(edit, number))}
-    yield {"event": "end", "data": json.dumps(edits.state(edit))}
+    while True:
+        for one in said:
+            yield one
+        if heard is None:
+            return
+        await asyncio.sleep(_POLL)
+        said, heard = await run_in_threadpool(edits.news, name, heard)
+
+
+def _said(event: str, data: dict[str, Any]) -> dict[str, str]:
+    return {"event": event, "data": json.dumps(data)}
 
 
 def _jpeg(pixels: Any) -> bytes:

@@ -14,6 +14,10 @@ class Refused(UserError):
         super().__init__(text)
         self.status, self.headers = status, headers
 
+    def __reduce__(self) -> tuple[type[Refused], tuple[HTTPStatus, str, dict[str, str] | None]]:
+        """Pickle as it was made: it may be raised in another process than the one that answers."""
+        return Refused, (self.status, str(self), self.headers)
+
 
 def not_found(what: str) -> Refused:
     """For an id that nobody was given, or that has expired."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,6 +70,18 @@ class ServerSettings(Checked, called="`{}`"):
         if name is not None and name not in names:
             raise UserError(f"model {shown(name)} is not served here: choose one of {', '.join(names)}")
         return self.models[0] if name is None else names[name]
+
+
+def token_of_environment() -> str | None:
+    """The token of this server; None where there is none.
+
+    Raises:
+        UserError: the variable is there, and empty.
+    """
+    token = os.environ.get(TOKEN_VARIABLE)
+    if token == "":
+        raise UserError(f"${TOKEN_VARIABLE} is empty: set it to a token, or unset it")
+    return token
 
 
 def public_name(model: ModelOptions) -> str:

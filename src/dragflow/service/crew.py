@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -21,6 +22,8 @@ _AHEAD = 4
 
 Work = Callable[[J, str | None], R]
 """Does one job on a device (as torch names it; None = the default) and gives its result; a function of a module."""
+Prepare = Callable[[str | None], object]
+"""Makes a worker ready for its first job, given its device; it may take as long as it takes."""
 Lost = Callable[[J, str], R]
 """The result of a job that no worker survived, given why."""
 
@@ -63,6 +66,8 @@ class Died:
 
     worker: int
     why: str
+    final: bool = False
+    """Whether its job must not be tried again."""
 
 
 @dataclass
@@ -70,16 +75,21 @@ class _Attempt(Generic[J]):
     job: J
     group: Hashable
     tries: int = 0
+    begun: float = 0.0
+    """When it was sent, on the clock of `time.monotonic`."""
 
 
 class Crew(ABC):
     """A fixed number of workers, which are kept between runs until `close`, each replaced when it dies."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, seconds: float | None = None) -> None:
+        """Give each job so many seconds, for which its preparation does not count."""
         self._idle = set[int]()
         self._unstarted = dict[int, int]()
-        """How often each worker that is not ready was started."""
-        self._size = size
+        """How often each worker that had no job yet was started."""
+        self._prepared = dict[int, Prepare]()
+        """What each worker was prepared by."""
+        self._size, self._seconds = size, seconds
         self._given_up = set[int]()
 
     def run(
@@ -89,6 +99,7 @@ class Crew(ABC):
         *,
         group: Callable[[J], Hashable] | None = None,
         lost: Lost[J, R] | None = None,
+        prepare: Prepare | None = None,
     ) -> Iterator[R]:
         """See `Executor.run`. Only the death of a worker makes a job be tried again, never an error that it raised.
 
@@ -97,28 +108,29 @@ class Crew(ABC):
         """
         waiting = _Waiting(iter(jobs), group, _AHEAD * self._size)
         busy: dict[int, _Attempt[J]] = {}
+        preparing = set[int]()
         self._start_missing()
         while True:
-            for worker in sorted(self._idle):
-                attempt = waiting.take(worker)
-                if attempt is None:
-                    break
-                self._idle.discard(worker)
-                busy[worker] = attempt
-                self.send(worker, work, attempt.job)
+            self._assign(work, waiting, busy, preparing, prepare)
             if not busy and not waiting:
                 return
-            event = self.wait()
+            event = self.wait(self._patience(busy))
+            if event is None:
+                event = self._overdue(busy)
             attempt = busy.pop(event.worker, None)  # none of a run that was left before its end
+            if event.worker in preparing and not isinstance(event, Ready):
+                preparing.discard(event.worker)
+                if isinstance(event, Done):
+                    event.outcome()
             self._note(event)
             if isinstance(event, Done) and attempt is not None:
                 yield event.outcome()
             elif isinstance(event, Died) and attempt is not None:
                 attempt.tries += 1
-                if attempt.tries < TRIES:
+                if not event.final and attempt.tries < TRIES:
                     waiting.put_back(attempt)
                     continue
-                why = f"{event.why}, {TRIES} times, perhaps for lack of memory"
+                why = event.why if event.final else f"{event.why}, {TRIES} times, perhaps for lack of memory"
                 if lost is None:
                     raise DragFlowError(
                         f"{why}: what is finished is kept; run the same command again with fewer processes to resume"
@@ -139,8 +151,8 @@ class Crew(ABC):
         """Give a job to a worker that waits for one."""
 
     @abstractmethod
-    def wait(self) -> Ready | Done | Died:
-        """The next thing that happens to a worker."""
+    def wait(self, seconds: float | None) -> Ready | Done | Died | None:
+        """The next thing that happens to a worker; None if nothing does within so many seconds."""
 
     @abstractmethod
     def stop(self, worker: int, *, idle: bool) -> None:
@@ -152,23 +164,68 @@ class Crew(ABC):
                 self._unstarted[worker] = 1
                 self.start(worker)
 
+    def _assign(
+        self,
+        work: Work[J, Any],
+        waiting: _Waiting[J],
+        busy: dict[int, _Attempt[J]],
+        preparing: set[int],
+        prepare: Prepare | None,
+    ) -> None:
+        """Give what is next to those that are idle: before its first job each is prepared."""
+        for worker in sorted(self._idle):
+            if not waiting:
+                return
+            self._idle.discard(worker)
+            if prepare is not None and self._prepared.get(worker) is not prepare:
+                self._prepared[worker] = prepare
+                preparing.add(worker)
+                self.send(worker, _prepare, prepare)
+                continue
+            self._unstarted.pop(worker, None)
+            busy[worker] = waiting.take(worker)
+            busy[worker].begun = time.monotonic()
+            self.send(worker, work, busy[worker].job)
+
+    def _patience(self, busy: dict[int, _Attempt[J]]) -> float | None:
+        """Seconds until the first job is overdue; None if none ever is."""
+        if self._seconds is None or not busy:
+            return None
+        first = min(attempt.begun for attempt in busy.values())
+        return max(0.0, first + self._seconds - time.monotonic())
+
+    def _overdue(self, busy: dict[int, _Attempt[J]]) -> Died:
+        """End the worker whose job has run longest."""
+        worker = min(busy, key=lambda one: busy[one].begun)
+        self.stop(worker, idle=False)
+        why = f"it was not done within {self._seconds:g} seconds and was stopped: allow more by `item_timeout`"
+        return Died(worker, why, final=True)
+
     def _note(self, event: Ready | Done | Died) -> None:
         """Which workers are idle; a new one for one that died, unless it never comes up."""
         worker = event.worker
         if not isinstance(event, Died):
-            self._unstarted.pop(worker, None)
             self._idle.add(worker)
             return
         self._idle.discard(worker)
+        self._prepared.pop(worker, None)
         starts = self._unstarted[worker] = self._unstarted.get(worker, 0) + 1
         if starts <= TRIES:
-            _log.warning("%s: it is started again", event.why)
+            if not event.final:
+                _log.warning("%s: it is started again", event.why)
             self.start(worker)
             return
         self._unstarted.pop(worker)
         self._given_up.add(worker)
         if len(self._given_up) == self._size:
-            raise DragFlowError(f"{event.why}, {TRIES} times, before it could begin: nothing can be done here")
+            raise DragFlowError(
+                f"{event.why}, {TRIES} times, before it could begin, perhaps for lack of memory: nothing can be done "
+                "here"
+            )
+
+
+def _prepare(prepare: Prepare, device: str | None) -> object:
+    return prepare(device)
 
 
 class _Waiting(Generic[J]):
@@ -184,11 +241,9 @@ class _Waiting(Generic[J]):
         self._fill()
         return bool(self._next)
 
-    def take(self, worker: int) -> _Attempt[J] | None:
-        """The job for a worker; None if there is no more."""
+    def take(self, worker: int) -> _Attempt[J]:
+        """The job for a worker, of those that there are."""
         self._fill()
-        if not self._next:
-            return None
         own, all_begun = self._begun.get(worker), set(self._begun.values())
         fitting = [attempt for attempt in self._next if attempt.group == own]
         fresh = [attempt for attempt in self._next if attempt.group not in all_begun]

@@ -18,15 +18,19 @@ from dragflow.files.atomic import discard_parts
 from dragflow.service.crew import Crew, Died, Done, MachineFault, Ready, Work
 
 _PATIENCE = 30.0
-"""Seconds that a process has to end before it is killed."""
+"""Seconds that an idle process has to end before it is killed."""
+_GRACE = 5.0
+"""Seconds that one in the middle of a job has."""
 
 
 class Processes(Crew):
     """One process for each device; models that jobs cache stay loaded until `close`."""
 
-    def __init__(self, devices: Sequence[str | None], setup: Callable[[], None] | None = None) -> None:
-        """Start with `setup` in each process."""
-        super().__init__(len(devices))
+    def __init__(
+        self, devices: Sequence[str | None], setup: Callable[[], None] | None = None, seconds: float | None = None
+    ) -> None:
+        """Start with `setup` in each process, and give each job so many seconds."""
+        super().__init__(len(devices), seconds)
         self._devices, self._setup = tuple(devices), setup
         self._context = multiprocessing.get_context("spawn")
         self._processes: dict[int, BaseProcess] = {}
@@ -45,9 +49,11 @@ class Processes(Crew):
         with suppress(BrokenPipeError, ConnectionResetError):
             self._connections[worker].send((work, job))
 
-    def wait(self) -> Ready | Done | Died:
+    def wait(self, seconds: float | None) -> Ready | Done | Died | None:
         """The next thing that happens to a process."""
-        (first, *_) = wait(list(self._connections.values()))
+        first = next(iter(wait(list(self._connections.values()), seconds)), None)
+        if first is None:
+            return None
         worker = next(i for i, connection in self._connections.items() if connection is first)
         try:
             message = self._connections[worker].recv()
@@ -67,20 +73,20 @@ class Processes(Crew):
         self._connections.pop(worker).close()
         if not idle:
             process.terminate()
-        _ended(process)
+        _ended(process, _PATIENCE if idle else _GRACE)
 
     def _death(self, worker: int) -> str:
         self._connections.pop(worker).close()
         process = self._processes.pop(worker)
-        _ended(process)
+        _ended(process, _PATIENCE)
         code = process.exitcode
         how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
         return f"a process {how}"
 
 
-def _ended(process: BaseProcess) -> None:
-    """Wait for the end of a process, and help it after a while."""
-    process.join(_PATIENCE)
+def _ended(process: BaseProcess, patience: float) -> None:
+    """Wait for the end of a process, and kill it after so many seconds."""
+    process.join(patience)
     if process.is_alive():
         process.kill()
         process.join(_PATIENCE)
@@ -123,13 +129,18 @@ def outcome(work: Work[Any, Any], job: Any, device: str | None) -> tuple[Any, Ex
     except MachineFault:
         raise
     except Exception as error:
-        error.add_note(traceback.format_exc())
-        error.__traceback__ = None
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # its class takes other arguments than it keeps
-            return None, DragFlowError(f"{type(error).__name__}: {error}")
-        return None, error
+        return None, sendable(error)
+
+
+def sendable(error: Exception) -> Exception:
+    """An error as it can be sent to another process."""
+    error.add_note("".join(traceback.format_exception(error)))
+    error.__traceback__ = None
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # its class takes other arguments than it keeps
+        return DragFlowError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _end(*_: object) -> None:

@@ -30,25 +30,28 @@ class RayActors(Crew):
     An actor that dies, with its node or alone, is replaced wherever there is room; until then the others work on.
     """
 
-    def __init__(self, address: str, count: int | None = None, setup: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        count: int | None = None,
+        setup: Callable[[], None] | None = None,
+        seconds: float | None = None,
+    ) -> None:
         """Connect to a cluster.
 
         Args:
             address: `AUTO`, or as `ray.init` takes it.
             count: how many actors; None for as many as there are GPUs, or CPUs.
             setup: what each actor starts with.
+            seconds: how long a job may take; None for as long as it takes.
 
         Raises:
             CapabilityError: Ray is not installed.
             UserError: the cluster cannot be reached, or has no room.
         """
-        self._ray = _ray()
-        self._own = not self._ray.is_initialized()
-        if self._own:
-            _connect(self._ray, address)
-        resources = self._ray.cluster_resources()
-        gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
-        super().__init__(min(count, gpus) if count and gpus else count or gpus or max(1, cpus))
+        self._ray, self._own = connected(address)
+        gpus, cpus = size_of(self._ray)
+        super().__init__(min(count, gpus) if count and gpus else count or gpus or max(1, cpus), seconds)
         self._share = {"num_cpus": 1, "num_gpus": 1 if gpus else 0}
         self._setup = setup
         self._actors: dict[int, Any] = {}
@@ -65,9 +68,11 @@ class RayActors(Crew):
         """Give a job to an actor."""
         self._pending[self._actors[worker].do.remote(work, job)] = worker, False
 
-    def wait(self) -> Ready | Done | Died:
+    def wait(self, seconds: float | None) -> Ready | Done | Died | None:
         """The next thing that happens to an actor."""
-        found = self._next()
+        found = self._next(seconds)
+        if found is None:
+            return None
         worker, starting = self._pending.pop(found)
         try:
             value = self._ray.get(found)
@@ -82,6 +87,8 @@ class RayActors(Crew):
     def stop(self, worker: int, *, idle: bool) -> None:
         """End an actor."""
         actor = self._actors.pop(worker, None)
+        # What it still owes would be taken for the word of the actor that takes its place.
+        self._pending = {ref: awaited for ref, awaited in self._pending.items() if awaited[0] != worker}
         if actor is not None:
             with suppress(Exception):  # it, its node or the cluster is gone already
                 self._ray.kill(actor)
@@ -97,12 +104,15 @@ class RayActors(Crew):
         traced = isinstance(error, self._ray.exceptions.RayTaskError)
         return f"{type(error).__name__}: {_line_of(error, -1 if traced else 0)}"
 
-    def _next(self) -> Any:
+    def _next(self, seconds: float | None) -> Any:
         told = False
         while True:
-            found, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=_PATIENCE)
+            patience = _PATIENCE if seconds is None else seconds
+            found, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=patience)
             if found:
                 return found[0]
+            if seconds is not None:
+                return None
             if not told and all(starting for _, starting in self._pending.values()):
                 told = True
                 _log.warning("the cluster has no room for an actor with %s: waiting for it", self._share)
@@ -127,10 +137,25 @@ class _Actor:
         return outcome(work, job, None)  # Ray shows it one accelerator at most
 
 
-def _ray() -> Any:
+def connected(address: str) -> tuple[Any, bool]:
+    """Ray, connected to a cluster, and whether that happened here; see `RayActors`.
+
+    Raises:
+        CapabilityError: Ray is not installed.
+        UserError: the cluster cannot be reached.
+    """
     with extra("ray", "`ray`"):
         import ray
-    return ray
+    own = not ray.is_initialized()
+    if own:
+        _connect(ray, address)
+    return ray, own
+
+
+def size_of(ray: Any) -> tuple[int, int]:
+    """How many GPUs and CPUs a cluster has."""
+    resources = ray.cluster_resources()
+    return int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
 
 
 def _connect(ray: Any, address: str) -> None:
@@ -159,6 +184,11 @@ def _note(data: dict[str, Any], **_: object) -> None:
 
 def _line_of(error: BaseException, number: int) -> str:
     return ([line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[number]
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of what an error says, which is what counts of a traceback."""
+    return one_line(_line_of(error, -1))
 
 
 def _raise(error: BaseException) -> Any:

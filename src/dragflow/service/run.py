@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from dragflow.core.checked import check, expect
 from dragflow.core.errors import Cancelled, DragFlowError, UserError
@@ -49,6 +49,21 @@ def run(job: EditJob, pool: ModelPool, observer: Observer = silent) -> EditResul
         Cancelled: the observer stopped it.
     """
     return open_session(job, pool, observer).edit(job.task, job.config, observer)
+
+
+class Elsewhere(Protocol):
+    """Where a service runs its jobs if not on models of this process."""
+
+    width: int
+    """How many jobs of a device it may be given at the same time."""
+
+    def run(self, job: EditJob, observer: Observer, begun: Callable[[], None]) -> EditResult:
+        """Run a job, calling `begun` when that begins and now and then; what it raises ends the job.
+
+        Raises:
+            DragFlowError: as `run`; or no machine survived it.
+        """
+        ...
 
 
 class Handle:
@@ -133,14 +148,22 @@ class Handle:
             self._changed.notify_all()
         self._observer(event)
 
-    def _work(self, pool: ModelPool, estimates: Estimates) -> None:
+    def _begin(self) -> None:
         with self._changed:
-            if self._future.done():  # cancelled while it waited
-                return
-            self._begun = time.monotonic()
-        cold = pool.loaded(self.job.model) is None
+            if self._stopped.is_set():
+                raise Cancelled
+            self._begun = self._begun or time.monotonic()
+
+    def _work(self, pool: ModelPool, estimates: Estimates, elsewhere: Elsewhere | None) -> None:
+        if self._future.done():  # cancelled while it waited
+            return
+        cold = elsewhere is None and pool.loaded(self.job.model) is None
         try:
-            self._end(run(self.job, pool, self._observe))
+            if elsewhere is None:
+                self._begin()
+                self._end(run(self.job, pool, self._observe))
+            else:
+                self._end(elsewhere.run(self.job, self._observe, self._begin))
         except BaseException as error:  # raised where the result is awaited
             if not isinstance(error, DragFlowError):
                 _log.error("an edit failed", exc_info=error)
@@ -169,11 +192,16 @@ class Handle:
 
 
 class Service:
-    """Jobs over loaded models: of each device one after the other, on a thread of its own."""
+    """Jobs over loaded models: of each device one after the other, on a thread of its own; or elsewhere."""
 
     def __init__(
-        self, pool: ModelPool | None = None, limits: Limits | None = None, estimates: Estimates | None = None
+        self,
+        pool: ModelPool | None = None,
+        limits: Limits | None = None,
+        estimates: Estimates | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere
         self.estimates = Estimates() if estimates is None else expect(Estimates, estimates)
         self._pool = ModelPool() if pool is None else expect(ModelPool, pool)
         self.limits = Limits() if limits is None else expect(Limits, limits)
@@ -218,7 +246,8 @@ class Service:
             self._check([handle.job for handle in handles])
             for handle in handles:
                 self._handles[handle.id] = handle
-                work = self._worker(handle.job.model.device).submit(handle._work, self._pool, self.estimates)
+                worker = self._worker(handle.job.model.device)
+                work = worker.submit(handle._work, self._pool, self.estimates, self._elsewhere)
                 work.add_done_callback(
                     lambda done, handle=handle: handle._end(Cancelled()) if done.cancelled() else None
                 )
@@ -291,7 +320,8 @@ class Service:
 
     def _worker(self, device: str | None) -> ThreadPoolExecutor:
         if device not in self._workers:
-            self._workers[device] = ThreadPoolExecutor(1, f"dragflow-{device or 'default'}")
+            width = 1 if self._elsewhere is None else self._elsewhere.width
+            self._workers[device] = ThreadPoolExecutor(width, f"dragflow-{device or 'default'}")
         return self._workers[device]
 
     def _drop_expired(self) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from functools import cached_property, partial
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -32,6 +32,7 @@ from dragflow.service.batch.records import (
     result_path,
 )
 from dragflow.service.batch.work import Outcome, Request, Settings, described, edit, load, lost, read_request
+from dragflow.service.crew import Prepare
 from dragflow.service.executors import Executor
 
 _log = logging.getLogger(__name__)
@@ -45,7 +46,11 @@ class Batch:
     settings: Settings
     records: dict[str, BatchRecord]
     """By the item's name."""
-    _loaded: bool = False
+
+    @cached_property
+    def _load(self) -> Prepare:
+        """Loads the model, once in each process that edits."""
+        return partial(load, self.settings.model)
 
     def waiting(self, items: Sequence[Item], folder: Path, root: Path, *, retry: bool = False) -> tuple[Item, ...]:
         """The items that must be made: new ones, changed ones, those whose result is missing; with `retry` failed ones.
@@ -84,13 +89,10 @@ class Batch:
                     continue
                 yield request
 
-        readable = requests()
-        first = list(islice(readable, 1))
-        if first and not self._loaded:
-            list(executor.run(load, [self.settings.model]))
-            self._loaded = True
-        jobs = chain(first, readable)
-        for outcome in executor.run(edit, jobs, group=lambda request: request.picture_sha256, lost=lost):
+        def picture(request: Request) -> str:
+            return request.picture_sha256
+
+        for outcome in executor.run(edit, requests(), group=picture, lost=lost, prepare=self._load):
             yield from _drained(unreadable)
             yield self._noted(_record(asked[outcome.name], outcome, digests.pop(outcome.name)), outcome.png)
         yield from _drained(unreadable)
