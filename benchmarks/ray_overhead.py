@@ -111,7 +111,7 @@ def main() -> int:
     os.environ |= environment()
     import ray
 
-    ray.init(num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
+    ray.init("local", num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
     here = InProcess()
     with tempfile.TemporaryDirectory() as spare, closing(RayActors("auto", 1)) as there:
         path = manifest(Path(spare) / "in", args.items, 0, 0, random.Random(0))

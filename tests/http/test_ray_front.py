@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import yaml
 from http_makers import SHORT, asked, opened, picture, png
+from pydantic import TypeAdapter
 
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
+from dragflow.files import schema
 from dragflow.service.scale import Scale
 
 LONG = ["inversion.steps=30", "inversion.skip=1", "optimise.refining=60"]
@@ -42,16 +46,13 @@ def running(client: httpx.Client, name: str) -> None:
 
 
 def replicas(name: str) -> list[psutil.Process]:
-    """The processes of a deployment, on this machine."""
-    titles = {process: " ".join(process.cmdline()) for process in psutil.process_iter() if _alive(process)}
-    return [process for process, title in titles.items() if f"ServeReplica:dragflow:{name}" in title]
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.cmdline())
-    except psutil.Error:
-        return False
+    """The processes of a deployment, of the cluster that this process started."""
+    found = list[psutil.Process]()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if f"ServeReplica:dragflow:{name}" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 @pytest.mark.slow
@@ -127,6 +128,18 @@ def test_further_edits_of_a_picture_come_to_the_replica_that_holds_it(cluster: h
 
 
 @pytest.mark.slow
+def test_no_address_is_logged(cluster: httpx.Client, ray_address: str) -> None:
+    import ray
+
+    name = begun(cluster, settings=SHORT)
+    ended(cluster, name)
+    logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+    texts = {path: path.read_text(errors="replace") for path in (logs / "serve").rglob("*.log")}
+    assert any("Fronts" in path.name for path in texts)
+    assert not [path.name for path, text in texts.items() if name in text]
+
+
+@pytest.mark.slow
 def test_an_address_that_is_taken_is_said(cluster: httpx.Client, ray_address: str) -> None:
     from dragflow.http.ray_front import Deployment, deployed
 
@@ -161,3 +174,16 @@ def test_there_are_as_many_replicas_as_a_cluster_holds(
 def test_fewer_replicas_than_are_kept_are_refused() -> None:
     with pytest.raises(UserError, match="`max_replicas` is 1, and `min_replicas` 2"):
         Scale(2, 1).on(0, 8)
+
+
+@pytest.mark.slow
+def test_the_manifest_for_kubernetes_says_what_ray_and_the_server_take() -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    from dragflow.http import ray_front
+
+    manifest = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "kuberay.yaml").read_text())
+    (app,) = ServeDeploySchema.model_validate(yaml.safe_load(manifest["spec"]["serveConfigV2"])).applications
+    assert app.import_path == f"{ray_front.__name__}:{ray_front.build.__name__}"
+    made = schema.parse(TypeAdapter(ray_front.Deployment), app.args, "`args`")
+    assert (made.models[0].name, made.scale.gpus) == ("black-forest-labs/FLUX.1-dev", 1)

@@ -29,7 +29,12 @@ def cluster() -> Iterator[str]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("OMP_NUM_THREADS", "1")
         started = ray.init(
-            num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, object_store_memory=2**28
+            "local",  # not one of another test that runs at the same time
+            num_cpus=2,
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=2**27,
         )
         yield started.address_info["gcs_address"]
         ray.shutdown()
