@@ -1,7 +1,7 @@
 """What an edit costs: presets against the published schedule on one random FLUX of full depth, in one process.
 
     python benchmarks/edit.py [--size 256] [--width 256] [--dtype float32] [--presets default fast] [--rounds 1]
-                              [--calls N] [--stages] [--counted flux1] [--json FILE]
+                              [--calls N] [--clock wall] [--stages] [--counted flux1] [--json FILE]
 
 Ratios are wall-clock seconds of the published schedule's model calls over those of a whole edit (open and edit, with
 encoding and decoding); with --calls N, of N calls of each kind, times how many there are. --stages adds a table by
@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,7 @@ BASELINES = {"published": True, "published, lower bound": False}
 """Name -> whether the backward pass visits every block; see `published_schedule`."""
 PRESETS = ("paper", "default", "fast", "paste")
 FULL_DEPTH = (19, 38)
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 Edits = dict[str, dict[str, Stage]]
 """Edit -> stage -> what it took."""
 
@@ -42,7 +44,7 @@ def main() -> None:
     """Run what was asked for, print Markdown tables."""
     args = _arguments()
     silence_libraries()
-    size = (args.size[0], args.size[-1])
+    size, clock = (args.size[0], args.size[-1]), CLOCKS[args.clock]
     if args.counted:
         work = Work(size, args.area)
         print("\n\n".join(_count(counted_flux1(), name, work) for name in args.presets))
@@ -54,11 +56,16 @@ def main() -> None:
     model, work = editor.backbone, Work(size, args.area)
     measured(editor, Work((64, 64)), load_preset("fast"))  # the first runs of all parts are slower
     schedules = {name: PublishedSchedule.of(model, size, whole_graph=whole) for name, whole in BASELINES.items()}
-    bases = {name: median(each.seconds(args.calls) for _ in range(args.rounds)) for name, each in schedules.items()}
-    rows = {name: [measured(editor, work, load_preset(name)) for _ in range(args.rounds)] for name in args.presets}
+    bases = {
+        name: median(each.seconds(args.calls, clock) for _ in range(args.rounds)) for name, each in schedules.items()
+    }
+    rows = {
+        name: [measured(editor, work, load_preset(name), clock=clock) for _ in range(args.rounds)]
+        for name in args.presets
+    }
     print(_table(bases, rows, args))
     if args.stages:
-        speed = matmul_peak(model.device, model.dtype)
+        speed = matmul_peak(model.device, model.dtype, clock=clock)
         print(f"\nProducts of matrices reach {speed / 1e9:.0f} GFLOP/s here.")
         for name, runs in rows.items():
             print("\n" + _by_stage(name, model, work, runs[-1], speed))
@@ -78,6 +85,7 @@ def _arguments() -> Any:
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), help="those that are measured")
     parser.add_argument("--rounds", type=int, default=1, help="times each contestant runs; medians are shown")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="cpu: of one thread, on a busy machine")
     parser.add_argument("--calls", type=int, help="time the published schedule by so many calls of each kind")
     parser.add_argument("--stages", action="store_true", help="a table by stage of each preset")
     parser.add_argument("--counted", choices=("flux1",), help="count this model at its full size, and time nothing")
@@ -90,7 +98,8 @@ def _table(bases: dict[str, float], rows: dict[str, list[Edits]], args: argparse
     by_call = "" if args.calls is None else f", published by {args.calls} calls of each kind"
     lines = [
         f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads; {FULL_DEPTH[0]} + {FULL_DEPTH[1]} blocks, "
-        f"width {args.width}, {' x '.join(map(str, args.size))} px, {args.dtype}, median of {args.rounds}{by_call}",
+        f"width {args.width}, {' x '.join(map(str, args.size))} px, {args.dtype}, "
+        f"{args.clock} time, median of {args.rounds}{by_call}",
         "",
         "| | open + edit, s | faster than published | than its lower bound "
         "| second edit, s | than published | faster than the first | peak MiB |",

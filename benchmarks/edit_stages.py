@@ -41,12 +41,14 @@ class Stages:
 
     done: Callable[[], int] = lambda: 0
     """Operations so far."""
+    clock: Callable[[], float] = time.perf_counter
+    """Seconds so far."""
     found: dict[str, Stage] = field(default_factory=dict)
     _since: tuple[float, int] = (0.0, 0)
 
     def begin(self) -> None:
         """The edit begins."""
-        self._since = time.perf_counter(), self.done()
+        self._since = self.clock(), self.done()
         reset_peak()
 
     def __call__(self, event: Event) -> None:
@@ -64,7 +66,7 @@ class Stages:
 
     def _close(self, name: str) -> None:
         stage, (begun, before) = self._of(name), self._since
-        stage.seconds += time.perf_counter() - begun
+        stage.seconds += self.clock() - begun
         stage.flop += self.done() - before
         stage.memory = max(stage.memory, peak())
         self.begin()
@@ -118,17 +120,21 @@ class Work:
 
 
 def measured(
-    editor: Editor, work: Work, config: EditConfig, done: Callable[[], int] = lambda: 0
+    editor: Editor,
+    work: Work,
+    config: EditConfig,
+    done: Callable[[], int] = lambda: 0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, dict[str, Stage]]:
     """A picture is opened and edited, then edited again with another target: what each took, by stage."""
     edits: dict[str, dict[str, Stage]] = {}
-    stages = Stages(done)
+    stages = Stages(done, clock)
     stages.begin()
     session = editor.open(work.picture(), "a ball", config=config, observer=stages)
     for name, farther in ((FIRST, 0.0), (NEXT, 0.5)):
         session.edit(work.instruction(farther), config, observer=stages)
         edits[name] = stages.end()
-        stages = Stages(done)
+        stages = Stages(done, clock)
         stages.begin()
     return edits
 
@@ -193,7 +199,12 @@ class Necessary:
         return calls * sum(self.call(tokens, blocks))
 
 
-def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 1.0) -> float:
+def matmul_peak(
+    device: torch.device,
+    dtype: torch.dtype,
+    seconds: float = 1.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """FLOP a second of the device's own matrix product, the best of those made within some seconds."""
     side = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -201,8 +212,8 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 1.0) 
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
         wait()
-        begun = time.perf_counter()
+        begun = clock()
         torch.mm(a, b)
         wait()
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, clock() - begun)
     return 2 * side**3 / best

@@ -8,6 +8,7 @@ through those alone that the loss depends on. K/V, masks, encoders and autoencod
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,14 +56,14 @@ class PublishedSchedule:
         }
         return PublishedSchedule(transformer, inputs, whole_graph=whole_graph)
 
-    def seconds(self, each: int | None = None) -> float:
+    def seconds(self, each: int | None = None, clock: Callable[[], float] = time.perf_counter) -> float:
         """How long all calls take; with `each`, as so many of each kind of call did, after one that does not count."""
         if each is None:
-            return _timed(self.run)
+            return _timed(self.run, clock)
         plain, dragged = self._plain_call, self._drag_call
         plain(), dragged()
         return sum(
-            calls * min(_timed(call) for _ in range(each))
+            calls * min(_timed(call, clock) for _ in range(each))
             for call, calls in ((plain, INVERSION_CALLS + 1 + SAMPLING_CALLS), (dragged, DRAG_ITERATIONS))
         )
 
@@ -122,10 +123,10 @@ class PublishedSchedule:
         return self._transformer(**{**self._inputs, "hidden_states": z}, return_dict=False)[0]
 
 
-def _timed(work: Any) -> float:
+def _timed(work: Callable[[], object], clock: Callable[[], float]) -> float:
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     wait()
-    begun = time.perf_counter()
+    begun = clock()
     work()
     wait()
-    return time.perf_counter() - begun
+    return clock() - begun

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -36,6 +36,7 @@ from dragflow.backbones.quantise import quantised
 from dragflow.backbones.quiet import silence_libraries
 from dragflow.backbones.swap import blocks_of, move, swap_blocks
 from dragflow.core.config import SizeConfig
+from dragflow.method.kv import KVStore
 
 MODELS: dict[str, tuple[Any, Any, str]] = {
     "FLUX.1": (FLUX1, Flux1, "black-forest-labs/FLUX.1-dev"),
@@ -130,12 +131,36 @@ def _load(row: Row, device: torch.device, small: bool) -> Any:
         swap_blocks(transformer, device)
     move(transformer, device)
     move(vae, device)
-    if row.compiled:
-        for block in blocks_of(transformer):
-            block.compile(backend="eager" if small else "inductor")
     model = wordless(family, transformer.eval().requires_grad_(False), vae.eval().requires_grad_(False))
     model.checkpointing = True
+    if row.compiled:
+        _compile(model, "eager" if small else "inductor")
     return model
+
+
+def _compile(model: Any, backend: str) -> None:
+    """Compile every block, and make sure that what is seen in it is the same.
+
+    Raises:
+        RuntimeError: it is not: hooks that live for one call may be missed by code that was compiled in another.
+    """
+    plain = [_seen_in(model, seed) for seed in (0, 1)]
+    for block in blocks_of(model.transformer):
+        block.compile(backend=backend)
+    for seed, expected in enumerate(plain):
+        if (_seen_in(model, seed) - expected).norm() > 0.05 * expected.norm():
+            raise RuntimeError("features of compiled blocks are not theirs")
+
+
+@torch.no_grad()
+def _seen_in(model: Any, seed: int) -> Tensor:
+    """Features of a latent of noise, and keys and values that are recorded on the way."""
+    spec, store = model.spec, KVStore(frozenset(model.spec.kv_blocks), model.device)
+    z = torch.randn(1, spec.latent_channels, 8, 8, generator=torch.Generator().manual_seed(seed)).to(model.device)
+    cond = model.condition("", guidance=1.0)
+    model.velocity(z, 0.5, cond)  # without a record: code that is compiled here has none
+    taken = [*model.features(z, 0.5, cond, taps=spec.taps, kv=store.recorder(0.5)), *store.times[0.5].values()]
+    return torch.cat([each.flatten().float() for each in taken])
 
 
 @torch.no_grad()
