@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -88,13 +88,13 @@ class _Spreading(TorchFunctionMode):
             return args[0]
         if tree_any(lambda x: isinstance(x, Tensor) and x.device == META, (args, kwargs)):
             if func in _MOVES:
-                args, kwargs = (args[0], *(META if _is_place(x) else x for x in args[1:])), kwargs | _there(kwargs)
+                args, kwargs = (args[0], *(META if _is_place(x) else x for x in args[1:])), {**kwargs, **_there(kwargs)}
                 func = Tensor.to
             elif func in (Tensor.__getitem__, Tensor.__setitem__):
                 args = tree_map_only(Tensor, lambda x: x if x.dtype == torch.bool else _meta(x), args)
             else:
-                args, kwargs = tree_map_only(Tensor, _meta, (args, kwargs))
-        return func(*args, **kwargs)
+                args, kwargs = tree_map_only(Tensor, _meta, args), tree_map_only(Tensor, _meta, kwargs)
+        return func(*args, **cast("dict[str, Any]", kwargs))
 
 
 def _is_place(x: Any) -> bool:

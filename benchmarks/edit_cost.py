@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from counted import counted_flux1, flop
@@ -24,7 +25,7 @@ from dragflow.backbones.quiet import silence_libraries
 
 BLOCKS = {"num_layers": 1, "num_single_layers": 2}
 """In FLUX.1's proportion."""
-TIMED = {"doubles": 19, "singles": 38, "heads": 1, "head_dim": 64}
+TIMED: dict[str, Any] = {"doubles": 19, "singles": 38, "heads": 1, "head_dim": 64}
 USUAL = Work((512, 512), area=0.2)
 
 

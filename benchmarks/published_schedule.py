@@ -61,7 +61,8 @@ class PublishedSchedule:
         if each is None:
             return _timed(self.run, clock)
         plain, dragged = self._plain_call, self._drag_call
-        plain(), dragged()
+        plain()
+        dragged()
         return sum(
             calls * min(_timed(call, clock) for _ in range(each))
             for call, calls in ((plain, INVERSION_CALLS + 1 + SAMPLING_CALLS), (dragged, DRAG_ITERATIONS))

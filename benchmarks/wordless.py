@@ -34,7 +34,7 @@ def wordless(family: type[B], transformer: nn.Module, vae: nn.Module, tokens: in
     pipeline = SimpleNamespace(
         **parts, components=parts, scheduler=_scheduler(), vae_scale_factor=stride_of(vae), config={}
     )
-    made = type(f"Wordless{family.__name__}", (family,), {"_encode_prompt": encode})
+    made: Any = type(f"Wordless{family.__name__}", (family,), {"_encode_prompt": encode})
     return made(transformer, pipeline, weights=WeightsId(ModelOptions("wordless"), IN_MEMORY + "wordless"))
 
 

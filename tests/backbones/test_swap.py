@@ -52,7 +52,7 @@ def test_gradients_are_those_of_blocks_that_stay(dummy_folder: Path, quantize: s
 
 def test_a_block_that_fails_gets_its_weights_back(dummy_folder: Path) -> None:
     model = load(dummy_folder)
-    block = next(blocks_of(model.transformer))
+    block: Any = next(blocks_of(model.transformer))
     own = block.attn.to_k.weight
     swap_blocks(model.transformer, CPU)
     with pytest.raises(TypeError):

@@ -122,7 +122,7 @@ def needed(options: ModelOptions, sizes: Footprint, size: tuple[int, int], *, dr
         dragged: whether gradients are taken.
     """
     number = 4 if options.dtype == "float32" else 2
-    stored = _GGUF_BYTES if options.gguf is not None else STORED_BYTES.get(options.quantize, number)
+    stored = _GGUF_BYTES if options.gguf is not None else STORED_BYTES.get(options.quantize or "", number)
     blocks = sizes.blocks or sizes.transformer
     held = 2 * (sizes.block or blocks) if options.swap else blocks
     transformer = held * stored + (sizes.transformer - blocks) * number

@@ -77,7 +77,9 @@ def _pack_nf4(transformer: Any) -> None:
         from torchao.quantization import to_nf4
     for block in blocks_of(transformer):
         for layer in block.modules():
-            blocks, rest = divmod(layer.weight.numel(), _BLOCK) if isinstance(layer, torch.nn.Linear) else (0, 1)
+            if not isinstance(layer, torch.nn.Linear):
+                continue
+            blocks, rest = divmod(layer.weight.numel(), _BLOCK)
             if rest == 0:
                 packed = to_nf4(layer.weight.detach(), _BLOCK, math.gcd(blocks, _SCALES))
                 layer.weight = torch.nn.Parameter(packed, requires_grad=False)

@@ -70,7 +70,7 @@ class _Turn:
 
     def begin(self, block: nn.Module, _: Any) -> None:
         for module in block.modules():
-            for held in (module._parameters, module._buffers):
+            for held in _places(module):
                 for name, x in held.items():
                     if x is not None:
                         self._own.append((held, name, x))
@@ -82,10 +82,16 @@ class _Turn:
             held[name] = x
 
 
+def _places(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Where a module holds its own tensors."""
+    return module._parameters, module._buffers
+
+
 def _copied(x: Tensor, device: torch.device) -> Tensor:
     """Of plain tensors always a tensor of its own; what the libraries quantise may be the same on the same device."""
-    plain = {"copy": True} if type(x.data) is Tensor else {}
-    return x.to(device, non_blocking=True, **plain)
+    if type(x.data) is Tensor:
+        return x.to(device, non_blocking=True, copy=True)
+    return x.to(device, non_blocking=True)
 
 
 def _pin(block: nn.Module) -> None:
