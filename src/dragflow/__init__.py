@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dragflow.editor.session import Session
     from dragflow.files.instructions import load_instruction, save_instruction
     from dragflow.files.presets import load_preset, preset_names
+    from dragflow.files.projects import Project
     from dragflow.files.recipes import load_recipe
     from dragflow.files.swaps import swap
     from dragflow.service.preview import preview
@@ -39,6 +40,7 @@ _LAZY = {
     "load_preset": "dragflow.files.presets",
     "preset_names": "dragflow.files.presets",
     "load_recipe": "dragflow.files.recipes",
+    "Project": "dragflow.files.projects",
     "swap": "dragflow.files.swaps",
     "preview": "dragflow.service.preview",
 }
@@ -64,6 +66,7 @@ __all__ = [
     "Observer",
     "Operation",
     "Polygon",
+    "Project",
     "Remove",
     "Rotate",
     "Scale",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from dragflow.cli import bench, lora, model, task, train
+from dragflow.cli import bench, lora, model, project, task, train
 from dragflow.cli.batch import batch
 from dragflow.cli.doctor import doctor
 from dragflow.cli.operations import ordered_options
@@ -55,7 +55,7 @@ app = App(
     default_parameter=Parameter(negative=(), allow_repeating=True, show_default=shown_default),
     version=lambda: __import__("dragflow").__version__,
 )
-for _group in (task.app, bench.app, lora.app, train.app, model.app):
+for _group in (task.app, project.app, bench.app, lora.app, train.app, model.app):
     app.command(_group)
 app.command(batch)
 app.command(doctor)

@@ -174,14 +174,24 @@ def _refuse_beside_recipe(request: EditRequest) -> None:
 
 def _run(job: EditJob, observer: Observer, cache: Path | None) -> EditResult:
     service = Service(ModelPool(cache=cache))
+    try:
+        return finished(service, job, observer)
+    finally:
+        service.close()
+
+
+def finished(service: Service, job: EditJob, observer: Observer) -> EditResult:
+    """The result of a job, which Ctrl-C cancels.
+
+    Raises:
+        Cancelled: by that.
+    """
     handle = service.submit(job, observer)
     try:
         return handle.result()
     except KeyboardInterrupt as interrupt:
         handle.cancel()
         raise Cancelled from interrupt
-    finally:
-        service.close()
 
 
 def _report(request: EditRequest, result: EditResult) -> None:

@@ -48,6 +48,7 @@ _OTHERS = (
     "sidecar",
     "what",
     "names",
+    "edit",
     "result",
     "trace",
     "trust",

@@ -56,6 +56,19 @@ def check_output_name(path: Path) -> str:
     return FORMATS[path.suffix.lower()]
 
 
+def written_suffix(data: bytes, name: str) -> str:
+    """The suffix of the format of a result's file, which has been decoded; `name` says which picture, for errors.
+
+    Raises:
+        UserError: of a format that no result is written in.
+    """
+    kind = Image.open(io.BytesIO(data)).format
+    suffix = next((suffix for suffix, written in FORMATS.items() if written == kind), None)
+    if suffix is None:
+        raise UserError(f"picture {name} is a {kind}, in which no result is written: give the file that the edit made")
+    return suffix
+
+
 def encode_png(
     source: SourceImage, pixels: Pixels, text: dict[str, str] | None = None, deep: DeepPixels | None = None
 ) -> bytes:

@@ -13,14 +13,13 @@ from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dragflow.core.arrays import Map, Pixels
 from dragflow.core.errors import UserError
 from dragflow.core.task import DragTask, Instruction, MaskArray, MaskFile
 from dragflow.core.text import one_line
 from dragflow.files import openraster
-from dragflow.files.encoding import FORMATS
+from dragflow.files.encoding import written_suffix
 from dragflow.files.instructions import dump_instruction
 from dragflow.files.masks import mask_png
 from dragflow.files.openraster import RasterLayer
@@ -191,12 +190,7 @@ def decode_result(data: bytes, name: str) -> Result:
     Raises:
         UserError: of a format that no result is written in, or one that cannot be read.
     """
-    pixels = decode_image(data, name).pixels
-    kind = Image.open(io.BytesIO(data)).format  # which was checked as it was decoded
-    suffix = next((suffix for suffix, written in FORMATS.items() if written == kind), None)
-    if suffix is None:
-        raise UserError(f"picture {name} is a {kind}, in which no result is written: give the file that the edit made")
-    return Result(data, pixels, suffix)
+    return Result(data, decode_image(data, name).pixels, written_suffix(data, name))
 
 
 def load_result(path: Path) -> Result:

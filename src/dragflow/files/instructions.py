@@ -159,6 +159,11 @@ def embedded_instruction(data: object, source: str) -> Instruction:
     return from_file(schema.parse(_ADAPTER, upgraded(data), source), source, None)
 
 
+def parse_embedded(text: str, source: str) -> Instruction:
+    """The same from the JSON text of a stranger."""
+    return embedded_instruction(schema.load_json(text, source), source)
+
+
 def from_file(
     parsed: InstructionFile, source: str, folder: Path | None, *, settled: bool = False, root: Path | None = None
 ) -> Instruction:

@@ -31,6 +31,8 @@ class RasterLayer:
     left: int = 0
     top: int = 0
     visible: bool = True
+    clipped: bool = False
+    """Whether it shows only where there is something below it, as opaque as that."""
 
     def png(self, icc_profile: bytes | None) -> bytes:
         """Its pixels as PNG, with a colour profile."""
@@ -47,8 +49,9 @@ def flattened(layers: Sequence[RasterLayer], size: tuple[int, int]) -> NDArray[n
         h, w = layer.pixels.shape[:2]
         place = (slice(layer.top, layer.top + h), slice(layer.left, layer.left + w))
         share = layer.pixels[..., 3:].astype(np.float32) / 255
-        colour[place] = share * layer.pixels[..., :3] + (1 - share) * colour[place]  # multiplied by what is covered
-        alpha[place] = share + (1 - share) * alpha[place]
+        own = share * alpha[place] if layer.clipped else share
+        colour[place] = own * layer.pixels[..., :3] + (1 - share) * colour[place]  # multiplied by what is covered
+        alpha[place] = own + (1 - share) * alpha[place]
     shown = np.concatenate([colour / np.maximum(alpha, 1e-6), alpha * 255], axis=2)
     return np.rint(np.clip(shown, 0, 255)).astype(np.uint8)
 
@@ -77,7 +80,7 @@ def openraster(layers: Sequence[RasterLayer], size: tuple[int, int], icc_profile
                 "y": str(layer.top),
                 "opacity": "1.0",
                 "visibility": "visible" if layer.visible else "hidden",
-                "composite-op": "svg:src-over",
+                "composite-op": "svg:src-atop" if layer.clipped else "svg:src-over",
             },
         )
         files[path] = layer.png(icc_profile)

@@ -9,6 +9,7 @@ from dragflow.service.intent import ChosenGuess, GuessOptions, answer_data, choo
 from dragflow.service.jobs import EditJob, plan, repeat
 from dragflow.service.pool import ModelPool
 from dragflow.service.preview import preview
+from dragflow.service.projects import Repeated, repeat_edits
 from dragflow.service.run import Handle, Service, open_session, run
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "GuessOptions",
     "Handle",
     "ModelPool",
+    "Repeated",
     "Service",
     "answer_data",
     "asks",
@@ -30,6 +32,7 @@ __all__ = [
     "plan",
     "preview",
     "repeat",
+    "repeat_edits",
     "run",
     "taken_apart",
     "to_data",
