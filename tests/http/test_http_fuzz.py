@@ -20,7 +20,7 @@ from dragflow.service import Service
 COUNT = 2400
 ADDRESSES = (
     *("/v1/edits", "/v1/previews", "/v1/layers", "/v1/selections", "/v1/intents", "/v1/pictures"),
-    *("/v1/exports", "/v1/recipes", "/v1/estimates"),
+    *("/v1/exports", "/v1/recipes", "/v1/estimates", "/v1/projects", "/v1/projects/contents"),
 )
 ODD: tuple[Any, ...] = (
     *(

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 import dragflow
 from dragflow.core.errors import UserError
-from dragflow.http import about, drafts, edits, exports, recipes
+from dragflow.http import about, drafts, edits, exports, projects, recipes
 from dragflow.http.guard import Guard
 from dragflow.http.pictures import Pictures
 from dragflow.http.problems import add_handlers
@@ -93,6 +93,7 @@ def application(
         drafts.router(pictures, Canvas(selector, kept), settings, guesses),
         exports.router(begun, pictures, kept),
         recipes.router(settings),
+        projects.router(settings),
         about.router(settings, metrics, selector.name),
     ):
         app.include_router(routes)

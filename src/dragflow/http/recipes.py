@@ -13,7 +13,7 @@ from dragflow.core.arrays import Mask
 from dragflow.core.models import BUILT_IN, GGUF, ModelOptions
 from dragflow.core.motion import motion_matrix
 from dragflow.core.result import Recipe
-from dragflow.core.task import Operation
+from dragflow.core.task import Instruction, Operation
 from dragflow.files.instructions import to_file
 from dragflow.files.masks import mask_png
 from dragflow.files.models import settled_model
@@ -39,8 +39,12 @@ def router(settings: ServerSettings) -> APIRouter:
 
 def _told(asked: requests.RecipeRequest, settings: ServerSettings) -> dict[str, Any]:
     recipe, size = decode_recipe(requests.decoded(asked.picture, "picture"), "in `picture`")
+    return made_with(recipe, settings) | marks(recipe.instruction, size, recipe.source_sha256)
+
+
+def made_with(recipe: Recipe, settings: ServerSettings) -> dict[str, Any]:
+    """What an edit asked for, beside its instruction."""
     preset, changes = as_settings(recipe.config)
-    editable = recipe.instruction.editable
     return {
         "model": _model(recipe),
         "served": next((public_name(served) for served in settings.models if _offers(served, recipe)), None),
@@ -48,10 +52,21 @@ def _told(asked: requests.RecipeRequest, settings: ServerSettings) -> dict[str, 
         "settings": changes,
         "alike": why_alike(recipe.config),
         "seed": recipe.config.seed,
-        "instruction": to_file(recipe.instruction),
-        "regions": [_region(operation, size, i) for i, operation in enumerate(recipe.instruction.operations)],
+    }
+
+
+def marks(instruction: Instruction, size: tuple[int, int], sha256: str) -> dict[str, Any]:
+    """What a canvas shows of an instruction, on a picture of `size` (h, w) and of this digest.
+
+    Raises:
+        UserError: a region that breaks a rule.
+    """
+    editable = instruction.editable
+    return {
+        "instruction": to_file(instruction),
+        "regions": [_region(operation, size, i) for i, operation in enumerate(instruction.operations)],
         "area": None if editable is None else _png(rasterise(editable, size, "`editable`", whole=True)),
-        "source": {"sha256": recipe.source_sha256, "width": size[1], "height": size[0]},
+        "source": {"sha256": sha256, "width": size[1], "height": size[0]},
     }
 
 

@@ -17,7 +17,7 @@ from dragflow.backbones.usual import preset_of_few_steps, usual_preset
 from dragflow.core.arrays import Point
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError, shown
-from dragflow.core.fields import Margin, Name, Seed
+from dragflow.core.fields import Margin, Name, NotNegative, Seed
 from dragflow.core.models import ModelOptions
 from dragflow.core.task import MOST_OPERATIONS, Instruction
 from dragflow.files import schema
@@ -25,6 +25,7 @@ from dragflow.files.exports import What
 from dragflow.files.instructions import InstructionFile, embedded_instruction
 from dragflow.files.pictures import SourceImage, decode_image
 from dragflow.files.presets import configure, preset_names
+from dragflow.files.project_file import MOST_EDITS
 from dragflow.files.red_bench import SampleFields
 from dragflow.http.pictures import Pictures
 from dragflow.http.refused import Refused
@@ -34,7 +35,7 @@ MOST_VARIANTS = 8
 _LONGEST_NAME = 200
 _JSON_FIELDS = ("instruction", "settings", "points", "names", "sample")
 """Fields of a form that hold JSON."""
-_FILES = ("picture", "result")
+_FILES = ("picture", "result", "project")
 """Fields of a form that are files."""
 _NUMBERS = ("seed", "variants", "margin", "candidates", "variant")
 
@@ -107,6 +108,42 @@ class ExportRequest(PictureRequest):
     )
     sample: SampleFields | None = Field(None, description="what the ReD Bench sample says beside the instruction")
     margin: Margin = Field(0, description="pixels by which the derived editable area is grown")
+
+
+class ProjectEditRequest(schema.Strict):
+    """An edit of a project."""
+
+    result: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="the file of its result in base64; absent while the edit is marked and not run"
+    )
+    instruction: dict[str, Any] | None = Field(
+        None, description="as it was asked for, an instruction file; its masks embedded. Needed without a result"
+    )
+    parent: Annotated[int, Interval(ge=0, lt=MOST_EDITS)] = Field(
+        0, description="without a result: what is edited, 0 for the picture, n for the result of edit n"
+    )
+    names: Annotated[list[Annotated[str, MaxLen(_LONGEST_NAME)]], Len(0, MOST_OPERATIONS)] = Field(
+        [], description="of the regions, in the order of the operations"
+    )
+    seconds: NotNegative | None = Field(None, description="how long it took")
+
+
+class ProjectRequest(schema.Strict):
+    """A picture and its edits, to be put into one file."""
+
+    name: Annotated[str, Len(1, _LONGEST_NAME)] = Field("picture", description="of the picture's file")
+    picture: Annotated[str, Field(min_length=1)] = Field(description="the file of the picture in base64")
+    edits: Annotated[list[ProjectEditRequest], Len(0, MOST_EDITS)] = Field(
+        [], description="in the order in which they were made"
+    )
+
+
+class ProjectFileRequest(schema.Strict):
+    """A project to be opened."""
+
+    project: Annotated[str, Field(min_length=1)] = Field(
+        description="the file of a project in base64 (in a form: as it is)"
+    )
 
 
 class RecipeRequest(schema.Strict):

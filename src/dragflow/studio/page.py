@@ -66,7 +66,8 @@ def blocks(models: Sequence[str]) -> gr.Blocks:
 
 
 def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
-    _button("Open picture", "window.dragflow.choosePicture()")
+    _button("Open picture", "window.dragflow.chooseFile('image/*')")
+    _button("Open project", "window.dragflow.chooseFile('.dragflow')")
     prompt = gr.Textbox(label="What the picture shows", info="Optional.")
     edit_prompt = gr.Textbox(label="What the edit does", info="Optional.")
     suggest = gr.Button("Suggest what the drag means")
@@ -91,6 +92,7 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     _button("Continue from the result", "void window.dragflow.judge.onward()")
     _button("Restore the result's edit", "void window.dragflow.judge.again()")
     _button("Save the result", "void window.dragflow.take('result')")
+    _button("Save project", "void window.dragflow.saveProject()")
     with gr.Accordion("Export", open=False):
         _take_away()
 

@@ -7,14 +7,19 @@ import { motionOf } from "../canvas/motion.js";
 
 /** @typedef {{sha256: string, width: number, height: number}} Source */
 /**
- * What the server tells of a recipe.
- * @typedef {object} Recipe
- * @property {{name: string, revision: string | null, dtype: string | null, quantize: string | null, lora: string[], subject: string | null}} model
- * @property {string | null} served the name of the model that the server offers for it
- * @property {string} preset @property {string[]} settings @property {string | null} alike @property {number} seed
+ * What the server tells of an instruction and the picture that it is for.
+ * @typedef {object} Marks
  * @property {any} instruction @property {{mask: string, matrix: import("../canvas/host.js").Matrix, front: string | null}[]} regions
  * @property {string | null} area @property {Source} source
  */
+/**
+ * What the server tells of a recipe, with the marks in it.
+ * @typedef {object} Told
+ * @property {{name: string, revision: string | null, dtype: string | null, quantize: string | null, lora: string[], subject: string | null}} model
+ * @property {string | null} served the name of the model that the server offers for it
+ * @property {string} preset @property {string[]} settings @property {string | null} alike @property {number} seed
+ */
+/** @typedef {Told & Marks} Recipe */
 /** @typedef {[text: string, act: () => Promise<void>]} Choice */
 
 const KEYWORD = "dragflow";
@@ -137,7 +142,7 @@ export function words({ model, served, preset, settings, seed, source }) {
   );
 }
 
-/** What the canvas shows of a recipe. @param {Recipe} recipe */
+/** What the canvas shows of a recipe. @param {Marks} recipe */
 export async function documentOf({ instruction, regions, area, source }) {
   const { width, height } = source;
   const made = new Document(width, height);

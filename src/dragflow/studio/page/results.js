@@ -35,6 +35,12 @@ export class Results {
     this.acts.compare(this.all[index], way);
   }
 
+  /** None is chosen. */
+  none() {
+    this.chosen = -1;
+    this.show();
+  }
+
   get current() {
     return this.all[this.chosen] ?? null;
   }

@@ -57,15 +57,20 @@ export class Server {
     return sent("v1/recipes", result);
   }
 
+  /** What is in the file of a project. @param {File} file @returns {Promise<import("./project.js").Contents>} */
+  contents(file) {
+    return sent("v1/projects/contents", file, "project");
+  }
+
+  /** The file of a project. @param {object} fields */
+  async project(fields) {
+    return (await answered(await posted("v1/projects", fields))).blob();
+  }
+
   /** Post about the picture; once more if the server has forgotten it. @param {string} address @param {object} fields */
   async post(address, fields) {
     if (!this.id) await this.upload();
-    const send = () =>
-      asked(address, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ picture_id: this.id, ...fields }),
-      });
+    const send = () => posted(address, { picture_id: this.id, ...fields });
     let answer = await send();
     if (answer.status === 404) {
       await this.upload();
@@ -107,10 +112,15 @@ export async function asked(address, options) {
   }
 }
 
-/** What the server says of a file. @param {string} address @param {Blob} picture */
-async function sent(address, picture) {
+/** @param {string} address @param {object} fields */
+function posted(address, fields) {
+  return asked(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(fields) });
+}
+
+/** What the server says of a file. @param {string} address @param {Blob} file @param {string} [field] */
+async function sent(address, file, field = "picture") {
   const form = new FormData();
-  form.append("picture", picture);
+  form.append(field, file);
   return (await answered(await asked(address, { method: "POST", body: form }))).json();
 }
 

@@ -7,6 +7,7 @@ import { Estimate } from "./estimate.js";
 import { suggest } from "./guesses.js";
 import { Journey } from "./journey.js";
 import { Judge } from "./judge.js";
+import { Projects } from "./project.js";
 import { Recipes } from "./recipe.js";
 import { Results } from "./results.js";
 import { Server, answered, asked } from "./server.js";
@@ -57,6 +58,7 @@ export class Studio {
       onward: (result) => void this.judge.onward(result),
     });
     this.recipes = new Recipes(part(element, ".recipe"), this);
+    this.projects = new Projects(this);
     this.file = /** @type {HTMLInputElement} */ (part(element, "input[type=file]"));
     this.file.addEventListener("change", () => this.file.files?.[0] && void this.given(this.file.files[0]));
     element.addEventListener("dragover", (event) => event.preventDefault());
@@ -76,8 +78,10 @@ export class Studio {
     place.classList.toggle("wrong", wrong && sentence !== "");
   }
 
-  choosePicture() {
+  /** Let the person choose a picture, or a project. @param {string} kinds as an input of files takes them */
+  chooseFile(kinds) {
     this.file.value = "";
+    this.file.accept = kinds;
     this.file.click();
   }
 
@@ -103,9 +107,10 @@ export class Studio {
     return this.server.select({ x, y });
   }
 
-  /** A file of the person: a picture, or a result of which the recipe is asked for. @param {File} file */
+  /** A file of the person: a project, a picture, or a result of which the recipe is asked for. @param {File} file */
   async given(file) {
     await this.attempt(async () => {
+      if (this.projects.takes(file)) return this.projects.open(file);
       if (!(await this.recipes.takes(file))) await this.begin(file, file.name);
     });
   }
@@ -188,6 +193,11 @@ export class Studio {
   /** Save something. @param {import("./take.js").What} what @param {import("./take.js").Sample} [sample] */
   async take(what, sample) {
     await this.attempt(async () => this.say(await take(this, what, sample), false));
+  }
+
+  /** Save the picture, its marks and its results as a project. */
+  async saveProject() {
+    await this.attempt(() => this.projects.save());
   }
 
   /** What the drag may mean, to choose from. @param {string} prompt */
