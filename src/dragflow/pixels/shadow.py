@@ -14,12 +14,12 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import scipy  # its signal module is loaded when it is first used
 from numpy.typing import NDArray
 
 from dragflow.core.arrays import Map, Mask, Pixels
 from dragflow.core.motion import Matrix, compose
 from dragflow.pixels import masks
+from dragflow.pixels.correlation import correlate
 from dragflow.pixels.reduced import enlarged, fitting, reduced, reduced_mask
 
 _PIXELS = 65_536
@@ -149,7 +149,7 @@ def _displaced(slopes: _Slopes, seen: Mask, region: Mask, blur: float) -> tuple[
 
     def over(values: Map, pattern: Map) -> Map:
         """Sums of the values under the pattern at every offset."""
-        sums = scipy.signal.correlate(values, pattern, method="fft")
+        sums = correlate(values, pattern)
         return np.asarray(sums[h - 1 - reach : h + reach, w - 1 - reach : w + reach])
 
     known = seen.astype(np.float32)

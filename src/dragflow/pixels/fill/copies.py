@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import scipy  # its signal module is loaded when it is first used
 
 from dragflow.core.arrays import Map, Mask
 from dragflow.pixels import masks
+from dragflow.pixels.correlation import correlate
 from dragflow.pixels.fill.membrane import membrane
 
 _RING, _SMOOTH = 0.055, 0.04
@@ -102,12 +102,12 @@ def _agreement(detail: Map, ring: Map, known: Map) -> Map:
     """Normalised correlation of the ring with the picture under every shift; -1 where too little of it is known."""
     # Both norms are over the pixels that the shift makes overlap and that are known: a match at the border of the
     # picture, or next to the hole, is not worth less for the part that is missing there.
-    inside = scipy.signal.correlate(known, ring * detail**2, method="fft")
-    power = inside * scipy.signal.correlate(detail**2, ring, method="fft")
-    match = scipy.signal.correlate(detail, ring * detail, method="fft") / np.sqrt(np.maximum(power, 1e-3))
+    inside = correlate(known, ring * detail**2)
+    power = inside * correlate(detail**2, ring)
+    match = correlate(detail, ring * detail) / np.sqrt(np.maximum(power, 1e-3))
     return np.where(_known_under(ring, known) > 0.5, match, -1)
 
 
 def _known_under(weight: Map, known: Map) -> Map:
     """Share of a weight that a shift puts on known pixels."""
-    return scipy.signal.correlate(known, weight, method="fft") / max(float(weight.sum()), 1e-6)
+    return correlate(known, weight) / max(float(weight.sum()), 1e-6)
