@@ -30,8 +30,13 @@ def files(desk: Any) -> tuple[Any, Any, Any]:
 def test_a_project_is_made_shown_and_exported(run: Any, desk: Any) -> None:
     image, first, second = files(desk)
     project, raster, again = (desk.folder / name for name in ("hill.dragflow", "hill.ora", "again.png"))
-    told = run("project", "new", image, second, first, "-o", project)
+    begun = desk.folder / "begun.dragflow"
+    assert run("project", "new", image, first, "-o", begun).code == 0
+    assert run("project", "new", begun, second, "-o", project).code == 0
+    added = project.read_bytes()
+    told = run("project", "new", image, second, first, "-o", project, "--force")
     assert (told.code, told.out.strip()) == (0, f"{project}: 2 results")
+    assert project.read_bytes() == added
     assert run("project", "new", image, "-o", project).code == 2  # it exists
     assert run("project", "new", image, "-o", first, "--force").code == 2
     shown = json.loads(run("project", "show", project, "--json").out)

@@ -142,10 +142,13 @@ BROKEN: dict[str, tuple[Change, str]] = {
         lambda f, c: _named(f, c, "edits/1/result.png", result(picture(4))),
         "edit 1: it was not made from the picture that it is said to continue (hill.png)",
     ),
-    "parent to come": (lambda f, c: c["edits"][0].update(parent=2), "edit 1: `edit` is 2: the project has no result"),
+    "parent to come": (
+        lambda f, c: c["edits"][0].update(parent=2),
+        "edit 1: it continues edit 2, of which there is no result",
+    ),
     "parent not run": (
         lambda f, c: c["edits"].append({**c["edits"].pop(2), "parent": 4}) or c["edits"][2].update(parent=3),
-        "edit 3: `edit` is 3",
+        "edit 3: it continues edit 3",
     ),
     "nothing asked": (lambda f, c: c["edits"].append({"parent": 0}), "edit 5: an edit without a result has no"),
     "names": (lambda f, c: c["edits"][0].update(names=["a", "b"]), "edit 1: 2 `names` are given for 1 regions"),

@@ -60,7 +60,7 @@ def test_a_project_is_put_together_and_told(client: TestClient) -> None:
         ({"edits": [{}]}, "`edits.0` has neither `result` nor `instruction`"),
         ({"edits": [{"result": b64(SOURCE)}]}, "has no recipe"),
         ({"edits": [edits()[1]]}, "was made from a picture that is not in the project"),
-        ({"edits": [edits()[2]]}, "edit 1: `edit` is 2: the project has no result of that number"),
+        ({"edits": [edits()[2]]}, "edit 1: it continues edit 2, of which there is no result before it"),
         (
             {"edits": [{"instruction": {"operations": [{"region": {"type": "mask", "path": "/etc/passwd"}}]}}]},
             "edits.0",

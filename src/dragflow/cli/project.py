@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from dragflow.cli.options import ForceArg, ImageArg, ModelArgs, Output
+from dragflow.cli.options import ForceArg, ModelArgs, Output
 from dragflow.cli.terminal import console, emit, say
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
 
 if TYPE_CHECKING:
-    from dragflow.files.projects import Project, ProjectEdit
+    from dragflow.files.project_edits import ProjectEdit
+    from dragflow.files.projects import Project
 
 app = App(name="project", help="Make, show, repeat and export a project: a picture, its edits and their results.")
 
 ProjectArg = Annotated[Path, Parameter(name="PROJECT", help="The project's file, .dragflow.")]
+Begun = Annotated[Path, Parameter(name="IMAGE", help="The first picture; or a project, to add results to it.")]
 Results = Annotated[Path, Parameter(name="RESULT", help="Results of edits of the picture, or of each other.")]
 
 
 @app.command
-def new(image: ImageArg, /, *results: Results, output: Annotated[Path, Output], force: ForceArg = False) -> None:
+def new(image: Begun, /, *results: Results, output: Annotated[Path, Output], force: ForceArg = False) -> None:
     """Put a picture and the results of its edits into one file; their recipes say what was continued from what.
 
     Parameters
@@ -32,10 +34,12 @@ def new(image: ImageArg, /, *results: Results, output: Annotated[Path, Output], 
         The project's file, .dragflow.
     """
     from dragflow.files.outputs import check_outputs, named_files
+    from dragflow.files.project_file import SUFFIX
     from dragflow.files.projects import Project, check_project_name
 
     check_outputs(check_project_name(output), inputs=named_files(image, results), force=force)
-    project = Project.of(image).joined(results)
+    begun = Project.load(image) if image.suffix.lower() == SUFFIX else Project.of(image)
+    project = begun.joined(results)
     project.save(output)
     say(f"{output}: {_count(project)}")
 

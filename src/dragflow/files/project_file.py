@@ -33,13 +33,13 @@ _KINDS = re.compile(
 """Paths of files that a project may hold."""
 _LONGEST_TEXT = 64 * 2**20
 """Bytes of a JSON file; an instruction with masks of the largest picture has a third of them."""
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
 
 
 class FileEntry(schema.Strict):
     """A file of the zip."""
 
-    file: Annotated[str, MaxLen(_LONGEST_NAME)]
+    file: Annotated[str, MaxLen(LONGEST_NAME)]
     sha256: schema.Sha256
 
 
@@ -55,7 +55,7 @@ class EditEntry(schema.Strict):
     parent: Annotated[int, Interval(ge=0, lt=MOST_EDITS)]
     result: FileEntry | None = None
     instruction: FileEntry | None = None
-    names: Annotated[tuple[Annotated[str, MaxLen(_LONGEST_NAME)], ...], Len(0, MOST_OPERATIONS)] = ()
+    names: Annotated[tuple[Annotated[str, MaxLen(LONGEST_NAME)], ...], Len(0, MOST_OPERATIONS)] = ()
     seconds: NotNegative | None = None
 
 

@@ -8,7 +8,8 @@ from dragflow.core.arrays import Pixels
 from dragflow.core.errors import UserError
 from dragflow.files import openraster
 from dragflow.files.openraster import RasterLayer
-from dragflow.files.projects import Project, ProjectEdit
+from dragflow.files.project_edits import ProjectEdit
+from dragflow.files.projects import Project
 from dragflow.pixels import masks
 from dragflow.pixels.resolve import resolve
 

@@ -11,20 +11,20 @@ from typing import IO, Protocol
 
 from dragflow.core.checked import as_path
 from dragflow.core.errors import UserError
-from dragflow.core.result import Provenance, Recipe
+from dragflow.core.result import Provenance
 from dragflow.core.task import Instruction, Operation
 from dragflow.core.text import one_line
 from dragflow.files.atomic import write_bytes
 from dragflow.files.encoding import encode_png, written_suffix
-from dragflow.files.instructions import dump_instruction, given_instruction, parse_embedded
+from dragflow.files.instructions import dump_instruction, given_instruction
 from dragflow.files.outputs import check_writable
-from dragflow.files.pictures import Picture, SourceImage, as_source, decode_image, load_image, read_picture
-from dragflow.files.project_file import MOST_BYTES, MOST_EDITS, SUFFIX, EditParts, Parts, pack, text_of, unpack
+from dragflow.files.pictures import Picture, SourceImage, as_source, load_image, read_picture
+from dragflow.files.project_edits import ProjectEdit, ProjectPicture, read_stored
+from dragflow.files.project_file import LONGEST_NAME, MOST_BYTES, MOST_EDITS, SUFFIX, EditParts, Parts, pack, unpack
 from dragflow.files.recipes import decode_recipe
 
 _MOST_PIXELS = 2**31
 """Of all pictures of a project, so that a small file cannot keep a machine busy for hours."""
-_LONGEST_NAME = 200
 
 
 class Made(Protocol):
@@ -38,56 +38,6 @@ class Made(Protocol):
     def png(self) -> bytes:
         """Its file."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class ProjectPicture:
-    """The file of a picture, byte for byte, and what was found when it was read."""
-
-    data: bytes
-    name: str
-    """What it is called."""
-    size: tuple[int, int]
-    """(h, w), upright."""
-    sha256: str
-    """Digest of its upright pixels."""
-    recipe_sha256: str | None
-    """Digest of its recipe, where it is a result."""
-
-    def decoded(self) -> SourceImage:
-        """The picture itself."""
-        return decode_image(self.data, self.name)
-
-
-@dataclass(frozen=True, eq=False)
-class ProjectEdit:
-    """An edit of a project."""
-
-    parent: int
-    """What was edited: 0 for the first picture, n for the result of edit n."""
-    result: ProjectPicture | None
-    """None while the edit is marked and not run."""
-    asked: bytes | None
-    """The instruction as it was asked for, an instruction file; None where only the recipe says what it was."""
-    names: tuple[str, ...] = ()
-    """Of the regions, in the order of the operations."""
-    seconds: float | None = None
-    """How long it took, where that is known."""
-
-    @property
-    def recipe(self) -> Recipe | None:
-        """The recipe in the result; None without a result."""
-        return None if self.result is None else decode_recipe(self.result.data, self.result.name)[0]
-
-    @property
-    def instruction(self) -> Instruction:
-        """The instruction as it was asked for, or that of the recipe where nothing else is known."""
-        if self.asked is not None:
-            return parse_embedded(text_of(self.asked, "the instruction"), "the instruction")
-        recipe = self.recipe
-        if recipe is None:
-            raise UserError("an edit without a result has no instruction: give one")
-        return recipe.instruction
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +70,8 @@ class Project:
     @staticmethod
     def of_file(data: bytes, name: str) -> Project:
         """The same from the bytes of a picture's file, and what that is called."""
-        called = one_line(PureWindowsPath(name).name).strip()[-_LONGEST_NAME:] or "picture"
-        return Project(_read(data, called))
+        called = one_line(PureWindowsPath(name).name).strip()[-LONGEST_NAME:] or "picture"
+        return Project(read_stored(data, called))
 
     def added(
         self,
@@ -143,11 +93,11 @@ class Project:
             UserError: no result, or one of a picture that is not in the project.
         """
         if isinstance(result, str | PathLike):
-            picture = _read(read_picture(Path(result)), str(result))
+            picture = read_stored(read_picture(Path(result)), str(result))
         elif isinstance(result, bytes):
-            picture = _read(result, "of the result")
+            picture = read_stored(result, "of the result")
         else:
-            picture = _read(result.png(), "of the result")
+            picture = read_stored(result.png(), "of the result")
             seconds = round(sum(timing.seconds for timing in result.provenance.timings), 3)
         instruction = None if asked is None else dump_instruction(given_instruction(asked)).encode()
         return self._continued(picture, instruction, _called(names), seconds)
@@ -158,7 +108,7 @@ class Project:
         Raises:
             UserError: as `added`.
         """
-        project, waiting = self, [_read(read_picture(Path(path)), str(path)) for path in results]
+        project, waiting = self, [read_stored(read_picture(Path(path)), str(path)) for path in results]
         while waiting:
             picture = next((one for one in waiting if project._parent(one) is not None), waiting[0])
             project = project._continued(picture)
@@ -190,9 +140,11 @@ class Project:
 
     def stored(self, number: int = 0) -> ProjectPicture:
         """The file of `picture`; raises the same."""
-        found = self.source if number == 0 else self.edits[number - 1].result if 0 < number <= len(self.edits) else None
+        found = self._result(number)
         if found is None:
-            raise UserError(f"`edit` is {number}: the project has no result of that number; it has {self._numbers}")
+            made = [str(n) for n, edit in enumerate(self.edits, start=1) if edit.result is not None]
+            known = ", ".join(["0 (the first picture)", *made])
+            raise UserError(f"`edit` is {number}: the project has no result of that number; it has {known}")
         return found
 
     def encoded(self) -> bytes:
@@ -245,10 +197,10 @@ class Project:
         """
         return _verified(io.BytesIO(data), name, most)
 
-    @property
-    def _numbers(self) -> str:
-        made = [str(number) for number, edit in enumerate(self.edits, start=1) if edit.result is not None]
-        return ", ".join(["0 (the first picture)", *made])
+    def _result(self, number: int) -> ProjectPicture | None:
+        if number == 0:
+            return self.source
+        return self.edits[number - 1].result if 0 < number <= len(self.edits) else None
 
     def _continued(
         self,
@@ -276,8 +228,10 @@ class Project:
     def _with(self, edit: ProjectEdit) -> Project:
         number = len(self.edits) + 1
         self._check_room(number)
+        before = self._result(edit.parent)
+        if before is None:
+            raise UserError(f"edit {number}: it continues edit {edit.parent}, of which there is no result before it")
         try:
-            before = self.stored(edit.parent)
             self._check(edit, before)
         except UserError as error:
             raise UserError(f"edit {number}: {error}") from error
@@ -317,21 +271,16 @@ def check_project_name(path: Path) -> Path:
 
 
 def _called(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(one_line(name)[:_LONGEST_NAME] for name in names)
-
-
-def _read(data: bytes, name: str) -> ProjectPicture:
-    source = decode_image(data, name)
-    return ProjectPicture(data, name, source.size, source.sha256, source.recipe_sha256)
+    return tuple(one_line(name)[:LONGEST_NAME] for name in names)
 
 
 def _verified(source: Path | IO[bytes], name: str, most: int) -> Project:
     parts = unpack(source, name, most)
     try:
-        project = Project(replace(_read(parts.source, "of the source"), name=parts.name))
+        project = Project(replace(read_stored(parts.source, "of the source"), name=parts.name))
         project._check_room(sum(edit.result is not None for edit in parts.edits))
         for number, edit in enumerate(parts.edits, start=1):
-            result = None if edit.result is None else _read(edit.result[0], f"of edit {number}")
+            result = None if edit.result is None else read_stored(edit.result[0], f"of edit {number}")
             project = project._with(ProjectEdit(edit.parent, result, edit.instruction, edit.names, edit.seconds))
     except UserError as error:
         raise UserError(f"{name}: {error}") from error

@@ -11,8 +11,9 @@ from starlette.concurrency import run_in_threadpool
 
 from dragflow.core.errors import UserError
 from dragflow.files.instructions import embedded_instruction
+from dragflow.files.project_edits import ProjectEdit
 from dragflow.files.project_file import MEDIA_TYPE
-from dragflow.files.projects import Project, ProjectEdit
+from dragflow.files.projects import Project
 from dragflow.http import requests
 from dragflow.http.recipes import made_with, marks
 from dragflow.http.settings import ServerSettings
