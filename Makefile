@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := test,dev,docs
 
-.PHONY: demo test slow browser lint docs constraints clean
+.PHONY: demo test slow browser lint docs release constraints clean
 
 $(VENV)/base: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo 'No Python 3.11 to 3.14 is found, with venv: install one, or name it as in make PYTHON=/path/to/python'; exit 1; }
@@ -46,6 +46,19 @@ lint: $(VENV)/installed tools/node_modules docs  ## style, types, floors, links 
 
 docs: $(VENV)/installed  ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+release: $(VENV)/installed  ## dist/: wheel and sdist, checked, installed in fresh environments and tried; notes, checksums
+	rm -rf build/release dist
+	$(PYTHON) -m venv build/release
+	build/release/bin/python -m pip install --quiet build twine
+	$(BIN)/python tests/releases/keep.py
+	build/release/bin/python scripts/release.py notes
+	build/release/bin/python -m build --outdir dist .
+	build/release/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
+	for one in $(CURDIR)/dist/*.whl $(CURDIR)/dist/*.tar.gz; do \
+	  DRAGFLOW_RELEASE=$$one OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/install || exit 1; done
+	build/release/bin/python scripts/release.py checksums
+	rm -rf build/release
 
 constraints: PYTHON = python3.11
 constraints:  ## pins the newest versions that pyproject.toml allows; run the tests afterwards

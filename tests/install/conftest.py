@@ -1,4 +1,7 @@
-"""dragflow as a stranger gets it: a wheel in a fresh environment, a fresh home, no checkout."""
+"""dragflow as a stranger gets it: a wheel in a fresh environment, a fresh home, no checkout.
+
+With a wheel or an sdist in $DRAGFLOW_RELEASE, as `make release` sets it, that is tried, with all that it needs.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the checkout, built as `pip` builds it."""
+    """The wheel of the checkout, built as `pip` builds it; or what is released."""
+    if given := os.environ.get("DRAGFLOW_RELEASE"):
+        return Path(given)
     folder = tmp_path_factory.mktemp("wheel")
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)],
@@ -63,8 +68,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     made = Installed(folder / "environment", folder / "work")
     (folder / "work" / "home").mkdir(parents=True)
     python = made.programs / ("python.exe" if os.name == "nt" else "python")
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)]
-    subprocess.run(pip, check=True, capture_output=True)
+    whole = "DRAGFLOW_RELEASE" in os.environ
+    what = [f"{wheel}[studio,quant]"] if whole else ["--no-deps", str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *what], check=True)
+    if whole:
+        return made
     asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     own = Path(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
     (own / "tests.pth").write_text(sysconfig.get_path("purelib") + "\n")  # whose own .pth files are not read

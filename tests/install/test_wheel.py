@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,22 @@ def picture(installed: Any) -> None:
     image.save(installed.folder / "picture.png")
 
 
-def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
+def test_every_file_of_the_package_is_in_it(wheel: Path) -> None:
     package = ROOT / "src" / "dragflow"
     files = {path.relative_to(ROOT / "src").as_posix() for path in package.rglob("*") if path.is_file()}
-    with zipfile.ZipFile(wheel) as archive:
-        assert {name for name in files if "__pycache__" not in name} <= set(archive.namelist())
+    kept = {name for name in files if "__pycache__" not in name}
+    if wheel.suffix == ".whl":
+        with zipfile.ZipFile(wheel) as archive:
+            assert kept <= set(archive.namelist())
+    else:
+        with tarfile.open(wheel) as archive:
+            assert {f"src/{name}" for name in kept} <= {name.partition("/")[2] for name in archive.getnames()}
 
 
 def test_the_version_is_that_of_the_wheel(installed: Any, wheel: Path) -> None:
     said = installed.run("dragflow", "--version")
     assert said.returncode == 0, said.stderr
-    assert said.stdout.strip() == wheel.name.split("-")[1]
+    assert said.stdout.strip() == wheel.name.removesuffix(".tar.gz").split("-")[1]
     place = installed.run("python", "-c", "import dragflow; print(dragflow.__file__)").stdout
     assert Path(place.strip()).is_relative_to(installed.environment)
 
