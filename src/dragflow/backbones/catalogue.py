@@ -11,10 +11,11 @@ from dragflow.backbones.dummy import dummy_place
 from dragflow.backbones.family import FAMILIES, Family, published, terms
 from dragflow.backbones.hub import files_of
 from dragflow.backbones.hub_cache import in_cache, kept, lacking
-from dragflow.backbones.model_file import class_in, known, published_for, rest_of
+from dragflow.backbones.model_file import class_in, known, published_for, rest_of, told
 from dragflow.backbones.model_root import ModelRoot, read_roots
 from dragflow.backbones.usual import NANO_FOLDER, usual_preset
 from dragflow.core.models import DUMMY, NANO, ModelOptions
+from dragflow.files.models import settled_model, user_models
 
 _OURS = "Apache-2.0"
 
@@ -83,6 +84,31 @@ def _cached(name: str) -> Known | None:
         return None
     preset = usual_preset(ModelOptions(name))
     return Known(name, pipeline, None, None, None, preset, found.size, found.lacking)
+
+
+def known_as(options: ModelOptions) -> Known | None:
+    """What is known of one model; None of a file, and of what is nowhere."""
+    name = settled_model(options).name
+    if name in (NANO, DUMMY):
+        return _built_in(name, NANO_FOLDER if name == NANO else dummy_place())
+    if name in published():
+        return _published(name)
+    return _folder(Path(name)) if Path(name).is_dir() else None if Path(name).exists() else _cached(name)
+
+
+def is_here(options: ModelOptions) -> bool:
+    """Whether a model can be loaded without a download, as far as its files tell."""
+    options = settled_model(options)
+    if (main := told(options)) is not None:
+        return rest_of(options, main) is not None
+    known = known_as(options)
+    return known is not None and known.lacking is None and (known.size is not None or known.name == DUMMY)
+
+
+def on_this_machine() -> tuple[str, ...]:
+    """Models that a person can choose without a download: short names, nano, and what the hub's cache holds whole."""
+    cached = [name for name in in_cache() if is_here(ModelOptions(name))]
+    return tuple(dict.fromkeys([*user_models().models, NANO, *cached]))
 
 
 @dataclass(frozen=True)

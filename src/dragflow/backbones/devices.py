@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -42,6 +43,14 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
     if name not in _DTYPES:
         raise UserError(f"dtype {name!r} is not known: choose one of {', '.join(_DTYPES)}")
     return _DTYPES[name]
+
+
+def hand_back_memory() -> None:
+    """Hand what dropped networks occupied back to the other programs of the device."""
+    gc.collect()  # networks hold each other in circles
+    torch.cuda.empty_cache()  # does nothing where there is none
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def idle_device(device: torch.device, *, offload: bool) -> torch.device:

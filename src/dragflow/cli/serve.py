@@ -104,11 +104,12 @@ def _served_by_cluster(
         from dragflow.http.app import check_address
         from dragflow.http.ray_front import Deployment, deployed
         from dragflow.http.settings import ServerSettings, models_of, token_of_environment
+    from dragflow.files.models import settled_model
 
     check_address(server.host, ServerSettings(token=token_of_environment()))
     _check_cache(server)
     made = Deployment(
-        models=models_of(server.also, model),
+        models=tuple(map(settled_model, models_of(server.also, model))),  # short names mean nothing elsewhere
         provider=provider,
         scale=scale,
         queue=server.queue,
@@ -136,6 +137,8 @@ def served(
     provider: ProviderOptions,
     listens: Callable[[str], None],
     mounted: Callable[[FastAPI, Sequence[ModelOptions]], FastAPI] = lambda app, models: app,
+    *,
+    more: Callable[[], Sequence[str]] = tuple,
 ) -> int:
     """Run the server until it is interrupted.
 
@@ -145,10 +148,11 @@ def served(
         provider: guesses intents.
         listens: gets the address once it listens.
         mounted: puts a page onto the application.
+        more: further models that may be asked for where only this machine can ask.
     """
     with extra("http", "the server"):
         from dragflow.http.app import check_address, create_app, run_server
-        from dragflow.http.settings import ServerSettings, models_of, token_of_environment
+        from dragflow.http.settings import ServerSettings, models_of, public_name, token_of_environment
     from dragflow.files.cache import cache_folder
     from dragflow.select import selector
     from dragflow.service import GuessOptions, ModelPool, Service
@@ -157,11 +161,16 @@ def served(
 
     token = token_of_environment()
     models = models_of(server.also, model)
+    loaded = len(models)
+    if token is None:
+        names = [public_name(one) for one in models]
+        others = [name for name in more() if name not in names]
+        models += tuple(ModelOptions(name, device=model.device, offload=model.offload) for name in others)
     settings = ServerSettings(models=models, upload_bytes=server.upload * MEBI, keep_seconds=server.keep, token=token)
     check_address(server.host, settings)
     _check_cache(server)
     limits = Limits(queue=server.queue, seconds=server.seconds, keep_seconds=server.keep)
-    pool = ModelPool(len(models), server.inversions * MEBI, server.cache, server.cache_size * MEBI)
+    pool = ModelPool(loaded, server.inversions * MEBI, server.cache, server.cache_size * MEBI)
     service = Service(pool, limits, Estimates(cache_folder("estimates", "edits.json")))
     selects = selector(server.sam2, model.device)
     app = mounted(create_app(service, settings, GuessOptions(provider), selects), models)

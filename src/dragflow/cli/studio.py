@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import webbrowser
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -13,6 +14,9 @@ from dragflow.cli.terminal import say
 from dragflow.core.extras import extra
 from dragflow.core.models import ModelOptions
 from dragflow.intent.options import ProviderOptions
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def studio(
@@ -25,6 +29,7 @@ def studio(
     """Open the studio: a page on this machine on which pictures are dragged by hand."""
     with extra("studio", "dragflow studio"):
         from dragflow.studio.page import mount_studio
+    from dragflow.backbones.catalogue import on_this_machine
     from dragflow.http.settings import public_name
 
     def listens(at: str) -> None:
@@ -32,6 +37,7 @@ def studio(
         if browser:
             webbrowser.open(at)
 
-    return served(
-        server, model, provider, listens, lambda app, models: mount_studio(app, [public_name(one) for one in models])
-    )
+    def mounted(app: FastAPI, models: Sequence[ModelOptions]) -> FastAPI:
+        return mount_studio(app, [public_name(one) for one in models])
+
+    return served(server, model, provider, listens, mounted, more=on_this_machine)

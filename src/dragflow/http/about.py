@@ -1,19 +1,15 @@
-"""What a server says of itself: models, health, metrics."""
+"""What a server says of itself: health and metrics."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import psutil
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dragflow.backbones.usual import usual_preset
-from dragflow.core.models import ModelOptions
-from dragflow.files.presets import describe_preset, load_preset, preset_names, why_alike
 from dragflow.http.edits import Edits
-from dragflow.http.settings import ServerSettings, public_name
 from dragflow.service.run import State
 
 
@@ -50,18 +46,9 @@ class Counted:
         await self._app(scope, receive, counted if scope["type"] == "http" else send)
 
 
-def router(settings: ServerSettings, metrics: Metrics, selects: str) -> APIRouter:
-    """The addresses about the server; `selects` is what finds things under points."""
+def router(metrics: Metrics) -> APIRouter:
+    """The addresses about the server."""
     routes = APIRouter(tags=["server"])
-
-    @routes.get("/v1/models")
-    def models() -> dict[str, Any]:
-        """What edits may ask for."""
-        return {
-            "models": [_about(model, model is settings.models[0]) for model in settings.models],
-            "presets": [_preset(name) for name in preset_names()],
-            "selects_by": selects,
-        }
 
     @routes.get("/healthz")
     def health() -> dict[str, str]:
@@ -74,12 +61,3 @@ def router(settings: ServerSettings, metrics: Metrics, selects: str) -> APIRoute
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes
-
-
-def _preset(name: str) -> dict[str, Any]:
-    return {"name": name, "description": describe_preset(name), "alike": why_alike(load_preset(name))}
-
-
-def _about(model: ModelOptions, default: bool) -> dict[str, Any]:
-    said = {"name": public_name(model), "default": default, "preset": usual_preset(model), "device": model.device}
-    return said | {"quantize": None if model.gguf else model.quantize}

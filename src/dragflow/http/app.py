@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 import dragflow
 from dragflow.core.errors import UserError
-from dragflow.http import about, drafts, edits, exports, projects, recipes
+from dragflow.http import about, drafts, edits, exports, models, projects, recipes
 from dragflow.http.guard import Guard
 from dragflow.http.pictures import Pictures
 from dragflow.http.problems import add_handlers
@@ -94,7 +94,8 @@ def application(
         exports.router(begun, pictures, kept),
         recipes.router(settings),
         projects.router(settings),
-        about.router(settings, metrics, selector.name),
+        models.router(begun, settings, selector.name),
+        about.router(metrics),
     ):
         app.include_router(routes)
     add_handlers(app)

@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from dragflow.core.errors import Cancelled, DragFlowError
 from dragflow.core.events import Event, Stepped
 from dragflow.core.fields import Name
+from dragflow.core.models import ModelOptions
 from dragflow.editor.result import EditResult
 from dragflow.files.presets import override
 from dragflow.http import requests
@@ -92,6 +93,18 @@ class Edits:
         found = self._service.estimate(job, count)
         digits = {"seconds": 1, "load_seconds": 1, "memory_mib": 0}
         return {name: None if value is None else round(value, digits[name]) for name, value in asdict(found).items()}
+
+    def load(self, model: ModelOptions) -> None:
+        """Load a model before an edit asks for it; see `Service.load`."""
+        self._service.load(model)
+
+    def unload(self, model: ModelOptions) -> None:
+        """Free the memory of a model; see `Service.unload`."""
+        self._service.unload(model)
+
+    def is_loaded(self, model: ModelOptions) -> bool:
+        """Whether an edit would find a model loaded."""
+        return self._service.is_loaded(model)
 
     def counts(self) -> dict[State, int]:
         """How many jobs are kept, by their state; what is no longer kept is dropped."""

@@ -87,6 +87,14 @@ class ModelPool:
             editor.inversions = Inversions(max_bytes=self._inversion_bytes)
         return editor
 
+    def drop(self, options: ModelOptions) -> None:
+        """Drop one model, if it is in the pool, and hand the memory back to the device's other programs."""
+        from dragflow.backbones.devices import hand_back_memory
+
+        with self._loading:
+            self._editors.pop(_any_weights(options), None)
+        hand_back_memory()
+
     def clear(self) -> None:
         """Drop all models."""
         with self._loading:

@@ -15,6 +15,7 @@ from dragflow.core.checked import check, expect
 from dragflow.core.errors import Cancelled, DragFlowError, UserError
 from dragflow.core.events import Event, Observer, Stepped, silent
 from dragflow.core.fields import Seed
+from dragflow.core.models import ModelOptions
 from dragflow.files.presets import why_alike
 from dragflow.service.estimates import Estimate, Estimates, measured
 from dragflow.service.jobs import EditJob
@@ -268,6 +269,31 @@ class Service:
             inverted=editor is not None and editor.inverted(job.source, job.task, job.config),
             shared=self._pool.keeps_inversions,
         )
+
+    def load(self, model: ModelOptions) -> None:
+        """Load a model, in turn with the jobs of its device.
+
+        Raises:
+            UserError: see `Editor.load`.
+        """
+        self._in_turn(model, self._pool.get)
+
+    def unload(self, model: ModelOptions) -> None:
+        """Drop a model, in turn with the jobs of its device; the next job loads it again."""
+        self._in_turn(model, self._pool.drop)
+
+    def is_loaded(self, model: ModelOptions) -> bool:
+        """Whether a job would find the model loaded; never waits."""
+        return self._pool.loaded(model) is not None
+
+    def _in_turn(self, model: ModelOptions, act: Callable[[ModelOptions], object]) -> None:
+        if self._elsewhere is not None:
+            raise UserError("models are loaded elsewhere: where the edits run, when they need them")
+        with self._changing:
+            if self._closed:
+                raise UserError("the service is closed and takes no more jobs: make a new one")
+            done = self._worker(model.device).submit(act, model)
+        done.result()
 
     def get(self, name: str) -> Handle | None:
         """The job with an id; None if there is none, or it is no longer kept."""

@@ -7,6 +7,7 @@ import { Estimate } from "./estimate.js";
 import { suggest } from "./guesses.js";
 import { Journey } from "./journey.js";
 import { Judge } from "./judge.js";
+import { Models } from "./models.js";
 import { Projects } from "./project.js";
 import { Recipes } from "./recipe.js";
 import { Results } from "./results.js";
@@ -29,6 +30,7 @@ export class Studio {
     this.server = new Server();
     this.about = this.server.offers();
     this.estimate = new Estimate(this.server);
+    this.models = new Models(this);
     /** @type {Partial<Choices>} what is absent the server chooses as the widgets do at first */
     this.choices = {};
     this.name = "picture";
