@@ -71,3 +71,19 @@ def test_a_run_that_is_followed_after_a_reload_is_the_only_one(
     visitor.wait("!c.running")
     assert (asked, len(streams)) == ([], 1)
     assert visitor.page.locator(RESULTS).count() == 1
+
+
+def test_models_are_listed_loaded_and_unloaded(visit: Any) -> None:
+    visitor = visit()
+    visitor.page.get_by_text("Models", exact=True).click()
+    listed = visitor.page.locator(".studio-models li")
+    listed.first.wait_for()
+    assert listed.first.inner_text().startswith("nano")
+    assert "Apache-2.0" in listed.first.inner_text()
+    for button, said in (("Load", "nano is loaded"), ("Unload", "nano is unloaded")):
+        visitor.page.get_by_role("button", name=button, exact=True).click()
+        visitor.said(said, timeout=120_000)
+        visitor.page.wait_for_function(
+            "(loaded) => document.querySelector('.studio-models').textContent.includes('(loaded)') === loaded",
+            arg=button == "Load",
+        )

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_TALKATIVE = ("torchao", "torch.utils._pytree")
+_TALKATIVE = ("torchao", "torch.utils._pytree", "bitsandbytes")
 """Loggers of libraries that warn as they are imported, which the others do."""
 
 

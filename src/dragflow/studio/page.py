@@ -73,11 +73,10 @@ def _widgets(canvas: gr.HTML, models: Sequence[str]) -> None:
     suggest = gr.Button("Suggest what the drag means")
     suggest.click(None, [prompt], None, js="(prompt) => { void window.dragflow.suggest(prompt); }")
     model = gr.Dropdown(list(models), label="Model", interactive=True)
-    with gr.Accordion("Models", open=False):
-        gr.HTML('<ul class="studio-models"></ul>')
-        with gr.Row():
-            _button("Load", "void window.dragflow.models.act('load')", size="sm")
-            _button("Unload", "void window.dragflow.models.act('unload')", size="sm")
+    gr.HTML('<details><summary>Models</summary><ul class="studio-models"></ul></details>')
+    with gr.Row():
+        _button("Load", "void window.dragflow.models.act('load')", size="sm")
+        _button("Unload", "void window.dragflow.models.act('unload')", size="sm")
     presets = [("the best for the model", BEST), *((name, name) for name in preset_names())]
     preset = gr.Dropdown(presets, value=BEST, label="Preset", interactive=True)
     seed = gr.Number(0, label="Seed", precision=0, minimum=0)

@@ -5,6 +5,7 @@ import { answered, asked } from "./server.js";
 /** @typedef {{name: string, loaded: boolean, licence: string | null, bytes: number | null, here: boolean}} Model */
 
 const PLACE = ".studio-models";
+const AGAIN = 500;
 
 export class Models {
   /** @param {import("./studio.js").Studio} studio */
@@ -13,9 +14,11 @@ export class Models {
     void this.refresh();
   }
 
+  /** Show what the server has now. */
   async refresh() {
     const about = await this.studio.server.offers();
     const place = document.querySelector(PLACE);
+    if (!place) window.setTimeout(() => void this.refresh(), AGAIN); // the toolkit has not made it yet
     if (!about || !place) return;
     place.replaceChildren(...about.models.map((/** @type {Model} */ one) => {
       const item = document.createElement("li");
