@@ -73,6 +73,18 @@ def test_states_keys_and_values_are_read_bit_for_bit(editor: Editor, folder: Pat
     assert read.timings == made.timings
     assert read.inversion.schedule == made.inversion.schedule
     assert all(torch.equal(a, b) for a, b in zip(made.inversion.states, read.inversion.states, strict=True))
+    whole, back = made.inversion.tokens, read.inversion.tokens
+    assert whole is not None
+    assert back is not None
+    assert back.times.keys() == whole.times.keys()
+    for t, record in whole.times.items():
+        same = back.times[t]
+        assert (same.counts, same.device) == (record.counts, record.device)
+        assert same.attentions.keys() == record.attentions.keys()
+        for site, pair in record.attentions.items():
+            assert all(
+                torch.equal(x, y) and x.dtype == y.dtype for x, y in zip(pair, same.attentions[site], strict=True)
+            )
     kept, found = made.inversion.kv, read.inversion.kv
     assert kept is not None
     assert found is not None

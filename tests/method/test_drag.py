@@ -29,10 +29,10 @@ class Still:
 
     spec = SimpleNamespace(taps=("tap",))
 
-    def velocity(self, z: Tensor, t: float, cond: object, *, kv: object = None) -> Tensor:
+    def velocity(self, z: Tensor, t: float, cond: object, **_: object) -> Tensor:
         return torch.zeros_like(z)
 
-    def features(self, z: Tensor, t: float, cond: object, *, taps: tuple[str, ...], kv: object = None) -> tuple[Tensor]:
+    def features(self, z: Tensor, t: float, cond: object, *, taps: tuple[str, ...], **_: object) -> tuple[Tensor]:
         return (z,)
 
 

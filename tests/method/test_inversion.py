@@ -50,14 +50,14 @@ class Toy:
     def schedule(self, config: InversionConfig, latent: tuple[int, int]) -> Schedule:
         return Schedule(time_grid(config.steps), config.skip)
 
-    def velocity(self, z: Tensor, t: float, cond: float, *, kv: KVControl | None = None) -> Tensor:
+    def velocity(self, z: Tensor, t: float, cond: float, *, kv: KVControl | None = None, **_: object) -> Tensor:
         self.asked.append((round(t, 6), cond))
         key = z.flatten(2).transpose(1, 2)
         if kv is not None:
             key = kv(Site("double.0", "k"), key)
         return torch.full_like(z, self.rate) + 0.01 * key.transpose(1, 2).reshape(z.shape)
 
-    def features(self, z: Tensor, t: float, cond: Any, *, taps: tuple[str, ...], kv: KVControl | None = None) -> Any:
+    def features(self, z: Tensor, t: float, cond: Any, *, taps: tuple[str, ...], **_: object) -> Any:
         return tuple(z for _ in taps)
 
     def cache_device(self, size: int) -> torch.device:
@@ -135,7 +135,7 @@ def test_a_constant_field_is_inverted_to_the_picture_plus_its_integral() -> None
     toy = Toy()
     schedule = toy.schedule(InversionConfig(5, 1), SIZE)
     still = replace(toy, rate=0.0)
-    still.velocity = lambda z, t, cond, kv=None: torch.full_like(z, 0.5)  # pyright: ignore[reportAttributeAccessIssue]
+    still.velocity = lambda z, t, cond, **_: torch.full_like(z, 0.5)  # pyright: ignore[reportAttributeAccessIssue]
     found = invert(still, IMAGE, 1.0, schedule, kv_blocks=None, show=show, observer=silent)
     for t, z in zip(schedule.used, found.states, strict=True):
         assert torch.allclose(z, IMAGE + 0.5 * t, atol=1e-6)

@@ -28,6 +28,10 @@ class Footprint:
     """Parameters of autoencoder and text encoders."""
     kv_token_bytes: int
     """Bytes that one image token adds to the K/V record of one model call, at the default blocks and in bfloat16."""
+    record_token_bytes: int
+    """Bytes that one token of any kind adds to the record of all tokens of one model call, in bfloat16."""
+    text_tokens: int
+    """Most tokens of a prompt."""
     pixel_multiple: int
     """Pixels per image token, along each side."""
     autoencoder: int = 0
@@ -45,7 +49,14 @@ class Footprint:
 
     def kv_bytes(self, size: tuple[int, int]) -> int:
         """Bytes of the K/V record of one model call for a picture of (h, w) pixels."""
-        return self.kv_token_bytes * (size[0] // self.pixel_multiple) * (size[1] // self.pixel_multiple)
+        return self.kv_token_bytes * self._tokens(size)
+
+    def record_bytes(self, size: tuple[int, int]) -> int:
+        """The same of the record of all tokens, the prompt's included."""
+        return self.record_token_bytes * (self._tokens(size) + self.text_tokens)
+
+    def _tokens(self, size: tuple[int, int]) -> int:
+        return (size[0] // self.pixel_multiple) * (size[1] // self.pixel_multiple)
 
 
 def empty_networks(layout: Layout, configs: Mapping[str, Config], model: str) -> dict[str, nn.Module]:
@@ -79,6 +90,8 @@ def footprint_of(model: str, networks: Mapping[str, nn.Module], spec: BackboneSp
         width=spec.kv_token_bytes // torch.bfloat16.itemsize,
         channels=stages.get("base_dim") or stages["block_out_channels"][0],
         kv_token_bytes=2 * len(spec.kv_blocks) * spec.kv_token_bytes,
+        record_token_bytes=spec.record_token_bytes,
+        text_tokens=spec.text_limit,
         pixel_multiple=spec.pixel_multiple,
     )
 

@@ -84,6 +84,23 @@ class KVConfig(Checked, called="kv.{}"):
 
 
 @dataclass(frozen=True)
+class TokensConfig(Checked, called="tokens.{}"):
+    """Which tokens the model computes once the picture is inverted."""
+
+    active: Literal["all", "area"] = "all"
+    """`all`: every one (paper). `area`: those of the editable area, beside the keys and values of all others that were
+    recorded in the inversion; it needs a `denoise.background`, which puts back what lies outside."""
+    rim: Radius = 1
+    """Tokens around the area that are computed with it."""
+    text: Literal["fresh", "recorded"] = "fresh"
+    """`recorded`: the prompt's tokens are not computed either, unless it is another one than the source's. `fresh`:
+    they always are."""
+    every: AtLeastOne = 1
+    """Of how many calls of the inversion one is recorded, the last one first; the nearest in time serves the others.
+    The record takes as much less memory."""
+
+
+@dataclass(frozen=True)
 class SubjectConfig(Checked, called="subject.{}"):
     """Injection of the subject's features (paper Sec. 3.4); without effect where no subject adapter is loaded."""
 
@@ -197,6 +214,7 @@ class EditConfig(Checked, called="{}"):
     size: SizeConfig = field(default_factory=SizeConfig)
     inversion: InversionConfig = field(default_factory=InversionConfig)
     kv: KVConfig = field(default_factory=KVConfig)
+    tokens: TokensConfig = field(default_factory=TokensConfig)
     subject: SubjectConfig = field(default_factory=SubjectConfig)
     start: StartConfig = field(default_factory=StartConfig)
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
@@ -218,6 +236,11 @@ class EditConfig(Checked, called="{}"):
     def injects(self) -> bool:
         """Whether keys and values are injected at the K/V sites."""
         return self.kv.rule != "none"
+
+    @property
+    def records(self) -> bool:
+        """Whether keys and values of all tokens are recorded, so that those of the area can be computed alone."""
+        return self.inverts and self.tokens.active == "area"
 
     @property
     def inverts(self) -> bool:

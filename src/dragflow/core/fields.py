@@ -28,7 +28,7 @@ Area = Annotated[int, Interval(ge=4096, le=64_000_000)]
 """Number of pixels of a working size."""
 Guidance = Annotated[float, Interval(ge=-100, le=100)]
 Radius = Annotated[int, Interval(ge=0, le=64)]
-"""Quarters of a feature cell."""
+"""Quarters of a feature cell, or tokens."""
 Margin = Annotated[int, Interval(ge=0, le=4096)]
 """Pixels by which something is grown on all sides."""
 Fade = Annotated[float, Interval(ge=0, le=4096)]

@@ -26,6 +26,8 @@ class InversionKey:
     inversion: InversionConfig
     sites: tuple[str, ...] | None
     """Blocks whose K/V are recorded."""
+    every: int | None
+    """Of how many calls one is recorded, of all tokens; None: none is."""
     subject: SubjectKey | None
     references: tuple[ReferenceKind, ...]
     """What the model was told of while it inverted."""
@@ -36,7 +38,7 @@ class InversionKey:
     @property
     def calls_model(self) -> bool:
         """Whether the model is called to make it."""
-        return self.seed is None or self.sites is not None
+        return self.seed is None or self.sites is not None or self.every is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,8 @@ class Prepared:
     @property
     def nbytes(self) -> int:
         """Memory held."""
-        kv = self.inversion.kv
-        return sum(state.nbytes for state in self.inversion.states) + (0 if kv is None else kv.nbytes)
+        records = [record for record in (self.inversion.kv, self.inversion.tokens) if record is not None]
+        return sum(held.nbytes for held in (*self.inversion.states, *records))
 
 
 class Inversions:

@@ -74,15 +74,19 @@ def as_drag(
             prompt, subject=subject, references=seen(), fill=fill(), guidance=guidance
         )
 
+    area = torch.tensor(task.area).to(device)
+    touched = masks.any_cells(area, grid) | cells.moved | cells.vacated
     return Drag(
         regions=_motions(task, regions, warp if config.optimise.stretch else None),
-        area=masks.any_cells(torch.tensor(task.area).to(device), latent),
+        area=masks.any_cells(area, latent),
         latent_cells=frames.cell_map(task, regions, latent, warp),
         token_cells=cells,
         target=told(sampling, moved, filled),
         still=told(sampling, still, lambda: kept(inversion.image, spec)),
         inverting=told(inverting, moved, lambda: kept(proposal(), spec)),
         proposal=proposal,
+        tokens=masks.grown(touched, config.tokens.rim) if config.records else None,
+        text=config.tokens.text if prompt == task.prompt else "fresh",
     )
 
 

@@ -223,6 +223,7 @@ class Session:
             prompt=prompt,
             inversion=config.inversion,
             sites=kv_blocks(config, self._backbone.spec),
+            every=config.tokens.every if config.records else None,
             subject=self._subject.key(config, box),
             references=tuple(kind for kind in config.references if kind in UNMOVED),
             seed=config.seed if config.inversion.mode == "noised" else None,
@@ -255,6 +256,7 @@ class Session:
             self._backbone.schedule(config.inversion, latent),
             solver=config.inversion.solver,
             kv_blocks=key.sites,
+            every=key.every,
             show=self._show(window),
             observer=timer,
         )

@@ -24,13 +24,14 @@ from dragflow.core.result import Timing
 from dragflow.editor.inversions import InversionKey, Inversions, Prepared
 from dragflow.editor.versions import versions
 from dragflow.files.atomic import replacing
+from dragflow.method.active import CallRecord, TokenRecord
 from dragflow.method.backbone import Backbone, Schedule, Site
 from dragflow.method.inversion import Inversion
 from dragflow.method.kv import KVStore
 
 _log = logging.getLogger(__name__)
 
-FORMAT = "dragflow.inversion.1"
+FORMAT = "dragflow.inversion.2"
 _SUFFIX = ".inversion.safetensors"
 
 
@@ -114,6 +115,8 @@ def _write(path: Path, prepared: Prepared) -> None:
     recorded = [] if kv is None else [(t, site, x) for t, sites in kv.times.items() for site, x in sites.items()]
     tensors = {f"state.{i}": z for i, z in enumerate(inversion.states)}
     tensors |= {f"kv.{i}": x for i, (_, _, x) in enumerate(recorded)}
+    times = {} if inversion.tokens is None else inversion.tokens.times
+    tokens = {str(t): _flat(f"tokens.{i}", record, tensors) for i, (t, record) in enumerate(times.items())}
     tensors = {name: x.detach().contiguous() for name, x in tensors.items()}
     about = {
         "schedule": asdict(inversion.schedule),
@@ -121,6 +124,7 @@ def _write(path: Path, prepared: Prepared) -> None:
         "states": len(inversion.states),
         "blocks": None if kv is None else sorted(kv.blocks),
         "recorded": [(t, list(site)) for t, site, _ in recorded],
+        "tokens": tokens,
         "digest": _digest(tensors[name] for name in sorted(tensors)),
     }
     save_file(tensors, path, {"format": FORMAT, "about": json.dumps(about)})
@@ -134,13 +138,50 @@ def _read(path: Path, backbone: Backbone) -> Prepared:
     states = tuple(tensors[f"state.{i}"].to(backbone.device, copy=True) for i in range(about["states"]))
     schedule = Schedule(tuple(about["schedule"]["times"]), about["schedule"]["skip"])
     timings = tuple(Timing(**timing) for timing in about["timings"])
+    device = backbone.cache_device(sum(x.nbytes for name, x in tensors.items() if name.startswith("tokens.")))
+    times = {float(t): _record(said, tensors, device) for t, said in about["tokens"].items()}
+    tokens = TokenRecord(times) if times else None
     if about["blocks"] is None:
-        return Prepared(Inversion(schedule, states, None), timings)
+        return Prepared(Inversion(schedule, states, None, tokens), timings)
     recorded = [tensors[f"kv.{i}"] for i in range(len(about["recorded"]))]
     store = KVStore(frozenset(about["blocks"]), backbone.cache_device(sum(x.nbytes for x in recorded)))
     for (t, site), x in zip(about["recorded"], recorded, strict=True):
         store.times.setdefault(t, {})[Site(*site)] = x.to(store.device, copy=True)
-    return Prepared(Inversion(schedule, states, store), timings)
+    return Prepared(Inversion(schedule, states, store, tokens), timings)
+
+
+def _flat(name: str, record: CallRecord, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """What a record holds beside its tensors, which are put among others."""
+    known = {
+        f"{name}.{site}.{part}": x
+        for site, pair in record.attentions.items()
+        for part, x in zip("kv", pair, strict=True)
+    }
+    seen = {f"{name}.reference.{index}": x for index, x in record.references.items()}
+    tensors |= known | seen
+    away = None if record.negative is None else _flat(f"{name}.negative", record.negative, tensors)
+    return {
+        "name": name,
+        "sites": list(record.attentions),
+        "counts": record.counts,
+        "references": list(record.references),
+        "negative": away,
+    }
+
+
+def _record(said: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> CallRecord:
+    """The record of which that was said."""
+
+    def held(what: str) -> Tensor:
+        return tensors[f"{said['name']}.{what}"].to(device, copy=True)
+
+    return CallRecord(
+        device,
+        attentions={site: (held(f"{site}.k"), held(f"{site}.v")) for site in said["sites"]},
+        counts=said["counts"],
+        references={index: held(f"reference.{index}") for index in said["references"]},
+        negative=None if said["negative"] is None else _record(said["negative"], tensors, device),
+    )
 
 
 def _digest(tensors: Iterator[Tensor]) -> str:

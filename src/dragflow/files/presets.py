@@ -62,7 +62,7 @@ def _preset_text(name: str) -> str:
 def parse_config(data: dict[str, Any], source: str) -> EditConfig:
     """A configuration from plain data; absent fields have the paper's values."""
     config = schema.parse(TypeAdapter(EditConfig), data, source)
-    _check_skip(config, f"{source}: ")
+    _check_rules(config, f"{source}: ")
     return config
 
 
@@ -74,17 +74,22 @@ def check_config(config: EditConfig) -> EditConfig:
     """
     if not isinstance(config, EditConfig):
         raise not_a("a configuration", config, "an EditConfig or a preset's name")
-    _check_skip(config)
+    _check_rules(config)
     return config
 
 
-def _check_skip(config: EditConfig, source: str = "") -> None:
-    """Check the one rule that involves two fields."""
+def _check_rules(config: EditConfig, source: str = "") -> None:
+    """Check the rules that involve two fields."""
     inversion = config.inversion
     if inversion.skip >= inversion.steps:
         raise UserError(
             f"{source}inversion.skip: input should be less than inversion.steps, {inversion.steps} "
             f"(given {inversion.skip})"
+        )
+    if config.tokens.active == "area" and config.denoise.background == "none":
+        raise UserError(
+            f"{source}tokens.active is area, so that nothing is computed outside of it, and denoise.background is "
+            "none, so that nothing is put back there: set tokens.active to all, or denoise.background to replay"
         )
 
 

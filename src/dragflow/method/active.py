@@ -5,6 +5,7 @@ The record is made while the source is inverted, and looked up by time, never by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -73,12 +74,12 @@ class Active:
 class TokenRecord:
     """The records of one inversion, by time."""
 
-    device: torch.device
-    times: dict[float, CallRecord] = field(default_factory=dict[float, CallRecord])
+    times: dict[float, CallRecord]
 
-    def recorder(self, t: float) -> CallRecord:
-        """Where the call made at time t is recorded."""
-        return self.times.setdefault(t, CallRecord(self.device))
+    @staticmethod
+    def of(times: Sequence[float], device: torch.device) -> TokenRecord:
+        """An empty one for calls at these times."""
+        return TokenRecord({t: CallRecord(device) for t in times})
 
     def active(self, t: float, tokens: Bool[Tensor, "gh gw"], text: TextTokens) -> Active:
         """These tokens alone, beside the record of the time nearest to t."""

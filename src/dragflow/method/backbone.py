@@ -157,6 +157,8 @@ class BackboneSpec:
     """Attention blocks whose K/V are recorded and injected by default."""
     kv_token_bytes: int
     """Bytes of one key (or value) projection of one token."""
+    second_attentions: int = 0
+    """How many blocks have another attention, of the image's tokens among themselves."""
     guidance: Literal["none", "embedded", "classifier-free"] = "none"
     """What guidance is: `none`, it is ignored; `embedded`, an input of the model; `classifier-free`, twice the calls
     where it is not 1, away from `negative`."""
@@ -183,6 +185,11 @@ class BackboneSpec:
     """The preset that serves this model best, which is used where none is named."""
     swept: str = ""
     """The file of the sweep that chose `taps` and `kv_blocks`; "": they are the family's."""
+
+    @property
+    def record_token_bytes(self) -> int:
+        """Bytes that one token adds to the record of one model call; see `CallRecord`."""
+        return 2 * self.kv_token_bytes * (len(self.blocks) + self.second_attentions)
 
     def token_grid(self, latent: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the token grid for a latent of (h, w)."""

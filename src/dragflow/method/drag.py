@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dragflow.core.config import EditConfig, OptimiseConfig
 from dragflow.core.events import Observer
+from dragflow.method.active import Active, TextTokens
 from dragflow.method.backbone import Backbone, Conditioning, Features, KVControl, Latent
 from dragflow.method.inversion import Inversion, invert_coarsely
 from dragflow.method.kv import TokenMap
@@ -44,6 +45,16 @@ class Drag:
     """The same, to invert the proposal."""
     proposal: Callable[[], Latent]
     """The latent of the pixel preview; drawn and encoded only if it is needed."""
+    tokens: Bool[Tensor, "gh gw"] | None = None
+    """Those that are computed, where the inversion has a record of the others; None: all."""
+    text: TextTokens = "fresh"
+    """Whether the target prompt's tokens are computed with them."""
+
+    def active(self, inversion: Inversion, t: float) -> Active | None:
+        """What a model call at time t computes."""
+        if self.tokens is None or inversion.tokens is None:
+            return None
+        return inversion.tokens.active(t, self.tokens, self.text)
 
 
 def drag(
@@ -54,6 +65,10 @@ def drag(
     Returns:
         The latent of the edited picture (1, c, h, w), and the loss of every iteration.
     """
+    if edit.active(inversion, inversion.schedule.edit_time) is not None:
+        # What is not computed is told by the source alone.
+        show = _within(edit.area, inversion.image, show)
+
     # 1. The start: the inverted source, or something closer to the desired picture.
     z = _start(backbone, inversion, edit, config, show, observer)
 
@@ -64,7 +79,10 @@ def drag(
     place = _injection(inversion, edit, config)
 
     def features(z: Latent, cond: Conditioning, kv: KVControl | None) -> Features:
-        return backbone.features(z, t, cond, taps=taps, kv=kv)
+        return backbone.features(z, t, cond, taps=taps, kv=kv, active=edit.active(inversion, t))
+
+    def velocity(z: Latent) -> Latent:
+        return backbone.velocity(z, t, cond, kv=place(t), active=edit.active(inversion, t))
 
     # 3. The drag: a few (or many) gradient steps on the latent.
     losses: tuple[float, ...] = ()
@@ -79,12 +97,17 @@ def drag(
             lambda z: features(z, cond, place(t)),
             supervision,
             config.optimise,
-            preview=lambda z: lambda: show(image_estimate(z, backbone.velocity(z, t, cond, kv=place(t)), t)),
+            preview=lambda z: lambda: show(image_estimate(z, velocity(z), t)),
             observer=observer,
         )
 
     # 4. The way back to the picture, with the background put back after every step.
     return _denoise(backbone, z, inversion, edit, config, place, show, observer), losses
+
+
+def _within(area: Bool[Tensor, "h w"], source: Latent, show: Show) -> Show:
+    """Shows a latent in the area, and the source around it."""
+    return lambda z: show(torch.where(area, z, source))
 
 
 def _supervision(reference: Features, edit: Drag, config: OptimiseConfig) -> Supervision:
@@ -96,6 +119,9 @@ def _supervision(reference: Features, edit: Drag, config: OptimiseConfig) -> Sup
 def _start(
     backbone: Backbone, inversion: Inversion, edit: Drag, config: EditConfig, show: Show, observer: Observer
 ) -> Latent:
+    def restore(z: Latent, t: float) -> Latent:
+        return z if edit.active(inversion, t) is None else torch.where(edit.area, z, inversion.at(t))
+
     def proposal() -> Proposal:
         image = edit.proposal()
         if config.inversion.mode == "noised":
@@ -108,6 +134,8 @@ def _start(
             inversion.schedule,
             solver=config.inversion.solver,
             stride=config.start.stride,
+            active=lambda t: edit.active(inversion, t),
+            after=restore,
             show=show,
             observer=observer,
         )
@@ -156,7 +184,11 @@ def _denoise(
     cond = edit.target(config.denoise.guidance)
     branches = 2 if config.denoise.background == "resample" else 1
     with phase("denoise", branches * len(call_times(times, solver)), observer) as meter:
-        dragged = meter.watch(lambda z, t: backbone.velocity(z, t, cond, kv=place(t)), show)
+
+        def velocity(z: Latent, t: float) -> Latent:
+            return backbone.velocity(z, t, cond, kv=place(t), active=edit.active(inversion, t))
+
+        dragged = meter.watch(velocity, show)
         source = edit.still(config.inversion.guidance)  # the published branches differ in guidance, not in prompt
         branch = meter.watch(lambda z, t: backbone.velocity(z, t, source, kv=_recorded(inversion, config, t)), show)
         backgrounds = _backgrounds(inversion, config, branch)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from dragflow.core.config import Solver
 from dragflow.core.events import Observer
+from dragflow.method.active import Active, TokenRecord
 from dragflow.method.backbone import Backbone, Conditioning, Latent, Schedule
 from dragflow.method.kv import KVStore
 from dragflow.method.phases import Show, phase
@@ -22,6 +24,8 @@ class Inversion:
     states: tuple[Latent, ...]
     """One for each of `schedule.used`: from z at t_s down to the latent of the picture itself."""
     kv: KVStore | None
+    tokens: TokenRecord | None = None
+    """Keys and values of all tokens, for edits that compute some of them alone."""
 
     @property
     def z(self) -> Latent:
@@ -32,6 +36,10 @@ class Inversion:
     def image(self) -> Latent:
         """The latent of the picture."""
         return self.states[-1]
+
+    def at(self, t: float) -> Latent:
+        """The state at a time of `schedule.used`."""
+        return self.states[self.schedule.used.index(t)]
 
     def noised(self, image: Latent) -> Latent:
         """Another picture at t_s, under the noise of this one; the same to the bit where the pictures are."""
@@ -46,6 +54,7 @@ def invert(
     *,
     solver: Solver = "fireflow",
     kv_blocks: tuple[str, ...] | None,
+    every: int | None = None,
     show: Show,
     observer: Observer,
 ) -> Inversion:
@@ -58,15 +67,13 @@ def invert(
         schedule: time grid.
         solver: how its intervals are crossed.
         kv_blocks: blocks whose K/V are recorded at every call; None for none.
+        every: keys and values of all tokens are recorded at one call of so many; None: at none.
         show: decodes previews.
         observer: gets an event for every call.
     """
     times = schedule.used[::-1]
-    calls = len(call_times(times, solver))
-    store = None if kv_blocks is None else _store(backbone, image, kv_blocks, calls)
-
-    def velocity(z: Latent, t: float) -> Latent:
-        return backbone.velocity(z, t, cond, kv=None if store is None else store.recorder(t))
+    called = call_times(times, solver)
+    recording = _recording(backbone, image, cond, called, kv_blocks, None if every is None else called[::-1][::every])
 
     states = [image]
 
@@ -74,9 +81,9 @@ def invert(
         states.append(z)
         return z
 
-    with phase("invert", calls, observer) as meter:
-        integrate(meter.watch(velocity, show), image, times, solver=solver, after=keep)
-    return Inversion(schedule, tuple(states[::-1]), store)
+    with phase("invert", len(called), observer) as meter:
+        integrate(meter.watch(recording.velocity, show), image, times, solver=solver, after=keep)
+    return Inversion(schedule, tuple(states[::-1]), recording.kv, recording.tokens)
 
 
 def noise(
@@ -88,6 +95,7 @@ def noise(
     seed: int,
     solver: Solver = "fireflow",
     kv_blocks: tuple[str, ...] | None,
+    every: int | None = None,
     show: Show,
     observer: Observer,
 ) -> Inversion:
@@ -100,7 +108,9 @@ def noise(
         schedule: time grid.
         seed: of the noise, which is drawn on the CPU so that every device draws the same.
         solver: how its intervals are crossed on the way back.
-        kv_blocks: blocks whose K/V are recorded, at the times of the way back; None for none, without a model call.
+        kv_blocks: blocks whose K/V are recorded, at the times of the way back; None for none.
+        every: keys and values of all tokens are recorded at one of so many of these times; None: at none. Where nothing
+            is recorded the model is not called.
         show: decodes previews.
         observer: gets an event for every call.
     """
@@ -110,15 +120,15 @@ def noise(
     def at(t: float) -> Latent:
         return (1 - t) * image + t * eps
 
-    store = None
-    if kv_blocks is not None:
-        times = call_times(schedule.used, solver)
-        store = record = _store(backbone, image, kv_blocks, len(times))
-        with phase("invert", len(times), observer) as meter:
-            velocity = meter.watch(lambda z, t: backbone.velocity(z, t, cond, kv=record.recorder(t)), show)
-            for t in times:
+    times = call_times(schedule.used, solver)
+    recording = _recording(backbone, image, cond, times, kv_blocks, None if every is None else times[::every])
+    called = times if kv_blocks is not None else () if recording.tokens is None else tuple(recording.tokens.times)
+    if called:
+        with phase("invert", len(called), observer) as meter:
+            velocity = meter.watch(recording.velocity, show)
+            for t in called:
                 velocity(at(t), t)
-    return Inversion(schedule, (*map(at, schedule.used[:-1]), image), store)
+    return Inversion(schedule, (*map(at, schedule.used[:-1]), image), recording.kv, recording.tokens)
 
 
 def invert_coarsely(
@@ -129,14 +139,29 @@ def invert_coarsely(
     *,
     solver: Solver = "fireflow",
     stride: int,
+    active: Callable[[float], Active | None] = lambda t: None,
+    after: Callable[[Latent, float], Latent] = lambda z, t: z,
     show: Show,
     observer: Observer,
 ) -> Latent:
-    """The latent at t_s of another picture (a preview), `stride` intervals at a step, nothing recorded."""
+    """The latent at t_s of another picture (a preview), `stride` intervals at a step, nothing recorded.
+
+    Args:
+        backbone: the model.
+        image: latent of the picture (1, c, h, w).
+        cond: its prompt.
+        schedule: time grid.
+        solver: how its intervals are crossed.
+        stride: intervals at a step.
+        active: the tokens that a call at a time computes.
+        after: what becomes of the latent at the end of a step, at its time.
+        show: decodes previews.
+        observer: gets an event for every call.
+    """
     times = coarse_times(schedule, stride)
     with phase("start", len(call_times(times, solver)), observer) as meter:
-        velocity = meter.watch(lambda z, t: backbone.velocity(z, t, cond), show)
-        return integrate(velocity, image, times, solver=solver)
+        velocity = meter.watch(lambda z, t: backbone.velocity(z, t, cond, active=active(t)), show)
+        return integrate(velocity, image, times, solver=solver, after=lambda z, k: after(z, times[k]))
 
 
 def coarse_times(schedule: Schedule, stride: int) -> tuple[float, ...]:
@@ -146,7 +171,38 @@ def coarse_times(schedule: Schedule, stride: int) -> tuple[float, ...]:
     return times if times[-1] == up[-1] else (*times, up[-1])
 
 
-def _store(backbone: Backbone, image: Latent, blocks: tuple[str, ...], calls: int) -> KVStore:
-    h, w = backbone.spec.token_grid((image.shape[-2], image.shape[-1]))
-    size = 2 * len(blocks) * calls * h * w * backbone.spec.kv_token_bytes
-    return KVStore(frozenset(blocks), backbone.cache_device(size))
+@dataclass(frozen=True, eq=False)
+class _Recording:
+    """Calls that record what edits need later."""
+
+    backbone: Backbone
+    cond: Conditioning
+    kv: KVStore | None
+    tokens: TokenRecord | None
+
+    def velocity(self, z: Latent, t: float) -> Latent:
+        """That of the model."""
+        kv = None if self.kv is None else self.kv.recorder(t)
+        record = None if self.tokens is None else self.tokens.times.get(t)
+        return self.backbone.velocity(z, t, self.cond, kv=kv, record=record)
+
+
+def _recording(
+    backbone: Backbone,
+    image: Latent,
+    cond: Conditioning,
+    called: tuple[float, ...],
+    kv_blocks: tuple[str, ...] | None,
+    recorded: tuple[float, ...] | None,
+) -> _Recording:
+    """Calls at these times, with room for what they record of K/V at some blocks, and of all tokens at some times."""
+    spec = backbone.spec
+    h, w = spec.token_grid((image.shape[-2], image.shape[-1]))
+    kv = tokens = None
+    if kv_blocks is not None:
+        size = 2 * len(kv_blocks) * len(called) * h * w * spec.kv_token_bytes
+        kv = KVStore(frozenset(kv_blocks), backbone.cache_device(size))
+    if recorded is not None:
+        size = len(recorded) * (h * w + spec.text_limit) * spec.record_token_bytes
+        tokens = TokenRecord.of(recorded, backbone.cache_device(size))
+    return _Recording(backbone, cond, kv, tokens)

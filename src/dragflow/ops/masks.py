@@ -40,6 +40,11 @@ def region_weights(regions: Sequence[Bool[Tensor, "H W"]]) -> list[float]:
     return [weight / sum(raw) for weight in raw]
 
 
+def grown(mask: Bool[Tensor, "h w"], cells: int) -> Bool[Tensor, "h w"]:
+    """A mask with what lies so many cells around it."""
+    return F.max_pool2d(mask[None, None].float(), 2 * cells + 1, 1, cells)[0, 0] > 0
+
+
 def rim(mask: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
     """Cells on either side of the border of a mask."""
     m = mask[None, None].float()

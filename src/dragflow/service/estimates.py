@@ -191,7 +191,7 @@ def _inverting_calls(config: EditConfig) -> list[tuple[str, int]]:
         (name, calls)
         for name, calls in (
             ("encode", 1),
-            ("invert", inversion.calls(intervals) if solves or config.kv.rule != "none" else 0),
+            ("invert", _recorded_calls(config, inversion.calls(intervals))),
             ("start", inversion.calls(math.ceil(intervals / start.stride)) if proposes and solves else 0),
             ("drag", dragging),
             ("denoise", inversion.calls(intervals) * (2 if config.denoise.background == "resample" else 1)),
@@ -199,6 +199,13 @@ def _inverting_calls(config: EditConfig) -> list[tuple[str, int]]:
         )
         if calls
     ]
+
+
+def _recorded_calls(config: EditConfig, calls: int) -> int:
+    """Of so many of an inversion, those that are made."""
+    if config.solves_back or config.injects:
+        return calls
+    return math.ceil(calls / config.tokens.every) if config.records else 0
 
 
 def _seconds_of(runs: Sequence[Measured], pixels: int, calls: dict[str, int]) -> float | None:

@@ -31,6 +31,7 @@ def spec_of(transformer: Any, stride: int) -> BackboneSpec:
         taps=tuple(f"{blocks[i]}.{part}" for i in paper_taps(len(blocks)) for part in ("norm", "out")),
         kv_blocks=tuple(blocks[i] for i in paper_kv(len(blocks))),
         kv_token_bytes=heads[0] * heads[1] * transformer.dtype.itemsize,
+        second_attentions=len(config.dual_attention_layers),
         guidance="classifier-free",
         text_limit=TEXT_TOKENS,
         subject_heads=heads,
