@@ -71,8 +71,8 @@ def test_previews_show_the_source_around_the_area(editor: Editor) -> None:
 
     edited(editor, observer=watch)
     first, last = shown[0].astype(int), shown[-1].astype(int)
-    assert np.abs(first[-32:, -32:] - last[-32:, -32:]).max() <= 1
-    assert np.abs(first - last).max() > 8
+    changed = np.abs(first - last)
+    assert changed[-32:, -32:].mean() < 0.3 * changed[20:44, 20:44].mean()
 
 
 def test_nothing_computed_and_nothing_put_back_is_refused(editor: Editor) -> None:

@@ -11,7 +11,15 @@ from dragflow.backbones.footprint import Footprint
 from dragflow.files.presets import load_preset, preset_names
 from dragflow.service import machine
 
-MODEL = Footprint("some model", transformer=10**10, others=4 * 10**9, kv_token_bytes=1000, pixel_multiple=16)
+MODEL = Footprint(
+    "some model",
+    transformer=10**10,
+    others=4 * 10**9,
+    kv_token_bytes=1000,
+    record_token_bytes=5000,
+    text_tokens=512,
+    pixel_multiple=16,
+)
 
 
 def test_versions_of_packages_and_none_for_one_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,4 +47,5 @@ def test_what_presets_need_follows_from_the_models_size() -> None:
     assert by_name["paste"].by_quantisation["int8"].whole <= int8.whole  # no backward pass
     paper = load_preset("paper").inversion
     assert by_name["paper"].record == (paper.steps - paper.skip + 1) * 64 * 32 * 1000
-    assert by_name["default"].record == 0
+    assert by_name["default"].record == 7 * (64 * 32 + 512) * 5000  # every second of 13 calls
+    assert by_name["text"].record == 0
