@@ -30,7 +30,7 @@ def wrap(pipeline, options):
 
 
 def footprint(model, folder):
-    return Footprint(model, 3, 4, 5, 6, 7, 8)
+    return Footprint(model, 3, 4, 5, 6)
 """
 
 

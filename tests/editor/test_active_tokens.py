@@ -78,3 +78,22 @@ def test_previews_show_the_source_around_the_area(editor: Editor) -> None:
 def test_nothing_computed_and_nothing_put_back_is_refused(editor: Editor) -> None:
     with pytest.raises(UserError, match=r"tokens\.active is area.*denoise\.background"):
         edited(editor, "denoise.background=none")
+
+
+def test_a_preview_that_is_drawn_again_is_not_encoded_or_decoded_again(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = override(load_preset("default"), [*SHORT, "area.detail=true"])
+    session = editor.open(PICTURE, "a cat", config=config)
+    calls: list[str] = []
+    for name in ("encode", "decode"):
+        done: Any = getattr(editor.backbone, name)
+        monkeypatch.setattr(editor.backbone, name, lambda x, name=name, done=done: calls.append(name) or done(x))
+    first = session.edit(MOVE, config)
+    assert sorted(calls) == ["decode", "decode", "encode"]
+    calls.clear()
+    assert np.array_equal(session.edit(MOVE, config).pixels, first.pixels)
+    assert calls == ["decode"]
+    calls.clear()
+    session.edit(Operation(Box(20, 20, 44, 44), Translate((70, 40))), config)
+    assert sorted(calls) == ["decode", "decode", "encode"]

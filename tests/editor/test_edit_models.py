@@ -303,3 +303,30 @@ def test_what_a_model_will_be_told_is_known_before_it_is_loaded(
     model: str, preset: str, settings: tuple[str, ...], prompts: str
 ) -> None:
     assert usual_prompts(ModelOptions(model), config_of(preset, *settings)) == prompts
+
+
+def test_where_nothing_is_inverted_the_area_of_image_and_references_is_computed_alone(editor: Editor) -> None:
+    """Beside one record of the noised source, which has a source for every reference."""
+    seen: list[int] = []
+    block: Any = editor.backbone.transformer.transformer_blocks[0]  # pyright: ignore[reportAttributeAccessIssue]
+    handle = block.register_forward_pre_hook(
+        lambda _, __, given: seen.append(given["hidden_states"].shape[1]), with_kwargs=True
+    )
+    small = Instruction(Operation(Box(8, 8, 24, 24), Translate((30, 16))), prompt="a cat")
+    room = ["size.max_pixels=12288", "size.window=whole"]
+    results: dict[str, NDArray[np.uint8]] = {}
+    try:
+        for rim in (0, 64):
+            config = override(load_preset("instant"), [*room, "tokens.active=area", f"tokens.rim={rim}"])
+            session = editor.open(picture(96, 128), "a cat", config=config)
+            opened = len(seen)
+            results[str(rim)] = session.edit(small, config).pixels
+            again = len(seen)
+            session.edit(small, config)
+            assert len(seen) - again == again - opened == 4  # the record is used again
+            assert seen[opened] < 0.4 * seen[opened - 1] if rim == 0 else seen[opened] == seen[opened - 1]
+    finally:
+        handle.remove()
+    plain = editor.open(picture(96, 128), "a cat").edit(small, override(load_preset("instant"), room)).pixels
+    assert np.array_equal(results["64"], plain)
+    assert not np.array_equal(results["0"], plain)

@@ -28,10 +28,6 @@ class Footprint:
     """Parameters of autoencoder and text encoders."""
     kv_token_bytes: int
     """Bytes that one image token adds to the K/V record of one model call, at the default blocks and in bfloat16."""
-    record_token_bytes: int
-    """Bytes that one token of any kind adds to the record of all tokens of one model call, in bfloat16."""
-    text_tokens: int
-    """Most tokens of a prompt."""
     pixel_multiple: int
     """Pixels per image token, along each side."""
     autoencoder: int = 0
@@ -46,6 +42,10 @@ class Footprint:
     """Channels of a token in the blocks."""
     channels: int = 128
     """Channels of the autoencoder's first stage."""
+    record_token_bytes: int = 0
+    """Bytes that one token of any kind adds to the record of all tokens of one model call, in bfloat16."""
+    text_tokens: int = 0
+    """Most tokens of a prompt."""
 
     def kv_bytes(self, size: tuple[int, int]) -> int:
         """Bytes of the K/V record of one model call for a picture of (h, w) pixels."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from dragflow.core.config import EditConfig
 from dragflow.core.task import DragTask
 from dragflow.editor import frames
+from dragflow.editor.round_trip import RoundTrip
 from dragflow.editor.wording import target_prompt
 from dragflow.method.backbone import Backbone, Conditioning, Fill, Image, Latent, Reference, Subject
 from dragflow.method.drag import Drag
@@ -32,7 +33,7 @@ def as_drag(
     config: EditConfig,
     inversion: Inversion,
     *,
-    preview: Callable[[], Image],
+    preview: Callable[[], RoundTrip],
     sampling: Subject | None,
     inverting: Subject | None,
 ) -> Drag:
@@ -52,9 +53,8 @@ def as_drag(
     regions, warp = [torch.tensor(shown(op)).to(device) for op in task.operations], elastic(task)
     cells, prompt = frames.cell_map(task, regions, grid, warp), target_prompt(task, config, spec)
 
-    @cache
     def proposal() -> Latent:
-        return backbone.encode(preview())
+        return preview().latent
 
     @cache
     def moved() -> tuple[Reference, ...]:
@@ -65,7 +65,7 @@ def as_drag(
 
     @cache
     def filled() -> Fill | None:
-        return _filled(backbone, task, preview()) if spec.fills else None
+        return _filled(backbone, task, preview().image) if spec.fills else None
 
     def told(
         subject: Subject | None, seen: Callable[[], tuple[Reference, ...]], fill: Callable[[], Fill | None]

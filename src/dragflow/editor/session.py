@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dragflow.core.arrays import Pixels, Window
@@ -25,6 +26,7 @@ from dragflow.editor.memory import with_less_memory
 from dragflow.editor.metering import Timer, peak_memory, reset_peak_memory
 from dragflow.editor.request import as_drag
 from dragflow.editor.result import EditResult
+from dragflow.editor.round_trip import RoundTrip
 from dragflow.editor.subject import SessionSubject, subject_box
 from dragflow.editor.versions import versions
 from dragflow.editor.window import settled
@@ -37,7 +39,7 @@ from dragflow.method.drag import drag
 from dragflow.method.filling import kept
 from dragflow.method.inversion import Inversion, invert, noise
 from dragflow.method.phases import phase
-from dragflow.method.references import UNMOVED, unmoved
+from dragflow.method.references import seen_inverting, unmoved
 from dragflow.pixels.layers import Kept
 from dragflow.pixels.preview import draw_preview
 from dragflow.pixels.resolve import resolve
@@ -72,6 +74,8 @@ class Session:
         self._last: tuple[InversionKey, Prepared] | None = None
         """Held by the session itself: what is too large to be kept must not be made twice for one edit."""
         self._encoded: tuple[SizeConfig, Latent] | None = None
+        self._drawn: RoundTrip | None = None
+        """Of the last preview."""
 
     def edit(
         self,
@@ -152,12 +156,13 @@ class Session:
         """What the model makes of what is seen, at its working size or at that of the picture, and the loss of every
         iteration.
         """
+        drawn = cache(lambda: self._round_trip(self._as_image(preview().pixels, config)))
         edit = as_drag(
             self._backbone,
             seen,
             config,
             inversion,
-            preview=lambda: self._as_image(preview().pixels, config),
+            preview=drawn,
             sampling=self._subject.sampling(config, box),
             inverting=self._subject.inverting(config, box),
         )
@@ -167,7 +172,7 @@ class Session:
             decoded = self._backbone.decode(z)
             if config.area.detail:
                 full = frames.as_image(preview().pixels, (seen.area.shape[0], seen.area.shape[1]))
-                decoded = frames.with_detail(decoded, self._backbone.decode(edit.proposal()), full)
+                decoded = frames.with_detail(decoded, drawn().decoded, full)
             meter.step()
         return decoded, losses
 
@@ -225,7 +230,7 @@ class Session:
             sites=kv_blocks(config, self._backbone.spec),
             every=config.tokens.every if config.records else None,
             subject=self._subject.key(config, box),
-            references=tuple(kind for kind in config.references if kind in UNMOVED),
+            references=seen_inverting(config),
             seed=config.seed if config.inversion.mode == "noised" else None,
             weights=self._backbone.weights,
         )
@@ -269,7 +274,7 @@ class Session:
         return self._backbone.condition(
             prompt,
             subject=self._subject.inverting(config, box),
-            references=unmoved(config.references, z, self._backbone.spec.token_grid((z.shape[-2], z.shape[-1]))),
+            references=unmoved(seen_inverting(config), z, self._backbone.spec.token_grid((z.shape[-2], z.shape[-1]))),
             fill=kept(z, self._backbone.spec),
             guidance=config.inversion.guidance,
         )
@@ -280,6 +285,12 @@ class Session:
             seen = frames.shown(self.source.pixels, config.size.box)
             self._encoded = config.size, self._backbone.encode(self._as_image(seen, config))
         return self._encoded[1]
+
+    def _round_trip(self, preview: Image) -> RoundTrip:
+        """A preview at the model's working size, encoded and decoded once for further edits that draw the same."""
+        if self._drawn is None or not torch.equal(self._drawn.image, preview):
+            self._drawn = RoundTrip(self._backbone, preview)
+        return self._drawn
 
     def _as_image(self, seen: Pixels, config: EditConfig) -> Image:
         """What the model sees, at the size at which it works."""

@@ -7,12 +7,23 @@ from dataclasses import replace
 
 import torch
 
-from dragflow.core.config import ReferenceKind
+from dragflow.core.config import EditConfig, ReferenceKind
 from dragflow.method.backbone import Latent, Reference
 from dragflow.ops.geometry import CellMap, identity_map
 
 UNMOVED: tuple[ReferenceKind, ...] = ("source",)
 """Those that show the picture as it is, and so are known before the drag is."""
+
+
+def seen_inverting(config: EditConfig) -> tuple[ReferenceKind, ...]:
+    """What a model is shown while the picture is inverted.
+
+    Where nothing is solved back and all tokens are recorded: in place of whatever shows something moved the picture as
+    it is, so that the record has the tokens of every reference.
+    """
+    if config.inversion.mode == "noised" and config.records:
+        return ("source",) * len(config.references)
+    return tuple(kind for kind in config.references if kind in UNMOVED)
 
 
 def unmoved(kinds: tuple[ReferenceKind, ...], source: Latent, grid: tuple[int, int]) -> tuple[Reference, ...]:

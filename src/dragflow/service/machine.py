@@ -105,22 +105,13 @@ def preset_needs(footprint: Footprint, size: tuple[int, int]) -> tuple[PresetNee
 def _needs(preset: str, config: EditConfig, footprint: Footprint, size: tuple[int, int]) -> PresetNeeds:
     dragged = config.optimise.moving + config.optimise.refining > 0
     calls = config.inversion.calls(config.inversion.steps - config.inversion.skip)
-<<<<<<< HEAD
 
     def need(kind: str | None, *, offload: bool) -> float:
         options = ModelOptions(dtype="bfloat16", quantize=kind, checkpointing=True, offload=offload)
         return needed(options, footprint, size, dragged=dragged)
 
     needs = {name: Need(need(kind, offload=False), need(kind, offload=True)) for name, kind in STORED.items()}
-    return PresetNeeds(preset, needs, 0 if config.kv.rule == "none" else calls * footprint.kv_bytes(size))
-=======
-    others = footprint.others * _ENCODER_BYTES
-    needs: dict[str, Need] = {}
-    for quantisation, stored in STORED_BYTES.items():
-        alone = footprint.transformer * stored + (_OPTIMISING if optimises else _SAMPLING)
-        needs[quantisation] = Need(whole=alone + others, offloaded=max(alone, others))
     record = calls * footprint.kv_bytes(size) if config.injects else 0
     if config.records:
         record += math.ceil(calls / config.tokens.every) * footprint.record_bytes(size)
     return PresetNeeds(preset, needs, record)
->>>>>>> 91e7afc (Edits compute the tokens of the editable area alone: default, fast and paste; recorded in the inversion, kept with it)
