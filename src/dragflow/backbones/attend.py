@@ -24,6 +24,8 @@ from dragflow.method.active import Active, CallRecord, KeysValues, TokenKind
 from dragflow.method.backbone import KVControl, Projection, Reference, Site
 
 _ATTENTION = F.scaled_dot_product_attention
+_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+"""Those that it takes by their places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,7 @@ class _SeenAttention(TorchFunctionMode):
         if not self.expecting or func is not _ATTENTION:
             return func(*args, **kwargs)
         self.expecting = False
-        given: dict[str, Any] = dict(zip(("query", "key", "value"), args, strict=False)) | kwargs
+        given: dict[str, Any] = dict(zip(_ARGUMENTS, args, strict=False)) | kwargs
         given["key"], given["value"] = self._change((given["key"], given["value"]))
         return func(**given)
 
