@@ -226,7 +226,9 @@ def test_what_stretches_around_a_part_counts_if_it_is_asked_for_and_around_an_ob
 @pytest.mark.parametrize("start", ["source", "warp", "preview"])
 @pytest.mark.parametrize("background", ["replay", "resample", "none"])
 def test_every_start_runs_with_every_background(start: str, background: str, session: Session) -> None:
-    config = config_of("default", *QUICK, f"start.mode={start}", f"denoise.background={background}")
+    active = "all" if background == "none" else "area"
+    asked = (f"start.mode={start}", f"denoise.background={background}", f"tokens.active={active}")
+    config = config_of("default", *QUICK, *asked)
     assert unchanged_outside(session.edit(MOVE, config), session.source.pixels)
 
 
