@@ -16,7 +16,7 @@ from torch import Tensor
 from dragflow.backbones.guidance import Guided
 from dragflow.backbones.pipeline import PipelineBackbone
 from dragflow.core.errors import CapabilityError
-from dragflow.method.active import Active, CallRecord, TextTokens, TokenRecord
+from dragflow.method.active import Active, CallRecord, TextTokens
 from dragflow.method.backbone import OwnKV, Reference, SubjectPlace
 from dragflow.method.kv import KVStore, TokenMap
 from dragflow.method.references import in_place
@@ -88,9 +88,9 @@ def control(backbone: PipelineBackbone, z: Tensor, cond: Any) -> Any:
 
 
 def recorded(backbone: PipelineBackbone, z: Tensor, cond: Any, kv: Any = None) -> CallRecord:
-    record = TokenRecord(CPU)
-    backbone.velocity(z, TIME, cond, kv=kv, record=record.recorder(TIME))
-    return record.times[TIME]
+    record = CallRecord(CPU)
+    backbone.velocity(z, TIME, cond, kv=kv, record=record)
+    return record
 
 
 def slope(backbone: PipelineBackbone, z: Tensor, cond: Any, kv: Any, active: Active | None, of: Tensor) -> Tensor:
