@@ -95,9 +95,9 @@ class Watching(Still):
     def __init__(self) -> None:
         self.controls: list[Any] = []
 
-    def velocity(self, z: Tensor, t: float, cond: object, *, kv: object = None) -> Tensor:
+    def velocity(self, z: Tensor, t: float, cond: object, *, kv: object = None, **_: object) -> Tensor:
         self.controls.append(kv)
-        return super().velocity(z, t, cond, kv=kv)
+        return super().velocity(z, t, cond)
 
 
 def test_a_removal_is_not_optimised_and_its_keys_are_not_remembered() -> None:
