@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from cyclopts import CycloptsError
+from PIL import Image
 
 from dragflow.cli.app import app, written_out
 
 ROOT = Path(__file__).parents[2]
+BEGIN_WITH = ("start", "photographs", "compare")
+"""Pages whose commands are run."""
+NOT_RUN = ("studio", "serve", "doctor", "black-forest-labs/", "model use", "data/", "study/")
+"""Parts of commands that wait for people, need published weights, look at the machine, or change the user's choices."""
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("comfyui/*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -34,8 +44,82 @@ def arguments(line: str) -> list[str] | None:
     return None if at is None or (at and words[at - 1] not in ("|", "&&", "run", "time")) else words[at + 1 :]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_program_takes_every_command_of_a_page(page: Path) -> None:
-    for line in shell_lines(page):
-        if given := arguments(line):
-            app.parse_args(written_out(given), exit_on_error=False, print_error=False)
+def test_the_program_takes_every_command_of_the_pages() -> None:
+    given: list[tuple[Path, list[str]]] = []
+    seen: set[tuple[str, ...]] = set()
+    for page in PAGES:
+        for line in shell_lines(page):
+            words = arguments(line) or []
+            said = {(*words[:2], word.partition("=")[0]) for word in words[2:] if word.startswith("-")}
+            if new := (said or {tuple(words[:2])}) - seen:  # parsing takes time: what says nothing new is left out
+                seen |= new
+                given.append((page, words))
+    refused: list[str] = []
+    for page, words in given:
+        try:
+            app.parse_args(written_out(words), exit_on_error=False, print_error=False)
+        except CycloptsError as error:
+            refused.append(f"{page}: {shlex.join(words)}: {error}")
+    assert not refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BEGIN_WITH)
+def test_the_commands_of_a_page_run(name: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "docs" / "images", tmp_path / "docs" / "images")
+    at_hand = tmp_path / ("docs/images" if name == "compare" else ".")
+    (at_hand / "theirs").mkdir()
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(at_hand / "theirs" / "0.png")
+    monkeypatch.setenv("DRAGFLOW_MODEL", "dummy")
+    monkeypatch.chdir(at_hand)
+    made = 0
+    for line in shell_lines(ROOT / "docs" / f"{name}.md"):
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["cd"]:
+            monkeypatch.chdir(words[1])
+        elif words[:1] == ["python"]:
+            monkeypatch.setattr("sys.argv", words[1:])
+            runpy.run_path(words[1], run_name="__main__")
+        elif words[:1] == ["dragflow"] and not any(part in line for part in NOT_RUN):
+            quick = re.sub(r"world:\d+", "world:1", line.replace("--model nano", "--model dummy"))
+            done = run(*shlex.split(quick, comments=True)[1:])
+            assert done.code == 0, f"{line}: {done.err}"
+            made += 1
+    assert made > 2
+
+
+@pytest.mark.slow
+def test_the_python_of_its_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
+    shutil.copytree(ROOT / "docs" / "images", tmp_path / "docs" / "images")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks.replace('"nano"', '"dummy"'), "python.md", "exec"), {})
+    assert {"preview.png", "moved.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.slow
+def test_the_weights_on_the_page_of_gpus_are_those_of_the_configurations() -> None:
+    from dragflow.backbones.registry import footprint
+    from dragflow.core.models import ModelOptions
+
+    text = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w./-]+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.M)
+    assert len(rows) == 7
+    for model, *told in rows:
+        sizes = footprint(ModelOptions(model))
+        weights = (2 * sizes.transformer, sizes.transformer, 2 * sizes.others)
+        assert told == [f"{count / 2**30:.1f}" for count in weights], model
+
+
+def test_a_picture_of_a_page_is_there_and_every_picture_is_on_a_page() -> None:
+    shown = {
+        (page.parent / name).resolve()
+        for page in PAGES
+        for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+        if "://" not in name
+    }
+    assert not [path for path in shown if not path.is_file()]
+    there = {path for path in (ROOT / "docs" / "images").iterdir() if path.suffix not in (".py", "")}
+    inputs = {ROOT / "docs" / "images" / name for name in ("scene.png", "ball.png", "door.png")}
+    assert there - inputs <= shown
