@@ -29,7 +29,9 @@ KINDS = ("png", "tif", "webp", "jpg")
 
 
 def write(folder: Path) -> None:
-    """Instructions with every region, motion and choice; results in every format, and one that continues another."""
+    """Instructions with every region, motion and choice; results in every format, one that continues another; and a
+    project of them.
+    """
     folder.mkdir(parents=True)
     picture, mask = folder / "source.png", folder / "mask.png"
     _draw(picture, mask)
@@ -46,6 +48,9 @@ def write(folder: Path) -> None:
     for name, result in [(f"result.{kind}", first) for kind in KINDS] + [("continued.png", second)]:
         result.save(folder / name)
         expected[name] = recipe_meaning(result.provenance.recipe)
+    project = dragflow.Project.of(picture).added(first, asked, names=["square"]).added(second).marked(asked, parent=2)
+    project.save(folder / "kept.dragflow")
+    expected["kept.dragflow"] = project_meaning(project)
     (folder / EXPECTED).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
 
 
@@ -53,6 +58,7 @@ def meaning(instruction: Instruction) -> dict[str, Any]:
     """What an instruction asks for, in words and numbers that no version may change."""
     return {
         "prompts": [instruction.prompt, instruction.edit_prompt],
+        "protect": None if instruction.protect is None else _pixels(instruction.protect),
         "operations": [_operation(one) for one in instruction.operations],
         "editable": None
         if instruction.editable is None
@@ -72,6 +78,19 @@ def recipe_meaning(recipe: Recipe) -> dict[str, Any]:
         "steps": [recipe.config.inversion.steps, recipe.config.inversion.skip],
         "parent": recipe.parent,
     }
+
+
+def project_meaning(project: dragflow.Project) -> list[Any]:
+    """What a project holds: of each edit its parent, regions' names and instruction, and whether it was run."""
+    return [
+        [
+            one.parent,
+            list(one.names),
+            meaning(one.instruction),
+            None if one.recipe is None else recipe_meaning(one.recipe),
+        ]
+        for one in project.edits
+    ]
 
 
 def _operation(operation: Operation) -> list[Any]:
@@ -121,6 +140,12 @@ def _instructions(mask: Path) -> Iterator[tuple[str, Instruction]]:
             ],
             editable=outline,
             editable_mode="extend",
+        ),
+    )
+    yield (
+        "areas",
+        Instruction(
+            Operation(box, Translate((40, 16))), editable=outline, editable_mode="subtract", protect=Box(0, 40, 63, 47)
         ),
     )
     copies = [Operation(box, Translate((40, 16), "copy")), Operation(array, Remove())]

@@ -1,4 +1,4 @@
-"""Instructions and recipes of every release are read, and mean what they meant."""
+"""Instructions, recipes and projects of every release are read, and mean what they meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dragflow import load_instruction, load_recipe
+from dragflow import Project, load_instruction, load_recipe
 from dragflow.files.pictures import load_image
 from dragflow.service.jobs import repeat
 
@@ -36,6 +36,9 @@ def test_what_a_release_wrote_is_read(release: Path) -> None:
     source = load_image(release / "source.png")
     assert {path.name for path in release.iterdir()} == {*expected, "source.png", "expected.json"}
     for name, meant in expected.items():
+        if name.endswith(".dragflow"):
+            assert plain(kept.project_meaning(Project.load(release / name))) == meant, name
+            continue
         if name.endswith(".json"):
             assert plain(kept.meaning(load_instruction(release / name))) == meant, name
             continue
