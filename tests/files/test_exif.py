@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from dragflow.core.errors import UserError
 from dragflow.files.deep import turned
+from dragflow.files.embedded import xmp_packet
 from dragflow.files.encoding import encode
 from dragflow.files.pictures import SourceImage, decode_image, from_pixels, load_image
 from printer_profile import printer_profile
@@ -111,6 +112,16 @@ def test_exif_data_longer_than_a_jpeg_holds_are_left_out_and_that_is_said(caplog
     check_layout(encode("JPEG", source, source.pixels), turned(RAMP, 6))
     assert "EXIF data are left out" in caplog.text
     check_layout(encode("WEBP", source, source.pixels), turned(RAMP, 6))
+
+
+def test_what_a_tiff_holds_beside_exif_data_is_not_among_them() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    beside = {0x2BC: xmp_packet("recipe", "an earlier edit"), 0x10F: "maker"}
+    source = decode_image(saved("TIFF", tiffinfo=beside, icc_profile=profile), "source")
+    seen = Image.Exif()
+    seen.load(source.exif or b"")
+    assert dict(seen) == {0x10F: "maker"}
+    assert source.icc_profile == profile
 
 
 def test_damaged_exif_data_stop_no_picture_and_turn_none() -> None:

@@ -12,9 +12,10 @@ from dragflow.files.pillow import lenient_pillow
 
 _log = logging.getLogger(__name__)
 
-_STRUCTURE = frozenset({*range(0x100, 0x10E), 0x111, *range(0x115, 0x11C), 0x11C, 0x129, 0x13D, *range(0x140, 0x146)})
+_LAYOUT = frozenset({*range(0x100, 0x10E), 0x111, *range(0x115, 0x11C), 0x11C, 0x129, 0x13D, *range(0x140, 0x146)})
 """Tags about the layout of a TIFF file itself; they mean nothing in another file."""
-
+_PACKETS = frozenset({0x2BC, ExifTags.Base.InterColorProfile.value})
+"""A TIFF's XMP, which has the recipe of the result that it was, and its colour profile; neither is EXIF data."""
 
 _START = b"Exif\0\0"
 _ERRORS = (SyntaxError, ValueError, TypeError, KeyError, AttributeError, OSError, struct.error)
@@ -49,7 +50,7 @@ def exif_of(image: Image.Image, name: Path | str) -> tuple[bytes | None, int]:
             raise ValueError(f"orientation {orientation!r}")
         raw = image.info.get("exif")
         if not isinstance(raw, bytes) or _orientation(raw) != orientation:  # which may be in the XMP packet alone
-            for tag in _STRUCTURE.intersection(tags):
+            for tag in (_LAYOUT | _PACKETS).intersection(tags):
                 del tags[tag]
             tags.bigtiff = False  # a BigTIFF's own header would make EXIF data that nothing reads
             raw = tags.tobytes() if tags else None
