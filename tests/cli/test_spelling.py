@@ -13,8 +13,8 @@ import dragflow
 from dragflow.cli.spelling import spelled
 
 SOURCE = Path(dragflow.__file__).parent
-COMMANDS = {"train/main.py", "bench/report/commands.py"}
-"""A command line of its own, and the shell commands that repeat a run."""
+COMMANDS = {"train/main.py", "bench/report/commands.py", "backbones/torch_build.py"}
+"""A command line of its own, and the commands of other programs: that repeat a run, that mend an installed torch."""
 
 
 def sentences() -> Iterator[tuple[str, str]]:

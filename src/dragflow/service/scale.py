@@ -21,13 +21,13 @@ class Scale(Checked, called="`{}`"):
     __pydantic_config__ = STRICT
 
     min_replicas: _Count = 1
-    """Loaded models that are kept, however little is asked for. Only with --ray."""
+    """Loaded models that are kept, however little is asked for. Only on a Ray cluster."""
     max_replicas: _Count | None = None
     """Most of them. [default: one for each GPU of the cluster, or for each CPU where it has none]"""
     gpus: Annotated[float, Interval(ge=0, le=8)] | None = None
     """GPUs of a loaded model: 0.5 lets two share one, 0 gives it a CPU. [default: 1 where the cluster has any]"""
     fronts: _Count = 1
-    """Processes that take requests and draw previews. Only with --ray."""
+    """Processes that take requests and draw previews. Only on a Ray cluster."""
 
     def on(self, gpus: int, cpus: int) -> tuple[float, int]:
         """GPUs of a replica, 0 for a CPU instead, and the most replicas, on a cluster with so many.

@@ -107,7 +107,7 @@ def write_outputs(folder: Path, told: Circumstances, *, pictures: bool) -> str:
 
 
 def _summed(texts: Mapping[str, bytes], runs: Sequence[ScoredRun], *, pictures: bool) -> Iterator[tuple[str, bytes]]:
-    """The files of an archive, and at the end their digests, as `sha256sum --check` reads them."""
+    """The files of an archive, and at the end their digests, as sha256sum reads them."""
     sums: list[str] = []
     for name, data in (*texts.items(), *_of_runs(runs, pictures=pictures)):
         sums.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
