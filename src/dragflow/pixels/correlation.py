@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from scipy import fft
 
 from dragflow.core.arrays import Map
@@ -14,5 +15,5 @@ def correlate(values: Map, pattern: Map) -> Map:
     """
     shape = [a + b - 1 for a, b in zip(values.shape, pattern.shape, strict=True)]
     padded = [fft.next_fast_len(side, real=True) for side in shape]
-    product = fft.rfftn(values, padded) * fft.rfftn(pattern[::-1, ::-1], padded)
-    return fft.irfftn(product, padded)[: shape[0], : shape[1]]
+    product = np.asarray(fft.rfftn(values, padded)) * np.asarray(fft.rfftn(pattern[::-1, ::-1], padded))
+    return np.asarray(fft.irfftn(product, padded))[: shape[0], : shape[1]]
