@@ -80,7 +80,7 @@ class LoadModel:
                 "lora": ([_NONE, *_listed("loras")],),
                 "lora_strength": ("FLOAT", {"default": 1.0, "min": -10.0, "max": 10.0, "step": 0.01}),
                 "dtype": ([_AUTO, "bfloat16", "float16", "float32"],),
-                "quantize": ([_NONE, "int8", "fp8", "layerwise-fp8"],),
+                "quantize": ([_NONE, "int8", "fp8", "layerwise-fp8", "nf4"],),
                 "offload": ("BOOLEAN", {"default": False, "tooltip": "Encoders leave the device while they are idle."}),
                 "keep_in": (_AFTER, {"tooltip": "Where the weights are between edits; nowhere: they are read again."}),
             },
