@@ -1,6 +1,6 @@
 """How the cost of an edit grows: over size of the picture, area, iterations and operations, with fitted exponents.
 
-    python benchmarks/edit_cost.py [--preset default] [--timed] [--plot FILE]
+    python benchmarks/edit_cost.py [--preset default] [--over area ...] [--timed] [--plot FILE]
 
 Operations are counted, on blocks of FLUX.1's width without values, fewer of them than it has. --timed fits seconds of
 a small random FLUX of full depth, too. An exponent is the slope of a line through logarithms: 1 is in proportion.
@@ -43,9 +43,7 @@ class Axis:
 
 
 AXES = {
-    "pixels of the picture": Axis(
-        (256**2, 384**2, 512**2, 768**2), lambda pixels: replace(USUAL, size=(round(pixels**0.5),) * 2)
-    ),
+    "pixels": Axis((256**2, 384**2, 512**2, 768**2), lambda pixels: replace(USUAL, size=(round(pixels**0.5),) * 2)),
     "area": Axis((0.05, 0.1, 0.2, 0.4, 0.8), lambda area: replace(USUAL, area=area)),
     "iterations": Axis((2, 4, 8, 16), iterations=True),
     "operations": Axis((1, 2, 4), lambda count: replace(USUAL, operations=int(count))),
@@ -56,17 +54,20 @@ def main() -> None:
     """Measure, print a Markdown table, plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="default")
+    parser.add_argument("--over", nargs="+", choices=tuple(AXES), default=list(AXES), help="what is varied")
     parser.add_argument("--timed", action="store_true", help="seconds of a small model, too")
     parser.add_argument("--plot", type=Path, help="where the curves are drawn (.svg, .png, .pdf)")
     args = parser.parse_args()
     silence_libraries()
     config = load_preset(args.preset)
     with flop() as done:
-        curves = {"TFLOP": _curves(Editor(counted_flux1(**BLOCKS)), config, lambda one: one.flop / 1e12, done)}
+        curves = {
+            "TFLOP": _curves(Editor(counted_flux1(**BLOCKS)), config, args.over, lambda one: one.flop / 1e12, done)
+        }
     if args.timed:
         with tempfile.TemporaryDirectory() as folder:
             editor = Editor.load(write_dummy(Path(folder), **TIMED))
-        curves["seconds"] = _curves(editor, config, lambda one: one.seconds)
+        curves["seconds"] = _curves(editor, config, args.over, lambda one: one.seconds)
     print(_table(curves))
     if args.plot:
         _plot(curves, args.plot)
@@ -77,10 +78,15 @@ Curves = dict[tuple[str, str], list[float]]
 
 
 def _curves(
-    editor: Editor, config: EditConfig, cost: Callable[[Stage], float], done: Callable[[], int] = lambda: 0
+    editor: Editor,
+    config: EditConfig,
+    over: list[str],
+    cost: Callable[[Stage], float],
+    done: Callable[[], int] = lambda: 0,
 ) -> Curves:
     curves: Curves = {}
-    for name, axis in AXES.items():
+    for name in over:
+        axis = AXES[name]
         for value in axis.values:
             for edit, stages in measured(editor, axis.work(value), axis.config(config, value), done).items():
                 curves.setdefault((name, edit), []).append(cost(total(stages)))
@@ -106,11 +112,12 @@ def _table(curves: dict[str, Curves]) -> str:
 def _plot(curves: dict[str, Curves], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3 * len(AXES), 3 * len(curves)), layout="constrained")
-    grid = figure.subplots(len(curves), len(AXES), squeeze=False, sharey="row")
+    over = list(dict.fromkeys(name for of_unit in curves.values() for name, _ in of_unit))
+    figure = Figure(figsize=(3 * len(over), 3 * len(curves)), layout="constrained")
+    grid = figure.subplots(len(curves), len(over), squeeze=False, sharey="row")
     for row, (unit, of_unit) in zip(grid, curves.items(), strict=True):
         row[0].set_ylabel(unit)
-        for panel, name in zip(row, AXES, strict=True):
+        for panel, name in zip(row, over, strict=True):
             for edit, style in ((FIRST, "o-"), (NEXT, "s--")):
                 costs = of_unit[name, edit]
                 panel.plot(AXES[name].values, costs, style, label=f"{edit}: {exponent(AXES[name].values, costs):.2f}")
