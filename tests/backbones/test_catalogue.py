@@ -15,10 +15,12 @@ import pytest
 from huggingface_hub import constants
 
 from dragflow.backbones import hub
-from dragflow.backbones.catalogue import Known, known_models
+from dragflow.backbones.catalogue import Known, is_here, known_as, known_models, on_this_machine
 from dragflow.backbones.family import published
 from dragflow.core.errors import UserError
-from dragflow.core.models import DOWNLOADS
+from dragflow.core.models import DOWNLOADS, ModelOptions
+from dragflow.files.model_list import write_user_models
+from dragflow.files.models import UserModels
 
 DEV = "black-forest-labs/FLUX.1-dev"
 PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
@@ -101,6 +103,19 @@ def test_others_in_the_cache_are_listed_if_they_can_be_loaded(keep: Keep, dummy_
     (found,) = known_models()[2 + len(published()) :]
     assert (found.name, found.pipeline, found.licence) == ("someone/fine-tune", "FluxPipeline", None)
     assert found.terms == "licence: see its page"
+
+
+def test_what_can_be_chosen_without_a_download(keep: Keep, dummy_folder: Path, models_file: Path) -> None:
+    whole, half = keep("someone/whole", dummy_folder), keep("someone/half", dummy_folder)
+    (half / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    write_user_models(UserModels(models={"mine": ModelOptions(str(whole))}))
+    assert on_this_machine() == ("mine", "nano", "someone/whole")
+    here = {"nano", "dummy", "mine", "someone/whole"}
+    assert {name for name in (*here, "someone/half", "someone/none") if is_here(ModelOptions(name))} == here
+    known = known_as(ModelOptions("mine"))
+    assert known is not None
+    assert known.size
+    assert known_as(ModelOptions("someone/none")) is None
 
 
 # -- what is said before a download ------------------------------------------------------------------------------------
