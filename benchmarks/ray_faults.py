@@ -61,8 +61,12 @@ def main_with_faults(argv: Sequence[str]) -> None:
 
 def environment() -> dict[str, str]:
     """Variables with which all processes find this module, and compute alike."""
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    return {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": path}
+    return {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # else they give way to whatever else runs on the machine
+    }
 
 
 def manifest(folder: Path, items: int, crashing: int, hanging: int, draw: random.Random) -> Path:

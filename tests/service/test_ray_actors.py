@@ -27,6 +27,7 @@ def cluster() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else they give way to other tests
         patch.setenv("OMP_NUM_THREADS", "1")
         started = ray.init(
             "local",  # not one of another test that runs at the same time

@@ -64,6 +64,7 @@ def application(
     guesses: GuessOptions | None,
     selector: Selector,
     around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    poll: float = edits.POLL,
 ) -> FastAPI:
     """An application over what may be kept elsewhere, and outlive it.
 
@@ -74,6 +75,7 @@ def application(
         guesses: which provider guesses intents; None for none.
         selector: finds the thing under points.
         around: is entered before it runs, and left when it ends.
+        poll: seconds between looks for new events of an edit.
     """
 
     @asynccontextmanager
@@ -89,7 +91,7 @@ def application(
     )
     metrics, kept = about.Metrics(begun), Kept(4)
     for routes in (
-        edits.router(begun, pictures, settings),
+        edits.router(begun, pictures, settings, poll),
         drafts.router(pictures, Canvas(selector, kept), settings, guesses),
         exports.router(begun, pictures, kept),
         recipes.router(settings),

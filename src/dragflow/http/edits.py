@@ -33,7 +33,7 @@ from dragflow.service import EditJob, Handle, Service, plan, to_data
 from dragflow.service.limits import Busy
 from dragflow.service.run import State
 
-_POLL = 0.1
+POLL = 0.1
 """Seconds between looks for new events, which come from another thread."""
 _SHOWN = 1024
 """Longest side of a decoded preview."""
@@ -238,8 +238,8 @@ class Edits:
                 del self._edits[name]
 
 
-def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRouter:
-    """The addresses of edits."""
+def router(edits: Edits, pictures: Pictures, settings: ServerSettings, poll: float = POLL) -> APIRouter:
+    """The addresses of edits; streams look for new events every `poll` seconds."""
     routes = APIRouter(tags=["edits"])
 
     @routes.post("/v1/edits", status_code=202, openapi_extra=requests.body_schema(requests.EditRequest))
@@ -263,7 +263,7 @@ def router(edits: Edits, pictures: Pictures, settings: ServerSettings) -> APIRou
     async def events(name: Name) -> Response:
         """Server-sent events: phases and steps of every variant, then its end."""
         first = await run_in_threadpool(edits.news, name, Heard())  # raises while there is no answer yet
-        return EventSourceResponse(_stream(edits, name, *first))
+        return EventSourceResponse(_stream(edits, name, poll, *first))
 
     @routes.get("/v1/edits/{name}/result.png", response_class=Response)
     def result(name: Name, variant: Annotated[int, Query(ge=0)] = 0) -> Response:
@@ -316,7 +316,7 @@ def _overall(states: list[str]) -> str:
 
 
 async def _stream(
-    edits: Edits, name: str, said: list[dict[str, str]], heard: Heard | None
+    edits: Edits, name: str, poll: float, said: list[dict[str, str]], heard: Heard | None
 ) -> AsyncIterator[dict[str, str]]:
     """Every event from the first on, of all variants in turn; each variant's end; a preview when there is a new one."""
     while True:
@@ -324,7 +324,7 @@ async def _stream(
             yield one
         if heard is None:
             return
-        await asyncio.sleep(_POLL)
+        await asyncio.sleep(poll)
         said, heard = await run_in_threadpool(edits.news, name, heard)
 
 

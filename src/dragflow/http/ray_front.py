@@ -44,6 +44,8 @@ APPLICATION = "dragflow"
 _FRONTS = "Fronts"
 _HEAD = {"node:__internal_head__": 0.001}
 """Ray's mark of the head node, which is the last one to go."""
+_POLL = 0.5
+"""Seconds between looks of a front for new events of an edit, each of which is a call to the keeper."""
 _CALLS = 64
 """Calls of fronts that the keeper answers at the same time."""
 _REQUESTS = 1000
@@ -162,6 +164,7 @@ class Fronts:
             self._settings,
             GuessOptions(self._made.provider),
             selector(self._made.sam2, None),
+            poll=_POLL,
         )
 
 
