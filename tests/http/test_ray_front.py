@@ -129,11 +129,12 @@ def test_further_edits_of_a_picture_come_to_the_replica_that_holds_it(cluster: h
 
 @pytest.mark.slow
 def test_no_address_is_logged(cluster: httpx.Client, ray_address: str) -> None:
-    import ray
+    from ray._private.worker import _global_node as node
 
     name = begun(cluster, settings=SHORT)
     ended(cluster, name)
-    logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+    assert node is not None
+    logs = Path(node.get_logs_dir_path())
     texts = {path: path.read_text(errors="replace") for path in (logs / "serve").rglob("*.log")}
     assert any("Fronts" in path.name for path in texts)
     assert not [path.name for path, text in texts.items() if name in text]
