@@ -2,8 +2,9 @@
 
     python benchmarks/edit_cost.py [--preset default] [--over area ...] [--timed] [--plot FILE]
 
-Operations are counted, on blocks of FLUX.1's width without values, fewer of them than it has. --timed fits seconds of
-a small random FLUX of full depth, too. An exponent is the slope of a line through logarithms: 1 is in proportion.
+Operations of model calls are counted, on fewer blocks than FLUX.1 has, of its width and without values. --timed fits
+seconds of a small random FLUX of full depth, too. An exponent is the slope of a line through logarithms: 1 is in
+proportion.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from typing import Any
 
 import numpy as np
 from counted import counted_flux1, flop
-from edit_stages import FIRST, NEXT, Stage, Work, measured, total
+from edit_stages import CALLING, FIRST, NEXT, Stage, Work, measured, total
 
 from dragflow import EditConfig, Editor, load_preset
 from dragflow.backbones.dummy import write_dummy
 from dragflow.backbones.quiet import silence_libraries
 
 BLOCKS = {"num_layers": 1, "num_single_layers": 2}
-"""In FLUX.1's proportion."""
+"""In FLUX.1's proportion, which has `TIMES` as many."""
+TIMES = 19
 TIMED: dict[str, Any] = {"doubles": 19, "singles": 38, "heads": 1, "head_dim": 64}
 USUAL = Work((512, 512), area=0.2)
 
@@ -61,13 +63,11 @@ def main() -> None:
     silence_libraries()
     config = load_preset(args.preset)
     with flop() as done:
-        curves = {
-            "TFLOP": _curves(Editor(counted_flux1(**BLOCKS)), config, args.over, lambda one: one.flop / 1e12, done)
-        }
+        curves = {"TFLOP": _curves(Editor(counted_flux1(**BLOCKS)), config, args.over, _called, done)}
     if args.timed:
         with tempfile.TemporaryDirectory() as folder:
             editor = Editor.load(write_dummy(Path(folder), **TIMED))
-        curves["seconds"] = _curves(editor, config, args.over, lambda one: one.seconds)
+        curves["seconds"] = _curves(editor, config, args.over, lambda stages: total(stages).seconds)
     print(_table(curves))
     if args.plot:
         _plot(curves, args.plot)
@@ -81,7 +81,7 @@ def _curves(
     editor: Editor,
     config: EditConfig,
     over: list[str],
-    cost: Callable[[Stage], float],
+    cost: Callable[[dict[str, Stage]], float],
     done: Callable[[], int] = lambda: 0,
 ) -> Curves:
     curves: Curves = {}
@@ -89,8 +89,13 @@ def _curves(
         axis = AXES[name]
         for value in axis.values:
             for edit, stages in measured(editor, axis.work(value), axis.config(config, value), done).items():
-                curves.setdefault((name, edit), []).append(cost(total(stages)))
+                curves.setdefault((name, edit), []).append(cost(stages))
     return curves
+
+
+def _called(stages: dict[str, Stage]) -> float:
+    """TFLOP of the model calls of FLUX.1, without encoding and decoding."""
+    return TIMES * sum(took.flop for name, took in stages.items() if name in CALLING) / 1e12
 
 
 def exponent(values: tuple[float, ...], costs: list[float]) -> float:

@@ -21,6 +21,8 @@ from dragflow.pixels.resolve import resolve
 
 REST = "rest"
 """What lies between stages: previews, references, conditioning, the composite."""
+CALLING = ("invert", "start", "drag", "denoise")
+"""Stages that are model calls."""
 FIRST, NEXT = "first edit", "next edit"
 
 
@@ -191,7 +193,7 @@ class Necessary:
         product in each linear layer, and two in attention.
         """
         tokens, blocks = (self.image + self.text, self.blocks) if name == "invert" else (self.active, self.blocks)
-        if name not in ("invert", "start", "drag", "denoise"):
+        if name not in CALLING:
             return 0
         if name == "drag":
             linear, attention = self.call(tokens, self.tapped)
