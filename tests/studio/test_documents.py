@@ -159,3 +159,44 @@ def test_masks_are_unpacked_as_they_were(visit: Any) -> None:
           }));
         }"""
     )
+
+
+def test_regions_are_copied_removed_swapped_and_what_is_protected_stays(visit: Any, scene: Any, picture: Path) -> None:
+    visitor = visit()
+    visitor.open(picture)
+    visitor.tool("Box")
+    ys, xs = scene.mask.nonzero()
+    visitor.drag((xs.min() - 2, ys.min() - 2), (xs.max() + 2, ys.max() + 2))
+    does = visitor.page.get_by_label("Action")
+    does.select_option("remove")
+    assert visitor.words() == "Region 1 is removed."
+    visitor.wait("c.preview && c.ghost && !c.ghost.ghost.coarse && !c.ghost.ghost.regions[0].cutout")
+    assert visitor.instruction()["operations"][0]["motion"] == {"type": "remove"}
+    visitor.page.keyboard.press("Escape")
+    assert does.input_value() == "move"
+
+    does.select_option("copy")
+    visitor.tool("Move")
+    middle = (xs.mean(), ys.mean())
+    visitor.drag(middle, (middle[0] + 40, middle[1]))
+    assert visitor.words() == "Region 1 stays, and a copy moves 40 px to the right."
+    visitor.press("Copy again")
+    visitor.drag(middle, (middle[0], middle[1] + 30))
+    visitor.wait("c.preview")
+    asked = visitor.instruction()["operations"]
+    assert [operation["motion"]["label"] for operation in asked] == ["copy", "copy"]
+    visitor.tool("Protect")
+    visitor.drag((xs.max() + 20, ys.min()), (xs.max() + 20, ys.max()))
+    visitor.wait("c.preview")
+    assert visitor.instruction()["protect"]["type"] == "png"
+    kept = "c.document.constructor.restored"
+    assert visitor.value(f"c.document.saved().then({kept}).then((made) => made.state.protect.bounds !== null)")
+
+    visitor.value(
+        "(c.document.remove(1), c.document.change({ active: -1 }), c.document.paint(c.document.state.protect))"
+    )
+    visitor.value("c.maskChanged()")
+    visitor.press("Swap")
+    one, two = visitor.instruction()["operations"]
+    assert (one["motion"]["to"], two["motion"]["to"]) == (two["handle"], one["handle"])
+    assert {one["motion"]["label"], two["motion"]["label"]} == {"relocation"}

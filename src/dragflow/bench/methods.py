@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from dragflow.core.arrays import Mask, Pixels, Point
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError
 from dragflow.core.models import ModelOptions
-from dragflow.core.motion import Translate
+from dragflow.core.motion import Remove, Translate
 from dragflow.core.task import Box, Instruction, Operation
 from dragflow.pixels import masks
 from dragflow.pixels.layers import layers_of
@@ -37,14 +38,45 @@ def opencv_fill(image: Pixels, hole: Mask) -> Pixels:
     return np.asarray(cv2.inpaint(image, masks.dilate(hole, 2).astype(np.uint8), 3, cv2.INPAINT_TELEA), dtype=np.uint8)
 
 
+def by_relocation(sample: Sample) -> Pixels:
+    """What is copied or removed, without either: moved by a relocation, then the source's own pixels pasted back.
+
+    A copy: where the region was. A removal: where it went, which is as far away as the picture allows.
+    """
+    image, area = sample.image.pixels, sample.task.area
+    shown = image.copy()
+    pairs = zip(sample.asked.operations, sample.task.operations, strict=True)
+    moves = [_relocated(asked, op.mask) for asked, op in pairs]
+    task = resolve(image, replace(sample.asked, operations=tuple(moves), editable=None))
+    drawn = draw_preview(task)
+    for asked, op in zip(sample.task.operations, task.operations, strict=True):
+        back = asked.mask if asked.stays else masks.landing(op) & ~op.mask if not asked.lands else np.zeros_like(area)
+        drawn[back] = image[back]
+    shown[area] = drawn[area]
+    return shown
+
+
+def _relocated(operation: Operation, region: Mask) -> Operation:
+    motion = operation.motion
+    if not isinstance(motion, Remove):
+        return replace(operation, motion=replace(motion, label="relocation"))
+    h, w = region.shape
+    left, top, right, bottom = masks.bounds(region)
+    x, y = masks.centroid(region)
+    ways = ((dx, dy) for dx in (-left, w - right) for dy in (-top, h - bottom))
+    dx, dy = max(ways, key=lambda way: math.hypot(*way))
+    return replace(operation, motion=Translate((x + dx, y + dy), "relocation"), handle=(x, y), behind=False)
+
+
 WITHOUT_MODEL: dict[str, Callable[[Sample], Pixels]] = {
     "paste": lambda sample: draw_preview(sample.task, layers_of(sample.task, _unfilled, plain=True)),
     "paste-inpaint": lambda sample: draw_preview(sample.task, layers_of(sample.task, opencv_fill, plain=True)),
+    "relocate-paste": by_relocation,
     "preview": lambda sample: draw_preview(resolve(sample.image.pixels, sample.asked)),
     "preview-texture": lambda sample: draw_preview(resolve(sample.image.pixels, sample.asked), texture=True),
 }
-"""The region pasted at its target as it was painted; the same over OpenCV's inpainting; dragflow's own preview, with
-holes filled so that it errs least, and as people see it."""
+"""The region pasted at its target as it was painted; the same over OpenCV's inpainting; copies and removals made of
+relocations; dragflow's own preview, with holes filled so that it errs least, and as people see it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,7 +70,7 @@ def run(
     output
         Folder of the run.
     method
-        dragflow, point, regiondrag, text; without a model: paste, paste-inpaint, preview.
+        dragflow, point, regiondrag, text; without a model: paste, paste-inpaint, relocate-paste, preview.
     label
         The method's name in tables.
     devices

@@ -61,11 +61,12 @@ def marks(instruction: Instruction, size: tuple[int, int], sha256: str) -> dict[
     Raises:
         UserError: a region that breaks a rule.
     """
-    editable = instruction.editable
+    editable, protect = instruction.editable, instruction.protect
     return {
         "instruction": to_file(instruction),
         "regions": [_region(operation, size, i) for i, operation in enumerate(instruction.operations)],
         "area": None if editable is None else _png(rasterise(editable, size, "`editable`", whole=True)),
+        "protect": None if protect is None else _png(rasterise(protect, size, "`protect`", whole=True)),
         "source": {"sha256": sha256, "width": size[1], "height": size[0]},
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ from dragflow.world.motion import Motion
 from dragflow.world.scenes import Scene, scene
 
 KINDS = ("translate", "rotate", "scale", "stretch")
+STILL_KINDS = ("copy", "remove")
+"""Kinds that only those who ask for them get: a thing that appears at another place as well, or that is gone."""
 CHANGED = 6
 """Grey levels above which a pixel counts as changed by a motion."""
 _SCENES_TRIED = 60
@@ -40,10 +42,10 @@ class DragCase:
 
     seed: int
     kind: str
-    """One of KINDS."""
+    """One of KINDS or of STILL_KINDS."""
     scene: Scene
     moved: Scene
-    """The scene after the motion."""
+    """The scene after the motion, or with what is copied, or without what is removed."""
     index: int
     """Which thing is dragged."""
     motion: Motion
@@ -54,7 +56,7 @@ class DragCase:
     mask: Mask
     """What a user would paint: the visible part that moves."""
     target_mask: Mask
-    """Where that part is visible in the target."""
+    """Where that part, or its copy, is visible in the target; nowhere if it was removed."""
     area: Mask
     """The editable area: a rotated rectangle around both masks and everything that changes."""
     caption: str
@@ -64,13 +66,17 @@ class DragCase:
 
 
 def drag_case(seed: int, kind: str | None = None, size: int | tuple[int, int] = 256, split: str = "train") -> DragCase:
-    """Case number `seed`, always the same; `kind` is one of KINDS, drawn if None. Other arguments: as for `scene`.
+    """Case number `seed`, always the same; `kind` is one of KINDS, drawn if None, or of STILL_KINDS.
+
+    Other arguments: as for `scene`.
 
     Raises:
         UserError: an unknown kind or split, or a size that no drag fits.
     """
-    if kind is not None and kind not in KINDS:
-        raise UserError(f"drag {kind!r} is not known: choose one of {', '.join(KINDS)}")
+    if kind is not None and kind not in KINDS + STILL_KINDS:
+        raise UserError(f"drag {kind!r} is not known: choose one of {', '.join(KINDS + STILL_KINDS)}")
+    if kind in STILL_KINDS:
+        return _still(kind, drag_case(seed, "translate", size, split))
     for attempt in range(_SCENES_TRIED):
         rng = np.random.default_rng([seed, attempt, 11])
         drawn = kind or str(rng.choice(KINDS, p=[0.45, 0.25, 0.15, 0.15]))
@@ -89,6 +95,28 @@ def drag_case(seed: int, kind: str | None = None, size: int | tuple[int, int] = 
             if fits(before, after, index, motion):
                 return _case(seed, drawn, before, after, index, motion)
     raise UserError(f"no {kind or 'drag'} fits a picture of size {size} (case {seed}): use a larger size")
+
+
+def _still(kind: str, moved: DragCase) -> DragCase:
+    """What is copied to where a translation would move it, or removed instead."""
+    before, index = moved.scene, moved.index
+    if kind == "copy":
+        after = before.copied(index, moved.motion)
+        shown = part(after, max(before.moving(index)) + 1)
+    else:
+        after, shown = before.without(index), np.zeros_like(moved.mask)
+    target, thing = after.render(), before.things[index].name
+    changed = np.abs(moved.source.astype(np.int16) - target.astype(np.int16)).max(-1) > CHANGED
+    return replace(
+        moved,
+        kind=kind,
+        moved=after,
+        motion=moved.motion if kind == "copy" else motions.translate((0.0, 0.0)),
+        target=target,
+        target_mask=shown,
+        area=editable(changed | shown),
+        edit=f"a second {thing}" if kind == "copy" else f"the {thing} removed",
+    )
 
 
 def draw_motion(rng: np.random.Generator, scene: Scene, index: int, kind: str) -> Motion:

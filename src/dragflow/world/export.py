@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from dragflow.world.cases import DragCase, centroid
+from dragflow.core.errors import UserError
+from dragflow.world.cases import STILL_KINDS, DragCase, centroid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,13 @@ _LABELS = {"translate": "relocation", "rotate": "rotation", "scale": "deformatio
 
 
 def export_case(case: DragCase, folder: Path | str) -> Path:
-    """Write one case into `folder` and return it."""
+    """Write one case into `folder` and return it.
+
+    Raises:
+        UserError: a copy or a removal, for which ReD Bench has no task.
+    """
+    if case.kind in STILL_KINDS:
+        raise UserError(f"a {case.kind} cannot be exported: ReD Bench has no task for it")
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     _save(path / "original_image.png", case.source)

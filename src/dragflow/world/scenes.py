@@ -113,6 +113,19 @@ class Scene:
                 changed[i] = changed[i].moved(motion, self.unit)
         return replace(self, things=tuple(changed))
 
+    def copied(self, index: int, motion: Motion) -> Scene:
+        """The scene in which thing `index` stays, and is where a motion takes it as well, just in front of itself."""
+        moving, moved = self.moving(index), self.moved(index, motion)
+        group = 1 + max(thing.group for thing in self.things)
+        last = max(moving) + 1
+        copies = tuple(replace(moved.things[i], group=group) for i in moving)
+        return replace(self, things=(*self.things[:last], *copies, *self.things[last:]))
+
+    def without(self, index: int) -> Scene:
+        """The scene without thing `index` and all that moves with it."""
+        moving = self.moving(index)
+        return replace(self, things=tuple(thing for i, thing in enumerate(self.things) if i not in moving))
+
 
 def scene(
     seed: int,

@@ -13,8 +13,10 @@ from dragflow.bench.data.points import DEFAULT_RULE, RegionRule
 from dragflow.bench.data.world import World
 from dragflow.bench.sample import DataSet, Problem
 from dragflow.core.errors import UserError
+from dragflow.world.cases import STILL_KINDS
 
-_WORLD = "world:"
+_WORLDS = {"world": None, **{f"world-{kind}": kind for kind in STILL_KINDS}}
+"""Names of the built-in scenes, and of what drag each has: None for drags of all kinds."""
 _MOST_SCENES = 100_000
 
 
@@ -50,17 +52,19 @@ PAINTED = "painted"
 
 def rule_name(spec: str, regions: RegionRule | None) -> str:
     """What the header of a run has for the rule that `open_data` follows."""
-    return PAINTED if spec.startswith(_WORLD) else regions or DEFAULT_RULE
+    return PAINTED if _is_world(spec) else regions or DEFAULT_RULE
 
 
 def rule_named(spec: str, name: str) -> RegionRule | None:
     """The rule in the header of a run; None for the default, which what this version does not know counts as."""
-    known = () if spec.startswith(_WORLD) else get_args(RegionRule)
+    known = () if _is_world(spec) else get_args(RegionRule)
     return next((rule for rule in known if rule == name), None)
 
 
 def open_data(spec: str, regions: RegionRule | None = None) -> DataSet:
     """The data set that a folder holds, or `world:COUNT` (`world:COUNT@FIRST`) of the built-in scenes.
+
+    `world-copy:` and `world-remove:` have copies and removals in such scenes.
 
     Args:
         spec: the folder, or the built-in scenes.
@@ -69,7 +73,7 @@ def open_data(spec: str, regions: RegionRule | None = None) -> DataSet:
     Raises:
         UserError: the folder does not exist or holds no sample, the count is malformed, or the rule has no use.
     """
-    if spec.startswith(_WORLD):
+    if _is_world(spec):
         if regions is not None:
             raise UserError(f"`regions` is {regions!r}: the regions of {spec} are painted, leave it out")
         return _world(spec)
@@ -96,8 +100,13 @@ def check(data: DataSet) -> Checked:
     return Checked(data.name, categories.total(), dict(categories), truths, inferred, tuple(problems))
 
 
+def _is_world(spec: str) -> bool:
+    return spec.partition(":")[0] in _WORLDS and ":" in spec
+
+
 def _world(spec: str) -> World:
-    given = re.fullmatch(r"([0-9]{1,9})(?:@([0-9]{1,9}))?", spec.removeprefix(_WORLD))
+    name, _, scenes = spec.partition(":")
+    given = re.fullmatch(r"([0-9]{1,9})(?:@([0-9]{1,9}))?", scenes)
     if given is None:
         raise UserError(
             f"{spec!r} is not understood: write world:COUNT or world:COUNT@FIRST in whole numbers, as in world:50@1000"
@@ -105,4 +114,4 @@ def _world(spec: str) -> World:
     count, first = int(given[1]), int(given[2] or 0)
     if not 1 <= count <= _MOST_SCENES:
         raise UserError(f"{spec!r} asks for {count} scenes: the count must be 1 to {_MOST_SCENES}")
-    return World(first, count)
+    return World(first, count, _WORLDS[name])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import cv2
 import numpy as np
 
 from dragflow.bench.sample import Sample
 from dragflow.core.arrays import Mask, Pixels, Point
+from dragflow.core.motion import Motion as Asked
+from dragflow.core.motion import Remove
 from dragflow.core.task import Instruction, MaskArray, Operation
 from dragflow.files.pictures import SourceImage, from_pixels
 from dragflow.pixels import masks
@@ -28,11 +30,14 @@ class World:
 
     first: int
     count: int
+    kind: str | None = None
+    """One of `dragflow.world.cases.STILL_KINDS`; None: drags of all kinds."""
 
     @property
     def name(self) -> str:
         """The name in reports."""
-        return f"dragflow world, scenes {self.first} to {self.first + self.count - 1}"
+        kind = "" if self.kind is None else f" ({self.kind})"
+        return f"dragflow world{kind}, scenes {self.first} to {self.first + self.count - 1}"
 
     @property
     def ids(self) -> Sequence[str]:
@@ -41,7 +46,7 @@ class World:
 
     def load(self, sample: str) -> Sample:
         """Draw one scene."""
-        return as_sample(sample, drawn(case_of(int(sample))))
+        return as_sample(sample, drawn(case_of(int(sample), self.kind)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +66,9 @@ class Drawn:
     context: Context
 
 
-def case_of(scene: int) -> DragCase:
-    """Held-out scene `scene`."""
-    return drag_case(scene, None, SIZE, "test")
+def case_of(scene: int, kind: str | None = None) -> DragCase:
+    """Held-out scene `scene`, with a drag of a kind, or of the one that is drawn for it."""
+    return drag_case(scene, kind, SIZE, "test")
 
 
 def drawn(case: DragCase) -> Drawn:
@@ -86,10 +91,8 @@ def as_sample(name: str, scene: Drawn) -> Sample:
     """A scene as a sample; its points are spread over the region and move with it."""
     context = [name for name, present in asdict(scene.context).items() if present]
     pairs = [(p, scene.motion.apply(p)) for p in spread_points(scene.mask, POINTS)]
-    pairs = [(p, q) for p, q in pairs if masks.inside(q, scene.image.size)]
-    operation = Operation(
-        MaskArray(scene.mask, invert=False), scene.motion.asked(masks.centroid(scene.mask), scene.image.size)
-    )
+    pairs = [(p, q) for p, q in pairs if masks.inside(q, scene.image.size) and scene.kind != "remove"]
+    operation = Operation(MaskArray(scene.mask, invert=False), _asked(scene))
     return Sample(
         id=name,
         category=scene.kind,
@@ -101,6 +104,13 @@ def as_sample(name: str, scene: Drawn) -> Sample:
         target_mask=scene.target_mask,
         tags=("context", *context) if context else ("plain",),
     )
+
+
+def _asked(scene: Drawn) -> Asked:
+    if scene.kind == "remove":
+        return Remove()
+    motion = scene.motion.asked(masks.centroid(scene.mask), scene.image.size)
+    return replace(motion, label="copy") if scene.kind == "copy" and not isinstance(motion, Remove) else motion
 
 
 def spread_points(mask: Mask, count: int) -> tuple[Point, ...]:

@@ -1,10 +1,10 @@
 // The canvas: mount(element, host) puts it into a page. It knows neither the server nor the toolkit around it.
 
 import { Bitmap } from "./bitmap.js";
-import { Document } from "./document.js";
+import { Document, acts } from "./document.js";
 import { Judging } from "./judge.js";
 import { keyPressed } from "./keys.js";
-import { STILL, isStill } from "./motion.js";
+import { STILL } from "./motion.js";
 import { Painter } from "./painter.js";
 import { Panel } from "./panel.js";
 import { Pointers } from "./pointers.js";
@@ -14,7 +14,7 @@ import { View } from "./view.js";
 /** @typedef {import("./host.js").Host} Host */
 /** @typedef {import("./host.js").Point} Point */
 /** @typedef {import("./mark.js").MarkTool} MarkTool */
-/** @typedef {MarkTool | "move" | "area"} Tool */
+/** @typedef {MarkTool | "move" | "area" | "protect"} Tool */
 
 export class Canvas {
   /** @param {HTMLElement} element @param {Host} host */
@@ -78,15 +78,21 @@ export class Canvas {
     this.resume();
   }
 
-  /** The mask that tools paint: that of the active region, or the editable area. */
+  /** Whether the tool paints what lies over all regions, and does not mark one. */
+  get overall() {
+    return this.tool === "area" || this.tool === "protect";
+  }
+
+  /** The mask that tools paint: that of the active region, the editable area, or what is protected. */
   get painted() {
-    const mask = this.tool === "area" ? this.document.state.area : this.document.region?.mask;
+    const { state, region } = this.document;
+    const mask = this.tool === "area" ? state.area : this.tool === "protect" ? state.protect : region?.mask;
     return mask ?? new Bitmap(this.document.width, this.document.height);
   }
 
   /** @param {Bitmap} mask */
   paint(mask) {
-    if (this.tool === "area") this.document.change({ area: mask });
+    if (this.overall) this.document.change(this.tool === "area" ? { area: mask } : { protect: mask });
     else this.document.paint(mask);
     this.maskChanged();
   }
@@ -96,7 +102,7 @@ export class Canvas {
     try {
       const found = Bitmap.from(await this.host.select(point), this.document.width, this.document.height);
       if (adding && this.document.region) found.add(this.document.region.mask, 1);
-      if (adding || !this.document.region || !isStill(this.document.region.motion)) this.grab(found, adding);
+      if (adding || !this.document.region || acts(this.document.region)) this.grab(found, adding);
       else this.paint(found);
     } catch (error) {
       this.host.said(error instanceof Error ? error.message : String(error));
@@ -134,7 +140,8 @@ export class Canvas {
 
   /** Put the active region back to where it was. */
   revert() {
-    if (this.document.region && !isStill(this.document.region.motion)) this.move({ motion: STILL });
+    const { region } = this.document;
+    if (region && acts(region)) this.move({ motion: STILL, label: region.label === "removal" ? null : region.label });
   }
 
   /** After any change of a mask: the ghost is of other regions. */

@@ -6,6 +6,7 @@ import { STILL, asFile, inWords, isStill, matrixOf } from "./motion.js";
 
 /** @typedef {import("./host.js").Point} Point */
 /** @typedef {import("./motion.js").Motion} Motion */
+/** @typedef {"replace" | "extend" | "subtract"} AreaMode */
 
 /**
  * One region; each is one operation. Never changed: a change makes a new one.
@@ -16,7 +17,7 @@ import { STILL, asFile, inWords, isStill, matrixOf } from "./motion.js";
  * @property {Bitmap} mask
  * @property {Motion} motion
  * @property {Point | null} anchor null: the middle of the region
- * @property {"relocation" | "deformation" | null} label null: the program guesses
+ * @property {"relocation" | "deformation" | "copy" | "removal" | null} label null: the program guesses one of the first two
  * @property {"snap" | "soft" | "hard"} cut
  * @property {boolean | number | null} behind what stays in front of it where it goes: the id of another region, true for
  *   what the program finds there, false for nothing; null: the program guesses
@@ -26,7 +27,8 @@ import { STILL, asFile, inWords, isStill, matrixOf } from "./motion.js";
 /**
  * @typedef {object} State
  * @property {readonly Region[]} regions @property {number} active
- * @property {Bitmap | null} area @property {"replace" | "extend"} areaMode whether the area replaces what the program derives
+ * @property {Bitmap | null} area @property {AreaMode} areaMode what the area does to the one that the program derives
+ * @property {Bitmap | null} protect what never changes
  * @property {string} prompt @property {string} editPrompt
  */
 
@@ -34,7 +36,7 @@ import { STILL, asFile, inWords, isStill, matrixOf } from "./motion.js";
 const COLOURS = [[230, 60, 60], [40, 130, 230], [30, 150, 80], [185, 115, 15], [150, 80, 210], [15, 145, 155]];
 
 /** @type {State} */
-const EMPTY = { regions: [], active: -1, area: null, areaMode: "replace", prompt: "", editPrompt: "" };
+const EMPTY = { regions: [], active: -1, area: null, areaMode: "replace", protect: null, prompt: "", editPrompt: "" };
 
 export class Document {
   /** @param {number} width @param {number} height */
@@ -134,6 +136,30 @@ export class Document {
     this.change({ regions });
   }
 
+  /** The active region once more, to be copied to another place. */
+  copyAgain() {
+    const { region } = this;
+    if (!region) return;
+    this.add(region.mask);
+    this.changeRegion({ label: "copy", cut: region.cut }, false);
+  }
+
+  /** Let the two regions that are marked change places. */
+  swap() {
+    const [first, second] = this.marked;
+    const [one, other] = [first?.mask.centroid, second?.mask.centroid];
+    if (!one || !other || this.marked.length !== 2) return;
+    const going = (/** @type {Point} */ from, /** @type {Point} */ to) => ({ ...STILL, dx: to.x - from.x, dy: to.y - from.y });
+    /** @type {Map<Region, Motion>} */
+    const motions = new Map([[first, going(one, other)], [second, going(other, one)]]);
+    this.change({
+      regions: this.state.regions.map((region) => {
+        const motion = motions.get(region);
+        return motion ? { ...region, motion, anchor: null, label: "relocation", given: null } : region;
+      }),
+    });
+  }
+
   /** @param {number} index */
   remove(index) {
     const { id } = this.state.regions[index];
@@ -157,7 +183,7 @@ export class Document {
 
   /** The regions that an instruction is about, in its order. */
   get moving() {
-    return this.marked.filter((region) => !isStill(region.motion));
+    return this.marked.filter(acts);
   }
 
   /** What will happen, in words. */
@@ -165,11 +191,12 @@ export class Document {
     const { moving } = this;
     if (!this.state.regions.length) return "Mark what is to move.";
     if (!moving.length) return "Drag the region to where it is to go.";
-    return moving.map((region) => `${region.name} ${inWords(region.motion)}${this.orderInWords(region)}.`).join(" ");
+    return moving.map((region) => `${region.name} ${deedInWords(region)}${this.orderInWords(region)}.`).join(" ");
   }
 
   /** @param {Region} region */
-  orderInWords({ behind }) {
+  orderInWords({ behind, label }) {
+    if (label === "removal") return "";
     if (behind === true) return ", behind what is there";
     const front = this.state.regions.find((region) => region.id === behind);
     return front ? `, behind ${front.name}` : "";
@@ -183,24 +210,26 @@ export class Document {
     const regions = this.marked.map((region, i) => ({ region, known: settled?.[i] }));
     const operations = await Promise.all(
       regions
-        .filter(({ region }) => all || !isStill(region.motion))
+        .filter(({ region }) => all || acts(region))
         .map(async ({ region, known }) => {
           if (region.given && !all) return region.given;
           return { ...(await operationOf(region, known)), ...(all ? {} : await this.order(region)) };
         }),
     );
-    const { area, areaMode, prompt, editPrompt } = this.state;
+    const { area, areaMode, protect, prompt, editPrompt } = this.state;
     return {
       version: 2,
       operations,
       prompt,
       edit_prompt: editPrompt,
       ...(area ? { editable: { type: "png", png: await area.png(), invert: false }, editable_mode: areaMode } : {}),
+      ...(protect?.bounds ? { protect: { type: "png", png: await protect.png(), invert: false } } : {}),
     };
   }
 
   /** What stays in front of a region, as an operation says it. @param {Region} region */
-  async order({ behind }) {
+  async order({ behind, label }) {
+    if (label === "removal") return {};
     const front = this.state.regions.find((region) => region.id === behind);
     if (front) return front.mask.bounds ? { behind: { type: "png", png: await front.mask.png(), invert: false } } : {};
     return typeof behind === "boolean" ? { behind } : {};
@@ -211,7 +240,8 @@ export class Document {
     const regions = await Promise.all(
       this.state.regions.map(async (region) => ({ ...region, mask: await region.mask.png() })),
     );
-    return { ...this.state, width: this.width, height: this.height, regions, area: (await this.state.area?.png()) ?? null };
+    const [area, protect] = await Promise.all([this.state.area, this.state.protect].map(async (mask) => (await mask?.png()) ?? null));
+    return { ...this.state, width: this.width, height: this.height, regions, area, protect };
   }
 
   /** @param {any} data of `saved` */
@@ -226,6 +256,7 @@ export class Document {
       active: data.active,
       area: data.area ? await mask(data.area) : null,
       areaMode: data.areaMode ?? "replace",
+      protect: data.protect ? await mask(data.protect) : null,
       prompt: data.prompt,
       editPrompt: data.editPrompt,
     };
@@ -241,6 +272,17 @@ function identified(regions) {
     const behind = typeof region.behind === "string" ? (front < 0 ? null : front + 1) : region.behind;
     return { ...region, id: i + 1, behind };
   });
+}
+
+/** Whether anything is done with a region. @param {Region} region */
+export function acts({ motion, label }) {
+  return label === "removal" || !isStill(motion);
+}
+
+/** @param {Region} region */
+function deedInWords({ motion, label }) {
+  if (label === "removal") return "is removed";
+  return label === "copy" ? `stays, and a copy ${inWords(motion)}` : inWords(motion);
 }
 
 /** A name that no region has yet. @param {readonly Region[]} regions */
@@ -264,6 +306,10 @@ export function regionMatrix(region) {
 /** @param {Region} region @param {import("./host.js").Settled} [known] */
 async function operationOf(region, known) {
   const handle = region.mask.centroid ?? { x: 0, y: 0 };
+  if (region.label === "removal") {
+    const mask = known ? known.operation : { region: { type: "png", png: await region.mask.png(), invert: false }, cut: region.cut };
+    return { ...mask, motion: { type: "remove" }, behind: undefined };
+  }
   // What only shows a ghost says some motion: a region's label and cut are guessed with it.
   const aside = handle.x + 2 < region.mask.width - 1 ? 2 : -2;
   const still = isStill(region.motion);

@@ -56,9 +56,8 @@ export class History {
 }
 
 /** @param {State} state */
-export function masksOf({ regions, area }) {
-  const masks = regions.map((region) => region.mask);
-  return area ? [...masks, area] : masks;
+export function masksOf({ regions, area, protect }) {
+  return [...regions.map((region) => region.mask), area, protect].filter((mask) => mask !== null);
 }
 
 /** @param {Iterable<Bitmap>} masks */

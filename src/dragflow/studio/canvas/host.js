@@ -28,7 +28,7 @@
 /**
  * What the program understood of one region: its operation with nothing left to guess but the motion, and whether
  * the region was snapped to an object's edge.
- * @typedef {{operation: {motion: {label: "relocation" | "deformation"}}, snapped: boolean}} Settled
+ * @typedef {{operation: {motion: {label?: "relocation" | "deformation" | "copy"}}, snapped: boolean}} Settled
  */
 
 /**

@@ -4,7 +4,7 @@
 /** @typedef {import("./canvas.js").Tool} Tool */
 
 /** @type {Record<string, Tool>} */
-const TOOLS = { s: "select", b: "brush", e: "eraser", l: "lasso", p: "polygon", r: "rectangle", v: "move", a: "area" };
+const TOOLS = { s: "select", b: "brush", e: "eraser", l: "lasso", p: "polygon", r: "rectangle", v: "move", a: "area", k: "protect" };
 
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -16,6 +16,7 @@ export const KEYS = [
   ["Alt and drag", "set the point about which the region turns and scales"],
   ["Shift and drag", "along one axis, in steps of 15 degrees, width and height separately"],
   ["A", "paint the editable area (Alt erases)"],
+  ["K", "paint what is kept as it is (Alt erases)"],
   ["[ and ]", "smaller and larger brush"],
   ["arrows", "move the region by 1 px, with Shift by 10; in Select, the cursor; in a comparison, its slider"],
   ["Enter", "select what is at the cursor; close the polygon; show the preview"],

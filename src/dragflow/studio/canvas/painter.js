@@ -1,14 +1,16 @@
 // What is seen on a canvas: the picture, what moves over it, marks, and what is said over all of it.
 
 import { Backdrop } from "./backdrop.js";
-import { regionMatrix } from "./document.js";
+import { acts, regionMatrix } from "./document.js";
 import { drawHandles } from "./drag.js";
 import { masksOf } from "./history.js";
-import { isStill } from "./motion.js";
 
 /** @typedef {import("./bitmap.js").Bitmap} Bitmap */
 /** @typedef {import("./host.js").Point} Point */
 /** @typedef {import("./view.js").View} View */
+
+/** Unlike those of regions. @type {[number, number, number][]} */
+const [AREA, PROTECTED] = [[255, 210, 60], [40, 225, 235]];
 
 export class Painter {
   /** @param {import("./canvas.js").Canvas} canvas */
@@ -48,11 +50,11 @@ export class Painter {
   /** Tints where regions are, and what is being drawn. @param {number} line */
   drawMarks(line) {
     const { context, canvas } = this;
-    const { area, regions, active } = canvas.document.state;
-    if (area) context.drawImage(this.tinted(area, [255, 210, 60], 60), 0, 0);
+    const { area, protect, regions, active } = canvas.document.state;
+    if (area) context.drawImage(this.tinted(area, AREA, 60), 0, 0);
+    if (protect) context.drawImage(this.tinted(protect, PROTECTED, 110), 0, 0);
     regions.forEach((region, i) => {
-      const still = isStill(region.motion);
-      if (still) context.drawImage(this.tinted(region.mask, region.colour, i === active ? 110 : 60), 0, 0);
+      if (!acts(region)) context.drawImage(this.tinted(region.mask, region.colour, i === active ? 110 : 60), 0, 0);
     });
     const shown = new Set(masksOf(canvas.document.state));
     for (const mask of this.tints.keys()) if (!shown.has(mask)) this.tints.delete(mask);
@@ -71,7 +73,7 @@ export class Painter {
   /** @param {View} view @param {Point} at */
   drawBrush(view, at) {
     const { context, canvas } = this;
-    if (!["brush", "eraser", "area"].includes(canvas.tool)) return;
+    if (!["brush", "eraser", "area", "protect"].includes(canvas.tool)) return;
     const { x, y } = view.toScreen(at);
     for (const [colour, more] of /** @type {[string, number][]} */ ([["black", 0.5], ["white", -0.5]])) {
       context.strokeStyle = colour;

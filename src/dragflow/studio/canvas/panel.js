@@ -17,6 +17,7 @@ const TOOLS = [
   ["rectangle", "Box", "draw a rectangle (R)"],
   ["move", "Move", "drag, turn and scale the region (V)"],
   ["area", "Area", "paint where the picture may change (A)"],
+  ["protect", "Protect", "paint what never changes (K)"],
 ];
 const BRUSH = 2;
 
@@ -47,7 +48,13 @@ const ORDERS = [
   { text: "behind what is there", behind: true },
 ];
 
-/** What a label that was guessed says. */
+/** What is done with a region, and its label; a move may have others, too. @type {Record<string, "copy" | "removal" | null>} */
+const DEEDS = { move: null, copy: "copy", remove: "removal" };
+
+/** What a given area does to the one that the program derives. @type {Record<string, import("./document.js").AreaMode>} */
+const AREAS = { "only there": "replace", "there as well": "extend", "not there": "subtract" };
+
+/** What a label that was guessed says. @type {Record<string, string>} */
 const GUESSES = { relocation: "guessed: separate object", deformation: "guessed: part of an object" };
 
 export class Panel {
@@ -73,6 +80,7 @@ export class Panel {
     /** @type {Map<keyof Motion, HTMLInputElement>} */
     this.numbers = new Map();
     for (const [name, text, factor, step] of NUMBERS) this.fields.append(this.number(name, text, factor, step));
+    this.deed = chosen("Action", Object.keys(DEEDS), (value) => canvas.move({ label: DEEDS[value] }));
     this.label = chosen("Kind", ["guessed", "relocation", "deformation"], (value) =>
       canvas.move({ label: value === "guessed" ? null : /** @type {"relocation"} */ (value) }),
     );
@@ -83,7 +91,21 @@ export class Panel {
     /** @type {Order[]} what is offered */
     this.orders = [];
     this.order = chosen("Order", [], (value) => canvas.move({ behind: this.orders[Number(value)].behind }));
-    this.fields.append(this.label.field, this.cut.field, this.order.field, pressed("Put back", "Escape", () => canvas.revert()), this.list);
+    this.areaMode = chosen("May change", Object.keys(AREAS), (value) => {
+      canvas.document.change({ areaMode: AREAS[value] });
+      canvas.moved();
+    });
+    this.again = pressed("Copy again", "copy the region to one more place", () => {
+      canvas.document.copyAgain();
+      canvas.maskChanged();
+    });
+    this.swap = pressed("Swap", "let the two regions change places", () => {
+      canvas.document.swap();
+      canvas.maskChanged();
+    });
+    const back = pressed("Put back", "Escape", () => canvas.revert());
+    const chosenFields = [this.deed, this.label, this.cut, this.order, this.areaMode].map(({ field }) => field);
+    this.fields.append(...chosenFields, this.again, this.swap, back, this.list);
     this.listed = "";
     this.ordered = "";
     this.dialog = made("dialog", { className: "keys", ariaLabel: "Keyboard shortcuts" });
@@ -125,12 +147,28 @@ export class Panel {
       input.disabled = !doc.region;
       if (document.activeElement !== input) input.value = String(Math.round(motion[name] * factor * 10) / 10);
     }
-    this.label.select.value = doc.region?.label ?? "guessed";
+    this.showDeed();
     this.cut.select.value = doc.region?.cut ?? "snap";
     this.showGuesses();
     this.showOrder();
-    for (const { select } of [this.label, this.cut, this.order]) select.disabled = !doc.region;
+    for (const { select } of [this.deed, this.cut]) select.disabled = !doc.region;
     this.listRegions();
+  }
+
+  /** What is done with the active region, and what that leaves to be chosen. */
+  showDeed() {
+    const { document: doc } = this.canvas;
+    const label = doc.region?.label ?? null;
+    const deed = Object.keys(DEEDS).find((name) => DEEDS[name] === label && label) ?? "move";
+    this.deed.select.value = deed;
+    this.label.select.value = deed === "move" && label ? label : "guessed";
+    this.label.select.disabled = !doc.region || deed !== "move";
+    this.order.select.disabled = !doc.region || deed === "remove";
+    this.again.hidden = deed !== "copy";
+    this.swap.hidden = doc.marked.length !== 2;
+    const { area, areaMode } = doc.state;
+    this.areaMode.field.hidden = !area;
+    this.areaMode.select.value = Object.keys(AREAS).find((name) => AREAS[name] === areaMode) ?? "";
   }
 
   /** The list is rebuilt when it changes, not in every frame of a drag, and keeps the focus of the keyboard. */
@@ -149,7 +187,7 @@ export class Panel {
   showGuesses() {
     const { document: doc, settled } = this.canvas;
     const known = doc.region && settled?.[doc.marked.indexOf(doc.region)];
-    this.label.select.options[0].textContent = known ? GUESSES[known.operation.motion.label] : "guessed";
+    this.label.select.options[0].textContent = GUESSES[known?.operation.motion.label ?? ""] ?? "guessed";
     this.cut.select.options[0].textContent = known ? `snap: ${known.snapped ? "to the edge found" : "as painted"}` : "snap";
   }
 

@@ -108,8 +108,7 @@ export class Pointers {
     if (canvas.tool === "polygon" && canvas.marking) {
       canvas.marking.corner(point);
     } else if (canvas.tool !== "select") {
-      const erasing = canvas.tool === "area" && event.altKey;
-      const tool = canvas.tool === "area" ? (erasing ? "eraser" : "brush") : canvas.tool;
+      const tool = canvas.overall ? (event.altKey ? "eraser" : "brush") : /** @type {import("./mark.js").MarkTool | "move"} */ (canvas.tool);
       if (tool !== "move") canvas.marking = new Marking(tool, canvas.radius, point);
     }
     canvas.redraw();

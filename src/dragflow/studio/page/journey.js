@@ -34,7 +34,7 @@ export class Journey {
   get redoable() {
     if (!this.future.length) return false;
     const { state } = this.studio.canvas.document;
-    return state.regions === this.left?.regions && state.area === this.left?.area;
+    return state.regions === this.left?.regions && state.area === this.left?.area && state.protect === this.left?.protect;
   }
 
   /** Another picture is opened: undo comes back to the one that was shown. @param {Chapter | null} here */

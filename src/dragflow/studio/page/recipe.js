@@ -10,7 +10,7 @@ import { motionOf } from "../canvas/motion.js";
  * What the server tells of an instruction and the picture that it is for.
  * @typedef {object} Marks
  * @property {any} instruction @property {{mask: string, matrix: import("../canvas/host.js").Matrix, front: string | null}[]} regions
- * @property {string | null} area @property {Source} source
+ * @property {string | null} area @property {string | null} protect @property {Source} source
  */
 /**
  * What the server tells of a recipe, with the marks in it.
@@ -143,7 +143,7 @@ export function words({ model, served, preset, settings, seed, source }) {
 }
 
 /** What the canvas shows of a recipe. @param {Marks} recipe */
-export async function documentOf({ instruction, regions, area, source }) {
+export async function documentOf({ instruction, regions, area, protect, source }) {
   const { width, height } = source;
   const made = new Document(width, height);
   const mask = (/** @type {string} */ png) => Bitmap.fromPng(png, width, height);
@@ -156,7 +156,7 @@ export async function documentOf({ instruction, regions, area, source }) {
     const motion = motionOf(matrix, anchor ?? region.mask.centroid ?? { x: 0, y: 0 });
     if (!motion) throw new Error(`${region.name} is sheared or mirrored, which the canvas cannot show: repeat it with dragflow edit --from`);
     const behind = typeof given.behind === "boolean" ? given.behind : null;
-    return { ...region, motion, anchor, label: given.motion.label ?? null, cut: given.cut ?? "snap", behind, given };
+    return { ...region, motion, anchor, label: given.motion.type === "remove" ? "removal" : (given.motion.label ?? null), cut: given.cut ?? "snap", behind, given };
   });
   for (const [i, { front }] of regions.entries()) {
     if (!front) continue;
@@ -165,8 +165,8 @@ export async function documentOf({ instruction, regions, area, source }) {
     changed[i] = { ...changed[i], behind: still.id };
     changed.push(still);
   }
-  const painted = area ? await mask(area) : null;
+  const painted = { area: area ? await mask(area) : null, protect: protect ? await mask(protect) : null };
   made.history = new History();
-  made.show({ ...made.state, regions: changed, active: 0, area: painted, areaMode: instruction.editable_mode ?? "replace" });
+  made.show({ ...made.state, regions: changed, active: 0, ...painted, areaMode: instruction.editable_mode ?? "replace" });
   return made;
 }
