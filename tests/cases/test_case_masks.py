@@ -91,13 +91,13 @@ def test_an_instruction_file_says_the_choice_and_is_written_without_it(
 
 @pytest.mark.parametrize("name", [*UNDERSTOOD, "mask_inverted"])
 def test_an_area_is_read_by_the_same_rule_and_may_cover_most(name: str, masks_dir: Path, ball: Mask) -> None:
-    area = frozen(MaskFile(masks_dir / f"{name}.png"), "editable area", area=True)
+    area = frozen(MaskFile(masks_dir / f"{name}.png"), "editable area", area="area")
     assert np.array_equal(area.array, ~ball if name == "mask_inverted" else ball)
 
 
 def test_an_area_of_labels_names_its_own_choice(masks_dir: Path) -> None:
     with pytest.raises(UserError, match=r"^editable area: mask .*mask_labels.png.*`area.label`"):
-        frozen(MaskFile(masks_dir / "mask_labels.png"), "editable area", area=True)
+        frozen(MaskFile(masks_dir / "mask_labels.png"), "editable area", area="area")
 
 
 @pytest.mark.parametrize(

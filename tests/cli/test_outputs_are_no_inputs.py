@@ -43,6 +43,8 @@ READ_BY_ALL: Inputs = {
     "mask": (MASK, "mask.png"),
     "area": ((*MASK, "--area", "area.png"), "area.png"),
     "added area": ((*MASK, "--extend-area", "area.png"), "area.png"),
+    "protected area": ((*MASK, "--protect", "area.png"), "area.png"),
+    "region that changes places": (("--mask", "mask.png", "--swap", "area.png"), "area.png"),
 }
 READ_BY_TASK: Inputs = {
     "instruction": (("--task", "task.json"), "task.json"),
@@ -114,6 +116,18 @@ CASES = (
         },
     ),
     Case(
+        ("project", "new"),
+        {"--output": ".dragflow"},
+        ("picture.png", "result.png", *FORCE),
+        {"picture": ((), "picture.png"), "result": ((), "result.png")},
+    ),
+    Case(
+        ("project", "export"),
+        {"--output": ".ora"},
+        FORCE,
+        {"project": (("edits.dragflow",), "edits.dragflow")},
+    ),
+    Case(
         ("lora", "train"),
         {"--output": ".safetensors"},
         ("picture.png", *FORCE),
@@ -146,8 +160,11 @@ CASES = (
         },
     ),
 )
-FOLDERS = {("batch",), ("bench", "run"), ("bench", "import")}
+FOLDERS = {("batch",), ("bench", "run"), ("bench", "import"), ("bench", "real")}
 """Their output is a folder of their own, refused if it holds anything else; `bench score` writes into the run."""
+
+NAMING = {("model", "add")}
+"""Their `--force` replaces a name, and no file."""
 
 
 def commands(group: App, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -165,7 +182,7 @@ def test_every_output_option_is_in_the_table(run: Any, monkeypatch: pytest.Monke
         writes = {option for option in OUTPUTS if re.search(rf"(?m)^\W*{option}\b", told)}
         if command not in FOLDERS:
             assert writes == table.get(command, set()), command
-        assert ("--force" in told) == (command in table), command
+        assert ("--force" in told) == (command in table or command in NAMING), command
 
 
 @pytest.fixture
@@ -196,7 +213,8 @@ def crowded(desk: Any, monkeypatch: pytest.MonkeyPatch, run: Any) -> Path:
     ):
         (desk.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (desk.folder / name).write_text(name)
-    for name in ("lora.safetensors", "bridge.safetensors", "q.gguf", "adapter.bin", "recipe-lora.safetensors"):
+    weights = ("lora.safetensors", "bridge.safetensors", "q.gguf", "adapter.bin", "recipe-lora.safetensors")
+    for name in (*weights, "edits.dragflow"):
         (desk.folder / name).write_text(name)
     _result(desk.folder)
     return desk.folder

@@ -58,7 +58,7 @@ def edited(config: EditConfig) -> Tensor:
     request = Drag((region,), area, cells, cells, cond, cond, cond, lambda: torch.zeros(1, 1, *GRID))
     inversion = Inversion(Schedule(TIMES, 0), states(), None)
     model: Any = Still()
-    z, _ = drag(model, inversion, request, config, show=lambda z: z.numpy(), observer=silent)
+    z, _ = drag(model, inversion, request, config, show=lambda z: z().numpy(), observer=silent)
     return z[0, 0]
 
 
@@ -113,7 +113,7 @@ def test_a_removal_is_not_optimised_and_its_keys_are_not_remembered() -> None:
     settings = replace(config(0.0, moving=3), kv=KVConfig("in-place"), inversion=InversionConfig(mode="noised"))
     inversion = Inversion(Schedule(TIMES, 0), states(), store)
     model: Any = Watching()
-    _, losses = drag(model, inversion, request, settings, show=lambda z: z.numpy(), observer=silent)
+    _, losses = drag(model, inversion, request, settings, show=lambda z: z().numpy(), observer=silent)
     assert losses == ()
     injected = [
         control(site, torch.ones(1, 20, 1)).flatten().nonzero().flatten().tolist() for control in model.controls

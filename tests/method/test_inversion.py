@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,8 +81,8 @@ class Toy:
         return WeightsId(ModelOptions("toy", dtype="float32"), "0")
 
 
-def show(z: Tensor) -> Any:
-    return z.numpy()
+def show(z: Callable[[], Tensor]) -> Any:
+    return z().numpy()
 
 
 def inverted(toy: Toy, *, kv: bool = True, observer: Any = silent) -> Inversion:

@@ -88,7 +88,7 @@ def reconstruct(
     z = backbone.encode(frames.as_image(pixels, size))
     schedule = backbone.schedule(config.inversion, (z.shape[-2], z.shape[-1]))
 
-    def show(z: Latent) -> Pixels:
+    def shown(z: Latent) -> Pixels:
         return frames.as_pixels(backbone.decode(z))
 
     def condition(prompt: str, guidance: float) -> Conditioning:
@@ -98,13 +98,15 @@ def reconstruct(
     recorded = any(setting.kv for setting in settings.values())
     blocks = (config.kv.sites or backbone.spec.kv_blocks) if recorded else None
     solver = config.inversion.solver
-    inversion = invert(backbone, z, source, schedule, solver=solver, kv_blocks=blocks, show=show, observer=silent)
-    decoded = show(z)
+    inversion = invert(
+        backbone, z, source, schedule, solver=solver, kv_blocks=blocks, show=lambda z: shown(z()), observer=silent
+    )
+    decoded = shown(z)
     reference = frames.as_pixels(frames.as_image(pixels, size))
     everywhere = np.ones(size, np.bool_)
     for name, setting in settings.items():
         velocity = _velocity(backbone, inversion, sample, config, setting, condition)
-        again = show(integrate(velocity, inversion.z, schedule.used, solver=solver))
+        again = shown(integrate(velocity, inversion.z, schedule.used, solver=solver))
         yield Reconstruction(
             sample.id,
             name,

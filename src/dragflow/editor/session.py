@@ -38,7 +38,7 @@ from dragflow.method.backbone import Backbone, Conditioning, Image, Latent
 from dragflow.method.drag import drag
 from dragflow.method.filling import kept
 from dragflow.method.inversion import Inversion, invert, noise
-from dragflow.method.phases import phase
+from dragflow.method.phases import Show, phase
 from dragflow.method.references import seen_inverting, unmoved
 from dragflow.pixels.layers import Kept
 from dragflow.pixels.preview import draw_preview
@@ -296,12 +296,12 @@ class Session:
         """What the model sees, at the size at which it works."""
         return frames.as_seen(seen, self._backbone.spec, config.size.max_pixels)
 
-    def _show(self, window: Window | None) -> Callable[[Latent], Pixels]:
+    def _show(self, window: Window | None) -> Show:
         """How a latent of the window looks in the whole picture."""
 
-        def show(z: Latent) -> Pixels:
+        def show(z: Callable[[], Latent]) -> Pixels:
             with self._backbone.lock:  # an observer may keep a preview, and ask for it in another thread
-                decoded = self._backbone.decode(z)
+                decoded = self._backbone.decode(z())
             return frames.overview(self.source.pixels, window, decoded)
 
         return show

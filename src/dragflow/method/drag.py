@@ -97,7 +97,7 @@ def drag(
             lambda z: features(z, cond, place(t)),
             supervision,
             config.optimise,
-            preview=lambda z: lambda: show(image_estimate(z, velocity(z), t)),
+            preview=lambda z: lambda: show(lambda: image_estimate(z, velocity(z), t)),
             observer=observer,
         )
 
@@ -107,7 +107,7 @@ def drag(
 
 def _within(area: Bool[Tensor, "h w"], source: Latent, show: Show) -> Show:
     """Shows a latent in the area, and the source around it."""
-    return lambda z: show(torch.where(area, z, source))
+    return lambda z: show(lambda: torch.where(area, z(), source))
 
 
 def _supervision(reference: Features, edit: Drag, config: OptimiseConfig) -> Supervision:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Show = Callable[[Tensor], "NDArray[np.uint8]"]
-"""Decodes an image latent to a picture (H, W, 3)."""
+Show = Callable[[Callable[[], Tensor]], "NDArray[np.uint8]"]
+"""Decodes an image latent to a picture (H, W, 3); asks for it once the model is free, whose call may give it."""
 Preview = Callable[[], "NDArray[np.uint8]"]
 """Draws the picture as it looks now."""
 VelocityOf = Callable[[Tensor, float], Tensor]
@@ -59,7 +59,7 @@ class Meter:
                     f"the latent is not finite at step {self.index + 1} of {self.total} of phase '{self.phase}' "
                     f"(t = {t:.4f}): use a wider dtype (bfloat16 or float32), or another quantisation"
                 )
-            self.step(preview=lambda: show(image_estimate(z, v, t)))
+            self.step(preview=lambda: show(lambda: image_estimate(z, v, t)))
             return v
 
         return watched
