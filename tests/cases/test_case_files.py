@@ -45,7 +45,7 @@ def test_an_embedded_picture_starts_nothing_and_is_sized_first(
     out = tmp_path / "out.png"
     given = {
         "preview": ("preview", files / "scene.png", "--task", files / name, "-o", out),
-        "edit": ("edit", files / "scene.png", "--task", files / name, "-o", out),
+        "edit": ("edit", files / "scene.png", "--task", files / name, "-o", out, "--model", "dummy"),
     }
     done = run(*given.get(command, ("task", command, files / name, files / "scene.png")))
     assert done.code == 2
