@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dragflow.core.arrays import Mask
+from dragflow.core.errors import UserError
 from dragflow.core.motion import Translate
 from dragflow.core.task import Box, Instruction, MaskArray, Operation, ResolvedOperation
 from dragflow.pixels import masks
@@ -36,6 +38,7 @@ def picture(*things: Mask, scale: float = 1.0) -> NDArray[np.uint8]:
 
 THING = ellipse(120, 130, (50, 30))
 PICTURE = picture(THING)
+SMALL = MaskArray(ellipse(120, 130, (44, 24)))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,20 @@ PICTURE = picture(THING)
 def test_a_careless_region_becomes_its_object(painted: Mask) -> None:
     fitted = snapped(PICTURE, painted)
     assert (fitted ^ THING).sum() < 0.2 * (painted ^ THING).sum()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"protect": SMALL}, "is protected, so it cannot leave its place"),
+        ({"editable": SMALL, "editable_mode": "subtract"}, "taken from the editable area.*take less from it"),
+    ],
+)
+def test_a_region_that_may_not_change_does_not_leave_by_what_snapping_adds(more: dict[str, Any], said: str) -> None:
+    move = Operation(SMALL, Translate((200, 130), "relocation"))
+    assert (resolve(PICTURE, Instruction(move)).operations[0].mask & ~SMALL.array).any()
+    with pytest.raises(UserError, match=said):
+        resolve(PICTURE, Instruction(move, **more))
 
 
 def test_the_same_at_four_times_the_size() -> None:

@@ -52,16 +52,12 @@ def resolve(image: NDArray[np.uint8], instruction: Instruction, *, margin: int =
     _check_apart(painted)
     operations = ordered(image, instruction.operations, _settled(image, instruction.operations, painted))
     changed = [_changed(image, op, i) for i, op in enumerate(operations)]
+    margins = [margin + _room(op) + (rim_width(size, op.cut) if op.is_cut else 0) for op in operations]
     settled = tuple(_as_asked(*pair) for pair in zip(instruction.operations, operations, strict=True))
     return DragTask(
         image=image,
         operations=operations,
-        area=_area(
-            instruction,
-            changed,
-            [margin + _room(op) + (rim_width(size, op.cut) if op.is_cut else 0) for op in operations],
-            operations,
-        ),
+        area=_area(instruction, changed, _derived(changed, margins, operations), (painted, operations)),
         instruction=replace(instruction, operations=settled),
     )
 
@@ -240,28 +236,39 @@ def _room(operation: ResolvedOperation) -> int:
 def _area(
     instruction: Instruction,
     changed: list[tuple[Mask, Mask]],
-    margins: list[int],
-    operations: tuple[ResolvedOperation, ...],
+    derived: Mask,
+    operations: tuple[tuple[ResolvedOperation, ...], tuple[ResolvedOperation, ...]],
 ) -> Mask:
-    """Where the picture may change, by what operations change and what was said about it."""
-    size, area = changed[0][0].shape, _derived(changed, margins, operations)
+    """Where the picture may change, by what operations change and what was said about it.
+
+    The operations are given twice, as they were painted and settled.
+    """
+    size, area = (derived.shape[0], derived.shape[1]), derived
     if instruction.editable is not None:
-        given = masks.rasterise(instruction.editable, (size[0], size[1]), "editable area", whole=True)
+        given = masks.rasterise(instruction.editable, size, "editable area", whole=True)
         mode = instruction.editable_mode
         area = given if mode == "replace" else area | given if mode == "extend" else area & ~given
         fix = "enlarge it" if mode == "replace" else "take less from it"
         _check_seen(changed, area, "the editable area does not touch the", f'{fix}, or set its mode to "extend"')
+        if mode == "subtract":
+            _check_free(operations, area, "taken from the editable area", fix)
     if instruction.protect is not None:
-        kept = masks.rasterise(instruction.protect, (size[0], size[1]), "protected area", whole=True)
-        area = area & ~kept
+        area = area & ~masks.rasterise(instruction.protect, size, "protected area", whole=True)
         _check_seen(changed, area, "what is protected covers the", "protect less of it")
-        for i, op in enumerate(operations):
-            if op.leaves and not (op.mask & ~kept).any():
-                raise UserError(
-                    f"all of the region of operation {i} is protected, so it cannot leave its place: copy it, or "
-                    "protect less of it"
-                )
+        _check_free(operations, area, "protected", "protect less of it")
     return area
+
+
+def _check_free(
+    operations: tuple[tuple[ResolvedOperation, ...], tuple[ResolvedOperation, ...]], area: Mask, why: str, fix: str
+) -> None:
+    """Whether each region that leaves its place may change there: as painted, and as it was settled."""
+    for i, (painted, settled) in enumerate(zip(*operations, strict=True)):
+        if settled.leaves and not ((area & painted.mask).any() and (area & settled.mask).any()):
+            instead = "copy it, or " if settled.lands else ""
+            raise UserError(
+                f"all of the region of operation {i} is {why}, so it cannot leave its place: {instead}{fix}"
+            )
 
 
 def _check_seen(changed: list[tuple[Mask, Mask]], area: Mask, why: str, fix: str) -> None:
