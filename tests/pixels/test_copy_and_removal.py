@@ -136,3 +136,11 @@ def test_only_what_is_removed_is_marked_red() -> None:
 def test_what_makes_no_sense_is_refused(task: Any, said: str) -> None:
     with pytest.raises(UserError, match=said):
         task()
+
+
+@pytest.mark.parametrize("left", [1, 3])
+def test_what_leaves_a_thin_strip_of_background_is_filled_from_that(left: int) -> None:
+    picture = np.full((48, 64, 3), (200, 60, 30), np.uint8)
+    picture[: 48 - left] = (20, 90, 160)
+    drawn = draw_preview(resolve(picture, Instruction(Operation(Box(0, 0, 63, 47 - left), Remove()))))
+    assert np.abs(drawn[:40].astype(float) - (200, 60, 30)).mean() < 8

@@ -69,8 +69,9 @@ def layers_of(task: DragTask, fill: Fill = background_plate, *, plain: bool = Fa
     image, cut = task.image, [op for op in task.operations if op.is_cut]
     parts = tuple(_layer(image, op, plain=plain) for op in cut)
     gone = [layer for op, layer in zip(cut, parts, strict=True) if op.leaves]
-    covered = [layer.region | layer.piece.support for layer in gone]
-    hole = np.logical_or.reduce([np.zeros(image.shape[:2], np.bool_), *covered])
+    hole = np.logical_or.reduce([np.zeros(image.shape[:2], np.bool_), *(layer.region for layer in gone)])
+    covered = np.logical_or.reduce([hole, *(layer.piece.support for layer in gone)])
+    hole = hole if covered.all() else covered  # a thin strip of background is not filled by what is on its rim
     lit = image
     for layer in gone:
         if layer.shadow is not None:

@@ -50,9 +50,10 @@ def background_plate(image: Pixels, hole: Mask, *, coarse: bool = False) -> Pixe
             result[window] = background_plate(image[window], hole[window], coarse=coarse)
             return result
     values = image.astype(np.float32)
-    hole = with_blurred_rim(values, hole)
     if hole.all():
         return np.full_like(image, 128)
+    grown = with_blurred_rim(values, hole)
+    hole = hole if grown.all() else grown  # a thin strip of background is all that is known
     small, empty = _reduced(values, hole, _LARGEST)
     filled = continued(small, empty, READINGS[:1]) if coarse else _filled(small, empty)
     if small is not values:
