@@ -25,6 +25,9 @@ def tile(vae: Any) -> None:
     if hasattr(vae, "tile_latent_min_size"):
         vae.tile_sample_min_size = _TILE
         vae.tile_latent_min_size = _TILE // stride_of(vae)
+    if getattr(vae.config, "latent_magnitude", None) is not None:
+        # The tiles of an AutoencoderTiny have four channels, whatever its latents have; its encoder needs no tiles.
+        vae._tiled_encode = vae.encoder.forward
 
 
 def stride_of(vae: Any) -> int:
