@@ -81,3 +81,9 @@ def test_an_edit_with_both_repeats_and_keeps_what_is_copied(run: Any, desk: Any,
     again = run("edit", "--from", desk.out, desk.image, "--model", dummy_folder, "-o", desk.folder / "again.png")
     assert again.code == 0, again.err
     assert np.array_equal(after, np.asarray(Image.open(desk.folder / "again.png")))
+
+
+def test_blocks_are_swapped_by_an_option_that_is_not_a_region_s(run: Any, desk: Any) -> None:
+    done = run("edit", desk.image, "--box", "75,20,90,40", "--swap-blocks", "--remove", "--model", "./nowhere")
+    assert "Unknown option" not in done.err
+    assert "nowhere" in done.err

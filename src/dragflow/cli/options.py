@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, default_name_transform
 
 from dragflow.core.config import EditConfig
 from dragflow.core.errors import UserError, unused
@@ -24,7 +24,14 @@ _GROUPS = {title: Group.create_ordered(title) for title in _TITLES}
 ASKING = Parameter(group=_GROUPS["What the drag means"])
 
 ImageArg = Annotated[Path, Parameter(name="IMAGE", help="The picture: PNG, JPEG, WebP, TIFF, AVIF or HEIC.")]
-ModelArgs = Annotated[ModelOptions, Parameter(name="*", group=_GROUPS["Model"])]
+
+
+def _model_option(field: str) -> str:
+    """The name of an option of the model, without its dashes; `--swap` is one of a region."""
+    return "swap-blocks" if field == "swap" else default_name_transform(field)
+
+
+ModelArgs = Annotated[ModelOptions, Parameter(name="*", group=_GROUPS["Model"], name_transform=_model_option)]
 Output = Parameter(alias="-o")
 ForceArg = Annotated[bool, Parameter(name="--force", help="Replace outputs that exist.")]
 
