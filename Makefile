@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := test,dev,docs
 
-.PHONY: demo test slow browser lint docs release constraints clean
+.PHONY: demo test slow browser cluster lint docs release constraints clean
 
 $(VENV)/base: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo 'No Python 3.11 to 3.14 is found, with venv: install one, or name it as in make PYTHON=/path/to/python'; exit 1; }
@@ -32,6 +32,10 @@ slow: $(VENV)/installed  ## the tests that take long
 
 browser: $(VENV)/installed  ## the tests of the studio, in a Chromium of the system
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
+
+cluster: $(VENV)/installed  ## the tests on a Ray cluster of this machine, which CI does not run
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster tests/http
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster tests/service
 
 tools/node_modules: tools/package.json
 	cd tools && npm install --silent --no-audit --no-fund --no-package-lock

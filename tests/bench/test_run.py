@@ -242,6 +242,7 @@ def test_a_broken_sample_is_recorded(tmp_path: Path) -> None:
     assert "operation.png" in broken.error
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_nothing_and_makes_nothing_twice(tmp_path: Path) -> None:
     out = tmp_path / "run"
     program = "from dragflow.cli.app import main; main()"

@@ -59,6 +59,7 @@ def edits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_every_tap_is_measured_and_the_own_are_kept_for_want_of_scenes(tmp_path: Path) -> None:
     spec = load_backbone(ModelOptions("dummy")).spec
     found = swept(TAPS)

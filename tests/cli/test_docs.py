@@ -35,6 +35,7 @@ def test_every_option_is_in_the_page(command: tuple[str, ...], run: Any, monkeyp
     assert options <= named
 
 
+@pytest.mark.slow
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     block = next(one for one in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "httpx" not in one)

@@ -96,6 +96,7 @@ def test_an_edit_with_an_ip_adapter_of_instantx(
     assert again.read_bytes() == desk.out.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_edit_with_the_ip_adapter_of_stable_diffusion(
     run: Any, desk: Any, sd3_folder: Path, sd3_ip_adapter: SubjectOptions
 ) -> None:
@@ -183,6 +184,7 @@ def test_the_doctor_loads_an_adapter_and_says_what_does_not_fit(
     assert "dragflow doctor MODEL" in alone.err
 
 
+@pytest.mark.slow
 def test_a_result_is_repeated_with_moved_weights_but_not_with_others(
     run: Any, desk: Any, dummy_folder: Path, instantcharacter: SubjectOptions
 ) -> None:

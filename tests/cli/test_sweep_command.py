@@ -16,6 +16,7 @@ QUICK = ("inversion.steps=2", "inversion.skip=1", "optimise.moving=0", "optimise
 SET = tuple(word for setting in QUICK for word in ("--set", setting))
 
 
+@pytest.mark.slow
 def test_a_sweep_is_used_by_edits_and_a_result_is_repeated_with_what_it_had(
     run: Any, desk: Any, dummy_folder: Path, swept_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -255,6 +255,7 @@ def paths(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [prefix, *(path for key, inner in items for path in paths(inner, (*prefix, key)))][0 if prefix else 1 :]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.sampled_from(paths(GOOD)), json_values)
 def test_whatever_stands_anywhere_is_taken_or_refused_but_never_crashes(path: tuple[Any, ...], value: Any) -> None:

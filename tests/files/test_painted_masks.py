@@ -274,6 +274,7 @@ def paintings(draw: st.DrawFn) -> tuple[Image.Image | NDArray[Any], Mask]:
     return painted, truth
 
 
+@pytest.mark.slow
 @settings(max_examples=400, derandomize=True)
 @given(paintings())
 def test_a_painted_mask_is_its_region_or_is_refused(case: tuple[Image.Image | NDArray[Any], Mask]) -> None:

@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     needed = set(metafunc.fixturenames)
     name = getattr(metafunc.module, "__name__", "")
     if "client" in needed and name in ON_CLUSTER and not needed & {"service", "monkeypatch"}:
-        metafunc.parametrize("client", ["here", pytest.param("cluster", marks=pytest.mark.slow)], indirect=True)
+        metafunc.parametrize("client", ["here", pytest.param("cluster", marks=pytest.mark.cluster)], indirect=True)
 
 
 @pytest.fixture

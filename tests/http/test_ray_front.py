@@ -55,7 +55,7 @@ def replicas(name: str) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_an_edit_survives_its_replica(cluster: httpx.Client) -> None:
     expected = ended(cluster, begun(cluster, seed=1))
     name = begun(cluster, seed=1)
@@ -68,7 +68,7 @@ def test_an_edit_survives_its_replica(cluster: httpx.Client) -> None:
     assert first == again
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_all_processes_are_replaced_and_nothing_is_lost(
     cluster: httpx.Client, ray_address: str, dummy_folder: Path
 ) -> None:
@@ -106,7 +106,7 @@ def test_all_processes_are_replaced_and_nothing_is_lost(
         time.sleep(0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_waiting_and_a_running_edit_are_cancelled(cluster: httpx.Client) -> None:
     names = [begun(cluster, seed=seed) for seed in range(5)]
     running(cluster, names[0])
@@ -116,7 +116,7 @@ def test_a_waiting_and_a_running_edit_are_cancelled(cluster: httpx.Client) -> No
     assert {ended(cluster, name)["state"] for name in names[1:4]} == {"done"}
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_further_edits_of_a_picture_come_to_the_replica_that_holds_it(cluster: httpx.Client) -> None:
     for seed in range(3):
         name = begun(cluster, seed=seed, settings=SHORT)
@@ -127,7 +127,7 @@ def test_further_edits_of_a_picture_come_to_the_replica_that_holds_it(cluster: h
         assert bool(inverted) == (seed == 0)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_no_address_is_logged(cluster: httpx.Client, ray_address: str) -> None:
     from ray._private.worker import _global_node as node
 
@@ -140,7 +140,7 @@ def test_no_address_is_logged(cluster: httpx.Client, ray_address: str) -> None:
     assert not [path.name for path, text in texts.items() if name in text]
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_an_address_that_is_taken_is_said(cluster: httpx.Client, ray_address: str) -> None:
     from dragflow.http.ray_front import Deployment, deployed
 

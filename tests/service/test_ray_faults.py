@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("ray")
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray tries several nodes on one machine on Linux")
 def test_a_batch_survives_its_actors_a_node_its_command_and_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -90,6 +90,7 @@ def problems(folder: Path) -> Iterator[str]:
         yield problem.text
 
 
+@pytest.mark.slow
 def test_a_file_that_is_gone_is_named(every_format: Path) -> None:
     samples, count = len(open_data(str(every_format)).ids), 0
     for path in files(every_format):
