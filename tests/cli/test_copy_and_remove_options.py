@@ -38,6 +38,7 @@ def test_a_copy_has_several_targets_and_every_region_its_own_removal(run: Any, d
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--box", "20,20,43,43", "--to", "70,30", "--area", "add:"), "which names no mask: give add:MASK"),
         (("--mask", "TWO", "--to", "60,30", "--to", "60,55"), "--to is given twice: add --copy"),
         (("--mask", "TWO", "--remove", "--to", "60,30"), "--to 60,30 cannot be used here: what is removed"),
         (("--mask", "TWO", "--copy"), "it has no motion"),

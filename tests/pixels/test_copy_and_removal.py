@@ -71,7 +71,7 @@ def test_a_region_is_moved_and_copied_at_once_and_moved_only_once() -> None:
     drawn = draw_preview(asked(Translate((115, 40), "relocation"), COPIES[1]))
     assert off(drawn, GROUND, BALL) < 3
     assert (drawn[40, 115] == drawn[90, 110]).all()
-    with pytest.raises(UserError, match="a pixel can move only one way"):
+    with pytest.raises(UserError, match="a pixel can move, or be removed, only once"):
         asked(Remove(), Translate((115, 40), "relocation"))
 
 

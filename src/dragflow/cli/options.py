@@ -110,7 +110,7 @@ class AreaOptions:
         """The mask that is given, and what it does to the derived area.
 
         Raises:
-            UserError: two are, or none but a choice about it.
+            UserError: two are, or none but a choice about it, or one without its file.
         """
         if self.area is not None and self.extend_area is not None:
             raise UserError("`area` and `extend_area` both say where the picture may change: give one of them")
@@ -118,6 +118,8 @@ class AreaOptions:
         if given is not None:
             word, colon, path = given.partition(":")
             mode = _MODES.get(word + colon)
+            if mode and not path:
+                raise UserError(f"`area` is {given!r}, which names no mask: give {given}MASK")
             mask = MaskFile(Path(path if mode else given), invert=self.area_invert, label=self.area_label)
             return mask, mode or "replace"
         if self.area_invert is not None or self.area_label is not None:

@@ -194,7 +194,7 @@ def _largest_shift(mask: Mask, matrix: Matrix) -> float:
 
 
 def _check_apart(operations: tuple[ResolvedOperation, ...]) -> None:
-    """A pixel can be copied any number of times, but move only one way."""
+    """A pixel can be copied any number of times, but leave only once."""
     taken = np.zeros_like(operations[0].mask)
     moving = [(i, op) for i, op in enumerate(operations) if not op.stays]
     for j, second in moving:
@@ -203,7 +203,7 @@ def _check_apart(operations: tuple[ResolvedOperation, ...]) -> None:
             continue
         i, shared = next((i, n) for i, op in moving if (n := int((op.mask & second.mask).sum())))
         raise UserError(
-            f"the regions of operations {i} and {j} share {shared} pixels: a pixel can move only one way; "
+            f"the regions of operations {i} and {j} share {shared} pixels: a pixel can move, or be removed, only once; "
             "paint them apart, or make the edits one after the other"
         )
 

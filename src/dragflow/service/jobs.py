@@ -129,8 +129,8 @@ def _check_options(given: ModelOptions, made: ModelOptions) -> None:
     """Refuse options that would make another result; files may be elsewhere."""
     if given.memory is not None:
         raise UserError(
-            "`memory` may change how weights are stored: an edit is repeated as it was, give offload, swap "
-            "or tiles instead"
+            "`memory` may change how weights are stored: an edit is repeated as it was, give offload, swapped "
+            "blocks or tiles instead"
         )
     moved = given.gguf is not None and made.gguf is not None
     for name in ("dtype", "fingerprint", *(() if moved else ("quantize",))):
