@@ -1,8 +1,7 @@
-"""A server on the embedded dummy model: without a socket, and by the slow tests on a cluster, too."""
+"""A server on the embedded dummy model: without a socket, and by tests of its own on a cluster, too."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from dragflow.http.settings import ServerSettings
 from dragflow.intent.options import ProviderOptions
 from dragflow.service import GuessOptions, ModelPool, Service
 from dragflow.service.limits import Limits
+from ray_clusters import ray_cluster
 
 ON_CLUSTER = ("test_edits", "test_drafts", "test_http_exports")
 """Of their tests, those that only send requests also run on a cluster."""
@@ -51,25 +51,10 @@ def here(service: Service, settings: ServerSettings) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="session")
 def ray_address() -> Iterator[str]:
-    """Two CPUs; its workers find the modules of the tests."""
-    ray = pytest.importorskip("ray")
     if sys.platform == "win32":
         pytest.skip("Ray Serve is tried on Linux")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_worker_niceness", "0")  # else they give way to other tests
-        patch.setenv("OMP_NUM_THREADS", "1")
-        started = ray.init(
-            "local",  # not one of another test that runs at the same time
-            num_cpus=2,
-            num_gpus=0,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=2**27,
-        )
-        yield started.address_info["gcs_address"]
-        ray.shutdown()
+    with ray_cluster() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

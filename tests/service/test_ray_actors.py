@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ from test_executors import die_of_two, die_once, lost, raise_odd, who
 
 from dragflow.core.errors import DragFlowError, UserError
 from dragflow.service.executors import executor
+from ray_clusters import ray_cluster
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signals"),
@@ -23,22 +23,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """Two CPUs; its workers find the modules of the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_worker_niceness", "0")  # else they give way to other tests
-        patch.setenv("OMP_NUM_THREADS", "1")
-        started = ray.init(
-            "local",  # not one of another test that runs at the same time
-            num_cpus=2,
-            num_gpus=0,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=2**27,
-        )
-        yield started.address_info["gcs_address"]
-        ray.shutdown()
+    with ray_cluster() as address:
+        yield address
 
 
 def test_what_a_machine_does_is_made_good_and_what_a_job_does_is_not(cluster: str, tmp_path: Path) -> None:
