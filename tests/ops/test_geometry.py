@@ -203,6 +203,7 @@ def test_a_copy_leaves_no_hole_and_a_removal_only_one() -> None:
     assert copied.index[1, 4] == 7
     removed = remove_cells(ground, here)
     assert torch.equal(removed.vacated, here)
+    assert removed.removed is not None
     assert torch.equal(removed.removed, here)
     assert not removed.moved.any()
     covered = move_cells(removed, region(3, 6, (1, 3)), shift(-2, 0))
